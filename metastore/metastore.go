@@ -1,0 +1,151 @@
+// Package metastore is the contract for what orders and remembers: the commit log with its fold, and the tables that
+// coordinators need.
+//
+// The log (role Log) holds entries that every broker folds into the same State; Replica is a broker's copy of that
+// state together with the compare-and-set loop that appends. Decisions (offsets, duplicates, fencing) are a pure
+// function of state and request, so implementations store bytes and know nothing of their meaning. They live in the
+// sub-packages postgres and memory and pass the suite in metastoretest.
+package metastore
+
+import (
+	"context"
+	"time"
+)
+
+// Seq numbers the entries of the commit log, densely from 1. 0 is the empty log.
+type Seq int64
+
+// Position names an entry together with everything before it.
+type Position struct {
+	Seq      Seq
+	Checksum uint64 // Chain over all payloads up to and including Seq; 0 for the empty log
+}
+
+// Entry is one element of the commit log. Payload is opaque to implementations and never changes.
+type Entry struct {
+	Position
+	Payload []byte
+}
+
+// Snapshot is the folded state as of a position, encoded.
+type Snapshot struct {
+	Position
+	State []byte
+}
+
+// Log is the one ordered, durable list of entries. All methods may run concurrently, from many processes.
+type Log interface {
+	// Append makes next the entry after expected, if the log ends exactly there (same Seq and same Checksum) and
+	// next.Seq is expected.Seq+1. On a nil return it is durable and in the order for ever. ErrConflict: the log ends
+	// elsewhere and nothing was appended. After any other error the outcome is unknown: the entry may be there, or may
+	// still appear until the implementation's statement time-out (at most 30 s) has passed. One round trip; no lock
+	// outlives the call. Keeps no reference to next.Payload.
+	Append(ctx context.Context, expected Position, next Entry) error
+
+	// Read returns entries after the position, in order without gaps, up to about maxBytes of payload but at least
+	// one; none if the log ends at after. ErrTrimmed, ErrRegressed (also when the entry at after has another checksum).
+	// The caller owns the result.
+	Read(ctx context.Context, after Position, maxBytes int) ([]Entry, error)
+
+	// Wait returns nil when entries after seq may exist, or after at most the implementation's poll interval; it costs
+	// little when nothing happens. Otherwise ctx's error.
+	Wait(ctx context.Context, after Seq) error
+
+	// SaveSnapshot keeps s and may drop older ones. One older than the newest saved is ignored without error.
+	SaveSnapshot(ctx context.Context, s Snapshot) error
+
+	// LatestSnapshot returns the newest snapshot. ErrNoSnapshot.
+	LatestSnapshot(ctx context.Context) (Snapshot, error)
+
+	// Trim removes at most limit of the oldest entries with Seq < before and tells how many. Entries after the newest
+	// snapshot, and the newest entry, are never removed, whatever before says.
+	Trim(ctx context.Context, before Seq, limit int) (int, error)
+}
+
+// Broker is a registered broker.
+type Broker struct {
+	NodeID  NodeID
+	Epoch   int64 // grows with every registration of the node id
+	Host    string
+	Port    int32
+	Zone    string // "" if none
+	Version string // of the software
+}
+
+// Brokers is the membership: leases in the metastore, by the metastore's clock.
+type Brokers interface {
+	// ClusterID is made once, when the metastore is initialised, and never changes. 22 characters, URL-safe base64 of a
+	// UUID as Kafka's.
+	ClusterID(ctx context.Context) (string, error)
+
+	// RegisterBroker takes b.NodeID, or the lowest id without a live lease if it is AnyNodeID, for the length of lease.
+	// A registration whose Host and Port equal those of the live holder replaces it (a restart on the same address).
+	// Returns b with NodeID and Epoch filled in. ErrNodeIDInUse.
+	RegisterBroker(ctx context.Context, b Broker, lease time.Duration) (Broker, error)
+
+	// RenewBroker extends the lease from now. ErrFenced if another registration took the id, or the lease was removed.
+	// A lease that ran out but that nobody else took is renewed.
+	RenewBroker(ctx context.Context, id NodeID, epoch int64, lease time.Duration) error
+
+	// UnregisterBroker ends the lease at once. No error if it had ended.
+	UnregisterBroker(ctx context.Context, id NodeID, epoch int64) error
+
+	// LiveBrokers returns the brokers with a live lease, by node id.
+	LiveBrokers(ctx context.Context) ([]Broker, error)
+}
+
+// GroupEpoch grows each time a coordinator claims a group. It fences the claims before.
+type GroupEpoch int64
+
+// GroupRecord is a consumer group as the metastore keeps it.
+type GroupRecord struct {
+	GroupID      string
+	Epoch        GroupEpoch
+	Coordinator  NodeID
+	ProtocolType string // "consumer", "connect", ... or "" if only offsets were committed
+	StateName    string // Kafka's name of the state: "Empty", "Stable", ... as last written, for listings
+	State        []byte // the coordinator's encoding of members, generation and assignment; nil if never written
+}
+
+// CommittedOffset is a group's position in a partition.
+type CommittedOffset struct {
+	TopicPartition
+	TopicName   string // for people who read the table
+	Offset      Offset
+	LeaderEpoch int32  // -1 if unknown
+	Metadata    string // the client's own
+	CommittedAt time.Time
+}
+
+// Groups holds groups and their offsets. Every write names the epoch of its claim, and is refused with ErrFenced if a
+// newer claim exists (or the row is gone); it is durable on a nil return, and all or nothing.
+type Groups interface {
+	// ClaimGroup makes owner the coordinator under a new epoch; the group is created, without state, if there is none.
+	ClaimGroup(ctx context.Context, groupID string, owner NodeID) (GroupRecord, error)
+	// ReadGroup does not claim. ErrGroupNotFound.
+	ReadGroup(ctx context.Context, groupID string) (GroupRecord, error)
+	// WriteGroup replaces ProtocolType, StateName and State of the group named in g under g.Epoch.
+	WriteGroup(ctx context.Context, g GroupRecord) error
+	// DeleteGroup removes the group and its offsets.
+	DeleteGroup(ctx context.Context, groupID string, epoch GroupEpoch) error
+	// ListGroups returns all groups by id, without State.
+	ListGroups(ctx context.Context) ([]GroupRecord, error)
+	// CommitOffsets sets the offsets given; others stay.
+	CommitOffsets(ctx context.Context, groupID string, epoch GroupEpoch, offsets []CommittedOffset) error
+	// FetchOffsets returns the committed offsets among the partitions asked for, or all if partitions is nil, ordered by
+	// topic id and partition. None for an unknown group.
+	FetchOffsets(ctx context.Context, groupID string, partitions []TopicPartition) ([]CommittedOffset, error)
+	// DeleteOffsets forgets offsets; those that do not exist count as deleted.
+	DeleteOffsets(ctx context.Context, groupID string, epoch GroupEpoch, partitions []TopicPartition) error
+	// DeleteTopicOffsets forgets all groups' offsets of a deleted topic.
+	DeleteTopicOffsets(ctx context.Context, topic TopicID) error
+}
+
+// Store is everything that one metastore does.
+type Store interface {
+	Log
+	Brokers
+	Groups
+	// Close releases connections and files. Calls in flight end with an error.
+	Close() error
+}

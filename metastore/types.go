@@ -1,0 +1,79 @@
+package metastore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Offset is the place of a record in its partition.
+type Offset int64
+
+// NoOffset is what error answers carry in place of an offset.
+const NoOffset Offset = -1
+
+// TopicID identifies a topic for its whole life; a topic re-created under the same name gets another one.
+type TopicID uuid.UUID
+
+func (t TopicID) String() string { return uuid.UUID(t).String() }
+
+// SegmentID is a UUIDv7: it holds the time of the segment's creation.
+type SegmentID uuid.UUID
+
+func (s SegmentID) String() string { return uuid.UUID(s).String() }
+
+// Time is the segment's creation, to the millisecond, by the clock of the broker that made it.
+func (s SegmentID) Time() time.Time {
+	sec, nsec := uuid.UUID(s).Time().UnixTime()
+	return time.Unix(sec, nsec)
+}
+
+// NewSegmentID makes an id from the present time and random bits.
+func NewSegmentID() SegmentID { return SegmentID(uuid.Must(uuid.NewV7())) }
+
+// NodeID is the Kafka node id of a broker, 0 or more.
+type NodeID int32
+
+// AnyNodeID asks RegisterBroker to choose the lowest free id.
+const AnyNodeID NodeID = -1
+
+type (
+	// ProducerID identifies an idempotent producer; NoProducerID marks batches that have none.
+	ProducerID int64
+	// ProducerEpoch counts the incarnations of one ProducerID, from 0.
+	ProducerEpoch int16
+)
+
+// NoProducerID marks record batches of producers that are not idempotent.
+const NoProducerID ProducerID = -1
+
+// TopicPartition names one partition of one incarnation of a topic.
+type TopicPartition struct {
+	Topic     TopicID
+	Partition int32
+}
+
+func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic, tp.Partition) }
+
+// Errors that every implementation returns for these conditions, wrapped or bare.
+var (
+	// ErrConflict: the log does not end at the position that Append expected. Nothing was appended.
+	ErrConflict = errors.New("commit log moved on")
+	// ErrTrimmed: the entries after the position are gone; start from a snapshot.
+	ErrTrimmed = errors.New("commit log trimmed past position")
+	// ErrRegressed: the log does not contain the position although it should: the metastore went back in time or is
+	// another cluster's. Nobody may go on from here.
+	ErrRegressed = errors.New("commit log does not contain the expected entry: the metastore went back in time or belongs to another cluster")
+	// ErrNoSnapshot: no snapshot was saved yet.
+	ErrNoSnapshot = errors.New("no snapshot")
+	// ErrFenced: somebody else holds the role, with a higher epoch, or the lease is lost.
+	ErrFenced = errors.New("fenced by a newer epoch")
+	// ErrNodeIDInUse: a live broker holds the node id.
+	ErrNodeIDInUse = errors.New("node id in use by a live broker")
+	// ErrGroupNotFound: the metastore has no such group.
+	ErrGroupNotFound = errors.New("group not found")
+	// ErrSchema: the database lacks migrations or has newer ones than this binary knows.
+	ErrSchema = errors.New("metastore schema does not match")
+)

@@ -1,0 +1,56 @@
+package metastore
+
+// SegmentCommit asks for the sequencing of one uploaded segment. Its object must exist before it is committed.
+type SegmentCommit struct {
+	ID   SegmentID
+	Size int64 // bytes of the whole object
+	Runs []RunCommit
+}
+
+// RunCommit describes contiguous batches of one partition inside a segment. A partition has at most one run in a
+// segment.
+type RunCommit struct {
+	TopicPartition
+	Position uint32 // of the first batch, bytes from the start of the object
+	Batches  []BatchCommit
+}
+
+// BatchCommit is what sequencing needs to know of one record batch.
+type BatchCommit struct {
+	Length        uint32 // bytes, header included
+	Records       int32  // offsets that the batch takes: last offset delta + 1
+	MaxTimestamp  int64  // ms since the epoch
+	ProducerID    ProducerID
+	ProducerEpoch ProducerEpoch
+	BaseSequence  int32
+	// At asks for a base offset (mirrors that preserve offsets): 0 means next, n means offset n-1, refused if lower than
+	// the high watermark.
+	At Offset
+}
+
+// Verdict is the outcome of sequencing one batch.
+type Verdict uint8
+
+// The verdicts. Only Accepted and Duplicate are successes.
+const (
+	Accepted             Verdict = iota // the batch is in the log at the offset
+	Duplicate                           // an earlier copy is in the log at the offset (promise 3)
+	OutOfOrderSequence                  // a gap in the producer's sequence
+	StaleProducerEpoch                  // the producer's epoch is older than one the partition has seen
+	DuplicateTooOld                     // a sequence before those remembered (Kafka's DUPLICATE_SEQUENCE_NUMBER)
+	UnknownPartition                    // no such topic or partition, any more
+	SegmentTooOld                       // the segment was made too long ago to be committed (MaxSegmentAge)
+	OffsetNotMonotonic                  // At lies below the high watermark
+)
+
+// BatchResult tells what became of one batch.
+type BatchResult struct {
+	Verdict  Verdict
+	Offset   Offset // base offset if Accepted or Duplicate, else NoOffset
+	LogStart Offset // of the partition, NoOffset if unknown
+}
+
+// SegmentResult holds the results of a SegmentCommit: Runs[i][j] is that of Runs[i].Batches[j].
+type SegmentResult struct {
+	Runs [][]BatchResult
+}

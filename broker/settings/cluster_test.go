@@ -1,0 +1,133 @@
+package settings
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func mustCluster(t *testing.T, overrides map[string]string) *Cluster {
+	t.Helper()
+	c, err := NewCluster(overrides)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDefaultsAreKafkas(t *testing.T) {
+	c := mustCluster(t, nil)
+	if c.NumPartitions != 1 || c.DefaultReplicationFactor != 1 || !c.AutoCreateTopics || !c.DeleteTopics {
+		t.Errorf("topic creation: %+v", c)
+	}
+	if c.MessageMaxBytes != 1048588 || c.SocketRequestMaxBytes != 104857600 || c.FetchMaxBytes != 57671680 {
+		t.Errorf("sizes: %+v", c)
+	}
+	if c.GroupInitialRebalanceDelay != 3*time.Second || c.GroupMinSessionTimeout != 6*time.Second || c.GroupMaxSessionTimeout != 30*time.Minute {
+		t.Errorf("groups: %+v", c)
+	}
+	want := Topic{MaxMessageBytes: 1048588, SegmentBytes: 1 << 30, TimestampType: CreateTime, TimestampBeforeMax: 1<<63 - 1,
+		TimestampAfterMax: 3600000, CompressionType: "producer", Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, MinInsyncReplicas: 1}
+	if got := c.Topic(nil); got != want {
+		t.Errorf("topic defaults\n got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestEveryDefaultPassesItsOwnCheck(t *testing.T) {
+	for _, d := range Topics() {
+		if err := d.checkValue(d.Default); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range clusterNames() {
+		s, ok := lookupCluster(name)
+		if !ok || s.Name != name {
+			t.Errorf("%s: looked up as %q", name, s.Name)
+			continue
+		}
+		if s.value == nil {
+			continue
+		}
+		if err := CheckCluster(name, *s.value); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTablesAreSortedWithoutRepeats(t *testing.T) {
+	for _, table := range [][]Definition{topicTable, brokerTable} {
+		for i := 1; i < len(table); i++ {
+			if table[i-1].Name >= table[i].Name {
+				t.Errorf("%s stands before %s", table[i-1].Name, table[i].Name)
+			}
+		}
+	}
+	names := clusterNames()
+	for i := 1; i < len(names); i++ {
+		if names[i-1] == names[i] {
+			t.Errorf("%s is defined twice", names[i])
+		}
+	}
+}
+
+func TestStrongerAliasWins(t *testing.T) {
+	tests := []struct {
+		name      string
+		overrides map[string]string
+		want      int64
+	}{
+		{"hours", map[string]string{"log.retention.hours": "2"}, 2 * hours},
+		{"minutes over hours", map[string]string{"log.retention.hours": "2", "log.retention.minutes": "5"}, 5 * minutes},
+		{"ms over all", map[string]string{"log.retention.hours": "2", "log.retention.minutes": "5", "log.retention.ms": "7"}, 7},
+		{"for ever in hours", map[string]string{"log.retention.hours": "-1"}, -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := mustCluster(t, tt.overrides).Topic(nil).RetentionMs; got != tt.want {
+				t.Errorf("retention %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNewClusterNamesEveryMistake(t *testing.T) {
+	_, err := NewCluster(map[string]string{
+		"num.partition":               "3",
+		"auto.create.topics.enable":   "yes",
+		"retention.ms":                "5",
+		"message.max.bytes":           "4294967296",
+		"compression.type":            "zstd",
+		"entirely.different.from.all": "1",
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`unknown setting "num.partition" (did you mean "num.partitions"?)`,
+		`invalid value "yes" for auto.create.topics.enable: must be true or false`,
+		`unknown setting "retention.ms" (did you mean "log.retention.ms"?)`,
+		`invalid value "4294967296" for message.max.bytes: must be a whole number between -2147483648 and 2147483647`,
+		`invalid value "zstd" for compression.type: the broker does not recompress what clients send; only producer is supported`,
+		"unknown setting \"entirely.different.from.all\"",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %q in\n%v", want, err)
+		}
+	}
+}
+
+func TestSessionTimeoutBoundsMustBeOrdered(t *testing.T) {
+	_, err := NewCluster(map[string]string{"group.min.session.timeout.ms": "9000", "group.max.session.timeout.ms": "8000"})
+	var value *ValueError
+	if !errors.As(err, &value) || value.Name != "group.min.session.timeout.ms" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLongTimesDoNotOverflow(t *testing.T) {
+	c := mustCluster(t, map[string]string{"connections.max.idle.ms": "9223372036854775807"})
+	if c.ConnectionsMaxIdle != 1<<63-1 {
+		t.Errorf("idle %v", c.ConnectionsMaxIdle)
+	}
+}

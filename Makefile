@@ -1,0 +1,52 @@
+# Runnel's commands. `make` alone lists them.
+
+BIN    := bin/runnel
+LISTEN ?= 127.0.0.1:9092
+SUITE  := cd integration && go run ./cmd/suite
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test test-unit test-e2e test-kafka lint fuzz generate tools clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+build: ## build bin/runnel, one static binary
+	CGO_ENABLED=0 go build -trimpath -o $(BIN) ./cmd/runnel
+
+run: build ## start a broker on 127.0.0.1:9092, nothing to install, data in memory
+	$(BIN) dev --listen $(LISTEN)
+
+demo: build ## stream a real data set through a broker and check what the consumers computed
+	cd integration && go run ./demo
+
+test: build ## all tests: unit and contract, end to end, real clients; prints a summary per tier
+	$(SUITE)
+
+test-unit: ## unit tests with the race detector, no servers
+	go test -race ./...
+
+test-e2e: build ## end to end: crashes and outages, then real clients
+	$(SUITE) e2e compat
+
+test-kafka: ## the client tests against Apache Kafka itself, which must pass them too
+	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat
+
+lint: ## run the linter on both modules
+	@lint="$$(cd integration && go run ./cmd/toolchain golangci-lint)" && \
+	"$$lint" run ./... && cd integration && "$$lint" run ./...
+
+fuzz: ## run every fuzz target for 10 s
+	@go list -f '{{$$dir := .Dir}}{{range .TestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}' ./... \
+	| xargs -r grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func /:/' | while IFS=: read -r file target; do \
+		echo "fuzz $$target ($$(dirname $$file))"; \
+		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=10s $$(dirname $$file) || exit 1; \
+	done
+
+generate: ## write the generated documents anew
+	go generate ./...
+
+tools: ## install the pinned S3 server and linter (the clients install on first use)
+	cd integration && go run ./cmd/toolchain versitygw golangci-lint
+
+clean: ## remove what was built here; the tool cache stays
+	rm -rf bin

@@ -1,0 +1,87 @@
+// Command suite runs the tiers of tests, with the servers they need, and ends with one line per tier: what ran, what
+// was skipped and why. Run it in the integration directory:
+//
+//	go run ./cmd/suite [TIER...]
+//
+// Without arguments all tiers run. With CI=true in the environment a skipped test is a failure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/runnel-io/runnel/integration/servers"
+	"github.com/runnel-io/runnel/integration/toolchain"
+)
+
+func main() {
+	verbose := flag.Bool("v", false, "print every test")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: suite [-v] [TIER...]\ntiers:\n")
+		for _, t := range tiers {
+			fmt.Fprintf(flag.CommandLine.Output(), "  %-10s %s\n", t.name, t.about)
+		}
+	}
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx, flag.Args(), *verbose); err != nil {
+		fmt.Fprintln(os.Stderr, "suite:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, names []string, verbose bool) (err error) {
+	chosen, err := choose(names)
+	if err != nil {
+		return err
+	}
+	env := os.Environ()
+	if slices.ContainsFunc(chosen, func(t tier) bool { return t.servers }) {
+		started, stop, err := startServers(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		env = append(env, started...)
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+
+	var results []result
+	for _, t := range chosen {
+		if ctx.Err() != nil {
+			break
+		}
+		fmt.Printf("\n=== tier %s: %s\n", t.name, t.about)
+		results = append(results, t.run(ctx, root, env, verbose)...)
+	}
+	return errors.Join(ctx.Err(), report(os.Stdout, results, os.Getenv("CI") == "true"))
+}
+
+// startServers starts PostgreSQL and the S3 server and returns the environment that names them.
+func startServers(ctx context.Context) (env []string, stop func() error, err error) {
+	tools, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		return nil, nil, err
+	}
+	postgres, err := servers.OpenPostgres(ctx, servers.PostgresOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	s3, err := servers.OpenS3(ctx, tools)
+	if err != nil {
+		return nil, nil, errors.Join(err, postgres.Close())
+	}
+	env = []string{"RUNNEL_TEST_POSTGRES=" + postgres.DSN(), "RUNNEL_TEST_S3=" + s3.URL()}
+	return env, func() error { return errors.Join(postgres.Close(), s3.Close()) }, nil
+}

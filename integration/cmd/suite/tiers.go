@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// tier is one `go test` over some packages of one module.
+type tier struct {
+	name, about string
+	module      string // directory of the module, from the root of the repository
+	args        []string
+	servers     bool // wants PostgreSQL and the S3 server
+}
+
+var tiers = []tier{
+	{
+		name: "unit", about: "every package of the broker, race detector on; contract suites on real servers",
+		module: ".", args: []string{"-race", "-timeout=10m", "./..."}, servers: true,
+	},
+	{
+		name: "tools", about: "the test programs themselves",
+		module: "integration", args: []string{
+			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...",
+		},
+	},
+	{
+		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes",
+		module: "integration", args: []string{"-timeout=15m", "./e2e/..."}, servers: true,
+	},
+	{
+		name: "compat", about: "the real binary and real Kafka clients in five languages",
+		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true,
+	},
+}
+
+func choose(names []string) ([]tier, error) {
+	if len(names) == 0 {
+		return tiers, nil
+	}
+	var chosen []tier
+	for _, name := range names {
+		found := false
+		for _, t := range tiers {
+			if t.name == name {
+				chosen, found = append(chosen, t), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no tier is called %q", name)
+		}
+	}
+	return chosen, nil
+}
+
+// run runs the tier's tests. A tier whose packages hold contract suites reports those as a tier of their own.
+func (t tier) run(ctx context.Context, root string, env []string, verbose bool) []result {
+	start := time.Now()
+	dir := filepath.Join(root, t.module)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, t.packages(dir)...)...)
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, env, os.Stderr
+	// SIGINT lets `go test` and the tests stop what they started.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = time.Minute
+
+	whole := result{tier: t.name}
+	contract := result{tier: "contract"}
+	c := counter{verbose: verbose, out: os.Stdout, of: func(pkg string) *result {
+		if t.name == "unit" && hasContract(root, pkg) {
+			return &contract
+		}
+		return &whole
+	}}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err == nil {
+		c.read(out)
+		err = cmd.Wait()
+	}
+	if err != nil && whole.failed+contract.failed == 0 {
+		whole.broken = fmt.Sprintf("go test: %v", err)
+	}
+	whole.took = time.Since(start)
+	results := []result{whole}
+	if contract.passed+contract.failed+len(contract.skipped) > 0 {
+		results = append(results, contract)
+	}
+	return results
+}
+
+// packages is the tier's argument list without directories that this checkout does not have.
+func (t tier) packages(dir string) []string {
+	var args []string
+	for _, arg := range t.args {
+		if path, ok := strings.CutSuffix(arg, "/..."); ok {
+			if _, err := os.Stat(filepath.Join(dir, path)); err != nil {
+				continue
+			}
+		}
+		args = append(args, arg)
+	}
+	return args
+}
+
+// hasContract tells whether a package of the broker has tests that ask for a real server.
+func hasContract(root, pkg string) bool {
+	dir := strings.TrimPrefix(pkg, "github.com/runnel-io/runnel")
+	files, _ := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err == nil && bytes.Contains(b, []byte("RUNNEL_TEST_")) {
+			return true
+		}
+	}
+	return false
+}

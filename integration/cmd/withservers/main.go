@@ -1,0 +1,64 @@
+// Command withservers runs a command beside a PostgreSQL and an S3 server of its own:
+//
+//	go run ./cmd/withservers -- go test ./...
+//
+// The command finds the superuser's URL of PostgreSQL in RUNNEL_TEST_POSTGRES and the bucket, as
+// http://ACCESS:SECRET@HOST:PORT/BUCKET, in RUNNEL_TEST_S3. The servers stop when it ends; its exit code is ours.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/integration/servers"
+	"github.com/runnel-io/runnel/integration/toolchain"
+)
+
+func main() {
+	durable := flag.Bool("durable", false, "run PostgreSQL with fsync on")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx, *durable, flag.Args()); err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() > 0 {
+			os.Exit(exit.ExitCode())
+		}
+		fmt.Fprintln(os.Stderr, "withservers:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, durable bool, command []string) (err error) {
+	if len(command) == 0 {
+		return errors.New("usage: withservers [--durable] -- COMMAND ARGUMENT...")
+	}
+	tools, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		return err
+	}
+	postgres, err := servers.OpenPostgres(ctx, servers.PostgresOptions{Durable: durable})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, postgres.Close()) }()
+	s3, err := servers.OpenS3(ctx, tools)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s3.Close()) }()
+
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), "RUNNEL_TEST_POSTGRES="+postgres.DSN(), "RUNNEL_TEST_S3="+s3.URL())
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	return cmd.Run()
+}

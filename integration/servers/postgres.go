@@ -1,0 +1,221 @@
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrNoPostgres: no PostgreSQL server programs are installed.
+var ErrNoPostgres = errors.New("no PostgreSQL server programs in PATH or /usr/lib/postgresql (apt-get install postgresql)")
+
+const (
+	startTimeout = 60 * time.Second
+	stopGrace    = 20 * time.Second
+)
+
+// PostgresOptions are the settings of a server.
+type PostgresOptions struct {
+	Durable  bool              // fsync on; default off, as a suite needs no durability against a power cut
+	Settings map[string]string // further server settings
+}
+
+// Postgres is a PostgreSQL server with a database cluster of its own, on a free loopback port.
+type Postgres struct {
+	bin, dir string
+	port     int
+	password string
+	settings []string
+	cred     *syscall.Credential
+	log      *Log
+	proc     *Process
+}
+
+// OpenPostgres makes a database cluster in a new temporary directory and starts a server on it.
+func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err error) {
+	bin, err := postgresBin()
+	if err != nil {
+		return nil, err
+	}
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	log, _ := NewLog("")
+	p := &Postgres{bin: bin, port: port, password: rand.Text(), log: log}
+	if p.cred, err = unprivileged(); err != nil {
+		return nil, err
+	}
+	if p.dir, err = os.MkdirTemp("", "runnel-postgres-"); err != nil {
+		return nil, fmt.Errorf("make the cluster's directory: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(p.dir)
+		}
+	}()
+	if err := p.initCluster(ctx, o); err != nil {
+		return nil, err
+	}
+	return p, p.Start(ctx)
+}
+
+func (p *Postgres) initCluster(ctx context.Context, o PostgresOptions) error {
+	pwfile := filepath.Join(p.dir, "password")
+	if err := os.WriteFile(pwfile, []byte(p.password), 0o600); err != nil {
+		return fmt.Errorf("write the password file: %w", err)
+	}
+	if p.cred != nil {
+		for _, path := range []string{p.dir, pwfile} {
+			if err := os.Chown(path, int(p.cred.Uid), int(p.cred.Gid)); err != nil {
+				return fmt.Errorf("give the cluster to its user: %w", err)
+			}
+		}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, "initdb"), "--pgdata", p.data(), "--username", "postgres",
+		"--pwfile", pwfile, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	cmd.Dir, cmd.SysProcAttr = p.dir, &syscall.SysProcAttr{Credential: p.cred}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+
+	settings := map[string]string{
+		"listen_addresses":        "127.0.0.1",
+		"port":                    strconv.Itoa(p.port),
+		"unix_socket_directories": "",
+		"max_connections":         "400",
+		"fsync":                   "off",
+		"full_page_writes":        "off",
+	}
+	if o.Durable {
+		settings["fsync"], settings["full_page_writes"] = "on", "on"
+	}
+	for k, v := range o.Settings {
+		settings[k] = v
+	}
+	for k, v := range settings {
+		p.settings = append(p.settings, "-c", k+"="+v)
+	}
+	return nil
+}
+
+func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
+
+// Start starts the server, again after a Stop or Kill on the same port and data, and returns when it answers.
+func (p *Postgres) Start(ctx context.Context) error {
+	cmd := exec.Command(filepath.Join(p.bin, "postgres"), append([]string{"-D", p.data()}, p.settings...)...)
+	cmd.Dir, cmd.SysProcAttr = p.dir, &syscall.SysProcAttr{Credential: p.cred}
+	// SIGINT is PostgreSQL's fast shutdown: sessions are ended, the cluster is left clean.
+	proc, err := Start("postgres", cmd, syscall.SIGINT, p.log)
+	if err != nil {
+		return err
+	}
+	p.proc = proc
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := proc.ready(ctx, p.ping); err != nil {
+		proc.Stop(syscall.SIGINT, stopGrace)
+		return err
+	}
+	return nil
+}
+
+func (p *Postgres) ping(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.DSN())
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+// DSN is the URL of the superuser's connection to the database postgres.
+func (p *Postgres) DSN() string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword("postgres", p.password),
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Path: "/postgres",
+		RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// CreateDatabase makes an empty database and returns the URL to connect to it.
+func (p *Postgres) CreateDatabase(ctx context.Context, name string) (string, error) {
+	conn, err := pgx.Connect(ctx, p.DSN())
+	if err != nil {
+		return "", fmt.Errorf("create database %s: %w", name, err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return "", fmt.Errorf("create database %s: %w", name, err)
+	}
+	u, err := url.Parse(p.DSN())
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+// Stop shuts the server down; the data stays for another Start.
+func (p *Postgres) Stop() error { return p.proc.Stop(syscall.SIGINT, stopGrace) }
+
+// Kill ends the server as a crash would: the postmaster dies at once, its children notice and follow.
+func (p *Postgres) Kill() error {
+	err := p.proc.Stop(syscall.SIGKILL, stopGrace)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil // killed, as asked
+	}
+	return err
+}
+
+// Close stops the server and removes its data.
+func (p *Postgres) Close() error {
+	err := p.Stop()
+	return errors.Join(err, os.RemoveAll(p.dir))
+}
+
+// postgresBin finds the directory of the server programs: Debian keeps them out of PATH, one directory per version.
+func postgresBin() (string, error) {
+	if path, err := exec.LookPath("postgres"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil || len(found) == 0 {
+		return "", ErrNoPostgres
+	}
+	version := func(path string) int {
+		n, _ := strconv.Atoi(strings.Split(path, "/")[4])
+		return n
+	}
+	newest := slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })
+	return filepath.Dir(newest), nil
+}
+
+// unprivileged is the identity for the server if we are root, which PostgreSQL refuses to run as; nil means our own.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL refuses to run as root: %w", err)
+	}
+	uid, errU := strconv.ParseUint(u.Uid, 10, 32)
+	gid, errG := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(errU, errG)
+}

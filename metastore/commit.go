@@ -33,14 +33,14 @@ type Verdict uint8
 
 // The verdicts. Only Accepted and Duplicate are successes.
 const (
-	Accepted             Verdict = iota // the batch is in the log at the offset
-	Duplicate                           // an earlier copy is in the log at the offset (promise 3)
-	OutOfOrderSequence                  // a gap in the producer's sequence
-	StaleProducerEpoch                  // the producer's epoch is older than one the partition has seen
-	DuplicateTooOld                     // a sequence before those remembered (Kafka's DUPLICATE_SEQUENCE_NUMBER)
-	UnknownPartition                    // no such topic or partition, any more
-	SegmentTooOld                       // the segment was made too long ago to be committed (MaxSegmentAge)
-	OffsetNotMonotonic                  // At lies below the high watermark
+	Accepted           Verdict = iota // the batch is in the log at the offset
+	Duplicate                         // an earlier copy is in the log at the offset (promise 3)
+	OutOfOrderSequence                // a gap in the producer's sequence, or a repeat older than the batches remembered
+	StaleProducerEpoch                // the producer's epoch is older than one the partition has seen
+	UnknownPartition                  // no such topic or partition, any more
+	SegmentTooOld                     // the segment was made too long ago to be committed (MaxSegmentAge)
+	OffsetNotMonotonic                // At lies below the high watermark
+	verdicts                          // how many there are
 )
 
 // BatchResult tells what became of one batch.

@@ -1,0 +1,157 @@
+package metastore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// ErrCorrupt: bytes that claim to be an entry or a snapshot are not.
+var ErrCorrupt = errors.New("corrupt metastore bytes")
+
+// ErrNewerFormat: the entry or snapshot was written by a newer version of the broker.
+var ErrNewerFormat = errors.New("format is newer than this broker understands: upgrade it")
+
+// decoder reads the primitive types of FORMAT.md. The first error sticks and makes every later read return zero, so
+// callers check err once. It never allocates more than a small multiple of the bytes it was given.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(what string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: bad %s", ErrCorrupt, what)
+	}
+	d.b = nil
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) < 1 {
+		d.fail("byte")
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail("uvarint")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail("varint")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// uvarintMax fails on values above limit.
+func (d *decoder) uvarintMax(limit uint64, what string) uint64 {
+	v := d.uvarint()
+	if v > limit {
+		d.fail(what)
+		return 0
+	}
+	return v
+}
+
+// count reads the length of a list whose elements take at least size bytes each.
+func (d *decoder) count(size int, what string) int {
+	return int(d.uvarintMax(uint64(len(d.b)/size), "count of "+what))
+}
+
+func (d *decoder) uuid() (id [16]byte) {
+	if len(d.b) < len(id) {
+		d.fail("uuid")
+		return id
+	}
+	copy(id[:], d.b)
+	d.b = d.b[len(id):]
+	return id
+}
+
+func (d *decoder) uint64() uint64 {
+	if len(d.b) < 8 {
+		d.fail("uint64")
+		return 0
+	}
+	v := binary.BigEndian.Uint64(d.b)
+	d.b = d.b[8:]
+	return v
+}
+
+func (d *decoder) string() string {
+	n := d.count(1, "string bytes")
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) stringMap() map[string]string {
+	n := d.count(2, "map")
+	if n == 0 {
+		return nil
+	}
+	m := make(map[string]string, n)
+	for range n {
+		k := d.string()
+		m[k] = d.string()
+	}
+	return m
+}
+
+func (d *decoder) strings() []string {
+	n := d.count(1, "strings")
+	if n == 0 {
+		return nil
+	}
+	s := make([]string, n)
+	for i := range s {
+		s[i] = d.string()
+	}
+	return s
+}
+
+// end returns the error, or one if bytes are left over.
+func (d *decoder) end() error {
+	if d.err == nil && len(d.b) > 0 {
+		d.fail(fmt.Sprintf("end: %d bytes left over", len(d.b)))
+	}
+	return d.err
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// appendStringMap writes the map by key, so that equal maps have equal bytes.
+func appendStringMap(b []byte, m map[string]string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(m)))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		b = appendString(b, k)
+		b = appendString(b, m[k])
+	}
+	return b
+}
+
+func appendStrings(b []byte, s []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	for _, v := range s {
+		b = appendString(b, v)
+	}
+	return b
+}

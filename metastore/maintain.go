@@ -1,0 +1,86 @@
+package metastore
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// trimStep is how many entries one Trim removes at most, so that it never takes long.
+	trimStep = 1000
+	// producerSweep is how often silent producers are looked for.
+	producerSweep = 10 * time.Minute
+)
+
+// maintain takes snapshots when they are due, trims what they cover and expires producers, until ctx ends. Every broker
+// does so; whoever appends the entry that makes a snapshot due takes it, and one that is lost is made good by the next.
+func (r *Replica) maintain(ctx context.Context) {
+	sweep := time.NewTicker(producerSweep)
+	defer sweep.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.snap:
+			err = r.SnapshotNow(ctx)
+		case <-sweep.C:
+			err = r.expireProducersOnce(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			r.opts.Logger.Warn("maintain commit log", "error", err)
+		}
+	}
+}
+
+// SnapshotNow saves the state as it is and trims the log before it, as far as nobody may ask for its entries again.
+func (r *Replica) SnapshotNow(ctx context.Context) error {
+	r.mu.RLock()
+	frozen := r.state.clone()
+	r.mu.RUnlock()
+	if frozen.at.Seq == 0 {
+		return nil
+	}
+	if err := r.log.SaveSnapshot(ctx, Snapshot{Position: frozen.at, State: frozen.encode()}); err != nil {
+		return err
+	}
+	for {
+		n, err := r.log.Trim(ctx, frozen.neededFrom(), trimStep)
+		if err != nil || n < trimStep {
+			return err
+		}
+	}
+}
+
+// neededFrom is the first entry that must stay: those of segments whose commit may be asked for again.
+func (s *State) neededFrom() Seq {
+	first := s.at.Seq
+	for _, g := range s.recent {
+		first = min(first, g.before.Seq)
+	}
+	return first
+}
+
+func (r *Replica) expireProducersOnce(ctx context.Context) error {
+	before := r.opts.Now().Add(-r.opts.ProducerExpiration).UnixMilli()
+	_, err := r.propose(ctx, func(s *State) (change, error) {
+		if !s.hasProducersBefore(before) {
+			return nil, nil
+		}
+		return expireProducers{before: before}, nil
+	})
+	return err
+}
+
+func (s *State) hasProducersBefore(before int64) bool {
+	for _, t := range s.topics {
+		for i := range t.partitions {
+			for _, p := range t.partitions[i].producers {
+				if p.lastSeen < before {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

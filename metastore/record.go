@@ -1,0 +1,81 @@
+package metastore
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// recordVersion is the version of the entry format that this package writes. See FORMAT.md.
+const recordVersion = 1
+
+// kind says which change an entry makes. The numbers are part of the format.
+type kind byte
+
+const (
+	kindCommit              kind = 1
+	kindCreateTopic         kind = 2
+	kindDeleteTopic         kind = 3
+	kindCreatePartitions    kind = 4
+	kindAlterTopicConfigs   kind = 5
+	kindAllocateProducerIDs kind = 6
+	kindExpireProducers     kind = 7
+)
+
+// nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
+// after an ambiguous append (promise 9).
+type nonce uint64
+
+// record is the decoded payload of an entry.
+type record struct {
+	time  int64 // ms, by the clock of the broker that decided
+	nonce nonce
+	change
+}
+
+// change is what an entry does to the state. Changes hold results, not commands: applying one cannot fail and does not
+// depend on the version of the broker.
+type change interface {
+	kind() kind
+	append(b []byte) []byte
+	apply(s *State, at int64, touched func(TopicPartition))
+}
+
+func (r record) encode() []byte {
+	b := make([]byte, 0, 128)
+	b = append(b, recordVersion, byte(r.kind()))
+	b = binary.AppendVarint(b, r.time)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.nonce))
+	return r.append(b)
+}
+
+func decodeRecord(payload []byte) (record, error) {
+	d := &decoder{b: payload}
+	version := d.byte()
+	if d.err == nil && version != recordVersion {
+		return record{}, fmt.Errorf("%w: entry version %d", ErrNewerFormat, version)
+	}
+	k := kind(d.byte())
+	r := record{time: d.varint(), nonce: nonce(d.uint64())}
+	if d.err != nil {
+		return record{}, d.err
+	}
+	switch k {
+	case kindCommit:
+		r.change = decodeCommit(d)
+	case kindCreateTopic:
+		r.change = decodeCreateTopic(d)
+	case kindDeleteTopic:
+		r.change = deleteTopic{id: d.uuid()}
+	case kindCreatePartitions:
+		r.change = createPartitions{id: d.uuid(), partitions: int32(d.uvarintMax(MaxPartitions, "partitions"))}
+	case kindAlterTopicConfigs:
+		r.change = alterTopicConfigs{id: d.uuid(), set: d.stringMap(), unset: d.strings()}
+	case kindAllocateProducerIDs:
+		r.change = allocateProducerIDs{first: ProducerID(d.uvarintMax(1<<62, "producer id")), count: int64(d.uvarintMax(1<<32, "producer ids"))}
+	case kindExpireProducers:
+		r.change = expireProducers{before: d.varint()}
+	default:
+		return record{}, fmt.Errorf("%w: entry kind %d", ErrNewerFormat, k)
+	}
+	return r, d.end()
+}

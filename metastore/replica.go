@@ -1,0 +1,278 @@
+package metastore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// ReplicaOptions tunes a Replica. The zero value is the default.
+type ReplicaOptions struct {
+	Logger *slog.Logger     // default: discard
+	Now    func() time.Time // default: time.Now
+	// SnapshotEvery is how many entries lie between snapshots. Default 4096.
+	SnapshotEvery int
+	// ReadBytes is about how much payload one read of the log asks for. Default 4 MiB.
+	ReadBytes int
+	// ProducerExpiration is Kafka's producer.id.expiration.ms. Default 24 h.
+	ProducerExpiration time.Duration
+}
+
+// Replica is a broker's copy of the folded commit log and the only way to append to it. Reads answer from memory and
+// never wait for I/O.
+//
+// An append is a proposal: decide on the folded state, encode, compare-and-set onto the log, fold. Another broker may
+// have been faster (ErrConflict): read what is new, fold it, decide again. The answer of the metastore may be lost, and
+// the append may even take effect later. So all attempts of a proposal carry the same nonce, and after anything but
+// success the log is read before the next attempt:
+//
+//  1. attempt 1 is sent at position n, the connection breaks;
+//  2. the log is read, entry n is not there; attempt 2 is sent at position n, decided on the same state;
+//  3. attempt 1 takes effect late, so attempt 2 meets a conflict;
+//  4. the log is read, entry n carries our nonce: the proposal is settled with what entry n says.
+//
+// Both attempts cannot take effect, since they would be entries n and m > n, and attempt 2 is decided only on a state
+// that holds n. Only if the caller gives up in between is the outcome unknown to it; a commit of segments can then be
+// repeated, and finds its segments by their ids.
+type Replica struct {
+	log    Log
+	opts   ReplicaOptions
+	turn   chan struct{} // held by the one proposal under way
+	reload chan struct{} // held by whoever reads the log to fold it
+	snap   chan struct{} // asks Run for a snapshot
+	watch  watchers
+
+	mu      sync.RWMutex
+	state   *State
+	awaited nonce   // of the proposal under way, 0 if none
+	settled *record // the awaited record, once folded
+	failed  error   // why nothing can be folded any more
+
+	ids producerIDBlock
+}
+
+// NewReplica makes a replica of log. Open must succeed before anything else is called.
+func NewReplica(log Log, opts ReplicaOptions) *Replica {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.SnapshotEvery == 0 {
+		opts.SnapshotEvery = 4096
+	}
+	if opts.ReadBytes == 0 {
+		opts.ReadBytes = 4 << 20
+	}
+	if opts.ProducerExpiration == 0 {
+		opts.ProducerExpiration = 24 * time.Hour
+	}
+	return &Replica{
+		log: log, opts: opts, state: NewState(),
+		turn: make(chan struct{}, 1), reload: make(chan struct{}, 1), snap: make(chan struct{}, 1),
+		ids: producerIDBlock{turn: make(chan struct{}, 1)},
+	}
+}
+
+// Open folds the newest snapshot and everything after it. It may be repeated after an error.
+func (r *Replica) Open(ctx context.Context) error {
+	if err := r.loadSnapshot(ctx); err != nil {
+		return err
+	}
+	return r.CatchUp(ctx)
+}
+
+func (r *Replica) loadSnapshot(ctx context.Context) error {
+	snapshot, err := r.log.LatestSnapshot(ctx)
+	if errors.Is(err, ErrNoSnapshot) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load snapshot: %w", err)
+	}
+	state, err := decodeState(snapshot)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	forward := state.at.Seq > r.state.at.Seq
+	if forward {
+		r.state = state
+	}
+	r.mu.Unlock()
+	if forward {
+		r.watch.wakeAll()
+	}
+	return nil
+}
+
+// Run follows the log, and takes snapshots, until ctx ends. It returns early only when the log cannot be followed any
+// further: ErrRegressed, ErrNewerFormat, ErrCorrupt. Transient errors are logged and retried.
+func (r *Replica) Run(ctx context.Context) error {
+	maintained := make(chan struct{})
+	go func() {
+		defer close(maintained)
+		r.maintain(ctx)
+	}()
+	defer func() { <-maintained }()
+	failures := 0
+	for ctx.Err() == nil {
+		err := r.log.Wait(ctx, r.Position().Seq)
+		if err == nil {
+			err = r.CatchUp(ctx)
+		}
+		switch {
+		case err == nil:
+			failures = 0
+			continue
+		case ctx.Err() != nil:
+			return nil
+		case fatal(err):
+			r.opts.Logger.Error("commit log cannot be followed", "error", err)
+			return err
+		}
+		failures++
+		if failures == 1 {
+			r.opts.Logger.Warn("follow commit log, retrying", "error", err)
+		}
+		if pause(ctx, backoff(failures)) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// fatal errors do not go away by trying again.
+func fatal(err error) bool {
+	return errors.Is(err, ErrRegressed) || errors.Is(err, ErrNewerFormat) || errors.Is(err, ErrCorrupt)
+}
+
+// Health is nil while the log can be followed.
+func (r *Replica) Health() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.failed
+}
+
+// Position is that of the last entry folded.
+func (r *Replica) Position() Position {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.at
+}
+
+// CatchUp folds what the log holds at the time of the call.
+func (r *Replica) CatchUp(ctx context.Context) error {
+	select {
+	case r.reload <- struct{}{}:
+		defer func() { <-r.reload }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		if err := r.Health(); err != nil {
+			return err
+		}
+		after := r.Position()
+		entries, err := r.log.Read(ctx, after, r.opts.ReadBytes)
+		if errors.Is(err, ErrTrimmed) {
+			if err := r.jump(ctx, after); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			// The fold may have moved on past `after` by an append of ours meanwhile; that is no regression.
+			if errors.Is(err, ErrRegressed) && r.Position() == after {
+				r.fail(err)
+			}
+			return fmt.Errorf("read commit log after %d: %w", after.Seq, err)
+		}
+		if len(entries) == 0 {
+			return nil
+		}
+		for _, e := range entries {
+			if err := r.foldEntry(e); err != nil {
+				r.fail(err)
+				return err
+			}
+		}
+	}
+}
+
+// jump loads a snapshot past a place in the log that was trimmed away.
+func (r *Replica) jump(ctx context.Context, after Position) error {
+	if err := r.loadSnapshot(ctx); err != nil {
+		return err
+	}
+	if r.Position().Seq <= after.Seq {
+		return fmt.Errorf("no snapshot past %d although the log was trimmed there: %w", after.Seq, ErrRegressed)
+	}
+	return nil
+}
+
+func (r *Replica) fail(err error) {
+	r.mu.Lock()
+	r.failed = err
+	r.mu.Unlock()
+	r.watch.wakeAll()
+}
+
+func (r *Replica) foldEntry(e Entry) error {
+	rec, err := decodeRecord(e.Payload)
+	if err != nil {
+		return fmt.Errorf("entry %d: %w", e.Seq, err)
+	}
+	return r.fold(e, rec)
+}
+
+// fold applies an entry unless it was folded before: a proposal and the follower may both come with it.
+func (r *Replica) fold(e Entry, rec record) error {
+	var touched []TopicPartition
+	r.mu.Lock()
+	at := r.state.at
+	if e.Seq <= at.Seq {
+		r.mu.Unlock()
+		return nil
+	}
+	if want := at.Next(e.Payload).Position; e.Position != want {
+		r.mu.Unlock()
+		return fmt.Errorf("entry %d after %d does not continue the chain: %w", e.Seq, at.Seq, ErrRegressed)
+	}
+	r.state.apply(e.Position, rec, func(tp TopicPartition) { touched = append(touched, tp) })
+	if rec.nonce == r.awaited && r.awaited != 0 {
+		r.settled = &rec
+	}
+	r.mu.Unlock()
+	r.watch.wake(touched)
+	return nil
+}
+
+func newNonce() nonce {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return nonce(binary.BigEndian.Uint64(b[:]) | 1)
+}
+
+// pause waits unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// backoff grows from 5 ms to 1 s with the number of failures in a row.
+func backoff(failures int) time.Duration {
+	return min(5*time.Millisecond<<min(failures, 10), time.Second)
+}

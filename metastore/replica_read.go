@@ -1,0 +1,115 @@
+package metastore
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Topic finds a topic by its name.
+func (r *Replica) Topic(name string) (*Topic, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if t, ok := r.state.names[name]; ok {
+		return t.Topic, true
+	}
+	return nil, false
+}
+
+// TopicByID finds a topic by its id.
+func (r *Replica) TopicByID(id TopicID) (*Topic, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if t, ok := r.state.topics[id]; ok {
+		return t.Topic, true
+	}
+	return nil, false
+}
+
+// Topics returns all topics by name.
+func (r *Replica) Topics() []*Topic {
+	r.mu.RLock()
+	topics := make([]*Topic, 0, len(r.state.topics))
+	for _, t := range r.state.topics {
+		topics = append(topics, t.Topic)
+	}
+	r.mu.RUnlock()
+	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
+	return topics
+}
+
+// Watermarks returns the borders of a partition, false if there is no such partition.
+func (r *Replica) Watermarks(tp TopicPartition) (Watermarks, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if p := r.state.partition(tp); p != nil {
+		return p.watermarks(), true
+	}
+	return Watermarks{LogStart: NoOffset, High: NoOffset, Stable: NoOffset}, false
+}
+
+// Runs returns the runs that hold offsets from `from` on, in order, until their bytes add up to maxBytes or more; one
+// at least if there is any. The watermarks belong to the same state. ErrUnknownPartition; ErrOffsetOutOfRange, with
+// the watermarks.
+func (r *Replica) Runs(tp TopicPartition, from Offset, maxBytes int) (Watermarks, []Run, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p := r.state.partition(tp)
+	if p == nil {
+		return Watermarks{LogStart: NoOffset, High: NoOffset, Stable: NoOffset}, nil, ErrUnknownPartition
+	}
+	w := p.watermarks()
+	if from < w.LogStart || from > w.High {
+		return w, nil, ErrOffsetOutOfRange
+	}
+	var runs []Run
+	for i := p.find(from); i < len(p.runs); i++ {
+		runs = append(runs, p.runs[i].export())
+		maxBytes -= int(p.runs[i].length)
+		if maxBytes <= 0 {
+			break
+		}
+	}
+	return w, runs, nil
+}
+
+// RunAt returns the first run that holds a timestamp of at least the one given, in ms.
+func (r *Replica) RunAt(tp TopicPartition, timestamp int64) (Run, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if p := r.state.partition(tp); p != nil {
+		for i := p.find(p.logStart); i < len(p.runs); i++ {
+			if p.runs[i].maxTimestamp >= timestamp {
+				return p.runs[i].export(), true
+			}
+		}
+	}
+	return Run{}, false
+}
+
+// RunWithMaxTimestamp returns the first of the runs that hold the greatest timestamp of the partition.
+func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p := r.state.partition(tp)
+	if p == nil {
+		return Run{}, false
+	}
+	best := -1
+	for i := p.find(p.logStart); i < len(p.runs); i++ {
+		if best < 0 || p.runs[i].maxTimestamp > p.runs[best].maxTimestamp {
+			best = i
+		}
+	}
+	if best < 0 {
+		return Run{}, false
+	}
+	return p.runs[best].export(), true
+}
+
+// SegmentCommitted tells whether the segment is known to be committed. For those older than MaxSegmentAge it says false.
+func (r *Replica) SegmentCommitted(id SegmentID) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, ok := r.state.segments[id]
+	return ok
+}

@@ -1,0 +1,125 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// ClaimGroup implements metastore.Groups.
+func (s *Store) ClaimGroup(ctx context.Context, id string, owner metastore.NodeID) (metastore.GroupRecord, error) {
+	var claimed metastore.GroupRecord
+	err := s.update(ctx, func(time.Time) (change, error) {
+		if g := s.state.groups[id]; g != nil {
+			claimed = g.GroupRecord
+		}
+		claimed.GroupID, claimed.Epoch, claimed.Coordinator = id, s.state.groupEpoch+1, owner
+		return &groupClaim{id, claimed.Epoch, owner}, nil
+	})
+	if err != nil {
+		return metastore.GroupRecord{}, err
+	}
+	claimed.State = bytes.Clone(claimed.State)
+	return claimed, nil
+}
+
+// ReadGroup implements metastore.Groups.
+func (s *Store) ReadGroup(ctx context.Context, id string) (metastore.GroupRecord, error) {
+	var found metastore.GroupRecord
+	err := s.view(ctx, func(time.Time) error {
+		g := s.state.groups[id]
+		if g == nil {
+			return fmt.Errorf("read group %q: %w", id, metastore.ErrGroupNotFound)
+		}
+		found = g.GroupRecord
+		return nil
+	})
+	if err != nil {
+		return metastore.GroupRecord{}, err
+	}
+	found.State = bytes.Clone(found.State)
+	return found, nil
+}
+
+// WriteGroup implements metastore.Groups.
+func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
+	g.State = bytes.Clone(g.State)
+	return s.updateGroup(ctx, "write", g.GroupID, g.Epoch, &groupWrite{g})
+}
+
+// DeleteGroup implements metastore.Groups.
+func (s *Store) DeleteGroup(ctx context.Context, id string, epoch metastore.GroupEpoch) error {
+	return s.updateGroup(ctx, "delete", id, epoch, &groupDelete{id})
+}
+
+// updateGroup makes the change if the claim still stands.
+func (s *Store) updateGroup(ctx context.Context, verb, id string, epoch metastore.GroupEpoch, c change) error {
+	return s.update(ctx, func(time.Time) (change, error) {
+		if g := s.state.groups[id]; g == nil || g.Epoch != epoch {
+			return nil, fmt.Errorf("%s group %q: %w", verb, id, metastore.ErrFenced)
+		}
+		return c, nil
+	})
+}
+
+// ListGroups implements metastore.Groups.
+func (s *Store) ListGroups(ctx context.Context) ([]metastore.GroupRecord, error) {
+	var all []metastore.GroupRecord
+	err := s.view(ctx, func(time.Time) error {
+		for _, id := range slices.Sorted(maps.Keys(s.state.groups)) {
+			g := s.state.groups[id].GroupRecord
+			g.State = nil
+			all = append(all, g)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// CommitOffsets implements metastore.Groups.
+func (s *Store) CommitOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+	return s.updateGroup(ctx, "commit offsets of", id, epoch, &offsetsCommit{id, slices.Clone(offsets)})
+}
+
+// FetchOffsets implements metastore.Groups.
+func (s *Store) FetchOffsets(ctx context.Context, id string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error) {
+	var found []metastore.CommittedOffset
+	err := s.view(ctx, func(time.Time) error {
+		g := s.state.groups[id]
+		if g == nil {
+			return nil
+		}
+		if partitions == nil {
+			found = g.sortedOffsets()
+			return nil
+		}
+		for _, p := range sortedPartitions(partitions) {
+			if o, ok := g.offsets[p]; ok {
+				found = append(found, o)
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// DeleteOffsets implements metastore.Groups.
+func (s *Store) DeleteOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, partitions []metastore.TopicPartition) error {
+	return s.updateGroup(ctx, "delete offsets of", id, epoch, &offsetsDelete{id, slices.Clone(partitions)})
+}
+
+// DeleteTopicOffsets implements metastore.Groups.
+func (s *Store) DeleteTopicOffsets(ctx context.Context, topic metastore.TopicID) error {
+	return s.update(ctx, func(time.Time) (change, error) { return &topicOffsetsDelete{topic}, nil })
+}
+
+// sortedPartitions returns the partitions in order, each once.
+func sortedPartitions(partitions []metastore.TopicPartition) []metastore.TopicPartition {
+	sorted := slices.SortedFunc(slices.Values(partitions), comparePartitions)
+	return slices.Compact(sorted)
+}

@@ -19,12 +19,17 @@ var (
 	// ErrRange: the range does not begin inside the object.
 	ErrRange = errors.New("range outside the object")
 	// ErrInvalidKey: the key is empty, longer than MaxKeyLength, or holds bytes outside [A-Za-z0-9._/-], an empty
-	// or a dot-only path element, or a leading or trailing slash.
+	// or a dot-only path element, one longer than MaxElementLength, or a leading or trailing slash. See ValidKey.
 	ErrInvalidKey = errors.New("invalid object key")
 )
 
-// MaxKeyLength is the longest key, in bytes, that every store takes.
-const MaxKeyLength = 512
+const (
+	// MaxKeyLength is the longest key, in bytes, that every store takes.
+	MaxKeyLength = 512
+	// MaxElementLength is the longest part of a key between slashes, in bytes: what file systems, and the S3 servers
+	// that keep objects as files, allow.
+	MaxElementLength = 255
+)
 
 // Object is what List tells of an object.
 type Object struct {
@@ -35,6 +40,9 @@ type Object struct {
 
 // Store keeps immutable objects. All methods may run concurrently, on one key too. Errors other than the sentinels
 // named below are transient or unknown; a caller may repeat the call.
+//
+// Keys must form a tree: no object's key is another's followed by a slash and more. Stores that keep objects as files
+// refuse the second of two such keys with an error that is no sentinel.
 type Store interface {
 	// Put creates an object from the concatenation of parts. On a nil return the object is durable and every later
 	// Get, by anybody, sees it whole. ErrExists: there was one already, and it stands as it was; the caller decides

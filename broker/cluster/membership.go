@@ -1,0 +1,165 @@
+// Package cluster knows which brokers live, and which of them a key belongs to.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Options tunes a Membership. The zero value is the default.
+type Options struct {
+	Logger *slog.Logger // default: discard
+	// Lease is how long a broker counts as live after its last sign of life. Default 6 s.
+	Lease time.Duration
+	// Beat is how often the lease is renewed and the list of brokers read. Default a sixth of the lease.
+	Beat time.Duration
+	Now  func() time.Time // default: time.Now, whose monotonic part counts
+}
+
+// Membership is this broker's registration and its view of the others. The view may be stale by a beat; nothing but
+// routing depends on it, since writes are fenced in the metastore.
+type Membership struct {
+	brokers metastore.Brokers
+	opts    Options
+
+	mu       sync.RWMutex
+	self     metastore.Broker
+	cluster  string
+	live     []metastore.Broker
+	deadline time.Time // of our lease, on our own clock
+}
+
+// New makes the membership of a broker whose node id may be metastore.AnyNodeID. Join must succeed before Run.
+func New(brokers metastore.Brokers, self metastore.Broker, opts Options) *Membership {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Lease == 0 {
+		opts.Lease = 6 * time.Second
+	}
+	if opts.Beat == 0 {
+		opts.Beat = opts.Lease / 6
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Membership{brokers: brokers, self: self, opts: opts}
+}
+
+// Join registers the broker and reads who else lives. It may be repeated after an error.
+func (m *Membership) Join(ctx context.Context) error {
+	cluster, err := m.brokers.ClusterID(ctx)
+	if err != nil {
+		return fmt.Errorf("read cluster id: %w", err)
+	}
+	asked := m.opts.Now()
+	self, err := m.brokers.RegisterBroker(ctx, m.Self(), m.opts.Lease)
+	if err != nil {
+		return fmt.Errorf("register broker: %w", err)
+	}
+	m.mu.Lock()
+	m.self, m.cluster, m.deadline = self, cluster, asked.Add(m.opts.Lease)
+	m.mu.Unlock()
+	return m.refresh(ctx)
+}
+
+// Run renews the lease and follows the list of brokers until ctx ends, then leaves at once. It returns early with
+// ErrNodeIDInUse if another broker took the node id.
+func (m *Membership) Run(ctx context.Context) error {
+	tick := time.NewTicker(m.opts.Beat)
+	defer tick.Stop()
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			m.leave()
+			return nil
+		case <-tick.C:
+		}
+		err := m.runOnce(ctx)
+		if errors.Is(err, metastore.ErrNodeIDInUse) {
+			return fmt.Errorf("node id %d: %w", m.Self().NodeID, err)
+		}
+		if err != nil && !failing && ctx.Err() == nil {
+			m.opts.Logger.Warn("renew lease, retrying", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+func (m *Membership) runOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.opts.Lease)
+	defer cancel()
+	self, asked := m.Self(), m.opts.Now()
+	err := m.brokers.RenewBroker(ctx, self.NodeID, self.Epoch, m.opts.Lease)
+	if errors.Is(err, metastore.ErrFenced) {
+		return m.Join(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("renew lease: %w", err)
+	}
+	m.mu.Lock()
+	m.deadline = asked.Add(m.opts.Lease)
+	m.mu.Unlock()
+	return m.refresh(ctx)
+}
+
+func (m *Membership) refresh(ctx context.Context) error {
+	live, err := m.brokers.LiveBrokers(ctx)
+	if err != nil {
+		return fmt.Errorf("list brokers: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live = live
+	return nil
+}
+
+// leave ends the lease, so that the others need not wait for it to run out.
+func (m *Membership) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), m.opts.Lease/2)
+	defer cancel()
+	self := m.Self()
+	if err := m.brokers.UnregisterBroker(ctx, self.NodeID, self.Epoch); err != nil {
+		m.opts.Logger.Warn("leave cluster; the lease will run out", "error", err)
+	}
+}
+
+// Self is this broker as registered.
+func (m *Membership) Self() metastore.Broker {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.self
+}
+
+// ClusterID is that of the metastore, "" before Join.
+func (m *Membership) ClusterID() string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.cluster
+}
+
+// Live returns the live brokers by node id; the last list known while the metastore does not answer. Do not modify it.
+func (m *Membership) Live() []metastore.Broker {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.live
+}
+
+// Held tells whether our own lease is certainly still ours.
+func (m *Membership) Held() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.opts.Now().Before(m.deadline)
+}
+
+// Owns tells whether the key belongs to this broker, as far as it knows.
+func (m *Membership) Owns(key string) bool {
+	owner, ok := Owner(key, m.Live())
+	return ok && owner.NodeID == m.Self().NodeID
+}

@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/memory"
+)
+
+func join(t *testing.T, store metastore.Brokers, port int32, id metastore.NodeID) *Membership {
+	t.Helper()
+	m := New(store, metastore.Broker{NodeID: id, Host: "h", Port: port}, Options{})
+	if err := m.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func run(t *testing.T, m *Membership) (stop func() error) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	return func() error { cancel(); return <-done }
+}
+
+func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		a, b, c := join(t, store, 1, metastore.AnyNodeID), join(t, store, 2, metastore.AnyNodeID), join(t, store, 3, 7)
+		stopA, stopB := run(t, a), run(t, b)
+		time.Sleep(2 * time.Second) // virtual
+		if n := len(a.Live()); n != 3 {
+			t.Errorf("%d brokers live, want 3", n)
+		}
+		time.Sleep(10 * time.Second) // c never renews
+		if live := a.Live(); len(live) != 2 || live[0] != a.Self() || live[1] != b.Self() {
+			t.Errorf("live %+v, want a and b", live)
+		}
+		if c.Held() || !a.Held() {
+			t.Errorf("c holds its lease: %v, a: %v", c.Held(), a.Held())
+		}
+		if err := stopB(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Second)
+		if live := a.Live(); len(live) != 1 || !a.Owns("anything") {
+			t.Errorf("live %+v, want a alone", live)
+		}
+		if err := stopA(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBrokerWhoseNodeIDWasTakenStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		a := join(t, store, 1, 5)
+		time.Sleep(time.Minute) // paused for longer than its lease
+		b := join(t, store, 2, 5)
+		stopB := run(t, b)
+		if err := a.Run(t.Context()); !errors.Is(err, metastore.ErrNodeIDInUse) {
+			t.Errorf("run: %v, want ErrNodeIDInUse", err)
+		}
+		if err := stopB(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -93,11 +93,11 @@ func CheckCluster(name, value string) error {
 	if d, ok := LookupTopic(name); ok && len(d.Cluster) > 0 {
 		return &UnknownError{Name: name, Suggestion: d.Cluster[0].Name}
 	}
-	return &UnknownError{Name: name, Suggestion: Nearest(name, clusterNames())}
+	return &UnknownError{Name: name, Suggestion: Nearest(name, ClusterNames())}
 }
 
-// clusterNames returns the names of all broker-level settings, sorted.
-func clusterNames() []string {
+// ClusterNames returns the names of all broker-level settings, sorted.
+func ClusterNames() []string {
 	var names []string
 	for i := range brokerTable {
 		names = append(names, brokerTable[i].Name)

@@ -40,7 +40,7 @@ func TestEveryDefaultPassesItsOwnCheck(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, name := range clusterNames() {
+	for _, name := range ClusterNames() {
 		s, ok := lookupCluster(name)
 		if !ok || s.Name != name {
 			t.Errorf("%s: looked up as %q", name, s.Name)
@@ -63,7 +63,7 @@ func TestTablesAreSortedWithoutRepeats(t *testing.T) {
 			}
 		}
 	}
-	names := clusterNames()
+	names := ClusterNames()
 	for i := 1; i < len(names); i++ {
 		if names[i-1] == names[i] {
 			t.Errorf("%s is defined twice", names[i])

@@ -68,7 +68,7 @@ func (c *Cluster) aliasSynonyms(d *Definition) []Synonym {
 // the cluster but that tools ask for, such as node.id, listeners and broker.rack; they are shown as set.
 func (c *Cluster) DescribeBroker(extra map[string]string) []Entry {
 	var entries []Entry
-	for _, name := range clusterNames() {
+	for _, name := range ClusterNames() {
 		if _, ok := extra[name]; ok {
 			continue
 		}

@@ -1,0 +1,107 @@
+// Package config is the configuration of one broker process: the keys of its YAML file, each of which is also an
+// environment variable and a flag.
+//
+// One table (keys.go) drives all of them, the checks, `runnel config print` and docs/config.md. A flag wins over the
+// environment, the environment over the file, the file over the default. Cluster-wide settings stand under the key
+// cluster by their Kafka names and are resolved by package settings.
+package config
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/runnel-io/runnel/broker/settings"
+)
+
+// Config is a checked configuration. Fields are named after the keys.
+type Config struct {
+	Listen    string // host:port, host may be empty for all interfaces
+	Advertise string // host:port for clients; "": derived by Advertised
+	NodeID    int32  // -1: the lowest free id is leased
+	Zone      string // availability zone; "" if none
+	Admin     Admin
+
+	Cluster *settings.Cluster
+
+	Metastore   Metastore
+	ObjectStore ObjectStore
+	Segment     Segment
+	Linger      Linger
+	Memory      Memory
+	Log         Log
+	Drain       Drain
+}
+
+// Admin is the HTTP server for probes and metrics.
+type Admin struct {
+	Listen string // host:port; "": none
+}
+
+// Metastore says where metadata lives.
+type Metastore struct {
+	URL string // postgres://..., file:///dir or memory://
+}
+
+// ObjectStore says where segments live, and for S3 how to reach it.
+type ObjectStore struct {
+	URL       string // s3://bucket/prefix, file:///dir or memory://
+	Endpoint  string // "": AWS's own
+	Region    string // "": from the AWS SDK's chain
+	PathStyle bool
+	AccessKey string // "": from the AWS SDK's chain
+	SecretKey string
+}
+
+// Segment bounds what a broker writes as one object.
+type Segment struct {
+	Size int64 // bytes
+}
+
+// Linger bounds how long a batch waits for company before its segment is sealed.
+type Linger struct {
+	Min time.Duration
+	Max time.Duration
+}
+
+// Memory bounds what a broker holds.
+type Memory struct {
+	Produce int64 // bytes of records received and not yet acknowledged
+	Cache   int64 // bytes of segments kept for fetches
+}
+
+// Log says how the process logs.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // text or json
+}
+
+// Drain bounds a graceful stop.
+type Drain struct {
+	Timeout time.Duration
+}
+
+// Advertised returns the address that clients are told, for a broker that listens on bound: the key advertise, or the
+// bound address, with the machine's host name in place of a wildcard.
+func (c *Config) Advertised(bound net.Addr) (host string, port int32, err error) {
+	address := c.Advertise
+	if address == "" {
+		address = bound.String()
+	}
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("split advertised address: %w", err)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("parse port of advertised address %s: %w", address, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if host, err = os.Hostname(); err != nil {
+			return "", 0, fmt.Errorf("read host name to advertise: %w", err)
+		}
+	}
+	return host, int32(n), nil
+}

@@ -1,0 +1,111 @@
+package config
+
+import "strings"
+
+// Key is one row of the table: a leaf of the YAML file.
+type Key struct {
+	Name    string // path in the file, "object_store.url"
+	Kind    Kind
+	Default string // as it would stand in the file; "" is unset
+	Doc     string // what it means, one or two sentences
+	Secret  bool   // never shown
+	set     func(c *Config, v value)
+}
+
+// Env is the environment variable of the key.
+func (k Key) Env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
+}
+
+// Flag is the name of the key's flag, without dashes.
+func (k Key) Flag() string {
+	return strings.NewReplacer(".", "-", "_", "-").Replace(k.Name)
+}
+
+const envPrefix = "RUNNEL_"
+
+// clusterKey is the one key that is no leaf: under it stand Kafka's broker-level settings.
+const clusterKey = "cluster"
+
+// ClusterFlag is the repeatable flag that sets a cluster default, as name=value.
+const ClusterFlag = "set"
+
+// ClusterEnv is the environment variable of a cluster default.
+func ClusterEnv(setting string) string {
+	return envPrefix + "CLUSTER_" + strings.ToUpper(strings.ReplaceAll(setting, ".", "_"))
+}
+
+// Keys returns the table, in the order of the documentation.
+func Keys() []Key { return append([]Key(nil), keys...) }
+
+func lookup(name string) (Key, bool) {
+	for _, k := range keys {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+var keys = []Key{
+	{Name: "listen", Kind: address, Default: "0.0.0.0:9092",
+		Doc: "Address on which Kafka clients are served.",
+		set: func(c *Config, v value) { c.Listen = v.text }},
+	{Name: "advertise", Kind: reachableAddress,
+		Doc: "Address that clients are told to connect to. Unset: the listen address, with the machine's host name in place of a wildcard.",
+		set: func(c *Config, v value) { c.Advertise = v.text }},
+	{Name: "node_id", Kind: nodeID,
+		Doc: "Kafka node id. Unset: the lowest id that no live broker holds is leased from the metastore.",
+		set: func(c *Config, v value) { c.NodeID = int32(v.number) }},
+	{Name: "zone", Kind: text,
+		Doc: "Availability zone of this broker, as clients name theirs in client.rack.",
+		set: func(c *Config, v value) { c.Zone = v.text }},
+	{Name: "admin.listen", Kind: optionalAddress, Default: "0.0.0.0:9644",
+		Doc: "Address of the HTTP server for /livez, /readyz and /metrics. Empty: none.",
+		set: func(c *Config, v value) { c.Admin.Listen = v.text }},
+	{Name: "metastore.url", Kind: metastoreURL,
+		Doc: "Where metadata lives: `postgres://user:password@host/database`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required.",
+		set: func(c *Config, v value) { c.Metastore.URL = v.text }},
+	{Name: "object_store.url", Kind: objectStoreURL,
+		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",
+		set: func(c *Config, v value) { c.ObjectStore.URL = v.text }},
+	{Name: "object_store.endpoint", Kind: endpointURL,
+		Doc: "URL of an S3 server other than AWS's, such as `http://minio:9000`.",
+		set: func(c *Config, v value) { c.ObjectStore.Endpoint = v.text }},
+	{Name: "object_store.region", Kind: text,
+		Doc: "Region of the bucket. Unset: what the AWS SDK finds in the environment; us-east-1 with an endpoint.",
+		set: func(c *Config, v value) { c.ObjectStore.Region = v.text }},
+	{Name: "object_store.path_style", Kind: triState, Default: "auto",
+		Doc: "Whether the bucket stands in the path of requests and not in the host name. auto: if an endpoint is set.",
+		set: func(c *Config, v value) { c.ObjectStore.PathStyle = v.text == "true" }},
+	{Name: "object_store.access_key", Kind: text,
+		Doc: "Access key id. Unset: credentials come from the AWS SDK's chain (environment, profile, instance or task role).",
+		set: func(c *Config, v value) { c.ObjectStore.AccessKey = v.text }},
+	{Name: "object_store.secret_key", Kind: text, Secret: true,
+		Doc: "Secret of the access key. Flags are visible to every user of the machine: use the file or the environment.",
+		set: func(c *Config, v value) { c.ObjectStore.SecretKey = v.text }},
+	{Name: "segment.size", Kind: size{1 << 10, 1 << 30}, Default: "8MiB",
+		Doc: "Size at which a segment is sealed and uploaded. A larger one costs fewer requests and holds more memory.",
+		set: func(c *Config, v value) { c.Segment.Size = v.number }},
+	{Name: "linger.max", Kind: duration, Default: "250ms",
+		Doc: "Longest time that a batch waits for company in a busy broker. Halving it doubles the number of uploads.",
+		set: func(c *Config, v value) { c.Linger.Max = v.duration }},
+	{Name: "linger.min", Kind: duration, Default: "5ms",
+		Doc: "Time that a batch waits in an idle broker.",
+		set: func(c *Config, v value) { c.Linger.Min = v.duration }},
+	{Name: "memory.produce", Kind: size{1 << 20, 1 << 50}, Default: "256MiB",
+		Doc: "Bytes of records that may be received and not yet acknowledged. When they are spent, sockets are not read.",
+		set: func(c *Config, v value) { c.Memory.Produce = v.number }},
+	{Name: "memory.cache", Kind: size{0, 1 << 50}, Default: "256MiB",
+		Doc: "Bytes of segments that are kept in memory for fetches.",
+		set: func(c *Config, v value) { c.Memory.Cache = v.number }},
+	{Name: "log.level", Kind: words{"debug", "info", "warn", "error"}, Default: "info",
+		Doc: "The least severe messages that are logged.",
+		set: func(c *Config, v value) { c.Log.Level = v.text }},
+	{Name: "log.format", Kind: words{"text", "json"}, Default: "text",
+		Doc: "Form of the log on standard error.",
+		set: func(c *Config, v value) { c.Log.Format = v.text }},
+	{Name: "drain.timeout", Kind: duration, Default: "30s",
+		Doc: "Longest time that a stopping broker takes to answer what is in flight.",
+		set: func(c *Config, v value) { c.Drain.Timeout = v.duration }},
+}

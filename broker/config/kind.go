@@ -1,0 +1,226 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is a parsed text: what its kind makes of it.
+type value struct {
+	text     string
+	number   int64
+	duration time.Duration
+}
+
+// Kind is the form of a key's value.
+type Kind interface {
+	parse(text string) (value, error)
+	// String names the form in documentation.
+	String() string
+}
+
+// form is a Kind without parameters.
+type form struct {
+	name  string
+	check func(text string) (value, error)
+}
+
+func (f form) String() string                   { return f.name }
+func (f form) parse(text string) (value, error) { return f.check(text) }
+
+var (
+	text             = form{"text", func(s string) (value, error) { return value{text: s}, nil }}
+	address          = form{"host:port", parseAddress}
+	optionalAddress  = form{"host:port", parseOptionalAddress}
+	reachableAddress = form{"host:port", parseReachableAddress}
+	nodeID           = form{"number", parseNodeID}
+	duration         = form{"duration", parseDuration}
+	triState         = words{"auto", "true", "false"}
+	metastoreURL     = form{"URL", parseMetastoreURL}
+	objectStoreURL   = form{"URL", parseObjectStoreURL}
+	endpointURL      = form{"URL", parseEndpointURL}
+)
+
+// words is a choice.
+type words []string
+
+func (w words) String() string { return strings.Join(w, ", ") }
+
+func (w words) parse(s string) (value, error) {
+	if !slices.Contains(w, s) {
+		return value{}, fmt.Errorf("must be one of %s", strings.Join(w, ", "))
+	}
+	return value{text: s}, nil
+}
+
+// size is a number of bytes in an interval.
+type size struct{ min, max int64 }
+
+func (size) String() string { return "size" }
+
+func (k size) parse(s string) (value, error) {
+	n, err := ParseSize(s)
+	if err != nil {
+		return value{}, err
+	}
+	if n < k.min || n > k.max {
+		return value{}, fmt.Errorf("must be between %s and %s", FormatSize(k.min), FormatSize(k.max))
+	}
+	return value{text: s, number: n}, nil
+}
+
+var units = []struct {
+	name string
+	size int64
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"kB", 1e3}, {"B", 1},
+}
+
+// ParseSize reads a number of bytes: "8MiB", "1.5GB", "4096".
+func ParseSize(s string) (int64, error) {
+	digits, factor := strings.TrimSpace(s), int64(1)
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(digits, u.name); ok {
+			digits, factor = strings.TrimSpace(rest), u.size
+			break
+		}
+	}
+	f, err := strconv.ParseFloat(digits, 64)
+	if err != nil || math.IsNaN(f) || f < 0 || f*float64(factor) >= 1<<62 {
+		return 0, errors.New("must be a size such as 64MiB")
+	}
+	return int64(f * float64(factor)), nil
+}
+
+// FormatSize is the inverse of ParseSize for whole units.
+func FormatSize(n int64) string {
+	for _, u := range units[:4] {
+		if n >= u.size && n%u.size == 0 {
+			return strconv.FormatInt(n/u.size, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10) + "B"
+}
+
+func parseDuration(s string) (value, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return value{}, errors.New("must be a time such as 250ms or 30s")
+	}
+	return value{text: s, duration: d}, nil
+}
+
+func parseNodeID(s string) (value, error) {
+	if s == "" {
+		return value{number: -1}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 0 {
+		return value{}, errors.New("must be a whole number from 0 up, or unset")
+	}
+	return value{text: s, number: n}, nil
+}
+
+func parseAddress(s string) (value, error) {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return value{}, errors.New("must be host:port, such as 127.0.0.1:9092 or :9092")
+	}
+	return value{text: s}, nil
+}
+
+func parseOptionalAddress(s string) (value, error) {
+	if s == "" {
+		return value{}, nil
+	}
+	return parseAddress(s)
+}
+
+func parseReachableAddress(s string) (value, error) {
+	if s == "" {
+		return value{}, nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return value{}, errors.New("must be host:port, such as broker-1.example.com:9092")
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return value{}, errors.New("must name a host that clients can connect to, not a wildcard")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return value{}, errors.New("must have a port between 1 and 65535")
+	}
+	return value{text: s}, nil
+}
+
+func parseMetastoreURL(s string) (value, error) {
+	const allowed = "must be postgres://user:password@host/database, file:///directory or memory://"
+	u, err := url.Parse(s)
+	if err != nil {
+		return value{}, errors.New(allowed) // not err: it quotes the URL with its password
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		return value{text: s}, nil
+	case "file", "memory":
+		return value{text: s}, checkLocalURL(u)
+	}
+	return value{}, errors.New(allowed)
+}
+
+func parseObjectStoreURL(s string) (value, error) {
+	const allowed = "must be s3://bucket/prefix, file:///directory or memory://"
+	u, err := url.Parse(s)
+	if err != nil {
+		return value{}, errors.New(allowed)
+	}
+	switch u.Scheme {
+	case "s3":
+		if u.Host == "" {
+			return value{}, errors.New("must name a bucket, as s3://bucket/prefix")
+		}
+		if u.RawQuery != "" || u.User != nil {
+			return value{}, errors.New("takes no parameters or credentials in the URL; use object_store.endpoint, region, path_style, access_key, secret_key")
+		}
+		return value{text: s}, nil
+	case "file", "memory":
+		return value{text: s}, checkLocalURL(u)
+	}
+	return value{}, errors.New(allowed)
+}
+
+func checkLocalURL(u *url.URL) error {
+	if u.Scheme == "memory" {
+		if u.Host != "" || u.Path != "" {
+			return errors.New("must be memory:// alone")
+		}
+		return nil
+	}
+	if u.Host != "" || !path.IsAbs(u.Path) {
+		return errors.New("must have three slashes and an absolute path, as file:///var/lib/runnel")
+	}
+	return nil
+}
+
+func parseEndpointURL(s string) (value, error) {
+	if s == "" {
+		return value{}, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return value{}, errors.New("must be an http or https URL, such as http://minio:9000")
+	}
+	return value{text: s}, nil
+}

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/runnel-io/runnel/broker/settings"
+)
+
+const markdownHead = `<!-- Made by "runnel docs config". Do not edit. -->
+# Configuration
+
+` + "`runnel broker`" + ` reads a YAML file (` + "`--config FILE`" + ` or ` + "`RUNNEL_CONFIG`" + `), environment variables and flags. A flag wins over
+the environment, the environment over the file, the file over the default. Unknown keys are refused, and all mistakes
+are told at once. ` + "`runnel config check`" + ` tells them without starting a broker; ` + "`runnel config print --effective`" + ` shows
+every value and where it comes from, without secrets.
+
+` + "```yaml" + `
+version: 1
+listen: 0.0.0.0:9092
+advertise: broker-1.example.com:9092
+metastore:
+  url: postgres://runnel:secret@db.example.com/runnel
+object_store:
+  url: s3://my-bucket/runnel
+  region: eu-central-1
+cluster:
+  num.partitions: 6
+  auto.create.topics.enable: false
+` + "```" + `
+
+Sizes are written as ` + "`8MiB`" + `, times as ` + "`250ms`" + `. A dot in a key's name is a level of the file.
+
+## Keys
+
+| key | environment | flag | type | default | meaning |
+|---|---|---|---|---|---|
+`
+
+// Markdown is docs/config.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString(markdownHead)
+	for _, k := range keys {
+		value := ""
+		if k.Default != "" {
+			value = "`" + k.Default + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | `--%s` | %s | %s | %s |\n", k.Name, k.Env(), k.Flag(), k.Kind, value, k.Doc)
+	}
+	fmt.Fprintf(&b, "| `%s.NAME` | `%s` | `--%s NAME=VALUE` | | | A cluster default by its Kafka name; in variables `num.partitions` is `%s`. |\n\n",
+		clusterKey, ClusterEnv("name"), ClusterFlag, ClusterEnv("num.partitions"))
+	settings.WriteMarkdown(&b)
+	return b.String()
+}

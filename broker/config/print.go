@@ -1,0 +1,115 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const redacted = "********"
+
+// redact returns a value that may be shown.
+func (k Key) redact(text string) string {
+	switch {
+	case text == "":
+		return ""
+	case k.Secret:
+		return redacted
+	case k.Kind.String() == "URL":
+		return RedactURL(text)
+	}
+	return text
+}
+
+// RedactURL returns the URL without the passwords in it.
+func RedactURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return redacted // what cannot be parsed cannot be redacted in part
+	}
+	if _, ok := u.User.Password(); ok {
+		u.User = url.UserPassword(u.User.Username(), "-")
+		s = strings.Replace(u.String(), ":-@", ":"+redacted+"@", 1)
+	}
+	return redactQuery(s, u)
+}
+
+// redactQuery hides parameters such as password and sslpassword.
+func redactQuery(s string, u *url.URL) string {
+	if u.RawQuery == "" {
+		return s
+	}
+	parameters := strings.Split(u.RawQuery, "&")
+	for i, p := range parameters {
+		if name, _, ok := strings.Cut(p, "="); ok && secretParameter(name) {
+			parameters[i] = name + "=" + redacted
+		}
+	}
+	return strings.Replace(s, "?"+u.RawQuery, "?"+strings.Join(parameters, "&"), 1)
+}
+
+func secretParameter(name string) bool {
+	name = strings.ToLower(name)
+	return strings.Contains(name, "pass") || strings.Contains(name, "secret") || strings.Contains(name, "token")
+}
+
+// values lists what was resolved, redacted.
+func (l *loader) values() []Value {
+	var values []Value
+	for _, k := range keys {
+		s := l.keys[k.Name]
+		values = append(values, Value{Key: k.Name, Text: k.redact(s.text), Origin: s.origin, Default: s.origin == "default"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.cluster)) {
+		s := l.cluster[name]
+		values = append(values, Value{Key: clusterKey + "." + name, Text: s.text, Origin: s.origin})
+	}
+	return values
+}
+
+// WriteYAML writes the values as a file that Load takes (but for what is redacted), the origin of each behind it. It
+// leaves defaults out unless effective is set.
+func (l *Loaded) WriteYAML(w io.Writer, effective bool) error {
+	lines := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(lines, "version: "+fileVersion)
+	section := ""
+	for _, v := range l.Values {
+		if v.Default && !effective {
+			continue
+		}
+		head, leaf, nested := strings.Cut(v.Key, ".")
+		switch {
+		case !nested:
+			leaf, section = v.Key, ""
+		case head != section:
+			fmt.Fprintln(lines, head+":")
+			section = head
+		}
+		indent := ""
+		if nested {
+			indent = "  "
+		}
+		text, err := yamlScalar(v.Text)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", v.Key, err)
+		}
+		fmt.Fprintf(lines, "%s%s: %s\t# %s\n", indent, leaf, text, v.Origin)
+	}
+	return lines.Flush()
+}
+
+// yamlScalar quotes a value where YAML asks for it.
+func yamlScalar(s string) (string, error) {
+	if s == "" {
+		return `""`, nil
+	}
+	n := yaml.Node{Kind: yaml.ScalarNode, Value: s}
+	out, err := yaml.Marshal(&n)
+	return strings.TrimSpace(string(out)), err
+}

@@ -70,7 +70,12 @@ func (d *decoder) uvarintMax(limit uint64, what string) uint64 {
 
 // count reads the length of a list whose elements take at least size bytes each.
 func (d *decoder) count(size int, what string) int {
-	return int(d.uvarintMax(uint64(len(d.b)/size), "count of "+what))
+	n := d.uvarint()
+	if n > uint64(len(d.b)/size) {
+		d.fail("count of " + what)
+		return 0
+	}
+	return int(n)
 }
 
 func (d *decoder) uuid() (id [16]byte) {

@@ -1,0 +1,169 @@
+package metastore
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// goldenSegment has a fixed id, so that golden bytes are fixed.
+var goldenSegment = SegmentID{0x01, 0x98, 0xf0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1}
+
+func goldenRecords() map[string]record {
+	at := func(c change) record { return record{time: 1_760_000_000_123, nonce: 0x0102030405060708, change: c} }
+	return map[string]record{
+		"commit": at(commitSegments{segments: []committedSegment{{id: goldenSegment, size: 5000, runs: []committedRun{
+			{TopicPartition: TopicPartition{TopicID{9}, 3}, position: 32, batches: []committedBatch{
+				{length: 100, records: 2, maxTimestamp: 50, producerID: NoProducerID, verdict: Accepted, offset: 40},
+				{length: 110, records: 3, maxTimestamp: 40, producerID: 4, producerEpoch: 1, baseSequence: 7, verdict: Accepted, offset: 42},
+				{length: 120, records: 1, maxTimestamp: 60, producerID: 4, producerEpoch: 1, baseSequence: 7, verdict: Duplicate, offset: 5},
+				{length: 130, records: 1, maxTimestamp: -1, producerID: 4, producerEpoch: 0, baseSequence: 0, verdict: StaleProducerEpoch, offset: NoOffset},
+			}},
+			{TopicPartition: TopicPartition{TopicID{8}, 0}, position: 492, batches: []committedBatch{
+				{length: 90, records: 1, maxTimestamp: 1, producerID: NoProducerID, verdict: UnknownPartition, offset: NoOffset},
+			}},
+		}}}}),
+		"create_topic": at(createTopic{id: TopicID{9}, name: "orders", partitions: 6, replicationFactor: 3, configs: map[string]string{"a": "1", "b": ""}}),
+		"delete_topic": at(deleteTopic{id: TopicID{9}}),
+		"partitions":   at(createPartitions{id: TopicID{9}, partitions: 12}),
+		"configs":      at(alterTopicConfigs{id: TopicID{9}, set: map[string]string{"c": "2"}, unset: []string{"a", "b"}}),
+		"producer_ids": at(allocateProducerIDs{first: 3000, count: 1000}),
+		"expire":       at(expireProducers{before: 1_750_000_000_000}),
+	}
+}
+
+// golden returns the bytes of a golden file. A file that exists is never written again: entries of every version
+// ever released have to stay readable.
+func golden(t *testing.T, name string, fresh []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) && os.Getenv("RUNNEL_NEW_GOLDEN") != "" {
+		if err := os.WriteFile(path, fresh, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return fresh
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRecordsMatchTheirGoldenFiles(t *testing.T) {
+	for name, rec := range goldenRecords() {
+		t.Run(name, func(t *testing.T) {
+			encoded := rec.encode()
+			want := golden(t, name+".v1", encoded)
+			if !bytes.Equal(encoded, want) {
+				t.Errorf("encoded\n%x\nwant\n%x", encoded, want)
+			}
+			decoded, err := decodeRecord(want)
+			if err != nil || !reflect.DeepEqual(decoded, rec) {
+				t.Errorf("decoded %+v (%v)\nwant %+v", decoded, err, rec)
+			}
+		})
+	}
+}
+
+func goldenState() *State {
+	s := NewState()
+	s.apply(Position{1, 11}, goldenRecords()["create_topic"], func(TopicPartition) {})
+	s.apply(Position{2, 22}, goldenRecords()["commit"], func(TopicPartition) {})
+	s.apply(Position{3, 33}, goldenRecords()["producer_ids"], func(TopicPartition) {})
+	return s
+}
+
+func TestSnapshotMatchesItsGoldenFile(t *testing.T) {
+	s := goldenState()
+	want := golden(t, "snapshot.v1", s.encode())
+	if got := s.encode(); !bytes.Equal(got, want) {
+		t.Errorf("encoded\n%x\nwant\n%x", got, want)
+	}
+	decoded, err := decodeState(Snapshot{Position: s.at, State: want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(decoded, s) {
+		t.Errorf("decoded %+v\nwant %+v", decoded, s)
+	}
+}
+
+func TestTruncatedBytesAreCorrupt(t *testing.T) {
+	for name, rec := range goldenRecords() {
+		whole := rec.encode()
+		for n := range whole {
+			if _, err := decodeRecord(whole[:n]); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s cut to %d bytes: %v", name, n, err)
+			}
+		}
+		if _, err := decodeRecord(append(whole, 0)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s with a byte more: %v", name, err)
+		}
+	}
+	whole := goldenState().encode()
+	for n := range whole {
+		if _, err := decodeState(Snapshot{State: whole[:n]}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("snapshot cut to %d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestNewerFormatsAreNamedAsSuch(t *testing.T) {
+	if _, err := decodeRecord([]byte{recordVersion + 1, 1}); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("record: %v", err)
+	}
+	if _, err := decodeRecord(append([]byte{recordVersion, 200, 0}, make([]byte, 8)...)); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("kind: %v", err)
+	}
+	if _, err := decodeState(Snapshot{State: []byte{snapshotVersion + 1}}); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("snapshot: %v", err)
+	}
+}
+
+func TestForgottenSegmentsAreAlwaysTooOld(t *testing.T) {
+	s := NewState()
+	old := SegmentID(goldenSegment)
+	s.apply(Position{Seq: 1}, record{time: old.Time().UnixMilli(), change: commitSegments{segments: []committedSegment{{id: old}}}}, func(TopicPartition) {})
+	if s.segments[old] == nil {
+		t.Fatal("segment is not remembered")
+	}
+	late := old.Time().Add(MaxSegmentAge + time.Millisecond)
+	s.apply(Position{Seq: 2}, record{time: late.UnixMilli(), change: deleteTopic{}}, func(TopicPartition) {})
+	if s.segments[old] != nil || !s.tooOld(old, old.Time()) {
+		t.Error("a forgotten segment could be committed by a broker with a slow clock")
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	for _, rec := range goldenRecords() {
+		f.Add(rec.encode())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rec, err := decodeRecord(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeRecord(rec.encode())
+		if err != nil || !reflect.DeepEqual(again, rec) {
+			t.Errorf("%+v came back as %+v (%v)", rec, again, err)
+		}
+	})
+}
+
+func FuzzDecodeSnapshot(f *testing.F) {
+	f.Add(goldenState().encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeState(Snapshot{State: b})
+		if err != nil {
+			return
+		}
+		if _, err := decodeState(Snapshot{State: s.encode()}); err != nil {
+			t.Errorf("own encoding: %v", err)
+		}
+	})
+}

@@ -100,6 +100,9 @@ func (c Codec) decompressor(body []byte, limit int) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: not a %s frame", ErrCorrupt, c)
 	}
 	r, err := c.open(body, limit)
+	if err == io.EOF { // in the middle of what the codec puts first, where it is not the end of the records
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return nil, codecError(c, err)
 	}

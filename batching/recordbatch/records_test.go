@@ -190,6 +190,21 @@ func TestRecordsRefusesWhatDoesNotAddUp(t *testing.T) {
 	}
 }
 
+func TestTruncatedFramesAreCorrupt(t *testing.T) {
+	for _, c := range codecs()[1:] {
+		whole := recordbatchtest.Compress([]byte{12, 0, 0, 0, 1, 1, 0}, c.opts.Codec, c.opts.XerialSnappy)
+		for n := range len(whole) {
+			b := withBody(whole[:n], c.opts.Codec)
+			if err := drainRecords(b, 1<<20); err != nil && !errors.Is(err, recordbatch.ErrCorrupt) {
+				t.Errorf("%s, %d of %d bytes: Records: %v", c.name, n, len(whole), err)
+			}
+			if err := drainStamps(b, 1<<20); err != nil && !errors.Is(err, recordbatch.ErrCorrupt) {
+				t.Errorf("%s, %d of %d bytes: Stamps: %v", c.name, n, len(whole), err)
+			}
+		}
+	}
+}
+
 func TestSplit(t *testing.T) {
 	a := recordbatchtest.Encode(sample(3), recordbatchtest.Options{})
 	b := recordbatchtest.Encode(sample(30), recordbatchtest.Options{Codec: recordbatch.Gzip})

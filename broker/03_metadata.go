@@ -1,0 +1,135 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Metadata (3), versions 0 to 13: brokers, topics, and who is to be asked for each partition. Null topics are all
+// topics and an empty list is none, except in v0, where the empty list is all. v10 answers topic ids, v12 takes them
+// (KIP-516). A topic that is not there is created if the client (v4+) and auto.create.topics.enable allow it, and is in
+// the answer when the commit was in time.
+//
+// The leader of a partition is the first of the live brokers by rendezvous hashing, at leader epoch 0. It is the broker
+// where clients meet, nothing more: every other would do.
+
+// autoCreateWait bounds how long a Metadata request waits for the topics it makes.
+const autoCreateWait = 5 * time.Second
+
+func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+	resp := respond[*kmsg.MetadataResponse](req)
+	live := b.brokers()
+	for _, l := range live {
+		broker := kmsg.NewMetadataResponseBroker()
+		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
+		resp.Brokers = append(resp.Brokers, broker)
+	}
+	resp.ClusterID = orNil(b.Membership.ClusterID())
+	resp.ControllerID = b.controller(live)
+	if req.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = clusterOperations
+	}
+
+	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
+		for _, t := range b.Topics.Topics() {
+			resp.Topics = append(resp.Topics, metadataTopic(t, live))
+		}
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
+		defer cancel()
+		create := b.Settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
+		for _, asked := range req.Topics {
+			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, live))
+		}
+	}
+	if req.IncludeTopicAuthorizedOperations {
+		for i := range resp.Topics {
+			if resp.Topics[i].ErrorCode == 0 {
+				resp.Topics[i].AuthorizedOperations = topicOperations
+			}
+		}
+	}
+	return resp
+}
+
+func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, live []metastore.Broker) kmsg.MetadataResponseTopic {
+	t, err := b.findTopic(version, asked)
+	if err == errNoSuchName && create {
+		t, err = b.autoCreate(ctx, *asked.Topic)
+	}
+	if err != nil {
+		failed := kmsg.NewMetadataResponseTopic()
+		failed.ErrorCode, failed.Topic, failed.TopicID = code(err), asked.Topic, asked.TopicID
+		if failed.Topic == nil && version < 12 {
+			failed.Topic = kmsg.StringPtr("")
+		}
+		return failed
+	}
+	return metadataTopic(t, live)
+}
+
+var (
+	errNoSuchName = refuse(kerr.UnknownTopicOrPartition, "there is no such topic")
+	errNoSuchID   = refuse(kerr.UnknownTopicID, "there is no topic of this id")
+	errEarlyID    = refuse(kerr.InvalidRequest, "topics are asked for by id from version 12 on")
+)
+
+func (b *Broker) findTopic(version int16, asked kmsg.MetadataRequestTopic) (*metastore.Topic, error) {
+	byID := asked.TopicID != [16]byte{} || asked.Topic == nil
+	switch {
+	case byID && version < 12:
+		return nil, errEarlyID
+	case byID:
+		if t, ok := b.Topics.TopicByID(asked.TopicID); ok {
+			return t, nil
+		}
+		return nil, errNoSuchID
+	}
+	if t, ok := b.Topics.Topic(*asked.Topic); ok {
+		return t, nil
+	}
+	if err := settings.ValidTopicName(*asked.Topic); err != nil {
+		return nil, refuse(kerr.InvalidTopicException, err.Error())
+	}
+	return nil, errNoSuchName
+}
+
+// autoCreate makes a topic with the cluster's defaults. If that does not succeed in time, clients are told to ask again.
+func (b *Broker) autoCreate(ctx context.Context, name string) (*metastore.Topic, error) {
+	plan, err := b.planTopic(kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: -1, ReplicationFactor: -1})
+	if err != nil {
+		return nil, err
+	}
+	t, err := b.Changes.CreateTopic(ctx, plan)
+	if err == nil {
+		b.Logger.Info("created a topic that a client asked for", "topic", name, "topic_id", t.ID.String(), "partitions", t.Partitions)
+		return t, nil
+	}
+	if t, ok := b.Topics.Topic(name); ok { // somebody was faster
+		return t, nil
+	}
+	b.Logger.Warn("cannot create a topic that a client asked for", "topic", name, "error", err)
+	return nil, refuse(kerr.LeaderNotAvailable, err.Error())
+}
+
+func metadataTopic(t *metastore.Topic, live []metastore.Broker) kmsg.MetadataResponseTopic {
+	answer := kmsg.NewMetadataResponseTopic()
+	answer.Topic, answer.TopicID = &t.Name, t.ID
+	answer.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)
+	for i := range answer.Partitions {
+		p := kmsg.NewMetadataResponseTopicPartition()
+		p.Partition = int32(i)
+		p.Replicas = replicas(t, p.Partition, live)
+		p.ISR = p.Replicas
+		p.Leader, p.LeaderEpoch = p.Replicas[0], leaderEpoch
+		answer.Partitions[i] = p
+	}
+	return answer
+}

@@ -1,0 +1,79 @@
+// Package broker answers the Kafka protocol: one table of APIs, and a file per API that translates between the wire
+// and the domain.
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Topics is what there is, as of the last commit that the broker knows of. No method waits.
+type Topics interface {
+	Topic(name string) (*metastore.Topic, bool)
+	TopicByID(id metastore.TopicID) (*metastore.Topic, bool)
+	Topics() []*metastore.Topic // by name
+	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
+}
+
+// TopicChanges are durable, and visible in Topics, when they return nil. Values have been checked by the caller.
+type TopicChanges interface {
+	CreateTopic(ctx context.Context, t metastore.NewTopic) (*metastore.Topic, error)
+	DeleteTopic(ctx context.Context, id metastore.TopicID) error
+	CreatePartitions(ctx context.Context, id metastore.TopicID, count int32) error
+	AlterTopicConfigs(ctx context.Context, id metastore.TopicID, set map[string]string, unset []string) error
+}
+
+// ProducerIDs gives out ids that nobody had before.
+type ProducerIDs interface {
+	NextProducerID(ctx context.Context) (metastore.ProducerID, error)
+}
+
+// Membership is which brokers there are. No method waits.
+type Membership interface {
+	Live() []metastore.Broker // by node id; not to be modified
+	Self() metastore.Broker
+	ClusterID() string
+}
+
+// Deps is what a Broker needs; all of it, except where a default is named.
+type Deps struct {
+	Topics      Topics
+	Changes     TopicChanges
+	ProducerIDs ProducerIDs
+	Membership  Membership
+	Settings    *settings.Cluster
+	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
+	Shown  map[string]string
+	Logger *slog.Logger     // default: discard
+	Now    func() time.Time // default: time.Now
+}
+
+// Broker translates requests into calls of what it was given, and the results into answers. It has no state.
+type Broker struct {
+	Deps
+}
+
+// New makes a Broker.
+func New(deps Deps) *Broker {
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	return &Broker{Deps: deps}
+}
+
+// Routes is the protocol table as a wire.Server takes it.
+func (b *Broker) Routes() wire.Routes {
+	routes := make(wire.Routes)
+	for _, a := range b.apis() {
+		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: a.handle, Order: a.order, Budgeted: a.budgeted}
+	}
+	return routes
+}

@@ -1,0 +1,80 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// A refusal is an answer that a handler decided on, with a text for people.
+type refusal struct {
+	kafka *kerr.Error
+	text  string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(kafka *kerr.Error, text string) error { return &refusal{kafka, text} }
+
+// causes maps the errors of the domain to Kafka's. The first match counts.
+var causes = []struct {
+	err   error
+	kafka *kerr.Error
+}{
+	{metastore.ErrTopicExists, kerr.TopicAlreadyExists},
+	{metastore.ErrUnknownTopic, kerr.UnknownTopicOrPartition},
+	{metastore.ErrUnknownPartition, kerr.UnknownTopicOrPartition},
+	{metastore.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
+	{metastore.ErrPartitionCount, kerr.InvalidPartitions},
+	{context.DeadlineExceeded, kerr.RequestTimedOut},
+	{context.Canceled, kerr.RequestTimedOut},
+}
+
+// kafkaError is the error of Kafka's for an error of the domain, nil for nil. What has no error of its own is the
+// metastore in trouble: REQUEST_TIMED_OUT, which clients retry, where Kafka's UNKNOWN_SERVER_ERROR would end them. An
+// entry that was appended without our hearing of it then makes the retry fail with "exists already", as a timeout of
+// Kafka's own does.
+func kafkaError(err error) *kerr.Error {
+	if err == nil {
+		return nil
+	}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.kafka
+	}
+	if _, ok := errors.AsType[*settings.ValueError](err); ok {
+		return kerr.InvalidConfig
+	}
+	if _, ok := errors.AsType[*settings.UnknownError](err); ok {
+		return kerr.InvalidConfig
+	}
+	for _, c := range causes {
+		if errors.Is(err, c.err) {
+			return c.kafka
+		}
+	}
+	if errors.Is(err, metastore.ErrRegressed) || errors.Is(err, metastore.ErrCorrupt) || errors.Is(err, metastore.ErrNewerFormat) {
+		return kerr.UnknownServerError // a retry does not help
+	}
+	return kerr.RequestTimedOut
+}
+
+// code is the error code of err, 0 for nil.
+func code(err error) int16 {
+	if k := kafkaError(err); k != nil {
+		return k.Code
+	}
+	return 0
+}
+
+// failure is the error code and the error message of err.
+func failure(err error) (int16, *string) {
+	if err == nil {
+		return 0, nil
+	}
+	text := err.Error()
+	return code(err), &text
+}

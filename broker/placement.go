@@ -1,0 +1,57 @@
+package broker
+
+import (
+	"github.com/runnel-io/runnel/broker/cluster"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// leaderEpoch is that of every partition, for ever: there are no leaders to be elected.
+const leaderEpoch = 0
+
+// brokers are the live ones, or this one while no other is known.
+func (b *Broker) brokers() []metastore.Broker {
+	if live := b.Membership.Live(); len(live) > 0 {
+		return live
+	}
+	return []metastore.Broker{b.Membership.Self()}
+}
+
+// controller is a broker that takes administrative requests: this one, as it is certainly there, if it is listed.
+func (b *Broker) controller(live []metastore.Broker) int32 {
+	self := b.Membership.Self().NodeID
+	for _, l := range live {
+		if l.NodeID == self {
+			return int32(self)
+		}
+	}
+	return int32(live[0].NodeID)
+}
+
+// replicas is the list of replicas that clients are told of: as long as the topic's replication factor, since tools
+// compare it with what they asked for, and led by the leader. Beyond the number of live brokers the ids repeat. Clients
+// keep such lists in arrays and only count them or look for racks in them (the Java client, librdkafka, sarama,
+// kafkajs, franz-go); ids that no broker has would be shown as offline replicas instead.
+func replicas(t *metastore.Topic, partition int32, live []metastore.Broker) []int32 {
+	tp := metastore.TopicPartition{Topic: t.ID, Partition: partition}
+	ranked := cluster.Rank(tp.String(), live)
+	ids := make([]int32, max(t.ReplicationFactor, 1))
+	for i := range ids {
+		ids[i] = int32(ranked[i%len(ranked)].NodeID)
+	}
+	return ids
+}
+
+// orNil is the pointer that the protocol wants for a text that may be missing.
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// The operations that everybody may do while there is no authorizer, as bits by Kafka's codes of operations.
+const (
+	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
+	groupOperations   = 1<<3 | 1<<6 | 1<<8
+	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
+)

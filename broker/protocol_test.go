@@ -1,0 +1,48 @@
+package broker
+
+import (
+	"flag"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+var update = flag.Bool("update", false, "write generated files instead of comparing them")
+
+func TestProtocolDocIsCurrent(t *testing.T) {
+	const path = "../docs/protocol.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(ProtocolDoc()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != ProtocolDoc() {
+		t.Fatal("docs/protocol.md is stale: run go generate ./broker")
+	}
+}
+
+func TestProtocolTable(t *testing.T) {
+	apis := new(Broker).apis()
+	if !slices.IsSortedFunc(apis, func(a, b api) int { return int(a.key) - int(b.key) }) {
+		t.Error("rows are not in the order of their keys")
+	}
+	for _, a := range apis {
+		req := kmsg.RequestForKey(a.key)
+		switch {
+		case req == nil:
+			t.Errorf("key %d: kmsg does not know it", a.key)
+		case kmsg.NameForKey(a.key) != a.name && a.name != "InitProducerId":
+			t.Errorf("key %d: name %q, kmsg's is %q", a.key, a.name, kmsg.NameForKey(a.key))
+		case a.min < 0 || a.min > a.max || a.max > req.MaxVersion() || a.claimed > a.min:
+			t.Errorf("%s: versions %d-%d", a.name, a.min, a.max)
+		case a.needs == "":
+			t.Errorf("%s: no authorization named", a.name)
+		}
+	}
+}

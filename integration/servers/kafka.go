@@ -1,0 +1,100 @@
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Kafka is an Apache Kafka broker, one node that is its own controller: the reference for how a broker behaves.
+type Kafka struct {
+	Bootstrap string
+
+	dir  string
+	log  *Log
+	proc *Process
+}
+
+const kafkaConfig = `process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:%[2]d
+listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+controller.listener.names=CONTROLLER
+log.dirs=%[3]s
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+num.partitions=3
+`
+
+// OpenKafka starts a broker from a class path that holds Kafka's core, in a new temporary directory.
+func OpenKafka(ctx context.Context, classPath string) (_ *Kafka, err error) {
+	var ports [2]int
+	for i := range ports {
+		if ports[i], err = FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	log, _ := NewLog("")
+	k := &Kafka{Bootstrap: fmt.Sprintf("127.0.0.1:%d", ports[0]), log: log}
+	if k.dir, err = os.MkdirTemp("", "runnel-kafka-"); err != nil {
+		return nil, fmt.Errorf("make Kafka's directory: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(k.dir)
+		}
+	}()
+	config := filepath.Join(k.dir, "server.properties")
+	text := fmt.Sprintf(kafkaConfig, ports[0], ports[1], filepath.Join(k.dir, "data"))
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return nil, fmt.Errorf("write Kafka's configuration: %w", err)
+	}
+
+	java := []string{"-Xmx1g", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classPath}
+	id := make([]byte, 16)
+	rand.Read(id)
+	format := exec.CommandContext(ctx, "java", append(java, "kafka.tools.StorageTool", "format",
+		"--config", config, "--cluster-id", strings.ReplaceAll(base64.RawURLEncoding.EncodeToString(id), "-", "x"))...)
+	if out, err := format.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("format Kafka's storage: %w\n%s", err, out)
+	}
+	if k.proc, err = Start("kafka", exec.Command("java", append(java, "kafka.Kafka", config)...), syscall.SIGKILL, log); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	err = k.proc.ready(ctx, func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", k.Bootstrap)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	if err != nil {
+		k.proc.Stop(syscall.SIGKILL, stopGrace)
+	}
+	return k, err
+}
+
+// Close stops the broker and removes its data.
+func (k *Kafka) Close() error {
+	err := k.proc.Stop(syscall.SIGTERM, stopGrace)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 143 {
+		err = nil // how the Java VM says that SIGTERM ended it in good order
+	}
+	return errors.Join(err, os.RemoveAll(k.dir))
+}

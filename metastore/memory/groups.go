@@ -48,6 +48,9 @@ func (s *Store) ReadGroup(ctx context.Context, id string) (metastore.GroupRecord
 
 // WriteGroup implements metastore.Groups.
 func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
+	if err := checkSize(len(g.State)); err != nil {
+		return fmt.Errorf("write group %q: %w", g.GroupID, err)
+	}
 	g.State = bytes.Clone(g.State)
 	return s.updateGroup(ctx, "write", g.GroupID, g.Epoch, &groupWrite{g})
 }

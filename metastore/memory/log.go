@@ -15,6 +15,9 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 	if next.Seq != expected.Seq+1 {
 		return fmt.Errorf("append entry %d after %d: not the next", next.Seq, expected.Seq)
 	}
+	if err := checkSize(len(next.Payload)); err != nil {
+		return fmt.Errorf("append entry %d: %w", next.Seq, err)
+	}
 	next.Payload = append([]byte{}, next.Payload...)
 	err := s.update(ctx, func(time.Time) (change, error) {
 		if end := s.state.end(); end != expected {
@@ -99,6 +102,9 @@ func (s *Store) Wait(ctx context.Context, after metastore.Seq) error {
 
 // SaveSnapshot implements metastore.Log.
 func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error {
+	if err := checkSize(len(snap.State)); err != nil {
+		return fmt.Errorf("save snapshot at %d: %w", snap.Seq, err)
+	}
 	snap.State = bytes.Clone(snap.State)
 	return s.update(ctx, func(time.Time) (change, error) {
 		if kept := s.state.snapshot; kept != nil && kept.Seq >= snap.Seq {

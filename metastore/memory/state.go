@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -39,106 +40,36 @@ func (s *state) end() metastore.Position {
 	return s.base
 }
 
-// apply makes a change that was decided on this state; on replay, one that follows what was replayed before.
-func (s *state) apply(c change) { c.applyTo(s) }
-
-// change is one durable step of the state: what the journal records. Changes hold results, not requests, so that
-// replaying them decides nothing.
-type change interface {
-	applyTo(s *state)
+func (s *state) group(id string) (*group, error) {
+	if g := s.groups[id]; g != nil {
+		return g, nil
+	}
+	return nil, fmt.Errorf("no group %q", id)
 }
 
-// The changes.
-type (
-	clusterID struct{ id string }
-	// logBase starts a log in the middle: a checkpoint of a trimmed log.
-	logBase  struct{ metastore.Position }
-	logEntry struct{ metastore.Entry }
-	// logTrim drops the entries up to and including through.
-	logTrim     struct{ through metastore.Seq }
-	snapshot    struct{ metastore.Snapshot }
-	brokerEpoch struct {
-		id    metastore.NodeID
-		epoch int64
+// image returns changes that make this state out of an empty one, in an order that depends on nothing else. They stay
+// valid when the state changes.
+func (s *state) image() []change {
+	image := []change{&clusterID{s.cluster}}
+	for _, id := range slices.Sorted(maps.Keys(s.brokerEpochs)) {
+		image = append(image, &brokerEpoch{id, s.brokerEpochs[id]})
 	}
-	// groupEpoch is the last epoch given: a checkpoint holds it since the group may be gone.
-	groupEpoch struct{ epoch metastore.GroupEpoch }
-	// groupClaim gives the group, made if need be, its coordinator and epoch.
-	groupClaim struct {
-		id    string
-		epoch metastore.GroupEpoch
-		owner metastore.NodeID
+	image = append(image, &groupEpoch{s.groupEpoch})
+	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
+		g := s.groups[id]
+		image = append(image, &groupClaim{id, g.Epoch, g.Coordinator}, &groupWrite{g.GroupRecord})
+		if len(g.offsets) > 0 {
+			image = append(image, &offsetsCommit{id, g.sortedOffsets()})
+		}
 	}
-	groupWrite    struct{ metastore.GroupRecord }
-	groupDelete   struct{ id string }
-	offsetsCommit struct {
-		id      string
-		offsets []metastore.CommittedOffset
+	image = append(image, &logBase{s.base})
+	for _, e := range s.entries {
+		image = append(image, &logEntry{e})
 	}
-	offsetsDelete struct {
-		id         string
-		partitions []metastore.TopicPartition
+	if s.snapshot != nil {
+		image = append(image, &snapshot{*s.snapshot})
 	}
-	topicOffsetsDelete struct{ topic metastore.TopicID }
-)
-
-func (c *clusterID) applyTo(s *state) { s.cluster = c.id }
-
-func (c *logBase) applyTo(s *state) { s.base = c.Position }
-
-func (c *logEntry) applyTo(s *state) { s.entries = append(s.entries, c.Entry) }
-
-func (c *logTrim) applyTo(s *state) {
-	n := int(c.through - s.base.Seq)
-	s.base = s.entries[n-1].Position
-	clear(s.entries[:n]) // the array may stay for long; what it pointed to must not
-	s.entries = s.entries[n:]
-}
-
-func (c *snapshot) applyTo(s *state) { s.snapshot = &c.Snapshot }
-
-func (c *brokerEpoch) applyTo(s *state) { s.brokerEpochs[c.id] = c.epoch }
-
-func (c *groupEpoch) applyTo(s *state) { s.groupEpoch = max(s.groupEpoch, c.epoch) }
-
-func (c *groupClaim) applyTo(s *state) {
-	g := s.groups[c.id]
-	if g == nil {
-		g = &group{offsets: make(map[metastore.TopicPartition]metastore.CommittedOffset)}
-		g.GroupID = c.id
-		s.groups[c.id] = g
-	}
-	g.Epoch, g.Coordinator = c.epoch, c.owner
-	s.groupEpoch = max(s.groupEpoch, c.epoch)
-}
-
-func (c *groupWrite) applyTo(s *state) {
-	g := s.groups[c.GroupID]
-	g.ProtocolType, g.StateName, g.State = c.ProtocolType, c.StateName, c.State
-}
-
-func (c *groupDelete) applyTo(s *state) { delete(s.groups, c.id) }
-
-func (c *offsetsCommit) applyTo(s *state) {
-	g := s.groups[c.id]
-	for _, o := range c.offsets {
-		g.offsets[o.TopicPartition] = o
-	}
-}
-
-func (c *offsetsDelete) applyTo(s *state) {
-	g := s.groups[c.id]
-	for _, p := range c.partitions {
-		delete(g.offsets, p)
-	}
-}
-
-func (c *topicOffsetsDelete) applyTo(s *state) {
-	for _, g := range s.groups {
-		maps.DeleteFunc(g.offsets, func(tp metastore.TopicPartition, _ metastore.CommittedOffset) bool {
-			return tp.Topic == c.topic
-		})
-	}
+	return append(image, &checkpointEnd{})
 }
 
 // sortedOffsets returns the offsets by topic id and partition.

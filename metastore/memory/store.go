@@ -1,5 +1,5 @@
 // Package memory is the metastore that lives in one process: the embedded default, and what tests and simulations run
-// on. It is gone when the process ends. Brokers that share a
+// on. Open keeps it in a journal, so that it survives restarts and crashes; New does not. Brokers that share a
 // cluster share one *Store.
 package memory
 
@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -23,6 +24,12 @@ var ErrClosed = errors.New("metastore is closed")
 type Options struct {
 	Now          func() time.Time // the clock of the leases; time.Now
 	PollInterval time.Duration    // the longest that Wait blocks; 1 s
+
+	// For Open.
+
+	// CheckpointBytes is how far the journal grows past its checkpoint, at least, before it writes another; 64 MiB.
+	CheckpointBytes int64
+	Logger          *slog.Logger // discards
 }
 
 func (o Options) withDefaults() Options {
@@ -30,12 +37,31 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	o.PollInterval = cmp.Or(o.PollInterval, time.Second)
+	o.CheckpointBytes = cmp.Or(o.CheckpointBytes, 64<<20)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return o
 }
 
 // Store implements metastore.Store.
+//
+// # Changes and durability
+//
+// A call decides and changes the state under mu, and puts what it changed into the journal's buffer, still under mu: the
+// order of the journal is the order of the state. No file is touched under mu. A call then settles: it waits until
+// everything that was buffered when it held mu is durable. One waiter writes and syncs on behalf of all, so that
+// concurrent calls share an fsync.
+//
+// Reads, and refusals (ErrConflict, ErrFenced, ...), settle too. Without that: (1) A appends entry 7 and waits for its
+// fsync; (2) B reads entry 7, folds it and answers a fetch with it; (3) the machine dies before the fsync; (4) entry 7
+// never was, although a consumer has seen it. Hiding changes from readers until they are durable would do as well, but
+// takes two versions of the state; waiting costs a reader at most two fsyncs, and only when there is a write in flight.
+//
+// When a write or an fsync fails, what the disk holds is unknown (a second fsync may report success for pages that the
+// kernel dropped). So the store is poisoned: every later call fails, and what is in memory but not on disk was never
+// answered to anybody. A call whose context ends while it settles leaves its change to be made durable by the next.
 type Store struct {
 	opts    Options
+	journal *journal      // nil for New
 	closed  chan struct{} // closed by Close
 	closing sync.Once
 
@@ -57,7 +83,7 @@ var _ metastore.Store = (*Store)(nil)
 // New returns an empty store with a cluster id of its own, which is gone when the process ends.
 func New(opts Options) *Store {
 	s := newStore(opts)
-	s.state.apply(&clusterID{newClusterID()})
+	s.state.cluster = newClusterID()
 	return s
 }
 
@@ -82,7 +108,7 @@ func newClusterID() string {
 	}
 }
 
-// update runs decide, makes the change it returns, if any, and returns its error.
+// update runs decide, makes the change it returns, if any, and settles.
 func (s *Store) update(ctx context.Context, decide func(now time.Time) (change, error)) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -90,9 +116,16 @@ func (s *Store) update(ctx context.Context, decide func(now time.Time) (change, 
 	s.mu.Lock()
 	c, err := decide(s.opts.Now())
 	if c != nil {
-		s.state.apply(c)
+		err = c.applyTo(&s.state)
 	}
+	if err != nil {
+		c = nil
+	}
+	mark := s.journal.add(c)
 	s.mu.Unlock()
+	if err := s.settle(ctx, mark); err != nil {
+		return err
+	}
 	return err
 }
 
@@ -106,8 +139,11 @@ func (s *Store) usable(ctx context.Context) error {
 	case <-s.closed:
 		return ErrClosed
 	default:
-		return ctx.Err()
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.journal.failure()
 }
 
 // wake lets the calls to Wait look again.
@@ -116,10 +152,4 @@ func (s *Store) wake() {
 	defer s.mu.Unlock()
 	close(s.news)
 	s.news = make(chan struct{})
-}
-
-// Close implements metastore.Store.
-func (s *Store) Close() error {
-	s.closing.Do(func() { close(s.closed) })
-	return nil
 }

@@ -1,0 +1,44 @@
+package metastoretest
+
+import (
+	"testing"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// BenchmarkAppend measures one appender alone, with entries the size of a commit of 100 runs.
+func BenchmarkAppend(b *testing.B, open Open) {
+	s := open(b)
+	p := metastore.Position{}
+	payload := make([]byte, 4<<10)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(payload)))
+	for b.Loop() {
+		next := p.Next(payload)
+		if err := s.Append(b.Context(), p, next); err != nil {
+			b.Fatal(err)
+		}
+		p = next.Position
+	}
+}
+
+// BenchmarkCommitOffsets measures many coordinators that each commit ten offsets at a time.
+func BenchmarkCommitOffsets(b *testing.B, open Open) {
+	s := open(b)
+	b.ReportAllocs()
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		g, err := s.ClaimGroup(b.Context(), b.Name()+metastore.NewSegmentID().String(), 1)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		offsets := offsetsOf(topicA, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+		for pb.Next() {
+			if err := s.CommitOffsets(b.Context(), g.GroupID, g.Epoch, offsets); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

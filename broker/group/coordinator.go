@@ -1,0 +1,275 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Coordinator serves the groups that this broker owns. All methods may run concurrently. Requests are refused with
+// ErrCoordinatorLoading unless Run runs.
+//
+// A group is loaded, that is claimed and restored, by the first request that needs it. Its machine is fed under the
+// group's lock, which is never held across I/O: what the machine wants persisted goes through a queue per group to Run's
+// writers; offsets are written by the request's own goroutine, so that members of a group commit in parallel.
+//
+// When a write fails its outcome is often unknown, and it may still happen later. The coordinator then gives the claim
+// up: it drops the group from memory and tells all who wait to come again. The next use claims the group under a new epoch,
+// which fences whatever of the old claim is still under way. (Rejected: keep the group and repeat the write. The first
+// attempt could overwrite what follows the second.) Members carry on, as after any take-over.
+type Coordinator struct {
+	groups metastore.Groups
+	opts   Options
+	node   atomic.Int32
+	calls  atomic.Uint64 // the last callID
+	wake   chan struct{} // cap 1: there is a timer that is due before the others
+	work   chan struct{} // cap 1: writable is not empty
+
+	mu       sync.Mutex // may be taken while a group's lock is held, not the other way round
+	running  bool
+	loaded   map[string]*loaded
+	timers   timers
+	writable []*loaded // with a queue and no writer
+}
+
+// New returns a coordinator for the broker node. It does nothing before Run is called.
+func New(groups metastore.Groups, node metastore.NodeID, opts Options) *Coordinator {
+	c := &Coordinator{
+		groups: groups,
+		opts:   opts.withDefaults(),
+		wake:   make(chan struct{}, 1),
+		work:   make(chan struct{}, 1),
+		loaded: make(map[string]*loaded),
+	}
+	c.SetNode(node)
+	return c
+}
+
+// SetNode sets the node id that claims are made for, once the broker has one.
+func (c *Coordinator) SetNode(node metastore.NodeID) { c.node.Store(int32(node)) }
+
+// Run drives the timers and writers of all groups until ctx ends. Then records whose writing has begun are finished, and
+// everybody who still waits is told to look for another coordinator.
+func (c *Coordinator) Run(ctx context.Context) error {
+	c.setRunning(true)
+	var writers sync.WaitGroup
+	for range c.opts.Writers {
+		writers.Go(func() { c.writeLoop(ctx) })
+	}
+	c.timerLoop(ctx)
+	c.setRunning(false)
+	writers.Wait()
+	for _, g := range c.snapshot() {
+		c.drop(g, ErrNotCoordinator)
+	}
+	return ctx.Err()
+}
+
+func (c *Coordinator) setRunning(is bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = is
+}
+
+func (c *Coordinator) snapshot() []*loaded {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*loaded, 0, len(c.loaded))
+	for _, g := range c.loaded {
+		all = append(all, g)
+	}
+	return all
+}
+
+// timerLoop calls the machines at their deadlines, and sweeps.
+func (c *Coordinator) timerLoop(ctx context.Context) {
+	sweep := time.NewTicker(c.opts.SweepInterval)
+	defer sweep.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+			c.sweep()
+			continue
+		case <-next.C:
+		case <-c.wake:
+		}
+		if wait, ok := c.fireTimers(); ok {
+			next.Reset(wait)
+		}
+	}
+}
+
+// fireTimers ticks the groups that are due and tells how long until the next is.
+func (c *Coordinator) fireTimers() (wait time.Duration, ok bool) {
+	for {
+		now := c.opts.Now()
+		g, wait, ok := c.nextTimer(now)
+		if g == nil {
+			return wait, ok
+		}
+		// A group that is gone has no timers.
+		_ = c.act(g, func(m *machine) { m.tick(now) })
+	}
+}
+
+// nextTimer takes the first group that is due off the heap, or tells how long that takes.
+func (c *Coordinator) nextTimer(now time.Time) (g *loaded, wait time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.timers) == 0 {
+		return nil, 0, false
+	}
+	if wait = c.timers[0].at.Sub(now); wait > 0 {
+		return nil, wait, true
+	}
+	t := c.timers.take()
+	if t.group.armed.Equal(t.at) {
+		t.group.armed = time.Time{}
+	}
+	return t.group, 0, true
+}
+
+// arm makes sure that g is ticked at the time.
+func (c *Coordinator) arm(g *loaded, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !g.armed.IsZero() && !at.Before(g.armed) {
+		return
+	}
+	g.armed = at
+	c.timers.add(timer{at, g})
+	if c.timers[0].group == g {
+		signal(c.wake)
+	}
+}
+
+// sweep drops groups that this broker no longer owns, and forgets those that are idle.
+func (c *Coordinator) sweep() {
+	longAgo := c.opts.Now().Add(-c.opts.IdleTimeout)
+	for _, g := range c.snapshot() {
+		switch {
+		case !c.opts.Owns(g.id):
+			c.drop(g, ErrNotCoordinator)
+		case g.idleSince(longAgo):
+			c.drop(g, errUnloaded)
+		}
+	}
+}
+
+// drop ends g here: everybody who waits gets err, and the next use loads the group anew.
+func (c *Coordinator) drop(g *loaded, err error) {
+	g.end(err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.loaded[g.id] == g {
+		delete(c.loaded, g.id)
+	}
+}
+
+// act feeds g's machine and sees to the effects. It returns why g is gone, if it is.
+func (c *Coordinator) act(g *loaded, event func(*machine)) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone != nil {
+		return g.gone
+	}
+	g.used = c.opts.Now()
+	event(g.machine)
+	if g.settle() {
+		c.enqueue(g)
+	}
+	if at, ok := g.machine.deadline(); ok {
+		c.arm(g, at)
+	}
+	return nil
+}
+
+// enqueue gives g to a writer.
+func (c *Coordinator) enqueue(g *loaded) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writable = append(c.writable, g)
+	signal(c.work)
+}
+
+// writeLoop writes records of one group after the other.
+func (c *Coordinator) writeLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.work:
+		}
+		if g := c.nextWritable(); g != nil {
+			c.writeQueue(ctx, g)
+		}
+	}
+}
+
+func (c *Coordinator) nextWritable() *loaded {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.writable) == 0 {
+		return nil
+	}
+	g := c.writable[0]
+	c.writable = c.writable[1:]
+	if len(c.writable) > 0 {
+		signal(c.work)
+	}
+	return g
+}
+
+// writeQueue writes all records that g's machine asked for.
+func (c *Coordinator) writeQueue(ctx context.Context, g *loaded) {
+	for {
+		p, epoch, ok := g.nextWrite()
+		if !ok {
+			return
+		}
+		r := metastore.GroupRecord{
+			GroupID: g.id, Epoch: epoch, Coordinator: metastore.NodeID(c.node.Load()),
+			ProtocolType: p.record.ProtocolType, StateName: p.record.state().String(), State: p.record.encode(),
+		}
+		if c.write(ctx, g, "write group", func(ctx context.Context) error { return c.groups.WriteGroup(ctx, r) }) != nil {
+			return
+		}
+		_ = c.act(g, func(m *machine) { m.persisted(c.opts.Now(), p.ticket) })
+	}
+}
+
+// write makes one write under g's claim. A write that has begun is not given up with the request that caused it: half of
+// them would be in doubt then. If it fails the group is dropped.
+func (c *Coordinator) write(ctx context.Context, g *loaded, verb string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.WriteTimeout)
+	defer cancel()
+	err := do(ctx)
+	if err == nil {
+		return nil
+	}
+	answer := ErrCoordinatorUnavailable
+	if errors.Is(err, metastore.ErrFenced) {
+		answer = ErrNotCoordinator
+		c.opts.Logger.Info("group was taken over by another coordinator", "group", g.id, "operation", verb)
+	} else {
+		c.opts.Logger.Warn("metastore write failed, dropping the claim on the group", "group", g.id, "operation", verb, "error", err)
+	}
+	c.drop(g, answer)
+	return answer
+}
+
+// signal leaves a token in a channel of capacity 1.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,40 @@
+package group
+
+import "errors"
+
+// The outcomes of requests that are not successes. Each is one error code of Kafka's.
+var (
+	// ErrInvalidGroupID: the group id is empty where it must not be, too long, or not text. INVALID_GROUP_ID.
+	ErrInvalidGroupID = errors.New("invalid group id")
+	// ErrNotCoordinator: another broker coordinates the group. NOT_COORDINATOR.
+	ErrNotCoordinator = errors.New("not the coordinator of the group")
+	// ErrCoordinatorLoading: the coordinator has not started yet. COORDINATOR_LOAD_IN_PROGRESS.
+	ErrCoordinatorLoading = errors.New("coordinator is loading")
+	// ErrCoordinatorUnavailable: the metastore could not be read or written, or the group is being deleted.
+	// COORDINATOR_NOT_AVAILABLE.
+	ErrCoordinatorUnavailable = errors.New("coordinator not available")
+	// ErrUnknownMember: the group has no such member (any more). UNKNOWN_MEMBER_ID.
+	ErrUnknownMember = errors.New("unknown member id")
+	// ErrMemberIDRequired: join again with the member id of the response (KIP-394). MEMBER_ID_REQUIRED.
+	ErrMemberIDRequired = errors.New("member id required")
+	// ErrFencedInstance: another member took the instance id over (KIP-345). FENCED_INSTANCE_ID.
+	ErrFencedInstance = errors.New("instance id fenced by another member")
+	// ErrIllegalGeneration: not the group's generation. ILLEGAL_GENERATION.
+	ErrIllegalGeneration = errors.New("illegal generation")
+	// ErrRebalanceInProgress: the member has to join again. REBALANCE_IN_PROGRESS.
+	ErrRebalanceInProgress = errors.New("rebalance in progress")
+	// ErrInconsistentProtocol: the member has no protocol in common with the group. INCONSISTENT_GROUP_PROTOCOL.
+	ErrInconsistentProtocol = errors.New("inconsistent group protocol")
+	// ErrInvalidSessionTimeout: outside of the limits of the broker. INVALID_SESSION_TIMEOUT.
+	ErrInvalidSessionTimeout = errors.New("invalid session timeout")
+	// ErrGroupMaxSize: the group is full. GROUP_MAX_SIZE_REACHED.
+	ErrGroupMaxSize = errors.New("group is at its maximum size")
+	// ErrGroupNotFound: GROUP_ID_NOT_FOUND; for OffsetCommit before v9 ILLEGAL_GENERATION.
+	ErrGroupNotFound = errors.New("group id not found")
+	// ErrNonEmptyGroup: the group has members. NON_EMPTY_GROUP.
+	ErrNonEmptyGroup = errors.New("group is not empty")
+	// ErrSubscribedToTopic: members are subscribed to the topic. GROUP_SUBSCRIBED_TO_TOPIC.
+	ErrSubscribedToTopic = errors.New("group is subscribed to the topic")
+	// ErrOffsetMetadataTooLarge: OFFSET_METADATA_TOO_LARGE.
+	ErrOffsetMetadataTooLarge = errors.New("offset metadata too large")
+)

@@ -1,0 +1,210 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// loaded is a group in memory: claimed, or about to be.
+type loaded struct {
+	id     string
+	create bool          // the load makes the group if there is none
+	ready  chan struct{} // closed when the load has ended; before, only gone may be set
+	armed  time.Time     // the earliest timer; guarded by Coordinator.mu
+
+	mu      sync.Mutex
+	gone    error // why the group is no longer here
+	epoch   metastore.GroupEpoch
+	machine *machine
+	waiting map[callID]chan reply // each of capacity 1 and answered once
+	queue   []persist
+	writing bool // a writer has the queue, or will
+	busy    int  // requests that write under the claim on their own
+	used    time.Time
+}
+
+// errUnloaded: the group was forgotten; load it again.
+var errUnloaded = errors.New("group was unloaded")
+
+// with loads the group if need be and feeds its machine. If create is not set a group that the metastore does not have is
+// ErrGroupNotFound; if it is, the group is made.
+func (c *Coordinator) with(ctx context.Context, id string, create bool, event func(*loaded)) (*loaded, error) {
+	for {
+		g, err := c.load(ctx, id, create)
+		if err == nil {
+			err = c.act(g, func(*machine) { event(g) })
+		}
+		if !errors.Is(err, errUnloaded) {
+			return g, err
+		}
+	}
+}
+
+// load returns the group, loaded. One request loads and the others wait for it.
+func (c *Coordinator) load(ctx context.Context, id string, create bool) (*loaded, error) {
+	if !c.opts.Owns(id) {
+		return nil, ErrNotCoordinator
+	}
+	g, first, err := c.enter(id, create)
+	if err != nil {
+		return nil, err
+	}
+	if first {
+		c.restore(ctx, g)
+	}
+	select {
+	case <-g.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if create && !g.create && errors.Is(g.gone, ErrGroupNotFound) {
+		return nil, errUnloaded // somebody only looked for it: try again, and make it
+	}
+	return g, g.gone
+}
+
+// enter finds the group in memory, or puts it there for the caller to restore.
+func (c *Coordinator) enter(id string, create bool) (g *loaded, first bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.running {
+		return nil, false, ErrCoordinatorLoading
+	}
+	if g := c.loaded[id]; g != nil {
+		return g, false, nil
+	}
+	g = &loaded{id: id, create: create, ready: make(chan struct{}), waiting: make(map[callID]chan reply)}
+	c.loaded[id] = g
+	return g, true, nil
+}
+
+// restore claims the group and continues it from its record. Like a write it is not given up with the request: others
+// wait for it too.
+func (c *Coordinator) restore(ctx context.Context, g *loaded) {
+	defer close(g.ready)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.WriteTimeout)
+	defer cancel()
+	epoch, r, err := c.claim(ctx, g)
+	if err != nil {
+		c.drop(g, err)
+		return
+	}
+	g.mu.Lock()
+	g.epoch, g.machine = epoch, newMachine(c.opts.limits())
+	g.mu.Unlock()
+	// If Run has ended meanwhile the group is gone, and whoever waits for it is told so.
+	_ = c.act(g, func(m *machine) { m.restore(c.opts.Now(), r) })
+}
+
+// claim takes the group from whoever coordinated it, and reads it.
+func (c *Coordinator) claim(ctx context.Context, g *loaded) (metastore.GroupEpoch, record, error) {
+	if !g.create {
+		if _, err := c.groups.ReadGroup(ctx, g.id); errors.Is(err, metastore.ErrGroupNotFound) {
+			return 0, record{}, ErrGroupNotFound
+		} else if err != nil {
+			return 0, record{}, c.unavailable("read group", g.id, err)
+		}
+	}
+	stored, err := c.groups.ClaimGroup(ctx, g.id, metastore.NodeID(c.node.Load()))
+	if err != nil {
+		return 0, record{}, c.unavailable("claim group", g.id, err)
+	}
+	r, err := decodeStored(stored)
+	if err != nil {
+		return 0, record{}, c.unavailable("read group", g.id, err)
+	}
+	return stored.Epoch, r, nil
+}
+
+// unavailable logs a failure of the metastore and returns what clients are told.
+func (c *Coordinator) unavailable(operation, id string, err error) error {
+	c.opts.Logger.Warn("metastore failed", "group", id, "operation", operation, "error", err)
+	return ErrCoordinatorUnavailable
+}
+
+// decodeStored reads the state of a group; a group that was never written is empty.
+func decodeStored(stored metastore.GroupRecord) (record, error) {
+	if stored.State == nil {
+		return record{ProtocolType: stored.ProtocolType}, nil
+	}
+	r, err := decodeRecord(stored.State)
+	if err != nil {
+		return record{}, fmt.Errorf("decode group %q: %w", stored.GroupID, err)
+	}
+	return r, nil
+}
+
+// settle delivers the machine's answers and queues its records. It tells whether g now needs a writer.
+func (g *loaded) settle() (needsWriter bool) {
+	for _, e := range g.machine.takeEffects() {
+		switch e := e.(type) {
+		case reply:
+			if answer, ok := g.waiting[e.call]; ok {
+				delete(g.waiting, e.call)
+				answer <- e
+			}
+		case persist:
+			g.queue = append(g.queue, e)
+		}
+	}
+	needsWriter = len(g.queue) > 0 && !g.writing
+	g.writing = g.writing || needsWriter
+	return needsWriter
+}
+
+// nextWrite takes the next record to be written off the queue; false if there is none, and the writer is done with g.
+func (g *loaded) nextWrite() (persist, metastore.GroupEpoch, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone != nil || len(g.queue) == 0 {
+		g.writing = false
+		return persist{}, 0, false
+	}
+	p := g.queue[0]
+	g.queue = g.queue[1:]
+	return p, g.epoch, true
+}
+
+// end answers everybody who waits with err and makes g unusable.
+func (g *loaded) end(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone != nil {
+		return
+	}
+	g.gone = err
+	g.queue = nil
+	if g.machine != nil {
+		g.machine.fail(err)
+		g.settle()
+		g.machine = nil // a timer may keep g for long
+	}
+}
+
+// idleSince tells whether the group can be forgotten without loss, and was not used since the time.
+func (g *loaded) idleSince(t time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.gone == nil && g.machine != nil && g.machine.idle() && g.busy == 0 && g.used.Before(t)
+}
+
+// wait registers a call that is answered later. The lock is held.
+func (g *loaded) wait(call callID) chan reply {
+	answer := make(chan reply, 1)
+	g.waiting[call] = answer
+	return answer
+}
+
+// forget ends the wait of a request that went away.
+func (g *loaded) forget(call callID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.waiting, call)
+}

@@ -1,0 +1,132 @@
+package group
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// CommitOffsets makes the offsets durable, all in one write, except those whose metadata is too large: outcomes says
+// which. A group id may be empty here.
+func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) (outcomes []error, err error) {
+	if !validGroupID(req.GroupID) {
+		return nil, ErrInvalidGroupID
+	}
+	offsets, outcomes := c.committed(req.Offsets)
+	var refused error
+	var epoch metastore.GroupEpoch
+	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
+		if refused = g.machine.commit(c.opts.Now(), req); refused == nil {
+			epoch = g.epoch
+			g.busy++
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != nil:
+		return nil, refused
+	}
+	defer g.release()
+	if len(offsets) == 0 {
+		return outcomes, nil
+	}
+	err = c.write(ctx, g, "commit offsets", func(ctx context.Context) error {
+		return c.groups.CommitOffsets(ctx, req.GroupID, epoch, offsets)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return outcomes, nil
+}
+
+// committed returns the offsets that can be kept, and an outcome for each that was asked for.
+func (c *Coordinator) committed(asked []CommitOffset) ([]metastore.CommittedOffset, []error) {
+	now := c.opts.Now()
+	outcomes := make([]error, len(asked))
+	offsets := make([]metastore.CommittedOffset, 0, len(asked))
+	for i, o := range asked {
+		if len(o.Metadata) > c.opts.OffsetMetadataMaxBytes {
+			outcomes[i] = ErrOffsetMetadataTooLarge
+			continue
+		}
+		offsets = append(offsets, metastore.CommittedOffset{
+			TopicPartition: o.TopicPartition, TopicName: o.TopicName,
+			Offset: o.Offset, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata, CommittedAt: now,
+		})
+	}
+	return offsets, outcomes
+}
+
+// release ends a write that a request made on its own.
+func (g *loaded) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy--
+}
+
+// FetchOffsets returns the committed offsets among the partitions, or all of the group if partitions is nil. A group that
+// does not exist has none. It claims nothing.
+func (c *Coordinator) FetchOffsets(ctx context.Context, groupID string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error) {
+	switch {
+	case !validGroupID(groupID):
+		return nil, ErrInvalidGroupID
+	case !c.opts.Owns(groupID):
+		return nil, ErrNotCoordinator
+	}
+	offsets, err := c.groups.FetchOffsets(ctx, groupID, partitions)
+	if err != nil {
+		return nil, c.readFailed(ctx, fmt.Errorf("fetch offsets of group %q: %w", groupID, err))
+	}
+	return offsets, nil
+}
+
+// PartitionOf names a partition together with its topic's name.
+type PartitionOf struct {
+	metastore.TopicPartition
+	TopicName string
+}
+
+// DeleteOffsets forgets committed offsets of the group, except of topics that its members are subscribed to: outcomes says
+// which.
+func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partitions []PartitionOf) (outcomes []error, err error) {
+	if !validGroupID(groupID) {
+		return nil, ErrInvalidGroupID
+	}
+	var subscribed func(topic string) bool
+	var refused error
+	var epoch metastore.GroupEpoch
+	g, err := c.with(ctx, groupID, false, func(g *loaded) {
+		if subscribed, refused = g.machine.subscription(); refused == nil {
+			epoch = g.epoch
+			g.busy++
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != nil:
+		return nil, refused
+	}
+	defer g.release()
+	outcomes = make([]error, len(partitions))
+	var doomed []metastore.TopicPartition
+	for i, p := range partitions {
+		if subscribed(p.TopicName) {
+			outcomes[i] = ErrSubscribedToTopic
+			continue
+		}
+		doomed = append(doomed, p.TopicPartition)
+	}
+	if len(doomed) == 0 {
+		return outcomes, nil
+	}
+	err = c.write(ctx, g, "delete offsets", func(ctx context.Context) error {
+		return c.groups.DeleteOffsets(ctx, groupID, epoch, doomed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return outcomes, nil
+}

@@ -1,0 +1,66 @@
+package batching
+
+import (
+	"context"
+
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Batch is one record batch on its way into a segment. It was validated before, and its log append time is set where
+// the topic asks for that: the Writer does not look inside.
+type Batch struct {
+	metastore.TopicPartition
+	Bytes  []byte
+	Header recordbatch.Header // of Bytes
+}
+
+// records is how many offsets the batch takes.
+func (b *Batch) records() int64 { return int64(b.Header.LastOffsetDelta) + 1 }
+
+// Pending is a request that was appended and waits for its commit.
+type Pending struct {
+	seg    *segmentWrite
+	places []place // of the request's batches, in their order
+}
+
+// place says where in a segment a batch lies: an index into segmentWrite.parts and one into part.batches.
+type place struct{ part, batch int32 }
+
+// Wait returns the results of the request's batches, in the order in which they were given to Append, once their
+// segment is committed. ErrStorage and ErrClosed say that none of them is in the log or ever will be;
+// ErrUnknownOutcome, that they may be. Ctx's error ends the wait only: the batches go on to be committed. Any number
+// of goroutines may wait, any number of times.
+func (p *Pending) Wait(ctx context.Context) ([]metastore.BatchResult, error) {
+	if len(p.places) == 0 {
+		return nil, nil
+	}
+	select {
+	case <-p.seg.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if p.seg.err != nil {
+		return nil, p.seg.err
+	}
+	results := make([]metastore.BatchResult, len(p.places))
+	for i, at := range p.places {
+		results[i] = p.seg.results[at.part][at.batch]
+	}
+	return results, nil
+}
+
+// Done is closed when Wait would not block: the write path has let go of the batches' bytes.
+func (p *Pending) Done() <-chan struct{} {
+	if len(p.places) == 0 {
+		return closed
+	}
+	return p.seg.done
+}
+
+// closed is the Done of requests without batches.
+var closed = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

@@ -1,0 +1,96 @@
+package batching
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options of a Writer. The zero value of each field is its default.
+type Options struct {
+	// SegmentBytes seals a segment when its batches reach it. Default 8 MiB: the size from which S3's throughput per
+	// request no longer grows much, and still some 40 ms of one upload. A larger request gets a segment of its own.
+	SegmentBytes int64
+	// SegmentRuns seals a segment when it has batches of so many partitions. Default 10,000: a commit of about 0.5 MiB.
+	SegmentRuns int
+	// MaxLinger is the time between two seals of a broker that is busy but does not fill segments. Default 250 ms: 4
+	// PUTs per second, some 50 USD a month and broker on S3. Negative: none.
+	MaxLinger time.Duration
+	// MinLinger is how long even an idle broker waits for the rest of a burst. Default 5 ms: small beside a PUT, and long
+	// enough for the requests that a client has in flight to share its segment instead of waiting for the next. Negative:
+	// none.
+	MinLinger time.Duration
+	// MaxBuffered bounds the bytes that wait for upload or commit. It is the last resort: callers push back earlier, but
+	// give up waiting (a producer's request.timeout.ms) before the Writer does. Default 1 GiB.
+	MaxBuffered int64
+	// Uploads is how many segments are uploaded at the same time. Default 16: 128 MiB in flight, which at 100 ms a PUT is
+	// more than 1 GiB/s. While all are busy, the open segment is not sealed by age but grows.
+	Uploads int
+	// UploadTimeout is how long after its seal a segment may take to be in the object store; then its batches are refused
+	// with ErrStorage. Default 2 minutes: a producer's delivery.timeout.ms.
+	UploadTimeout time.Duration
+	// CommitTimeout is how long after its seal a segment's commit is still repeated; then its outcome is reported as
+	// unknown. Default 5 minutes. It must exceed UploadTimeout and stay well below metastore.MaxSegmentAge.
+	CommitTimeout time.Duration
+	// AttemptTimeout bounds one PUT and one call of Commit, so that a hung connection is tried again. Default 30 s.
+	AttemptTimeout time.Duration
+	// DrainTimeout is how long Run still uploads and commits what it has when its context ends. Default 20 s.
+	DrainTimeout time.Duration
+	// RecentBytes bounds the memory of committed segments for readers. Default 128 MiB. Negative: none.
+	RecentBytes int64
+
+	Logger     *slog.Logger          // default: discards
+	Registerer prometheus.Registerer // default: metrics are counted but not registered
+}
+
+func (o Options) withDefaults() Options {
+	def(&o.SegmentBytes, 8<<20)
+	def(&o.SegmentRuns, 10_000)
+	def(&o.MaxLinger, 250*time.Millisecond)
+	def(&o.MinLinger, 5*time.Millisecond)
+	def(&o.MaxBuffered, 1<<30)
+	def(&o.Uploads, 16)
+	def(&o.UploadTimeout, 2*time.Minute)
+	def(&o.CommitTimeout, 5*time.Minute)
+	def(&o.AttemptTimeout, 30*time.Second)
+	def(&o.DrainTimeout, 20*time.Second)
+	def(&o.RecentBytes, 128<<20)
+	o.MinLinger = max(o.MinLinger, 0)
+	o.MaxLinger = max(o.MaxLinger, o.MinLinger)
+	o.RecentBytes = max(o.RecentBytes, 0)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate tells which option makes no sense.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(o.SegmentBytes > 0 && o.SegmentBytes <= 1<<30, "segment bytes %d: must be from 1 to 1 GiB", o.SegmentBytes)
+	check(o.SegmentRuns > 0, "segment runs %d: must be positive", o.SegmentRuns)
+	check(o.MaxBuffered > 0, "max buffered bytes %d: must be positive", o.MaxBuffered)
+	check(o.Uploads > 0, "uploads %d: must be positive", o.Uploads)
+	check(o.AttemptTimeout > 0, "attempt timeout %v: must be positive", o.AttemptTimeout)
+	check(o.DrainTimeout > 0, "drain timeout %v: must be positive", o.DrainTimeout)
+	check(o.UploadTimeout > 0 && o.UploadTimeout < o.CommitTimeout,
+		"upload timeout %v: must be positive and below the commit timeout %v", o.UploadTimeout, o.CommitTimeout)
+	check(o.CommitTimeout <= maxCommitTimeout, "commit timeout %v: must be at most %v", o.CommitTimeout, maxCommitTimeout)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,179 @@
+package batching
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/runnel-io/runnel/batching/segment"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// batchOverhead is what a batch costs in memory beside its bytes: slice headers, descriptors, and its share of the
+// frame that it arrived in.
+const batchOverhead = 256
+
+// phase is how far a sealed segment has come. Guarded by Writer.mu.
+type phase uint8
+
+const (
+	waiting  phase = iota // for an upload slot
+	uploaded              // durable in the object store
+	failed                // not uploaded in time: it will never be committed
+)
+
+// segmentWrite is a segment from its first batch to the answer to its last waiter.
+//
+// Until it is sealed, Writer.mu guards everything. From the seal on, parts, id and reason do not change; object and
+// commit belong to the uploader, and from the phase uploaded on to the committer. results and err are written before
+// done is closed and read only after.
+type segmentWrite struct {
+	// while open
+	index   map[metastore.TopicPartition]int32 // into parts; nil from the seal on
+	due     time.Time                          // when age seals it
+	parts   []part                             // one per partition, in order of first appearance
+	size    int64                              // bytes of all batches
+	records int64
+	batches int
+
+	// from the seal on
+	id       metastore.SegmentID
+	sealedAt time.Time
+	phase    phase
+
+	// from the upload on
+	order  []int32 // order[i] is the index in parts of the i-th run of the object
+	commit metastore.SegmentCommit
+
+	done    chan struct{}
+	results [][]metastore.BatchResult // by part and batch
+	err     error
+}
+
+// part collects the batches of one partition.
+type part struct {
+	tp      metastore.TopicPartition
+	batches []segment.Batch
+}
+
+func newSegmentWrite(due time.Time) *segmentWrite {
+	return &segmentWrite{
+		index: make(map[metastore.TopicPartition]int32),
+		due:   due,
+		done:  make(chan struct{}),
+	}
+}
+
+// add appends the batches of one request.
+func (s *segmentWrite) add(batches []Batch, size, records int64) *Pending {
+	p := &Pending{seg: s, places: make([]place, len(batches))}
+	for i := range batches {
+		b := &batches[i]
+		at, ok := s.index[b.TopicPartition]
+		if !ok {
+			at = int32(len(s.parts))
+			s.index[b.TopicPartition] = at
+			s.parts = append(s.parts, part{tp: b.TopicPartition})
+		}
+		pt := &s.parts[at]
+		p.places[i] = place{part: at, batch: int32(len(pt.batches))}
+		pt.batches = append(pt.batches, segment.Batch{
+			Bytes:         b.Bytes,
+			Records:       int32(b.records()),
+			MaxTimestamp:  b.Header.MaxTimestamp,
+			ProducerID:    b.Header.ProducerID,
+			ProducerEpoch: b.Header.ProducerEpoch,
+			BaseSequence:  b.Header.BaseSequence,
+		})
+	}
+	s.size += size
+	s.records += records
+	s.batches += len(batches)
+	return p
+}
+
+// assemble lays the object out and prepares the commit. It reads every byte once, for the checksums.
+func (s *segmentWrite) assemble() ([][]byte, error) {
+	s.order = make([]int32, len(s.parts))
+	for i := range s.order {
+		s.order[i] = int32(i)
+	}
+	slices.SortFunc(s.order, func(a, b int32) int { return comparePartitions(s.parts[a].tp, s.parts[b].tp) })
+	parts := make([]segment.Part, len(s.order))
+	for i, at := range s.order {
+		pt := &s.parts[at]
+		parts[i] = segment.Part{Topic: pt.tp.Topic, Partition: pt.tp.Partition, Batches: pt.batches}
+	}
+	object, index, err := segment.Assemble(s.id, s.id.Time(), parts)
+	if err != nil {
+		return nil, fmt.Errorf("assemble segment %s: %w", s.id, err)
+	}
+	s.commit = metastore.SegmentCommit{ID: s.id, Size: index.Size, Runs: make([]metastore.RunCommit, len(parts))}
+	descriptors := make([]metastore.BatchCommit, 0, s.batches)
+	for i, at := range s.order {
+		first := len(descriptors)
+		for _, b := range s.parts[at].batches {
+			descriptors = append(descriptors, metastore.BatchCommit{
+				Length:        uint32(len(b.Bytes)),
+				Records:       b.Records,
+				MaxTimestamp:  b.MaxTimestamp,
+				ProducerID:    metastore.ProducerID(b.ProducerID),
+				ProducerEpoch: metastore.ProducerEpoch(b.ProducerEpoch),
+				BaseSequence:  b.BaseSequence,
+			})
+		}
+		s.commit.Runs[i] = metastore.RunCommit{
+			TopicPartition: s.parts[at].tp,
+			Position:       index.Runs[i].Position,
+			Batches:        descriptors[first:len(descriptors):len(descriptors)],
+		}
+	}
+	return object, nil
+}
+
+// settle hands the results of a commit to the waiters' order. False if they do not have the shape of the commit.
+func (s *segmentWrite) settle(r metastore.SegmentResult) bool {
+	if len(r.Runs) != len(s.order) {
+		return false
+	}
+	results := make([][]metastore.BatchResult, len(s.parts))
+	for i, at := range s.order {
+		if len(r.Runs[i]) != len(s.parts[at].batches) {
+			return false
+		}
+		results[at] = r.Runs[i]
+	}
+	s.results = results
+	return true
+}
+
+// finish wakes the waiters and lets go of the batches.
+func (s *segmentWrite) finish(err error) {
+	s.err = err
+	s.parts, s.commit, s.order = nil, metastore.SegmentCommit{}, nil
+	close(s.done)
+}
+
+// recent is what Recent keeps of an uploaded segment.
+func (s *segmentWrite) recent() recentSegment {
+	r := recentSegment{id: s.id, runs: make(map[uint32]recentRun, len(s.order))}
+	for i, at := range s.order {
+		batches := s.parts[at].batches
+		run := recentRun{slices: make([][]byte, len(batches))}
+		for j := range batches {
+			run.slices[j] = batches[j].Bytes
+			run.length += uint32(len(batches[j].Bytes))
+		}
+		r.runs[s.commit.Runs[i].Position] = run
+	}
+	r.cost = s.size + int64(s.batches)*batchOverhead
+	return r
+}
+
+func comparePartitions(a, b metastore.TopicPartition) int {
+	if c := bytes.Compare(a.Topic[:], b.Topic[:]); c != 0 {
+		return c
+	}
+	return int(a.Partition) - int(b.Partition)
+}

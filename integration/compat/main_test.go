@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
@@ -59,6 +60,14 @@ type target struct {
 }
 
 var targets = []target{
+	{"embedded", func(t *testing.T) string {
+		return harness.Dev(t, harness.DevOptions{}).Addr
+	}},
+	{"distributed", func(t *testing.T) string {
+		b := harness.Node(t, harness.NewStores(t), harness.NodeOptions{})
+		b.Restart()
+		return b.Addr
+	}},
 	{"kafka", func(t *testing.T) string {
 		kafka, err := servers.OpenKafka(t.Context(), clients(t).java.classPath)
 		if err != nil {

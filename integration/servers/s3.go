@@ -65,8 +65,7 @@ func OpenS3(ctx context.Context, tools toolchain.Cache) (_ *S3, err error) {
 		return nil, err
 	}
 	if _, err := s.client().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(Bucket)}); err != nil {
-		s.Stop()
-		return nil, fmt.Errorf("make the bucket: %w", err)
+		return nil, errors.Join(fmt.Errorf("make the bucket: %w", err), s.Stop())
 	}
 	return s, nil
 }

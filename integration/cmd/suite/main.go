@@ -17,6 +17,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
@@ -55,6 +56,13 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 	root, err := filepath.Abs("..")
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(chosen, func(t tier) bool { return t.binary }) {
+		binary, err := harness.Build(root, filepath.Join(root, "bin", "runnel"))
+		if err != nil {
+			return err
+		}
+		env = append(env, "RUNNEL_BIN="+binary)
 	}
 
 	var results []result

@@ -18,6 +18,7 @@ type tier struct {
 	module      string // directory of the module, from the root of the repository
 	args        []string
 	servers     bool // wants PostgreSQL and the S3 server
+	binary      bool // wants the broker's binary
 }
 
 var tiers = []tier{
@@ -33,11 +34,11 @@ var tiers = []tier{
 	},
 	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes",
-		module: "integration", args: []string{"-timeout=15m", "./e2e/..."}, servers: true,
+		module: "integration", args: []string{"-timeout=15m", "./e2e/..."}, servers: true, binary: true,
 	},
 	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",
-		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true,
+		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true, binary: true,
 	},
 }
 

@@ -38,7 +38,7 @@ func main() {
 
 func run(ctx context.Context, durable bool, command []string) (err error) {
 	if len(command) == 0 {
-		return errors.New("usage: withservers [--durable] -- COMMAND ARGUMENT...")
+		return errors.New("no command; usage: withservers [--durable] -- COMMAND ARGUMENT")
 	}
 	tools, err := toolchain.Default(os.Stderr)
 	if err != nil {

@@ -1,0 +1,124 @@
+package harness
+
+import (
+	"crypto/rand"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/runnel-io/runnel/integration/servers"
+	"github.com/runnel-io/runnel/integration/toolchain"
+)
+
+// Stores says where the brokers of one cluster keep everything: a database and a prefix of a bucket, both empty at
+// first.
+type Stores struct {
+	Metastore   string // postgres://...
+	ObjectStore string // s3://bucket/prefix
+	Endpoint    string
+	AccessKey   string
+	SecretKey   string
+}
+
+func (s Stores) env() []string {
+	return []string{
+		"RUNNEL_METASTORE_URL=" + s.Metastore,
+		"RUNNEL_OBJECT_STORE_URL=" + s.ObjectStore,
+		"RUNNEL_OBJECT_STORE_ENDPOINT=" + s.Endpoint,
+		"RUNNEL_OBJECT_STORE_REGION=" + servers.Region,
+		"RUNNEL_OBJECT_STORE_ACCESS_KEY=" + s.AccessKey,
+		"RUNNEL_OBJECT_STORE_SECRET_KEY=" + s.SecretKey,
+	}
+}
+
+// Migrate prepares the database with `runnel migrate`.
+func (s Stores) Migrate(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command(Binary(t), "migrate")
+	cmd.Env = append(withoutRunnel(os.Environ()), s.env()...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("runnel migrate: %v\n%s", err, out)
+	}
+}
+
+// NewStores gives a test a migrated database and a prefix of its own, on the servers that RUNNEL_TEST_POSTGRES and
+// RUNNEL_TEST_S3 name (see cmd/withservers), else on servers of its own.
+func NewStores(t testing.TB) Stores {
+	t.Helper()
+	dsn, bucket := os.Getenv("RUNNEL_TEST_POSTGRES"), os.Getenv("RUNNEL_TEST_S3")
+	if dsn == "" {
+		dsn = OwnPostgres(t, servers.PostgresOptions{}).DSN()
+	}
+	if bucket == "" {
+		bucket = OwnS3(t).URL()
+	}
+	s := StoresOn(t, dsn, bucket)
+	s.Migrate(t)
+	return s
+}
+
+// StoresOn makes a database on the server that dsn names and a prefix in the bucket, without migrating.
+func StoresOn(t testing.TB, dsn, bucket string) Stores {
+	t.Helper()
+	name := "e2e_" + strings.ToLower(rand.Text()[:12])
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	database, errD := url.Parse(dsn)
+	object, errO := url.Parse(bucket)
+	if errD != nil || errO != nil {
+		t.Fatalf("servers: %v %v", errD, errO)
+	}
+	database.Path = "/" + name
+	secret, _ := object.User.Password()
+	return Stores{
+		Metastore:   database.String(),
+		ObjectStore: "s3:/" + object.Path + "/" + name,
+		Endpoint:    "http://" + object.Host,
+		AccessKey:   object.User.Username(),
+		SecretKey:   secret,
+	}
+}
+
+// OwnPostgres starts a PostgreSQL server that the test may stop and start, and ends with it.
+func OwnPostgres(t testing.TB, o servers.PostgresOptions) *servers.Postgres {
+	t.Helper()
+	p, err := servers.OpenPostgres(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// OwnS3 starts an S3 server that the test may stop and start, and ends with it.
+func OwnS3(t testing.TB) *servers.S3 {
+	t.Helper()
+	tools, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := servers.OpenS3(t.Context(), tools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}

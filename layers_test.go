@@ -1,0 +1,169 @@
+package runnel_test
+
+import (
+	"bytes"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/runnel-io/runnel"
+
+// layers says, for every package of the product, which others of ours it may import. Imports point down: what bytes
+// look like knows of nothing, contracts know of nothing, implementations know their contract, the write and read paths
+// know contracts, the protocol handlers know the paths, and broker/node alone puts implementations into them. Siblings
+// do not know each other. Tests may import anything.
+var layers = map[string][]string{
+	".": {},
+
+	"batching/recordbatch": {},
+	"batching/segment":     {},
+	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore"},
+	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore"},
+
+	"metastore":          {},
+	"metastore/memory":   {"metastore"},
+	"metastore/postgres": {"metastore"},
+
+	"objstore":         {},
+	"objstore/cache":   {"objstore"},
+	"objstore/fault":   {"objstore"},
+	"objstore/file":    {"objstore"},
+	"objstore/memory":  {"objstore"},
+	"objstore/metered": {"objstore"},
+	"objstore/s3":      {"objstore"},
+
+	"broker/settings": {},
+	"broker/config":   {"broker/settings"},
+	"broker/wire":     {},
+	"broker/cluster":  {"metastore"},
+	"broker/group":    {"metastore"},
+	"broker": {
+		"batching", "batching/reader", "batching/recordbatch",
+		"broker/cluster", "broker/group", "broker/settings", "broker/wire", "metastore",
+	},
+	"broker/node": {
+		"batching", "batching/reader",
+		"broker", "broker/cluster", "broker/config", "broker/group", "broker/settings", "broker/wire",
+		"metastore", "metastore/memory", "metastore/postgres",
+		"objstore", "objstore/cache", "objstore/file", "objstore/memory", "objstore/metered", "objstore/s3",
+	},
+
+	"cmd/runnel": {"broker", "broker/config", "broker/node", "broker/settings"},
+}
+
+// confined says which packages may import a foreign module. Modules that are not listed are not confined.
+var confined = map[string][]string{
+	"github.com/jackc/pgx":                  {"metastore/postgres"},
+	"github.com/pressly/goose":              {"metastore/postgres"},
+	"github.com/aws/":                       {"objstore/s3"},
+	"github.com/minio/minio-go":             {"objstore/s3"},
+	"github.com/maypok86/otter":             {"objstore/cache"},
+	"github.com/twmb/franz-go/pkg/kmsg":     {"broker", "broker/wire", "cmd/runnel"},
+	"github.com/twmb/franz-go/pkg/kerr":     {"broker", "broker/wire", "cmd/runnel"},
+	"github.com/twmb/franz-go/pkg/kgo":      {"cmd/runnel"},
+	"github.com/twmb/franz-go/pkg/kadm":     {"cmd/runnel"},
+	"github.com/twmb/franz-go/pkg/kversion": {},
+	"github.com/spf13/":                     {"cmd/runnel"},
+}
+
+// testSupport: conformance suites and builders of test input, in packages named for it. They import what they test and
+// libraries they check it with; nothing of the product imports them.
+func testSupport(pkg string) bool { return strings.HasSuffix(pkg, "test") }
+
+// TestLayers reads the imports of every file itself: a cached `go list` misses changes.
+func TestLayers(t *testing.T) {
+	seen := map[string]bool{}
+	for file, pkg := range goFiles(t, "integration") {
+		if strings.HasSuffix(file, "_test.go") || testSupport(pkg) {
+			continue
+		}
+		seen[pkg] = true
+		allowed, known := layers[pkg]
+		if !known {
+			t.Errorf("%s: package %q is not in the table of layers; decide what it may import", file, pkg)
+			continue
+		}
+		for _, path := range imports(t, file) {
+			if ours, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s: package %q may not import %q", file, pkg, ours)
+			}
+			for foreign, by := range confined {
+				if strings.HasPrefix(path, foreign) && !slices.Contains(by, pkg) {
+					t.Errorf("%s: %s is for %q only", file, foreign, by)
+				}
+			}
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(layers)) {
+		if !seen[pkg] {
+			t.Errorf("the table of layers names %q, which has no files", pkg)
+		}
+	}
+}
+
+// TestFilesAreShort holds the limit on the length of a file.
+func TestFilesAreShort(t *testing.T) {
+	const limit = 500
+	for file := range goFiles(t) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(b, []byte("\n")); lines > limit {
+			t.Errorf("%s has %d lines, the limit is %d: find the second thing in it", file, lines, limit)
+		}
+	}
+}
+
+// goFiles gives the Go files of this repository and the directory of each, as a package path below the module.
+func goFiles(t *testing.T, except ...string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			hidden := path != "." && (strings.HasPrefix(entry.Name(), ".") || strings.HasPrefix(entry.Name(), "_"))
+			if hidden || entry.Name() == "testdata" || entry.Name() == "node_modules" || slices.Contains(except, path) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, ".go") {
+			files[path] = filepath.ToSlash(filepath.Dir(path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 10 {
+		t.Fatalf("found %d Go files: the test looks in the wrong place", len(files))
+	}
+	return files
+}
+
+func imports(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(fmt.Errorf("parse %s: %w", file, err))
+	}
+	paths := make([]string, len(parsed.Imports))
+	for i, spec := range parsed.Imports {
+		if paths[i], err = strconv.Unquote(spec.Path.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return paths
+}

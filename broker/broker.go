@@ -42,11 +42,13 @@ type Membership interface {
 
 // Deps is what a Broker needs; all of it, except where a default is named.
 type Deps struct {
-	Topics      Topics
-	Changes     TopicChanges
-	ProducerIDs ProducerIDs
-	Membership  Membership
-	Settings    *settings.Cluster
+	Topics       Topics
+	Changes      TopicChanges
+	ProducerIDs  ProducerIDs
+	Membership   Membership
+	Groups       Groups
+	TopicOffsets TopicOffsets
+	Settings     *settings.Cluster
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown  map[string]string
 	Logger *slog.Logger     // default: discard

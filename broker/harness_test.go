@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/runnel-io/runnel/broker/cluster"
+	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -51,7 +52,21 @@ func newHarness(t *testing.T, overrides map[string]string, more int) *harness {
 }
 
 func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membership) Deps {
-	return Deps{Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: defaults}
+	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, InitialRebalanceDelay: -1})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = groups.Run(ctx)
+	}()
+	h.t.Cleanup(func() {
+		stop()
+		<-done
+	})
+	return Deps{
+		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: defaults,
+		Groups: groups, TopicOffsets: h.store,
+	}
 }
 
 func (h *harness) serve() {

@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// OffsetFetch (9), versions 1 to 10: the positions of groups. Null topics (v2) are all that the group committed. v5 has
+// leader epochs (KIP-320), v8 several groups (KIP-709), v9 the member of KIP-848, which does not matter to classic
+// groups, v10 topic ids. A partition without a position, a topic or a group that does not exist: offset -1 and no error,
+// but UNKNOWN_TOPIC_ID for an id. RequireStable (v7, KIP-447) always holds: there are no pending transactional commits.
+//
+// Inside, every version is one of v10's groups; v1 to v7 have one, and v1 has no place for an error but its partitions.
+
+func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+	ctx, cancel := context.WithTimeout(ctx, groupWait)
+	defer cancel()
+	resp := respond[*kmsg.OffsetFetchResponse](req)
+	if req.Version >= 8 {
+		for _, asked := range req.Groups {
+			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(ctx, req.Version, asked))
+		}
+		return resp
+	}
+	asked := kmsg.NewOffsetFetchRequestGroup()
+	asked.Group = req.Group
+	if req.Topics != nil {
+		asked.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+	}
+	for _, t := range req.Topics {
+		topic := kmsg.NewOffsetFetchRequestGroupTopic()
+		topic.Topic, topic.Partitions = t.Topic, t.Partitions
+		asked.Topics = append(asked.Topics, topic)
+	}
+	single := b.fetchGroupOffsets(ctx, req.Version, asked)
+	resp.ErrorCode = single.ErrorCode
+	if req.Version < 2 && single.ErrorCode != 0 {
+		single.Topics = refusedTopics(asked.Topics, single.ErrorCode)
+	}
+	for _, t := range single.Topics {
+		topic := kmsg.NewOffsetFetchResponseTopic()
+		topic.Topic = t.Topic
+		for _, p := range t.Partitions {
+			topic.Partitions = append(topic.Partitions, kmsg.OffsetFetchResponseTopicPartition(p))
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp
+}
+
+func (b *Broker) fetchGroupOffsets(ctx context.Context, version int16, asked kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+	answer := kmsg.NewOffsetFetchResponseGroup()
+	answer.Group = asked.Group
+	all := asked.Topics == nil && version >= 2
+	var wanted []metastore.TopicPartition
+	if !all {
+		wanted = b.wantedOffsets(version, asked.Topics)
+	}
+	committed, err := b.Groups.FetchOffsets(ctx, asked.Group, wanted)
+	switch {
+	case err != nil:
+		answer.ErrorCode = groupCode(err)
+	case all:
+		answer.Topics = b.allOffsets(committed)
+	default:
+		answer.Topics = b.someOffsets(version, asked.Topics, committed)
+	}
+	return answer
+}
+
+// wantedOffsets are the partitions asked for, of topics that exist; not nil.
+func (b *Broker) wantedOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic) []metastore.TopicPartition {
+	wanted := []metastore.TopicPartition{}
+	for _, asked := range topics {
+		t, err := b.topicOf(version >= 10, asked.Topic, asked.TopicID)
+		if err != nil {
+			continue
+		}
+		for _, p := range asked.Partitions {
+			wanted = append(wanted, metastore.TopicPartition{Topic: t.ID, Partition: p})
+		}
+	}
+	return wanted
+}
+
+// allOffsets groups by topic what is ordered by topic, without topics that are gone.
+func (b *Broker) allOffsets(committed []metastore.CommittedOffset) []kmsg.OffsetFetchResponseGroupTopic {
+	topics := []kmsg.OffsetFetchResponseGroupTopic{}
+	for _, o := range committed {
+		t, ok := b.Topics.TopicByID(o.Topic)
+		if !ok {
+			continue
+		}
+		if n := len(topics); n == 0 || topics[n-1].TopicID != [16]byte(o.Topic) {
+			topic := kmsg.NewOffsetFetchResponseGroupTopic()
+			topic.Topic, topic.TopicID = t.Name, o.Topic
+			topics = append(topics, topic)
+		}
+		last := &topics[len(topics)-1]
+		last.Partitions = append(last.Partitions, committedPartition(o))
+	}
+	return topics
+}
+
+func (b *Broker) someOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic, committed []metastore.CommittedOffset) []kmsg.OffsetFetchResponseGroupTopic {
+	found := make(map[metastore.TopicPartition]metastore.CommittedOffset, len(committed))
+	for _, o := range committed {
+		found[o.TopicPartition] = o
+	}
+	answers := []kmsg.OffsetFetchResponseGroupTopic{}
+	for _, asked := range topics {
+		t, err := b.topicOf(version >= 10, asked.Topic, asked.TopicID)
+		if err == errNoSuchID {
+			answers = append(answers, refusedTopic(asked, code(err)))
+			continue
+		}
+		topic := kmsg.NewOffsetFetchResponseGroupTopic()
+		topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+		for _, p := range asked.Partitions {
+			o, ok := metastore.CommittedOffset{}, false
+			if err == nil {
+				o, ok = found[metastore.TopicPartition{Topic: t.ID, Partition: p}]
+			}
+			if ok {
+				topic.Partitions = append(topic.Partitions, committedPartition(o))
+			} else {
+				topic.Partitions = append(topic.Partitions, noOffset(p, 0))
+			}
+		}
+		answers = append(answers, topic)
+	}
+	return answers
+}
+
+func refusedTopics(topics []kmsg.OffsetFetchRequestGroupTopic, errorCode int16) []kmsg.OffsetFetchResponseGroupTopic {
+	var refused []kmsg.OffsetFetchResponseGroupTopic
+	for _, t := range topics {
+		refused = append(refused, refusedTopic(t, errorCode))
+	}
+	return refused
+}
+
+func refusedTopic(asked kmsg.OffsetFetchRequestGroupTopic, errorCode int16) kmsg.OffsetFetchResponseGroupTopic {
+	topic := kmsg.NewOffsetFetchResponseGroupTopic()
+	topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+	for _, p := range asked.Partitions {
+		topic.Partitions = append(topic.Partitions, noOffset(p, errorCode))
+	}
+	return topic
+}
+
+func committedPartition(o metastore.CommittedOffset) kmsg.OffsetFetchResponseGroupTopicPartition {
+	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = o.Partition, int64(o.Offset), o.LeaderEpoch, &o.Metadata
+	return p
+}
+
+func noOffset(partition int32, errorCode int16) kmsg.OffsetFetchResponseGroupTopicPartition {
+	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode = partition, int64(metastore.NoOffset), -1, new(string), errorCode
+	return p
+}

@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/cluster"
+	"github.com/runnel-io/runnel/broker/wire"
+)
+
+// FindCoordinator (10), versions 0 to 6: which broker coordinates a group: the first of the live ones by rendezvous
+// hashing of the group id. v4 (KIP-699) asks for several. Transactional ids (v1) and share groups (v6, KIP-932) are
+// answered with UNSUPPORTED_VERSION and a text; see 22_init_producer_id.go for why.
+
+const (
+	groupCoordinator       = 0
+	transactionCoordinator = 1
+	shareCoordinator       = 2
+)
+
+func (b *Broker) findCoordinator(_ context.Context, _ *wire.Conn, req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
+	resp := respond[*kmsg.FindCoordinatorResponse](req)
+	if req.Version < 4 {
+		found := b.coordinator(req.CoordinatorType, req.CoordinatorKey)
+		resp.ErrorCode, resp.ErrorMessage = found.ErrorCode, found.ErrorMessage
+		resp.NodeID, resp.Host, resp.Port = found.NodeID, found.Host, found.Port
+		return resp
+	}
+	for _, key := range req.CoordinatorKeys {
+		resp.Coordinators = append(resp.Coordinators, b.coordinator(req.CoordinatorType, key))
+	}
+	return resp
+}
+
+func (b *Broker) coordinator(kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+	found := kmsg.NewFindCoordinatorResponseCoordinator()
+	found.Key = key
+	found.NodeID, found.Port = -1, -1
+	var err error
+	switch kind {
+	case groupCoordinator:
+		owner, _ := cluster.Owner(key, b.brokers())
+		found.NodeID, found.Host, found.Port = int32(owner.NodeID), owner.Host, owner.Port
+	case transactionCoordinator:
+		err = refuse(kerr.UnsupportedVersion, "this broker does not support transactions yet")
+	case shareCoordinator:
+		err = refuse(kerr.UnsupportedVersion, "this broker does not support share groups")
+	default:
+		err = refuse(kerr.InvalidRequest, "unknown type of coordinator")
+	}
+	found.ErrorCode, found.ErrorMessage = failure(err)
+	return found
+}

@@ -1,0 +1,49 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/wire"
+)
+
+// DescribeGroups (15), versions 0 to 6: the state and the members of groups that this broker coordinates. v4 has static
+// members (KIP-345). A group that does not exist is Dead, without an error before v6 and with GROUP_ID_NOT_FOUND from
+// then on (KIP-1043).
+
+func (b *Broker) describeGroups(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
+	ctx, cancel := context.WithTimeout(ctx, groupWait)
+	defer cancel()
+	resp := respond[*kmsg.DescribeGroupsResponse](req)
+	for _, id := range req.Groups {
+		described, err := b.Groups.Describe(ctx, id)
+		answer := kmsg.NewDescribeGroupsResponseGroup()
+		answer.Group = id
+		if err != nil {
+			answer.State = group.Dead.String()
+			if !errors.Is(err, group.ErrGroupNotFound) {
+				answer.ErrorCode, answer.State = groupCode(err), ""
+			} else if req.Version >= 6 {
+				answer.ErrorCode, answer.ErrorMessage = failure(err)
+			}
+			resp.Groups = append(resp.Groups, answer)
+			continue
+		}
+		answer.State, answer.ProtocolType, answer.Protocol = described.State.String(), described.ProtocolType, described.Protocol
+		for _, m := range described.Members {
+			member := kmsg.NewDescribeGroupsResponseGroupMember()
+			member.MemberID, member.InstanceID = m.MemberID, orNil(m.InstanceID)
+			member.ClientID, member.ClientHost = m.ClientID, m.ClientHost
+			member.ProtocolMetadata, member.MemberAssignment = m.Metadata, m.Assignment
+			answer.Members = append(answer.Members, member)
+		}
+		if req.IncludeAuthorizedOperations {
+			answer.AuthorizedOperations = groupOperations
+		}
+		resp.Groups = append(resp.Groups, answer)
+	}
+	return resp
+}

@@ -1,0 +1,47 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// InitProducerId (22), versions 0 to 5: gives an idempotent producer an id that nobody had before, at epoch 0. Without a
+// transactional id the id and epoch that v3 (KIP-360) sends are ignored, as in Kafka.
+//
+// There are no transactions yet. A transactional id gets UNSUPPORTED_VERSION, here and from FindCoordinator: it is none
+// of the errors that clients retry, fence on or explain with missing rights, so that it comes out of initTransactions
+// as what it is; the answer of FindCoordinator has a text that says so.
+
+func (b *Broker) initProducerID(ctx context.Context, _ *wire.Conn, req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
+	resp := respond[*kmsg.InitProducerIDResponse](req)
+	resp.ProducerID, resp.ProducerEpoch = int64(metastore.NoProducerID), -1
+	switch {
+	case req.TransactionalID == nil:
+	case *req.TransactionalID == "":
+		resp.ErrorCode = kerr.InvalidRequest.Code
+		return resp
+	default:
+		resp.ErrorCode = kerr.UnsupportedVersion.Code
+		return resp
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	id, err := b.ProducerIDs.NextProducerID(ctx)
+	if err != nil {
+		// COORDINATOR_LOAD_IN_PROGRESS is what Kafka says when it has no ids, and what producers wait out.
+		resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		if !errors.Is(err, context.Canceled) {
+			b.Logger.Warn("cannot allocate a producer id", "error", err)
+		}
+		return resp
+	}
+	resp.ProducerID, resp.ProducerEpoch = int64(id), 0
+	return resp
+}

@@ -1,0 +1,47 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// OffsetForLeaderEpoch (23), versions 2 to 4 (KIP-320): where the log of a leader epoch ends. There is one epoch, 0, and
+// it ends where the log does; nothing is ever truncated.
+
+func (b *Broker) offsetForLeaderEpoch(_ context.Context, _ *wire.Conn, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
+	resp := respond[*kmsg.OffsetForLeaderEpochResponse](req)
+	for _, asked := range req.Topics {
+		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		topic.Topic = asked.Topic
+		for _, p := range asked.Partitions {
+			topic.Partitions = append(topic.Partitions, b.endOfEpoch(asked.Topic, p))
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp
+}
+
+func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequestTopicPartition) kmsg.OffsetForLeaderEpochResponseTopicPartition {
+	p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+	p.Partition, p.LeaderEpoch, p.EndOffset = asked.Partition, -1, int64(metastore.NoOffset)
+	t, ok := b.Topics.Topic(topic)
+	if !ok {
+		p.ErrorCode = kerr.UnknownTopicOrPartition.Code
+		return p
+	}
+	marks, ok := b.Topics.Watermarks(metastore.TopicPartition{Topic: t.ID, Partition: asked.Partition})
+	switch {
+	case !ok:
+		p.ErrorCode = kerr.UnknownTopicOrPartition.Code
+	case asked.CurrentLeaderEpoch > leaderEpoch:
+		p.ErrorCode = kerr.UnknownLeaderEpoch.Code
+	case asked.LeaderEpoch == leaderEpoch:
+		p.LeaderEpoch, p.EndOffset = leaderEpoch, int64(marks.High)
+	}
+	return p
+}

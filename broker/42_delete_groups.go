@@ -1,0 +1,27 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+)
+
+// DeleteGroups (42), versions 0 to 3 (KIP-229): removes groups without members, and their offsets, each for itself. v3
+// has texts for errors.
+
+func (b *Broker) deleteGroups(ctx context.Context, _ *wire.Conn, req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
+	ctx, cancel := context.WithTimeout(ctx, groupWait)
+	defer cancel()
+	resp := respond[*kmsg.DeleteGroupsResponse](req)
+	for _, id := range req.Groups {
+		err := b.Groups.Delete(ctx, id)
+		answer := kmsg.NewDeleteGroupsResponseGroup()
+		answer.Group = id
+		_, answer.ErrorMessage = failure(err)
+		answer.ErrorCode = groupCode(err)
+		resp.Groups = append(resp.Groups, answer)
+	}
+	return resp
+}

@@ -1,0 +1,52 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// OffsetDelete (47), version 0 (KIP-496): forgets positions of a group, except in topics that its members are subscribed
+// to.
+
+func (b *Broker) offsetDelete(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
+	ctx, cancel := context.WithTimeout(ctx, groupWait)
+	defer cancel()
+	resp := respond[*kmsg.OffsetDeleteResponse](req)
+	type place struct{ topic, partition int }
+	var places []place // places[i] is the answer to forget[i]
+	var forget []group.PartitionOf
+	for _, asked := range req.Topics {
+		topic := kmsg.NewOffsetDeleteResponseTopic()
+		topic.Topic = asked.Topic
+		t, known := b.Topics.Topic(asked.Topic)
+		for _, p := range asked.Partitions {
+			answer := kmsg.NewOffsetDeleteResponseTopicPartition()
+			answer.Partition = p.Partition
+			if known && p.Partition >= 0 && p.Partition < t.Partitions {
+				places = append(places, place{len(resp.Topics), len(topic.Partitions)})
+				forget = append(forget, group.PartitionOf{
+					TopicPartition: metastore.TopicPartition{Topic: t.ID, Partition: p.Partition}, TopicName: t.Name,
+				})
+			} else {
+				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
+			}
+			topic.Partitions = append(topic.Partitions, answer)
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	outcomes, err := b.Groups.DeleteOffsets(ctx, req.Group, forget)
+	if err != nil {
+		resp.ErrorCode, resp.Topics = groupCode(err), nil
+		return resp
+	}
+	for i, at := range places {
+		resp.Topics[at.topic].Partitions[at.partition].ErrorCode = groupCode(outcomes[i])
+	}
+	return resp
+}

@@ -1,0 +1,37 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+)
+
+// DescribeCluster (60), versions 0 to 2: the cluster id, the brokers and the one that takes administrative requests,
+// which every broker does. v1 asks for an endpoint type (KIP-919): there are no controllers to be listed, so anything
+// but brokers is MISMATCHED_ENDPOINT_TYPE, as from a broker of Kafka's. v2 may include fenced brokers (KIP-1073): a
+// broker without a live lease is gone, not fenced.
+
+const brokerEndpoints = 1
+
+func (b *Broker) describeCluster(_ context.Context, _ *wire.Conn, req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
+	resp := respond[*kmsg.DescribeClusterResponse](req)
+	resp.EndpointType = brokerEndpoints
+	if req.Version >= 1 && req.EndpointType != brokerEndpoints {
+		resp.ErrorCode, resp.ErrorMessage = failure(refuse(kerr.MismatchedEndpointType, "this is a broker: the endpoint type must be 1"))
+		return resp
+	}
+	live := b.brokers()
+	resp.ClusterID, resp.ControllerID = b.Membership.ClusterID(), b.controller(live)
+	for _, l := range live {
+		broker := kmsg.NewDescribeClusterResponseBroker()
+		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
+		resp.Brokers = append(resp.Brokers, broker)
+	}
+	if req.IncludeClusterAuthorizedOperations {
+		resp.ClusterAuthorizedOperations = clusterOperations
+	}
+	return resp
+}

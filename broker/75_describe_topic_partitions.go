@@ -1,0 +1,87 @@
+package broker
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// DescribeTopicPartitions (75), version 0 (KIP-966): Metadata of topics in pages, in the order of their names. No topics
+// asked for are all topics. The answer holds partitions up to the limit, and a cursor to the first one left out.
+
+// maxPartitionsPerPage is Kafka's max.request.partition.size.limit.
+const maxPartitionsPerPage = 2000
+
+func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *kmsg.DescribeTopicPartitionsRequest) *kmsg.DescribeTopicPartitionsResponse {
+	resp := respond[*kmsg.DescribeTopicPartitionsResponse](req)
+	live := b.brokers()
+	left := int(min(max(req.ResponsePartitionLimit, 1), maxPartitionsPerPage))
+	for _, name := range b.pageTopics(req) {
+		if left == 0 {
+			resp.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: name}
+			return resp
+		}
+		t, ok := b.Topics.Topic(name)
+		if !ok {
+			missing := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			missing.Topic, missing.ErrorCode = &name, kerr.UnknownTopicOrPartition.Code
+			if settings.ValidTopicName(name) != nil {
+				missing.ErrorCode = kerr.InvalidTopicException.Code
+			}
+			resp.Topics = append(resp.Topics, missing)
+			continue
+		}
+		var first int32
+		if req.Cursor != nil && req.Cursor.Topic == name {
+			first = max(req.Cursor.Partition, 0)
+		}
+		described := describedTopic(t, first, left, live)
+		resp.Topics = append(resp.Topics, described)
+		left -= len(described.Partitions)
+		if next := first + int32(len(described.Partitions)); next < t.Partitions {
+			resp.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: name, Partition: next}
+			return resp
+		}
+	}
+	return resp
+}
+
+// pageTopics are the names asked for, from that of the cursor on.
+func (b *Broker) pageTopics(req *kmsg.DescribeTopicPartitionsRequest) []string {
+	var names []string
+	for _, t := range req.Topics {
+		names = append(names, t.Topic)
+	}
+	if len(req.Topics) == 0 {
+		for _, t := range b.Topics.Topics() {
+			names = append(names, t.Name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if req.Cursor != nil {
+		at, _ := slices.BinarySearch(names, req.Cursor.Topic)
+		names = names[at:]
+	}
+	return names
+}
+
+func describedTopic(t *metastore.Topic, first int32, limit int, live []metastore.Broker) kmsg.DescribeTopicPartitionsResponseTopic {
+	answer := kmsg.NewDescribeTopicPartitionsResponseTopic()
+	answer.Topic, answer.TopicID, answer.AuthorizedOperations = &t.Name, t.ID, topicOperations
+	for i := first; i < t.Partitions && len(answer.Partitions) < limit; i++ {
+		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
+		p.Partition = i
+		p.Replicas = replicas(t, i, live)
+		p.ISR = p.Replicas
+		p.LeaderID, p.LeaderEpoch = p.Replicas[0], leaderEpoch
+		answer.Partitions = append(answer.Partitions, p)
+	}
+	return answer
+}

@@ -7,6 +7,8 @@ import (
 	"github.com/runnel-io/runnel/broker/settings"
 )
 
+//go:generate go run ../../cmd/runnel docs config -o ../../docs/config.md
+
 const markdownHead = `<!-- Made by "runnel docs config". Do not edit. -->
 # Configuration
 

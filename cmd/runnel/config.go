@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/runnel-io/runnel/broker/config"
+)
+
+// configFlags are the flags of a broker's configuration: one for each key.
+type configFlags struct {
+	file   string
+	values map[string]*string // by key name
+	set    []string
+	flags  *pflag.FlagSet
+}
+
+func newConfigFlags(flags *pflag.FlagSet) *configFlags {
+	c := &configFlags{values: make(map[string]*string), flags: flags}
+	flags.StringVarP(&c.file, "config", "c", "", "configuration file (RUNNEL_CONFIG)")
+	for _, k := range config.Keys() {
+		usage := strings.ReplaceAll(k.Doc, "`", "")
+		if k.Default != "" {
+			usage += " (default " + k.Default + ")"
+		}
+		// The flag itself has no default: only one that was given may win over file and environment.
+		c.values[k.Name] = flags.String(k.Flag(), "", usage)
+	}
+	flags.StringArrayVar(&c.set, config.ClusterFlag, nil, "cluster default by its Kafka name, as num.partitions=3; may be repeated")
+	return c
+}
+
+// load resolves the configuration from file, environment and flags.
+func (c *configFlags) load(env *environment) (*config.Loaded, error) {
+	src := config.Sources{FileName: c.file, Env: env.environ(), Flags: make(map[string]string), Set: c.set}
+	if src.FileName == "" {
+		src.FileName = env.getenv("RUNNEL_CONFIG")
+	}
+	if src.FileName != "" {
+		data, err := os.ReadFile(src.FileName)
+		if err != nil {
+			return nil, usagef("read configuration: %w", err)
+		}
+		src.File = append([]byte{}, data...) // not nil, though it may be empty
+	}
+	for _, k := range config.Keys() {
+		if c.flags.Changed(k.Flag()) {
+			src.Flags[k.Name] = *c.values[k.Name]
+		}
+	}
+	loaded, err := config.Load(src)
+	if err != nil {
+		return nil, &usageError{listProblems(err)}
+	}
+	return loaded, nil
+}
+
+// listProblems writes all mistakes of a configuration, one a line.
+func listProblems(err error) error {
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) == 1 {
+		return err
+	}
+	return errors.New(fmt.Sprintf("the configuration has %d mistakes:\n  ", len(lines)) + strings.Join(lines, "\n  "))
+}
+
+func newConfig(env *environment) *cobra.Command {
+	return parent("config", "Check and show a broker's configuration", newConfigCheck(env), newConfigPrint(env))
+}
+
+func newConfigCheck(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Tell all mistakes of a configuration without starting a broker",
+		Args:  args(cobra.NoArgs),
+	}
+	flags := newConfigFlags(cmd.Flags())
+	cmd.RunE = func(*cobra.Command, []string) error {
+		loaded, err := flags.load(env)
+		if err != nil {
+			return err
+		}
+		for _, w := range loaded.Warnings {
+			fmt.Fprintln(env.err, "warning: "+w)
+		}
+		fmt.Fprintln(env.out, "ok")
+		return nil
+	}
+	return cmd
+}
+
+func newConfigPrint(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "print",
+		Short: "Show a configuration with the origin of each value, without secrets",
+		Args:  args(cobra.NoArgs),
+	}
+	flags := newConfigFlags(cmd.Flags())
+	effective := cmd.Flags().Bool("effective", false, "show defaults, too")
+	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		loaded, err := flags.load(env)
+		if err != nil {
+			return err
+		}
+		if env.json {
+			return writeJSON(env.out, configJSON(loaded, *effective))
+		}
+		return loaded.WriteYAML(env.out, *effective)
+	}
+	return cmd
+}
+
+// configValue is one value of `config print --json`.
+type configValue struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+func configJSON(loaded *config.Loaded, effective bool) []configValue {
+	values := []configValue{}
+	for _, v := range loaded.Values {
+		if effective || !v.Default {
+			values = append(values, configValue{v.Key, v.Text, v.Origin})
+		}
+	}
+	return values
+}

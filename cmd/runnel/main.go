@@ -1,0 +1,59 @@
+// Command runnel is the broker and its client tools.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit codes. Scripts may rely on them.
+const (
+	exitError       = 1
+	exitUsage       = 2 // the command line or the configuration is wrong
+	exitInterrupted = 130
+)
+
+func main() {
+	// The first signal ends the context, and commands stop in good order. After that the default behaviour is back, so
+	// that a second signal ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	env := &environment{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ}
+	err := newRoot(env).ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		os.Exit(report(env, err))
+	}
+}
+
+// usageError is a mistake in what the user wrote.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// report tells the user of an error and returns the exit code.
+func report(env *environment, err error) int {
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(env.err, "interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintln(env.err, "runnel: "+strings.TrimSpace(err.Error()))
+	if h := hint(err, env.bootstrap); h != "" {
+		fmt.Fprintln(env.err, "  "+h)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+		return exitUsage
+	}
+	return exitError
+}

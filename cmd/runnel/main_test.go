@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// run runs a command line in this process.
+func run(t *testing.T, environ []string, arguments ...string) (out, errOut string, code int) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	env := &environment{in: strings.NewReader(""), out: &stdout, err: &stderr,
+		environ: func() []string { return environ },
+		getenv: func(name string) string {
+			for _, pair := range environ {
+				if value, ok := strings.CutPrefix(pair, name+"="); ok {
+					return value
+				}
+			}
+			return ""
+		}}
+	root := newRoot(env)
+	root.SetArgs(arguments)
+	if err := root.ExecuteContext(context.Background()); err != nil {
+		code = report(env, err)
+	}
+	return stdout.String(), stderr.String(), code
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	tests := []struct {
+		name, line, want string
+	}{
+		{"unknown command", "topics", `unknown command "topics"`},
+		{"unknown subcommand", "topic foo", `unknown command "foo"`},
+		{"missing argument", "topic create", "requires at least 1 arg"},
+		{"unknown flag", "consume t --frm 1", "unknown flag: --frm"},
+		{"bad number", "consume t -n x", `invalid argument "x"`},
+		{"codec", "produce t -z brotli", "--compression must be none, gzip"},
+		{"acks", "produce t --acks 2", "--acks must be all, 1 or 0"},
+		{"input format", "produce t --format csv", "--format must be lines or json"},
+		{"flags of lines for json", "produce t --format json -k :", "are for --format lines"},
+		{"header", "produce t -H novalue", "not of the form name=value"},
+		{"timestamp", "produce t --timestamp yesterday", "RFC 3339"},
+		{"start", "consume t --from middle", "--from must be beginning, end"},
+		{"template", "consume t --format %z", "%z is not known"},
+		{"format", "consume t --format xml", "--format must be text, json or a template"},
+		{"isolation", "consume t --isolation none", "--isolation must be"},
+		{"partition in group", "consume t -g g -p 1", "--partition does not go with --group"},
+		{"topic config", "topic create t --config x", "not of the form name=value"},
+		{"total", "topic add-partitions t", "--total must say"},
+		{"no broker", "topic list --bootstrap ,", "--bootstrap names no broker"},
+		{"missing file", "produce t --file /does/not/exist", "no such file"},
+		{"missing configuration", "config check --config /does/not/exist", "no such file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, errOut, code := run(t, nil, strings.Fields(tt.line)...)
+			if code != exitUsage || !strings.Contains(errOut, tt.want) {
+				t.Errorf("exit %d, want %d; %q in\n%s", code, exitUsage, tt.want, errOut)
+			}
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, errOut, code := run(t, []string{"RUNNEL_BOOTSTRAP=" + address}, "topic", "list")
+	if code != exitError || !strings.Contains(errOut, "cannot reach "+address) || !strings.Contains(errOut, "runnel dev") {
+		t.Errorf("exit %d:\n%s", code, errOut)
+	}
+}
+
+func TestBrokerErrorsKeepTheirCode(t *testing.T) {
+	err := withDetail("topic t", kerr.InvalidConfig, "retention.ms must be a number.")
+	if err.Error() != "topic t: retention.ms must be a number (INVALID_CONFIG)" || !errors.Is(err, kerr.InvalidConfig) {
+		t.Errorf("%v", err)
+	}
+	if err := withDetail("topic t", kerr.UnknownTopicOrPartition, ""); hint(err, "") == "" || !strings.Contains(err.Error(), "UNKNOWN_TOPIC") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestConfigCheckTellsAllMistakes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "runnel.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\nlisten: nowhere\nzoen: a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errOut, code := run(t, []string{"RUNNEL_CONFIG=" + file}, "config", "check", "--metastore-url", "memory://")
+	if code != exitUsage {
+		t.Errorf("exit %d", code)
+	}
+	for _, want := range []string{"3 mistakes", file + `:2: invalid value "nowhere"`, `:3: unknown key "zoen" (did you mean "zone"?)`, "object_store.url is required"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("missing %q in\n%s", want, errOut)
+		}
+	}
+}
+
+func TestConfigPrint(t *testing.T) {
+	environ := []string{"RUNNEL_METASTORE_URL=postgres://u:secret@db/r", "RUNNEL_OBJECT_STORE_URL=s3://bucket"}
+	out, errOut, code := run(t, environ, "config", "print", "--zone", "a", "--set", "num.partitions=3", "--json")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errOut)
+	}
+	for _, want := range []string{`"origin": "--zone"`, `"origin": "RUNNEL_OBJECT_STORE_URL"`, `"key": "cluster.num.partitions"`, `postgres://u:********@db/r`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("missing %s in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "secret@") || strings.Contains(out, "default") {
+		t.Errorf("shows too much:\n%s", out)
+	}
+	if out, _, _ := run(t, environ, "config", "print", "--effective"); !strings.Contains(out, "# default") || !strings.Contains(out, "segment:\n  size: 8MiB") {
+		t.Errorf("effective:\n%s", out)
+	}
+}
+
+func TestHelpOfEveryCommand(t *testing.T) {
+	for _, line := range []string{"", "topic", "topic create", "topic describe", "produce", "consume", "group", "group describe",
+		"cluster describe", "config print", "version", "completion bash"} {
+		out, errOut, code := run(t, nil, append(strings.Fields(line), "--help")...)
+		if code != 0 || !strings.Contains(out, "Usage:") {
+			t.Errorf("%q: exit %d, %s%s", line, code, out, errOut)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// produceOptions are the flags of produce.
+type produceOptions struct {
+	file         string
+	format       string
+	keySeparator string
+	nullValue    string
+	headers      []string
+	timestamp    string
+	partition    int32
+	acks         string
+	compression  string
+	batchBytes   int32
+	linger       time.Duration
+}
+
+func newProduce(env *environment) *cobra.Command {
+	var o produceOptions
+	cmd := &cobra.Command{
+		Use:   "produce TOPIC",
+		Short: "Write records to a topic, from standard input or a file",
+		Example: "  echo hello | runnel produce greetings\n" +
+			"  runnel produce orders --key-separator : --compression zstd --file orders.txt\n" +
+			"  runnel consume orders --format json --exit | runnel produce copy --format json",
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return produce(cmd.Context(), env, names[0], &o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.file, "file", "f", "", "file to read; standard input if unset")
+	flags.StringVar(&o.format, "format", "lines", "form of the input: lines (a value each) or json (a record each, as consume writes it)")
+	flags.StringVarP(&o.keySeparator, "key-separator", "k", "", `text between key and value in a line; \t is a tab`)
+	flags.StringVar(&o.nullValue, "null-value", "", "value that stands for none: a tombstone")
+	flags.StringArrayVarP(&o.headers, "header", "H", nil, "header of every record, as name=value; may be repeated")
+	flags.StringVar(&o.timestamp, "timestamp", "", "timestamp of every record: ms since 1970 or RFC 3339; now if unset")
+	flags.Int32VarP(&o.partition, "partition", "p", -1, "partition of every record; -1 chooses by key")
+	flags.StringVar(&o.acks, "acks", "all", "when a record counts as written: all, 1 or 0")
+	flags.StringVarP(&o.compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
+	flags.Int32Var(&o.batchBytes, "batch-bytes", 1_000_000, "largest record batch")
+	flags.DurationVar(&o.linger, "linger", 5*time.Millisecond, "how long a batch waits for more records")
+	return clientFlags(env, cmd)
+}
+
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
+
+func (o *produceOptions) client() ([]kgo.Opt, error) {
+	codec, ok := codecs[o.compression]
+	if !ok {
+		return nil, usagef("--compression must be none, gzip, snappy, lz4 or zstd, not %q", o.compression)
+	}
+	opts := []kgo.Opt{
+		kgo.ProducerBatchCompression(codec),
+		kgo.ProducerBatchMaxBytes(o.batchBytes),
+		kgo.ProducerLinger(o.linger),
+		kgo.AllowAutoTopicCreation(), // the broker still decides
+		kgo.UnknownTopicRetries(3),
+		kgo.RecordDeliveryTimeout(time.Minute),
+		kgo.RecordPartitioner(choosePartition()),
+	}
+	switch o.acks {
+	case "all", "-1":
+	case "1":
+		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
+	case "0":
+		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
+	default:
+		return nil, usagef("--acks must be all, 1 or 0, not %q", o.acks)
+	}
+	return opts, nil
+}
+
+func produce(ctx context.Context, env *environment, topic string, o *produceOptions) error {
+	opts, err := o.client()
+	if err != nil {
+		return err
+	}
+	input, name, err := openInput(env, o.file)
+	if err != nil {
+		return err
+	}
+	defer input.Close()
+	source, err := newRecordSource(input, o)
+	if err != nil {
+		return err
+	}
+	client, err := connect(ctx, env, opts...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if o.file == "" && isTerminal(env.in) {
+		fmt.Fprintln(env.err, "Type records, one a line. Ctrl-D ends.")
+	}
+	tally := newTally(topic)
+	line := startProgress(env.err, tally.line)
+	err = pump(ctx, client, topic, name, source, tally)
+	line.close()
+	if failed := tally.failure(); failed != nil && ctx.Err() == nil {
+		err = failed // why a record failed says more than what followed from it
+	}
+	if env.json {
+		return errors.Join(err, writeJSON(env.out, tally.json()))
+	}
+	fmt.Fprintln(env.err, tally.summary())
+	return err
+}
+
+// openInput opens the file, or takes standard input for "" and "-". The name is for messages.
+func openInput(env *environment, file string) (input io.ReadCloser, name string, err error) {
+	if file == "" || file == "-" {
+		return io.NopCloser(env.in), "standard input", nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, "", usagef("read records: %w", err)
+	}
+	return f, file, nil
+}
+
+// pump produces everything that the source has, and returns when all of it was answered. Reading goes on in a goroutine
+// of its own, so that an interrupt is heeded while a terminal or pipe is silent.
+func pump(ctx context.Context, client *kgo.Client, topic, name string, source *recordSource, t *tally) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	records := make(chan *kgo.Record, 1024)
+	ended := make(chan error, 1)
+	go func() {
+		defer close(records)
+		ended <- source.each(func(r *kgo.Record) error {
+			select {
+			case records <- r:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	}()
+	answered := func(r *kgo.Record, err error) {
+		if t.add(r, err) {
+			cancel(err) // the rest would be written out of order, behind a hole
+		}
+	}
+	for {
+		select {
+		case r, more := <-records:
+			if !more {
+				if err := <-ended; err != nil {
+					return errors.Join(client.Flush(ctx), fmt.Errorf("read %s: %w", name, err))
+				}
+				return client.Flush(ctx)
+			}
+			r.Topic = topic
+			client.Produce(ctx, r, answered)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,8 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// serverCommands are those that run brokers or serve to.
+func serverCommands(env *environment) []*cobra.Command {
+	return []*cobra.Command{newConfig(env)}
+}

@@ -108,11 +108,11 @@ func (m *machine) tick(now time.Time) {
 	}
 	m.expireSessions(now)
 	m.maybeCompleteJoin(now)
-	if passed(m.joinDeadline, now) {
-		m.joinDeadlinePassed(now)
-	}
 	if passed(m.syncDeadline, now) {
 		m.syncDeadlinePassed(now)
+	}
+	if passed(m.joinDeadline, now) {
+		m.joinDeadlinePassed(now)
 	}
 	m.due = m.earliest()
 }

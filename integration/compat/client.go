@@ -75,5 +75,17 @@ func runCommand(ctx context.Context, env []string, in io.Reader, command ...stri
 	return out.Bytes(), nil
 }
 
+// runBoth is runCommand, with what the client said on standard error as well.
+func runBoth(ctx context.Context, in io.Reader, command ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdin = in
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, end(out))
+	}
+	return string(out), nil
+}
+
 // end is the end of a long output.
 func end(b []byte) []byte { return bytes.TrimSpace(b[max(0, len(b)-2000):]) }

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// claimSQL takes the epoch of a group that exists after it holds the row's lock, so that epochs grow with the order of
+// the claims.
+const claimSQL = `
+insert into groups (group_id, epoch, coordinator)
+values ($1::text, nextval('group_epochs'), $2::integer)
+on conflict (group_id) do update
+set epoch = nextval('group_epochs'), coordinator = excluded.coordinator, claimed_at = now()
+returning group_id, epoch, coordinator, protocol_type, state_name, state`
+
+// ClaimGroup implements metastore.Groups.
+func (s *Store) ClaimGroup(ctx context.Context, id string, owner metastore.NodeID) (metastore.GroupRecord, error) {
+	return s.oneGroup(ctx, "claim", id, claimSQL, id, int32(owner))
+}
+
+const readGroupSQL = `
+select group_id, epoch, coordinator, protocol_type, state_name, state from groups where group_id = $1::text`
+
+// ReadGroup implements metastore.Groups.
+func (s *Store) ReadGroup(ctx context.Context, id string) (metastore.GroupRecord, error) {
+	return s.oneGroup(ctx, "read", id, readGroupSQL, id)
+}
+
+func (s *Store) oneGroup(ctx context.Context, verb, id, sql string, args ...any) (metastore.GroupRecord, error) {
+	var found []metastore.GroupRecord
+	err := s.call(ctx, fmt.Sprintf("%s group %q", verb, id), func(ctx context.Context) (err error) {
+		found, err = collect(ctx, s.general, scanGroup, sql, args...)
+		if err == nil && len(found) == 0 {
+			err = metastore.ErrGroupNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return metastore.GroupRecord{}, err
+	}
+	return found[0], nil
+}
+
+func scanGroup(row pgx.CollectableRow) (metastore.GroupRecord, error) {
+	var g metastore.GroupRecord
+	err := row.Scan(&g.GroupID, &g.Epoch, &g.Coordinator, &g.ProtocolType, &g.StateName, &g.State)
+	return g, err
+}
+
+const writeGroupSQL = `
+update groups set protocol_type = $3::text, state_name = $4::text, state = $5::bytea, written_at = now()
+where group_id = $1::text and epoch = $2::bigint`
+
+// WriteGroup implements metastore.Groups.
+func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
+	return s.call(ctx, fmt.Sprintf("write group %q", g.GroupID), func(ctx context.Context) error {
+		return affects(ctx, s.general, metastore.ErrFenced, writeGroupSQL,
+			g.GroupID, int64(g.Epoch), g.ProtocolType, g.StateName, g.State)
+	})
+}
+
+// A group is deleted in two statements of one transaction, sent together. With one: (1) a commit of offsets locks the
+// group's row; (2) the delete takes its snapshot and waits for the row; (3) the commit ends; (4) the delete removes the
+// row, but not the new offsets, which its snapshot does not hold. The second statement's snapshot is younger than the
+// lock.
+const (
+	lockGroupSQL   = `select from groups where group_id = $1::text and epoch = $2::bigint for update`
+	deleteGroupSQL = `
+with gone as (
+	delete from groups where group_id = $1::text and epoch = $2::bigint returning group_id),
+offsets as (
+	delete from group_offsets where group_id = $1::text and exists (select from gone))
+select count(*) from gone`
+)
+
+// DeleteGroup implements metastore.Groups.
+func (s *Store) DeleteGroup(ctx context.Context, id string, epoch metastore.GroupEpoch) error {
+	return s.call(ctx, fmt.Sprintf("delete group %q", id), func(ctx context.Context) error {
+		var deleted int
+		var both pgx.Batch
+		both.Queue(lockGroupSQL, id, int64(epoch))
+		both.Queue(deleteGroupSQL, id, int64(epoch)).QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
+		if err := s.general.SendBatch(ctx, &both).Close(); err != nil {
+			return err
+		}
+		return fencedUnless(deleted)
+	})
+}
+
+// fencedUnless returns ErrFenced if a statement found no row of the claim.
+func fencedUnless(found int) error {
+	if found == 0 {
+		return metastore.ErrFenced
+	}
+	return nil
+}
+
+const listGroupsSQL = `
+select group_id, epoch, coordinator, protocol_type, state_name, null::bytea from groups order by group_id`
+
+// ListGroups implements metastore.Groups.
+func (s *Store) ListGroups(ctx context.Context) ([]metastore.GroupRecord, error) {
+	var all []metastore.GroupRecord
+	err := s.call(ctx, "list groups", func(ctx context.Context) (err error) {
+		all, err = collect(ctx, s.general, scanGroup, listGroupsSQL)
+		return err
+	})
+	return all, err
+}

@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// appendSQL is the compare-and-set: the primary key admits one row after the expected one. Two that insert it at the
+// same time: one waits for the other's commit, which no client can delay, and then does nothing. The expected row can
+// not have been trimmed, since the newest never is.
+const appendSQL = `
+insert into commit_log (seq, checksum, payload)
+select $1::bigint, $2::bigint, $3::bytea
+where exists (select from commit_log where seq = $4::bigint and checksum = $5::bigint)
+on conflict (seq) do nothing`
+
+// Append implements metastore.Log.
+func (s *Store) Append(ctx context.Context, expected metastore.Position, next metastore.Entry) error {
+	if next.Seq != expected.Seq+1 {
+		return fmt.Errorf("append entry %d after %d: not the next", next.Seq, expected.Seq)
+	}
+	payload := next.Payload
+	if payload == nil {
+		payload = []byte{}
+	}
+	err := s.call(ctx, fmt.Sprintf("append entry %d", next.Seq), func(ctx context.Context) error {
+		return affects(ctx, s.commit, metastore.ErrConflict, appendSQL,
+			int64(next.Seq), int64(next.Checksum), payload, int64(expected.Seq), int64(expected.Checksum))
+	})
+	if err == nil {
+		s.watch.appended(next.Seq)
+	}
+	return err
+}
+
+// readSQL begins with the row of the position itself, without its payload, and ends with the size.
+const readSQL = `
+select seq, checksum, case when seq > $1::bigint then payload else '' end
+from (select seq, checksum, payload,
+             sum(case when seq > $1::bigint then octet_length(payload) else 0 end)
+                 over (order by seq rows unbounded preceding) as size
+      from (select * from commit_log where seq >= $1::bigint order by seq limit 1000) as rows) as sized
+where size <= $2::bigint or seq <= $1::bigint + 1
+order by seq`
+
+// Read implements metastore.Log. It returns no more than 1000 entries.
+func (s *Store) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
+	var entries []metastore.Entry
+	err := s.call(ctx, fmt.Sprintf("read after entry %d", after.Seq), func(ctx context.Context) error {
+		rows, err := collect(ctx, s.general, scanEntry, readSQL, int64(after.Seq), int64(maxBytes))
+		if err == nil {
+			entries, err = follow(after, rows)
+		}
+		return err
+	})
+	return entries, err
+}
+
+func scanEntry(row pgx.CollectableRow) (metastore.Entry, error) {
+	var e metastore.Entry
+	var seq, checksum int64
+	err := row.Scan(&seq, &checksum, &e.Payload)
+	e.Position = metastore.Position{Seq: metastore.Seq(seq), Checksum: uint64(checksum)}
+	return e, err
+}
+
+// follow checks that rows, those of the log from after on, continue it, and returns the ones behind it.
+func follow(after metastore.Position, rows []metastore.Entry) ([]metastore.Entry, error) {
+	switch {
+	case len(rows) == 0:
+		return nil, metastore.ErrRegressed
+	case rows[0].Seq == after.Seq:
+		if rows[0].Checksum != after.Checksum {
+			return nil, metastore.ErrRegressed
+		}
+		rows = rows[1:]
+	case rows[0].Seq > after.Seq+1:
+		return nil, fmt.Errorf("oldest is %d: %w", rows[0].Seq, metastore.ErrTrimmed)
+	case after.Next(rows[0].Payload).Checksum != rows[0].Checksum:
+		// The row of after was the last to be trimmed, but what follows chains to it.
+		return nil, metastore.ErrRegressed
+	}
+	for i, e := range rows {
+		if want := after.Seq + 1 + metastore.Seq(i); e.Seq != want {
+			return nil, fmt.Errorf("entry %d is missing: %w", want, metastore.ErrRegressed)
+		}
+	}
+	return rows, nil
+}
+
+const newestSQL = `select max(seq) from commit_log`
+
+// newest is the end of the log.
+func (s *Store) newest(ctx context.Context) (metastore.Seq, error) {
+	var seq int64
+	err := s.call(ctx, "look for news", func(ctx context.Context) error {
+		return s.general.QueryRow(ctx, newestSQL).Scan(&seq)
+	})
+	return metastore.Seq(seq), err
+}
+
+// Wait implements metastore.Log. It looks at the end of the log every Options.PollInterval, once for all that wait.
+func (s *Store) Wait(ctx context.Context, after metastore.Seq) error {
+	return s.watch.wait(ctx, after)
+}
+
+// saveSnapshotSQL leaves only the newest. Brokers that save at the same time may leave both, until the next.
+const saveSnapshotSQL = `
+with saved as (
+	insert into snapshots (seq, checksum, state)
+	select $1::bigint, $2::bigint, $3::bytea
+	where not exists (select from snapshots where seq >= $1::bigint)
+	on conflict (seq) do nothing
+	returning seq)
+delete from snapshots where seq < (select seq from saved)`
+
+// SaveSnapshot implements metastore.Log.
+func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error {
+	state := snap.State
+	if state == nil {
+		state = []byte{}
+	}
+	return s.call(ctx, fmt.Sprintf("save snapshot at %d", snap.Seq), func(ctx context.Context) error {
+		_, err := s.general.Exec(ctx, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state)
+		return err
+	})
+}
+
+const latestSnapshotSQL = `select seq, checksum, state from snapshots order by seq desc limit 1`
+
+// LatestSnapshot implements metastore.Log.
+func (s *Store) LatestSnapshot(ctx context.Context) (metastore.Snapshot, error) {
+	var snap metastore.Snapshot
+	err := s.call(ctx, "read latest snapshot", func(ctx context.Context) error {
+		var seq, checksum int64
+		err := s.general.QueryRow(ctx, latestSnapshotSQL).Scan(&seq, &checksum, &snap.State)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return metastore.ErrNoSnapshot
+		}
+		snap.Position = metastore.Position{Seq: metastore.Seq(seq), Checksum: uint64(checksum)}
+		return err
+	})
+	return snap, err
+}
+
+// trimSQL takes the genesis row along with entry 1, and does not count it.
+const trimSQL = `
+with bounds as (
+	select least($1::bigint - 1,
+	             coalesce((select max(seq) from snapshots), 0),
+	             (select max(seq) from commit_log) - 1) as through,
+	       greatest((select min(seq) from commit_log), 1) as oldest),
+gone as (
+	delete from commit_log
+	where seq <= (select through from bounds where through >= oldest)
+	  and seq < (select oldest + $2::bigint from bounds)
+	returning seq)
+select count(*) from gone where seq > 0`
+
+// Trim implements metastore.Log.
+func (s *Store) Trim(ctx context.Context, before metastore.Seq, limit int) (int, error) {
+	if limit <= 0 {
+		return 0, nil
+	}
+	var trimmed int
+	err := s.call(ctx, fmt.Sprintf("trim log before %d", before), func(ctx context.Context) error {
+		return s.general.QueryRow(ctx, trimSQL, int64(before), int64(limit)).Scan(&trimmed)
+	})
+	return trimmed, err
+}

@@ -1,0 +1,214 @@
+// Package postgres keeps the metastore in PostgreSQL 13 or later, or an engine that speaks its protocol and passes the
+// contract.
+//
+// The database is prepared by Migrate; a Store refuses one that is not (ErrSchema). Nothing in it has foreign keys,
+// triggers, stored procedures or NOTIFY. Leases run by the database's clock. Every call is one round trip and one
+// transaction, at READ COMMITTED.
+//
+// What sessions need is set as start-up parameters: synchronous_commit=on (another value may be given in the DSN, but
+// off is refused), statement_timeout, default_transaction_isolation. Behind pgbouncer in transaction mode:
+//   - list these and application_name in its ignore_startup_parameters, and set them for the role (ALTER ROLE ... SET);
+//   - with a pgbouncer older than 1.21, or max_prepared_statements = 0, put default_query_exec_mode=exec into the DSN:
+//     the default prepares statements;
+//   - give Migrate a DSN that does not go through it: migrations hold a session lock.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// ErrClosed is returned by calls after Close, and by those that it interrupts.
+var ErrClosed = errors.New("metastore is closed")
+
+// statementTimeout bounds every statement, in the server and here. After it, an append of unknown outcome is there or
+// never will be.
+const statementTimeout = 30 * time.Second
+
+// Options configure a Store. The zero value holds the defaults.
+type Options struct {
+	PollInterval time.Duration // between looks at the end of the log while somebody waits; 50 ms
+	CommitConns  int32         // connections for Append, at most; 2
+	Conns        int32         // connections for everything else, at most; 8
+}
+
+func (o Options) withDefaults() Options {
+	o.PollInterval = cmp.Or(o.PollInterval, 50*time.Millisecond)
+	o.CommitConns = cmp.Or(o.CommitConns, 2)
+	o.Conns = cmp.Or(o.Conns, 8)
+	return o
+}
+
+func (o Options) validate() error {
+	if o.PollInterval < 0 || o.CommitConns < 0 || o.Conns < 0 {
+		return fmt.Errorf("negative option: %+v", o)
+	}
+	return nil
+}
+
+// Store implements metastore.Store. Errors other than the contract's are transient, or their outcome is unknown: the
+// database is down, fails over, or is too slow.
+type Store struct {
+	commit  *pgxpool.Pool // Append has connections of its own: nothing else makes it wait
+	general *pgxpool.Pool
+	watch   *watch
+	checked atomic.Bool // the schema is known to match
+
+	lifetime context.Context // until Close: calls in flight end with it
+	end      context.CancelFunc
+}
+
+var _ metastore.Store = (*Store)(nil)
+
+// Open returns a store on the database that dsn names (a URL or key=value pairs, as libpq's). It does not connect: that,
+// and the check of the schema, happen on first use.
+func Open(_ context.Context, dsn string, opts Options) (*Store, error) {
+	opts = opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("open metastore: %w", err)
+	}
+	commit, err := newPool(dsn, opts.CommitConns)
+	if err != nil {
+		return nil, fmt.Errorf("open metastore: %w", err)
+	}
+	general, err := newPool(dsn, opts.Conns)
+	if err != nil {
+		commit.Close()
+		return nil, fmt.Errorf("open metastore: %w", err)
+	}
+	s := &Store{commit: commit, general: general}
+	s.lifetime, s.end = context.WithCancel(context.Background())
+	s.watch = newWatch(opts.PollInterval, s.newest)
+	return s, nil
+}
+
+func newPool(dsn string, size int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = size
+	session := config.ConnConfig.RuntimeParams
+	if session["synchronous_commit"] == "off" {
+		return nil, errors.New("synchronous_commit=off: what the metastore acknowledges must be durable")
+	}
+	for name, value := range map[string]string{
+		"application_name":                    "runnel",
+		"synchronous_commit":                  "on",
+		"statement_timeout":                   strconv.FormatInt(statementTimeout.Milliseconds(), 10),
+		"idle_in_transaction_session_timeout": strconv.FormatInt(statementTimeout.Milliseconds(), 10),
+		"default_transaction_isolation":       "read committed",
+	} {
+		session[name] = cmp.Or(session[name], value)
+	}
+	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 5*time.Second)
+	return pgxpool.NewWithConfig(context.Background(), config)
+}
+
+// Close implements metastore.Store.
+func (s *Store) Close() error {
+	s.end()
+	s.watch.close()
+	s.commit.Close()
+	s.general.Close()
+	return nil
+}
+
+// call runs one call against the database: with a deadline, ended by Close, and after a look at the schema if nobody
+// had one yet. what begins the error.
+func (s *Store) call(ctx context.Context, what string, run func(ctx context.Context) error) error {
+	if s.lifetime.Err() != nil {
+		return ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.lifetime, cancel)()
+	err := s.checkSchema(ctx)
+	if err == nil {
+		err = run(ctx)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case s.lifetime.Err() != nil:
+		return fmt.Errorf("%s: %w: %w", what, ErrClosed, err)
+	case isUndefined(err):
+		return fmt.Errorf("%s: %w: run `runnel migrate`: %w", what, metastore.ErrSchema, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+const schemaSQL = `
+select current_setting('synchronous_commit'),
+       (select coalesce(max(version_id), 0) from schema_migrations where is_applied)`
+
+// checkSchema makes sure that the database has the migrations that this binary has, and is durable.
+func (s *Store) checkSchema(ctx context.Context) error {
+	if s.checked.Load() {
+		return nil
+	}
+	var durability string
+	var version int64
+	if err := s.general.QueryRow(ctx, schemaSQL).Scan(&durability, &version); err != nil {
+		return err
+	}
+	want, err := latestMigration()
+	switch {
+	case err != nil:
+		return err
+	case version < want:
+		return fmt.Errorf("%w: it is at version %d, not %d: run `runnel migrate`", metastore.ErrSchema, version, want)
+	case version > want:
+		return fmt.Errorf("%w: it is at version %d, this binary knows %d: run a newer binary", metastore.ErrSchema, version, want)
+	case durability == "off":
+		return errors.New("the database sets synchronous_commit=off for this session: what the metastore acknowledges must be durable")
+	}
+	s.checked.Store(true)
+	return nil
+}
+
+// isUndefined tells whether the server misses a table, column or sequence.
+func isUndefined(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && (failure.Code == "42P01" || failure.Code == "42703" || failure.Code == "3F000")
+}
+
+// affects runs a statement and returns none if it changed no row.
+func affects(ctx context.Context, pool *pgxpool.Pool, none error, sql string, args ...any) error {
+	tag, err := pool.Exec(ctx, sql, args...)
+	if err == nil && tag.RowsAffected() == 0 {
+		return none
+	}
+	return err
+}
+
+// collect returns all rows of a query; nil if there are none.
+func collect[T any](ctx context.Context, pool *pgxpool.Pool, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.AppendRows([]T(nil), rows, scan)
+}
+
+const clusterIDSQL = `select cluster_id from meta`
+
+// ClusterID implements metastore.Brokers.
+func (s *Store) ClusterID(ctx context.Context) (string, error) {
+	var id string
+	err := s.call(ctx, "read cluster id", func(ctx context.Context) error {
+		return s.general.QueryRow(ctx, clusterIDSQL).Scan(&id)
+	})
+	return id, err
+}

@@ -1,0 +1,208 @@
+package postgres
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/metastoretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server is the superuser's URL of a PostgreSQL to test on.
+func server(t testing.TB) *url.URL {
+	t.Helper()
+	dsn := os.Getenv("RUNNEL_TEST_POSTGRES")
+	if dsn == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("RUNNEL_TEST_POSTGRES is not set")
+		}
+		t.Skip("needs PostgreSQL: RUNNEL_TEST_POSTGRES is a superuser's URL (make test starts one)")
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func connect(t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func exec(t testing.TB, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// emptyDatabase makes a database for the test and returns its DSN.
+func emptyDatabase(t testing.TB) string {
+	t.Helper()
+	u := server(t)
+	superuser := u.String()
+	admin := connect(t, superuser)
+	name := "test_" + strings.ReplaceAll(metastore.NewSegmentID().String(), "-", "")
+	exec(t, admin, "create database "+name)
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), superuser)
+		if err == nil {
+			_, err = conn.Exec(context.Background(), "drop database "+name+" with (force)")
+			_ = conn.Close(context.Background())
+		}
+		if err != nil {
+			t.Errorf("drop database: %v", err)
+		}
+	})
+	u.Path = "/" + name
+	return u.String()
+}
+
+// migrated makes a database with the schema.
+func migrated(t testing.TB) string {
+	t.Helper()
+	dsn := emptyDatabase(t)
+	if _, err := Migrate(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	return dsn
+}
+
+func open(t testing.TB, dsn string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dsn, Options{PollInterval: 5 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// with adds a parameter to a DSN.
+func with(t testing.TB, dsn, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// emptied returns a function that gives each of its callers, one after the other, the one database as if new.
+func emptied(t *testing.T) func(t testing.TB) string {
+	dsn := migrated(t)
+	conn := connect(t, dsn)
+	return func(t testing.TB) string {
+		exec(t, conn, "truncate commit_log, snapshots, brokers, groups, group_offsets")
+		exec(t, conn, "insert into commit_log (seq, checksum, payload) values (0, 0, '')")
+		return dsn
+	}
+}
+
+func TestContract(t *testing.T) {
+	database := emptied(t)
+	openNew := func(t testing.TB) metastore.Store { return open(t, database(t)) }
+	metastoretest.Run(t, openNew)
+	metastoretest.RunDurable(t, openNew, func(t testing.TB, s metastore.Store) metastore.Store {
+		dsn := s.(*Store).general.Config().ConnString()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return open(t, dsn)
+	})
+}
+
+// TestContractBehindPools runs the contract in the modes that connection poolers need.
+func TestContractBehindPools(t *testing.T) {
+	for _, mode := range []string{"cache_describe", "exec"} {
+		t.Run(mode, func(t *testing.T) {
+			database := emptied(t)
+			metastoretest.Run(t, func(t testing.TB) metastore.Store {
+				return open(t, with(t, database(t), "default_query_exec_mode", mode))
+			})
+		})
+	}
+}
+
+func TestDatabaseThatIsDown(t *testing.T) {
+	s, err := Open(t.Context(), "postgres://nobody@127.0.0.1:1/none", Options{})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	defer s.Close()
+	if _, err := s.ClusterID(t.Context()); err == nil || !strings.Contains(err.Error(), "connect") {
+		t.Errorf("error %v, want one that says what could not be reached", err)
+	}
+	if err := s.Wait(t.Context(), 0); err != nil {
+		t.Errorf("wait: %v, want nil: whoever reads gets the reason", err)
+	}
+}
+
+func TestDatabaseThatComesBack(t *testing.T) {
+	dsn := migrated(t)
+	s, p := open(t, dsn), metastore.Position{}
+	first := p.Next([]byte("one"))
+	if err := s.Append(t.Context(), p, first); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, connect(t, server(t).String()),
+		"select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", s.general.Config().ConnConfig.Database)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		entries, err := s.Read(t.Context(), p, 100)
+		if err == nil {
+			if len(entries) != 1 {
+				t.Errorf("%d entries", len(entries))
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still failing: %v", err)
+		}
+	}
+}
+
+func TestSynchronousCommitOffIsRefused(t *testing.T) {
+	dsn := migrated(t)
+	if _, err := Open(t.Context(), with(t, dsn, "synchronous_commit", "off"), Options{}); err == nil {
+		t.Error("a DSN with synchronous_commit=off opens")
+	}
+	// A pooler may drop our parameter, and the role's setting holds.
+	s := open(t, dsn)
+	for _, c := range []struct{ set, want string }{{"local", "local"}, {"", "on"}} {
+		s := s
+		if c.set != "" {
+			s = open(t, with(t, dsn, "synchronous_commit", c.set))
+		}
+		var got string
+		if err := s.commit.QueryRow(t.Context(), "show synchronous_commit").Scan(&got); err != nil || got != c.want {
+			t.Errorf("synchronous_commit is %q (%v), want %q", got, err, c.want)
+		}
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	metastoretest.BenchmarkAppend(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
+}
+
+func BenchmarkCommitOffsets(b *testing.B) {
+	metastoretest.BenchmarkCommitOffsets(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // Coordinator serves the groups that this broker owns. All methods may run concurrently. Requests are refused with
-// ErrCoordinatorLoading unless Run runs.
+// ErrCoordinatorLoading before Run, and with ErrNotCoordinator after it.
 //
 // A group is loaded, that is claimed and restored, by the first request that needs it. Its machine is fed under the
 // group's lock, which is never held across I/O: what the machine wants persisted goes through a queue per group to Run's
@@ -30,7 +30,7 @@ type Coordinator struct {
 	work   chan struct{} // cap 1: writable is not empty
 
 	mu       sync.Mutex // may be taken while a group's lock is held, not the other way round
-	running  bool
+	closed   error      // why requests are refused; nil while Run runs
 	loaded   map[string]*loaded
 	timers   timers
 	writable []*loaded // with a queue and no writer
@@ -43,6 +43,7 @@ func New(groups metastore.Groups, node metastore.NodeID, opts Options) *Coordina
 		opts:   opts.withDefaults(),
 		wake:   make(chan struct{}, 1),
 		work:   make(chan struct{}, 1),
+		closed: ErrCoordinatorLoading,
 		loaded: make(map[string]*loaded),
 	}
 	c.SetNode(node)
@@ -55,13 +56,13 @@ func (c *Coordinator) SetNode(node metastore.NodeID) { c.node.Store(int32(node))
 // Run drives the timers and writers of all groups until ctx ends. Then records whose writing has begun are finished, and
 // everybody who still waits is told to look for another coordinator.
 func (c *Coordinator) Run(ctx context.Context) error {
-	c.setRunning(true)
+	c.setClosed(nil)
 	var writers sync.WaitGroup
 	for range c.opts.Writers {
 		writers.Go(func() { c.writeLoop(ctx) })
 	}
 	c.timerLoop(ctx)
-	c.setRunning(false)
+	c.setClosed(ErrNotCoordinator)
 	writers.Wait()
 	for _, g := range c.snapshot() {
 		c.drop(g, ErrNotCoordinator)
@@ -69,10 +70,10 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (c *Coordinator) setRunning(is bool) {
+func (c *Coordinator) setClosed(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running = is
+	c.closed = why
 }
 
 func (c *Coordinator) snapshot() []*loaded {

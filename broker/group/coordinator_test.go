@@ -351,5 +351,8 @@ func TestRequestsOutsideOfRun(t *testing.T) {
 		if a := <-answer; !errors.Is(a.err, ErrNotCoordinator) {
 			t.Errorf("join that waited: %v", a.err)
 		}
+		if _, err := c.Join(t.Context(), joinRequest("")); !errors.Is(err, ErrNotCoordinator) {
+			t.Errorf("after Run: %v", err)
+		}
 	})
 }

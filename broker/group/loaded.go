@@ -74,8 +74,8 @@ func (c *Coordinator) load(ctx context.Context, id string, create bool) (*loaded
 func (c *Coordinator) enter(id string, create bool) (g *loaded, first bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.running {
-		return nil, false, ErrCoordinatorLoading
+	if c.closed != nil {
+		return nil, false, c.closed
 	}
 	if g := c.loaded[id]; g != nil {
 		return g, false, nil
@@ -99,6 +99,7 @@ func (c *Coordinator) restore(ctx context.Context, g *loaded) {
 	g.mu.Lock()
 	g.epoch, g.machine = epoch, newMachine(c.opts.limits())
 	g.mu.Unlock()
+	c.opts.Logger.Info("group loaded", "group", g.id, "epoch", epoch, "generation", r.Generation, "members", len(r.Members))
 	// If Run has ended meanwhile the group is gone, and whoever waits for it is told so.
 	_ = c.act(g, func(m *machine) { m.restore(c.opts.Now(), r) })
 }

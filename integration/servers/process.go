@@ -151,6 +151,13 @@ func (l *Log) Tail() string {
 	return strings.TrimSpace(string(l.buf[max(0, len(l.buf)-logTail):]))
 }
 
+// Clear forgets the lines.
+func (l *Log) Clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = nil
+}
+
 // Close closes the file.
 func (l *Log) Close() error {
 	if l.file == nil {

@@ -3,7 +3,8 @@
 //	go run ./cmd/withservers -- go test ./...
 //
 // The command finds the superuser's URL of PostgreSQL in RUNNEL_TEST_POSTGRES and the bucket, as
-// http://ACCESS:SECRET@HOST:PORT/BUCKET, in RUNNEL_TEST_S3. The servers stop when it ends; its exit code is ours.
+// http://ACCESS:SECRET@HOST:PORT/BUCKET, in RUNNEL_TEST_S3. With --kafka there is an Apache Kafka broker too, as a
+// reference, and RUNNEL_TEST_KAFKA is its address. The servers stop when the command ends; its exit code is ours.
 package main
 
 import (
@@ -23,10 +24,11 @@ import (
 
 func main() {
 	durable := flag.Bool("durable", false, "run PostgreSQL with fsync on")
+	kafka := flag.Bool("kafka", false, "run an Apache Kafka broker too; the working directory must be integration")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, *durable, flag.Args()); err != nil {
+	if err := run(ctx, *durable, *kafka, flag.Args()); err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() > 0 {
 			os.Exit(exit.ExitCode())
@@ -36,7 +38,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, durable bool, command []string) (err error) {
+func run(ctx context.Context, durable, withKafka bool, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("no command; usage: withservers [--durable] -- COMMAND ARGUMENT")
 	}
@@ -54,10 +56,23 @@ func run(ctx context.Context, durable bool, command []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s3.Close()) }()
+	env := append(os.Environ(), "RUNNEL_TEST_POSTGRES="+postgres.DSN(), "RUNNEL_TEST_S3="+s3.URL())
+	if withKafka {
+		classes, err := tools.JavaClasses(ctx, "compat/clients/java/pom.xml")
+		if err != nil {
+			return err
+		}
+		kafka, err := servers.OpenKafka(ctx, classes)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, kafka.Close()) }()
+		env = append(env, "RUNNEL_TEST_KAFKA="+kafka.Bootstrap)
+	}
 
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "RUNNEL_TEST_POSTGRES="+postgres.DSN(), "RUNNEL_TEST_S3="+s3.URL())
+	cmd.Env = env
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	return cmd.Run()

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"context"
+	"maps"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
+)
+
+// through makes a client talk to one broker only, whatever broker it is told to ask: any broker serves any partition.
+func through(b *harness.Broker) []kgo.Opt {
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, b.Addr)
+	}
+	return []kgo.Opt{kgo.SeedBrokers(b.Addr), kgo.Dialer(dial)}
+}
+
+// pair starts two brokers on one database and bucket.
+func pair(t *testing.T) (a, b *harness.Broker) {
+	t.Helper()
+	stores := harness.NewStores(t)
+	a, b = harness.Node(t, stores, harness.NodeOptions{}), harness.Node(t, stores, harness.NodeOptions{})
+	a.Start()
+	b.Start()
+	a.WaitReady()
+	b.WaitReady()
+	return a, b
+}
+
+// TestTwoBrokersServeTheSameTopics: two producers write to the same partitions through different brokers at once, and
+// readers of either broker see the same records at the same offsets.
+func TestTwoBrokersServeTheSameTopics(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	createTopic(t, "shared", 4, through(a)...)
+	eventually(t, "the other broker knows the topic", 10*time.Second, func() bool {
+		topics, err := admin(t, through(b)...).ListTopics(t.Context(), "shared")
+		return err == nil && topics["shared"].Err == nil && len(topics["shared"].Partitions) == 4
+	})
+
+	viaA := startLedger(t, "shared", "a", 4, through(a)...)
+	viaB := startLedger(t, "shared", "b", 4, through(b)...)
+	viaA.await(t, 5_000)
+	viaB.await(t, 1_000)
+	// Records acknowledged by one broker are there for a reader of the other at once: no waiting between.
+	whileWriting := readAll(t, "shared", through(b)...)
+	viaA.finish(t)
+	viaB.finish(t)
+
+	fromA, fromB := readAll(t, "shared", through(a)...), readAll(t, "shared", through(b)...)
+	if !maps.Equal(fromA, fromB) {
+		t.Errorf("the brokers disagree: %d records from one, %d from the other", len(fromA), len(fromB))
+	}
+	for at, value := range whileWriting {
+		if fromA[at] != value {
+			t.Fatalf("%+v was %.30q while records were written, is %.30q", at, value, fromA[at])
+		}
+	}
+	viaA.check(t, fromB)
+	viaB.check(t, fromA)
+	if want := viaA.count() + viaB.count(); len(fromA) != want {
+		t.Errorf("%d records are stored, %d were acknowledged", len(fromA), want)
+	}
+}
+
+// TestAcknowledgedHereIsReadableThere: the order "acknowledged by A, then asked of B" is kept.
+func TestAcknowledgedHereIsReadableThere(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	createTopic(t, "handover", 1, through(a)...)
+	reader := groupClient(t, "handover", through(b)...)
+	for i := range 20 {
+		produce(t, "handover", i, 1, through(a)...)
+		if got := take(t, reader, 1); got[0] != i {
+			t.Fatalf("read %v after %d was acknowledged", got, i)
+		}
+	}
+}
+
+// TestTheOtherBrokerTakesOver: when one of two brokers is killed, clients that know both go on with the other.
+func TestTheOtherBrokerTakesOver(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	seeds := kgo.SeedBrokers(a.Addr, b.Addr)
+	createTopic(t, "takeover", 8, seeds)
+	producer := startLedger(t, "takeover", "p", 8, seeds)
+	producer.await(t, 2_000)
+	a.Kill()
+	// More than the client buffers, so that partitions of the dead broker are among them.
+	producer.await(t, 2_000)
+	producer.finish(t)
+	producer.check(t, readAll(t, "takeover", through(b)...))
+}

@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
+)
+
+// TestSigtermAnswersWhatIsInFlight: a Produce that waits in an open segment when SIGTERM arrives is stored and
+// answered before the process ends.
+func TestSigtermAnswersWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	b := harness.Node(t, harness.NewStores(t), harness.NodeOptions{
+		Env: []string{"RUNNEL_LINGER_MIN=500ms", "RUNNEL_LINGER_MAX=500ms"},
+	})
+	b.Restart()
+	seed := kgo.SeedBrokers(b.Addr)
+	createTopic(t, "drain", 1, seed)
+
+	conn := dial(t, b.Addr)
+	req := produceRequest("drain", batch(record("in flight")))
+	conn.send(t, req)
+	time.Sleep(150 * time.Millisecond) // the request is read and waits for the segment to seal, 500 ms
+	b.Stop()
+	resp := conn.receive(t, req).(*kmsg.ProduceResponse)
+	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || p.BaseOffset != 0 {
+		t.Errorf("the answer during the drain: error %d, offset %d", p.ErrorCode, p.BaseOffset)
+	}
+
+	b.Restart()
+	if stored := readAll(t, "drain", seed); stored[place{0, 0}] != "in flight" {
+		t.Errorf("after the restart: %v", stored)
+	}
+}
+
+// TestSigtermUnderLoad: the broker ends with exit code 0 while producers and consumers are busy, and has kept what it
+// acknowledged.
+func TestSigtermUnderLoad(t *testing.T) {
+	durable(t, func(t *testing.T, b *harness.Broker) {
+		seed := kgo.SeedBrokers(b.Addr)
+		createTopic(t, "load", 4, seed)
+		producer := startLedger(t, "load", "p", 4, seed)
+		groupClient(t, "load", seed)
+		producer.await(t, 1_000)
+		began := time.Now()
+		b.Stop()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("draining took %v", took)
+		}
+		b.Restart()
+		producer.await(t, 1_000)
+		producer.finish(t)
+		producer.check(t, readAll(t, "load", seed))
+	})
+}

@@ -1,0 +1,326 @@
+package reader_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/batching/segment"
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
+)
+
+// Whatever the sizes of blocks, windows and answers: reading on and on yields what was written, once, in order.
+func TestReadOnAndOn(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		block    int
+		recent   bool
+		opts     reader.Options
+		maxBytes int
+	}{
+		{"everything at once", 1 << 20, false, reader.Options{}, 1 << 30},
+		{"from memory", 1 << 20, true, reader.Options{}, 1 << 30},
+		{"from memory, batch by batch", 1 << 20, true, reader.Options{}, 1},
+		{"batch by batch", 1 << 20, false, reader.Options{}, 1},
+		{"blocks smaller than a header", 37, false, reader.Options{WindowBytes: 1}, 500},
+		{"odd blocks and windows", 301, false, reader.Options{WindowBytes: 97, Ahead: 2}, 1000},
+		{"nothing ahead", 4096, false, reader.Options{Ahead: 1}, 3000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			seed := uint64(time.Now().UnixNano())
+			t.Logf("seed %d", seed)
+			rng := rand.New(rand.NewPCG(seed, 0))
+			r := newRig(t, c.block)
+			r.fill(rng, 12)
+			rd := r.reader(c.opts)
+			if c.recent {
+				rd = reader.New(r.replica, nil, r.recent, c.opts)
+			}
+			for p := range int32(4) {
+				offset, reads := metastore.Offset(0), 0
+				for {
+					got, err := rd.Read(t.Context(), r.tp(p), offset, reader.ReadUncommitted, c.maxBytes, true)
+					r.must(err)
+					if int(got.Watermarks.High) != len(r.want[p]) {
+						t.Fatalf("high watermark %d of %d", got.Watermarks.High, len(r.want[p]))
+					}
+					next := r.check(p, offset, got)
+					if next == offset {
+						break
+					}
+					offset, reads = next, reads+1
+				}
+				if int(offset) != len(r.want[p]) {
+					t.Fatalf("partition %d: ended at %d of %d", p, offset, len(r.want[p]))
+				}
+				if c.maxBytes == 1 && reads != len(r.starts[p]) {
+					t.Errorf("partition %d: %d reads for %d batches", p, reads, len(r.starts[p]))
+				}
+				if c.maxBytes == 1<<30 && reads > 1 {
+					t.Errorf("partition %d: %d reads", p, reads)
+				}
+			}
+		})
+	}
+}
+
+func TestReadFromEveryOffset(t *testing.T) {
+	r := newRig(t, 256)
+	r.fill(rand.New(rand.NewPCG(1, 2)), 5)
+	rd := r.reader(reader.Options{WindowBytes: 100})
+	for from := range r.want[0] {
+		for _, maxBytes := range []int{1, 400, 1 << 20} {
+			got, err := rd.Read(t.Context(), r.tp(0), metastore.Offset(from), reader.ReadCommitted, maxBytes, true)
+			r.must(err)
+			if next := r.check(0, metastore.Offset(from), got); int(next) <= from {
+				t.Fatalf("nothing from %d", from)
+			}
+		}
+	}
+}
+
+func TestReadDoesNotModifySharedMemory(t *testing.T) {
+	r := newRig(t, 300)
+	b := one(now, now+1)
+	r.write(map[int32][][]byte{0: {b}})
+	b2 := one(now+2, now+3)
+	kept := bytes.Clone(b2)
+	r.write(map[int32][][]byte{0: {b2}})
+	for _, rd := range []*reader.Reader{r.reader(reader.Options{}), reader.New(r.replica, r.blocks, r.recent, reader.Options{})} {
+		for range 2 {
+			got, err := rd.Read(t.Context(), r.tp(0), 2, reader.ReadUncommitted, 1<<20, true)
+			r.must(err)
+			r.check(0, 2, got)
+		}
+	}
+	if !bytes.Equal(b2, kept) {
+		t.Error("the writer's memory was patched")
+	}
+}
+
+func TestReadStopsAtMaxBytes(t *testing.T) {
+	r := newRig(t, 1<<20)
+	b := one(now)
+	r.write(map[int32][][]byte{0: {b, b, b}})
+	r.write(map[int32][][]byte{0: {b, b}})
+	size := len(b)
+	for _, c := range []struct {
+		maxBytes   int
+		atLeastOne bool
+		want       int
+	}{
+		{0, false, 0}, {-5, false, 0}, {0, true, 1}, {size - 1, false, 0}, {size - 1, true, 1}, {size, false, 1}, {2*size - 1, true, 1},
+		{2 * size, false, 2}, {4 * size, true, 4}, {5*size - 1, true, 4}, {5 * size, true, 5}, {50 * size, false, 5},
+	} {
+		got, err := r.reader(reader.Options{}).Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, c.maxBytes, c.atLeastOne)
+		r.must(err)
+		if got.Bytes != c.want*size {
+			t.Errorf("%d bytes, at least one %v: got %d, want %d batches of %d", c.maxBytes, c.atLeastOne, got.Bytes, c.want, size)
+		}
+	}
+}
+
+func TestReadAtTheBorders(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.write(map[int32][][]byte{0: {one(now, now)}})
+	rd := r.reader(reader.Options{})
+	got, err := rd.Read(t.Context(), r.tp(0), 2, reader.ReadUncommitted, 100, true)
+	if err != nil || got.Bytes != 0 || got.Watermarks.High != 2 {
+		t.Errorf("at the high watermark: %+v, %v", got, err)
+	}
+	for _, from := range []metastore.Offset{-1, 3} {
+		got, err = rd.Read(t.Context(), r.tp(0), from, reader.ReadUncommitted, 100, true)
+		if !errors.Is(err, metastore.ErrOffsetOutOfRange) || got.Watermarks.High != 2 {
+			t.Errorf("at %d: %+v, %v", from, got, err)
+		}
+	}
+	if _, err = rd.Read(t.Context(), r.tp(99), 0, reader.ReadUncommitted, 100, true); !errors.Is(err, metastore.ErrUnknownPartition) {
+		t.Errorf("unknown partition: %v", err)
+	}
+}
+
+// stableLog ends the stable records of the real log at an offset, as an open transaction would.
+type stableLog struct {
+	*metastore.Replica
+	stable metastore.Offset
+}
+
+func (l stableLog) Runs(tp metastore.TopicPartition, from metastore.Offset, n int) (metastore.Watermarks, []metastore.Run, error) {
+	w, runs, err := l.Replica.Runs(tp, from, n)
+	w.Stable = l.stable
+	return w, runs, err
+}
+
+func TestReadCommittedEndsAtTheStableOffset(t *testing.T) {
+	r := newRig(t, 1<<20)
+	b := one(now, now)
+	r.write(map[int32][][]byte{0: {b, b, b}})
+	r.write(map[int32][][]byte{0: {b}})
+	for stable := metastore.Offset(0); stable <= 8; stable += 2 {
+		rd := reader.New(stableLog{r.replica, stable}, r.blocks, nil, reader.Options{})
+		got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadCommitted, 1<<20, true)
+		r.must(err)
+		if next := r.check(0, 0, got); next != stable {
+			t.Errorf("stable %d: read to %d", stable, next)
+		}
+		got, err = rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+		r.must(err)
+		if next := r.check(0, 0, got); next != 8 {
+			t.Errorf("stable %d: uncommitted read to %d", stable, next)
+		}
+	}
+}
+
+// A duplicate in the middle of a run was not given offsets: the bytes around it are two runs.
+func TestReadLeavesOutDuplicates(t *testing.T) {
+	r := newRig(t, 1<<20)
+	batch := func(sequence int32) []byte {
+		return recordbatchtest.Encode([]recordbatch.Record{{Timestamp: now, Value: []byte{byte(sequence)}}},
+			recordbatchtest.Options{ProducerID: 5, BaseSequence: sequence})
+	}
+	r.write(map[int32][][]byte{0: {batch(0)}})
+	r.write(map[int32][][]byte{0: {one(now), batch(0), batch(1)}})
+	got, err := reader.New(r.replica, r.blocks, r.recent, reader.Options{}).Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+	r.must(err)
+	if next := r.check(0, 0, got); next != 3 || len(r.want[0]) != 3 {
+		t.Errorf("read to %d of %d", next, len(r.want[0]))
+	}
+}
+
+func TestReadOfAMissingObjectNamesTheSegment(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.write(map[int32][][]byte{0: {one(now)}})
+	id := r.write(map[int32][][]byte{0: {one(now)}})
+	r.must(r.store.Delete(t.Context(), []string{segment.Key(id)}))
+	rd := r.reader(reader.Options{})
+	_, err := rd.Read(t.Context(), r.tp(0), 1, reader.ReadUncommitted, 1<<20, true)
+	if !errors.Is(err, objstore.ErrNotFound) || !strings.Contains(err.Error(), id.String()) {
+		t.Errorf("%v", err)
+	}
+	got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+	if err != nil || r.check(0, 0, got) != 1 {
+		t.Errorf("with a batch before it: %+v, %v", got, err)
+	}
+}
+
+func TestReadOfWrongBytesIsCorrupt(t *testing.T) {
+	b := one(now, now+1, now+2)
+	other := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: now, Value: bytes.Repeat([]byte{1}, len(b)-70)}},
+		recordbatchtest.Options{}.NotIdempotent())
+	same := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: now, Value: bytes.Repeat([]byte{1}, len(b)-68)}},
+		recordbatchtest.Options{}.NotIdempotent())
+	if len(same) != len(b) || len(other) == len(b) {
+		t.Fatalf("batches of %d, %d and %d bytes", len(b), len(other), len(same))
+	}
+	cases := map[string]func(object []byte) []byte{
+		"another's batch of this length": func(o []byte) []byte { copy(o[segment.HeaderSize:], same); return o },
+		"zeros":                          func(o []byte) []byte { clear(o); return o },
+		"one bit of value":               func(o []byte) []byte { o[segment.HeaderSize+len(b)-2] ^= 1; return o },
+		"magic":                          func(o []byte) []byte { o[segment.HeaderSize+16] = 1; return o },
+		"length":                         func(o []byte) []byte { o[segment.HeaderSize+11]++; return o },
+		"length negative":                func(o []byte) []byte { o[segment.HeaderSize+8] = 0xff; return o },
+		"shifted":                        func(o []byte) []byte { return append([]byte{0}, o[:len(o)-1]...) },
+		"cut":                            func(o []byte) []byte { return o[:segment.HeaderSize+len(b)-1] },
+		"empty":                          func(o []byte) []byte { return o[:0] },
+		"another's batch":                func(o []byte) []byte { copy(o[segment.HeaderSize:], other); return o },
+		"more offsets": func(o []byte) []byte {
+			o[segment.HeaderSize+26]++
+			recordbatchtest.Seal(o[segment.HeaderSize : segment.HeaderSize+len(b)])
+			return o
+		},
+		"fewer offsets": func(o []byte) []byte {
+			o[segment.HeaderSize+26]--
+			recordbatchtest.Seal(o[segment.HeaderSize : segment.HeaderSize+len(b)])
+			return o
+		},
+	}
+	for name, damage := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 64)
+			id := r.write(map[int32][][]byte{0: {b}})
+			key := segment.Key(id)
+			object, err := r.store.Get(t.Context(), key, 0, 1<<20)
+			r.must(err)
+			r.must(r.store.Delete(t.Context(), []string{key}))
+			r.must(r.store.Put(t.Context(), key, [][]byte{damage(object)}))
+			rd := r.reader(reader.Options{})
+			got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+			// A cut object is the store's to tell; it has no sentinel for it.
+			if name != "cut" && !errors.Is(err, reader.ErrCorrupt) || err == nil || got.Bytes > 0 || !strings.Contains(err.Error(), id.String()) {
+				t.Errorf("read %d bytes, %v", got.Bytes, err)
+			}
+			if _, _, _, err := rd.OffsetForTimestamp(t.Context(), r.tp(0), now+2); err == nil || name != "cut" && !errors.Is(err, reader.ErrCorrupt) {
+				t.Errorf("search: %v", err)
+			}
+		})
+	}
+}
+
+// slowBlocks answers when it is let.
+type slowBlocks struct {
+	reader.Blocks
+	begun chan struct{}
+	let   chan struct{}
+}
+
+func (b slowBlocks) Read(ctx context.Context, key string, objectSize, offset, length int64) ([][]byte, error) {
+	b.begun <- struct{}{}
+	select {
+	case <-b.let:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return b.Blocks.Read(ctx, key, objectSize, offset, length)
+}
+
+func TestReadLoadsRunsAtTheSameTime(t *testing.T) {
+	r := newRig(t, 1<<20)
+	for range 6 {
+		r.write(map[int32][][]byte{0: {one(now)}})
+	}
+	blocks := slowBlocks{r.blocks, make(chan struct{}, 6), make(chan struct{})}
+	rd := reader.New(r.replica, blocks, nil, reader.Options{Ahead: 4})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := rd.Read(ctx, r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+		done <- err
+	}()
+	for range 4 {
+		<-blocks.begun
+	}
+	if len(blocks.begun) > 0 {
+		t.Error("more than 4 at a time")
+	}
+	cancel() // and nothing may be left behind: goleak looks
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	r := newRig(b, 1<<20)
+	value := bytes.Repeat([]byte{1}, 1000)
+	batch := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: now, Value: bytes.Repeat(value, 16)}}, recordbatchtest.Options{}.NotIdempotent())
+	var batches [][]byte
+	for range 64 {
+		batches = append(batches, batch)
+	}
+	r.write(map[int32][][]byte{0: batches})
+	rd := r.reader(reader.Options{})
+	b.SetBytes(int64(len(batch) * 64))
+	b.ReportAllocs()
+	for b.Loop() {
+		if got, err := rd.Read(b.Context(), r.tp(0), 0, reader.ReadUncommitted, 2<<20, true); err != nil || got.Bytes != 64*len(batch) {
+			b.Fatal(got.Bytes, err)
+		}
+	}
+}

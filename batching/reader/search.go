@@ -1,0 +1,237 @@
+package reader
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// OffsetForTimestamp finds the first record, from the log start on, with a timestamp of ts or later. It looks into
+// compressed batches. Not found is no error. Whether the offset lies below the last stable offset is the caller's
+// question.
+//
+// Errors: metastore.ErrUnknownPartition, ErrCorrupt (also for a batch that cannot be decompressed), ErrSearchLimit,
+// those of Blocks.
+func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicPartition, ts int64) (
+	offset metastore.Offset, timestamp int64, found bool, err error) {
+	s := search{reader: r, left: r.opts.SearchBytes}
+	if s.start, err = r.logStart(tp); err != nil {
+		return metastore.NoOffset, -1, false, err
+	}
+	run, ok := r.log.RunAt(tp, ts)
+	for ok {
+		hit, err := s.firstAt(ctx, run, ts)
+		if err != nil {
+			return metastore.NoOffset, -1, false, err
+		}
+		if hit.found {
+			return hit.offset, hit.timestamp, true, nil
+		}
+		// The run promised one. It was below the log start, or the header of a compressed batch promised too much.
+		next := func(x metastore.Run) bool { return x.MaxTimestamp >= ts }
+		if run, ok, err = r.findRun(ctx, tp, run, next); err != nil {
+			return metastore.NoOffset, -1, false, err
+		}
+	}
+	return metastore.NoOffset, -1, false, nil
+}
+
+// MaxTimestamp finds the first of the records with the largest timestamp of the partition. None if it is empty, or no
+// record has a timestamp. Errors are those of OffsetForTimestamp.
+func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) (
+	offset metastore.Offset, timestamp int64, found bool, err error) {
+	s := search{reader: r, left: r.opts.SearchBytes}
+	if s.start, err = r.logStart(tp); err != nil {
+		return metastore.NoOffset, -1, false, err
+	}
+	best := hit{offset: metastore.NoOffset, timestamp: -1}
+	run, ok := r.log.RunWithMaxTimestamp(tp)
+	for ok && run.MaxTimestamp > best.timestamp {
+		if err := s.latest(ctx, run, &best); err != nil {
+			return metastore.NoOffset, -1, false, err
+		}
+		if run.Base >= s.start && best.timestamp == run.MaxTimestamp {
+			break
+		}
+		// What the run promised was below the log start, or not true: others may have more than was found.
+		from := run
+		ok = false
+		better := func(x metastore.Run) bool {
+			if x.MaxTimestamp > best.timestamp && (!ok || x.MaxTimestamp > run.MaxTimestamp) {
+				run, ok = x, true
+			}
+			return false
+		}
+		if _, _, err := r.findRun(ctx, tp, from, better); err != nil {
+			return metastore.NoOffset, -1, false, err
+		}
+	}
+	return best.offset, best.timestamp, best.found, nil
+}
+
+// logStart is where a partition begins.
+func (r *Reader) logStart(tp metastore.TopicPartition) (metastore.Offset, error) {
+	marks, _, err := r.log.Runs(tp, 0, 1)
+	if errors.Is(err, metastore.ErrOffsetOutOfRange) {
+		err = nil // the log start is greater than 0
+	}
+	return marks.LogStart, err
+}
+
+// findRun returns the first run after `after` that pleases.
+func (r *Reader) findRun(ctx context.Context, tp metastore.TopicPartition, after metastore.Run,
+	pleases func(metastore.Run) bool) (metastore.Run, bool, error) {
+	const page = 64 << 20 // bytes of runs looked at between two looks at ctx
+	for {
+		_, runs, err := r.log.Runs(tp, after.Base+metastore.Offset(after.Records), page)
+		if err != nil || len(runs) == 0 {
+			if errors.Is(err, metastore.ErrOffsetOutOfRange) { // trimmed meanwhile
+				err = nil
+			}
+			return metastore.Run{}, false, err
+		}
+		for _, run := range runs {
+			if pleases(run) {
+				return run, true, nil
+			}
+		}
+		after = runs[len(runs)-1]
+		if err := ctx.Err(); err != nil {
+			return metastore.Run{}, false, err
+		}
+	}
+}
+
+// search looks for records by their timestamps, from offset start on.
+type search struct {
+	reader *Reader
+	start  metastore.Offset
+	left   int // compressed bytes that may still be looked into
+}
+
+type hit struct {
+	offset    metastore.Offset
+	timestamp int64
+	found     bool
+}
+
+// firstAt finds the first record of a run with a timestamp of ts or later.
+func (s *search) firstAt(ctx context.Context, run metastore.Run, ts int64) (hit, error) {
+	var found hit
+	w := s.begin(run)
+	for !found.found {
+		h, ok, err := w.next(ctx)
+		if err != nil || !ok {
+			return hit{}, err
+		}
+		if metastore.Offset(h.LastOffset()) < s.start || h.MaxTimestamp < ts {
+			w.skip(h)
+			continue
+		}
+		err = s.stamps(ctx, w, h, func(stamp recordbatch.Stamp) bool {
+			if stamp.Timestamp >= ts && metastore.Offset(stamp.Offset) >= s.start {
+				found = hit{metastore.Offset(stamp.Offset), stamp.Timestamp, true}
+			}
+			return !found.found
+		})
+		if err != nil {
+			return hit{}, err
+		}
+	}
+	return found, nil
+}
+
+// latest replaces best by the first record of the run with the largest timestamp, if that is larger.
+func (s *search) latest(ctx context.Context, run metastore.Run, best *hit) error {
+	batches, err := s.batches(ctx, run)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(batches, func(a, b batchAt) int { return cmp.Compare(b.header.MaxTimestamp, a.header.MaxTimestamp) })
+	for _, b := range batches {
+		if b.header.MaxTimestamp <= best.timestamp {
+			return nil
+		}
+		w := s.begin(run)
+		w.jump(b.at, metastore.Offset(b.header.BaseOffset))
+		h, _, err := w.next(ctx)
+		if err != nil {
+			return err
+		}
+		err = s.stamps(ctx, w, h, func(stamp recordbatch.Stamp) bool {
+			if stamp.Timestamp > best.timestamp && metastore.Offset(stamp.Offset) >= s.start {
+				*best = hit{metastore.Offset(stamp.Offset), stamp.Timestamp, true}
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batchAt is a batch of a run.
+type batchAt struct {
+	header recordbatch.Header
+	at     uint32 // bytes from the start of the run
+}
+
+// batches lists those of a run that reach the start of the search.
+func (s *search) batches(ctx context.Context, run metastore.Run) ([]batchAt, error) {
+	var batches []batchAt
+	w := s.begin(run)
+	for {
+		h, ok, err := w.next(ctx)
+		if err != nil || !ok {
+			return batches, err
+		}
+		if metastore.Offset(h.LastOffset()) >= s.start {
+			batches = append(batches, batchAt{header: h, at: w.passed()})
+		}
+		w.skip(h)
+	}
+}
+
+// begin walks over a run in small windows: most of it will be skipped.
+func (s *search) begin(run metastore.Run) *walk {
+	if parts, ok := s.reader.inMemory(run); ok {
+		return s.reader.begin(run, run.Length, parts)
+	}
+	return s.reader.begin(run, s.reader.window(0), nil)
+}
+
+// stamps passes the batch at hand and shows its records until show returns false. Of a batch with LogAppendTime it shows
+// the first one that counts: all have the same timestamp, and the header tells it.
+func (s *search) stamps(ctx context.Context, w *walk, h recordbatch.Header, show func(recordbatch.Stamp) bool) error {
+	if h.LogAppendTime() {
+		w.skip(h)
+		show(recordbatch.Stamp{Offset: max(h.BaseOffset, int64(s.start)), Timestamp: h.MaxTimestamp})
+		return nil
+	}
+	if s.left -= h.Size(); s.left < 0 {
+		return fmt.Errorf("segment %s: %w", w.run.Segment, ErrSearchLimit)
+	}
+	at := w.passed()
+	parts, err := w.take(ctx, h, nil)
+	if err != nil {
+		return err
+	}
+	b := bytes.Join(parts, nil) // a copy: the base offset is written into it
+	recordbatch.SetBaseOffset(b, h.BaseOffset, leaderEpoch)
+	for stamp, err := range recordbatch.Stamps(b, s.reader.opts.InflatedBytes) {
+		if err != nil {
+			return fmt.Errorf("%w: segment %s, byte %d: %w", ErrCorrupt, w.run.Segment, int64(w.run.Position)+int64(at), err)
+		}
+		if !show(stamp) {
+			return nil
+		}
+	}
+	return nil
+}

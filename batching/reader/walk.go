@@ -1,0 +1,175 @@
+package reader
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// walk goes over the batches of one run, loading its bytes as it needs them. It trusts neither: whatever does not add
+// up with the run is ErrCorrupt.
+type walk struct {
+	reader *Reader
+	run    metastore.Run
+	window uint32
+
+	parts  [][]byte // loaded and not passed yet
+	have   uint32   // bytes of parts
+	loaded uint32   // bytes of the run, from its start
+	offset metastore.Offset
+}
+
+// attributesAt is where in a batch the part begins that the CRC covers.
+const attributesAt = 21
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// begin starts a walk. The first window is first, if that is not nil.
+func (r *Reader) begin(run metastore.Run, window uint32, first [][]byte) *walk {
+	w := &walk{reader: r, run: run, window: window, offset: run.Base}
+	w.add(first)
+	return w
+}
+
+func (w *walk) add(parts [][]byte) {
+	for _, p := range parts {
+		if len(p) > 0 {
+			w.parts = append(w.parts, p)
+			w.have += uint32(len(p))
+			w.loaded += uint32(len(p))
+		}
+	}
+}
+
+// passed is how far the walk is, in bytes from the start of the run.
+func (w *walk) passed() uint32 { return w.loaded - w.have }
+
+// end is the offset after the run.
+func (w *walk) end() metastore.Offset { return w.run.Base + metastore.Offset(w.run.Records) }
+
+func (w *walk) corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: segment %s, byte %d: %s", ErrCorrupt, w.run.Segment, int64(w.run.Position)+int64(w.passed()),
+		fmt.Sprintf(format, args...))
+}
+
+// need loads until n bytes are there.
+func (w *walk) need(ctx context.Context, n uint32) error {
+	if n > w.run.Length-w.passed() {
+		return w.corrupt("run ends after %d bytes of %d", w.run.Length-w.passed(), n)
+	}
+	for w.have < n {
+		want := min(max(n-w.have, w.window), w.run.Length-w.loaded)
+		parts, err := w.reader.load(ctx, w.run, w.loaded, want)
+		if err != nil {
+			return err
+		}
+		before := w.loaded
+		w.add(parts)
+		if w.loaded == before || w.loaded-before > want {
+			return w.corrupt("got %d bytes of %d", w.loaded-before, want)
+		}
+	}
+	return nil
+}
+
+// next decodes the header of the batch at hand; false at the end of the run. The batch is then either skipped or taken.
+func (w *walk) next(ctx context.Context) (recordbatch.Header, bool, error) {
+	if w.passed() == w.run.Length {
+		if w.offset != w.end() {
+			return recordbatch.Header{}, false, w.corrupt("batches end at offset %d, run at %d", w.offset, w.end())
+		}
+		return recordbatch.Header{}, false, nil
+	}
+	if err := w.need(ctx, recordbatch.HeaderSize); err != nil {
+		return recordbatch.Header{}, false, err
+	}
+	var buf [recordbatch.HeaderSize]byte
+	h, err := recordbatch.PeekHeader(w.peek(buf[:]))
+	if err != nil {
+		return h, false, w.corrupt("%v", err)
+	}
+	h.BaseOffset = int64(w.offset)
+	left, records := int64(w.run.Length-w.passed())-int64(h.Size()), int64(w.end())-1-h.LastOffset()
+	if left < 0 || records < 0 || (left == 0) != (records == 0) || left > 0 && left < recordbatch.HeaderSize {
+		return h, false, w.corrupt("batch of %d bytes to offset %d leaves %d bytes and %d offsets of the run",
+			h.Size(), h.LastOffset(), left, records)
+	}
+	return h, true, nil
+}
+
+// peek returns the first len(buf) bytes: a part's own if they lie together, else copied into buf.
+func (w *walk) peek(buf []byte) []byte {
+	if len(w.parts[0]) >= len(buf) {
+		return w.parts[0][:len(buf)]
+	}
+	n := 0
+	for _, p := range w.parts {
+		if n += copy(buf[n:], p); n == len(buf) {
+			break
+		}
+	}
+	return buf
+}
+
+// skip passes the batch. What is not loaded yet of it never is.
+func (w *walk) skip(h recordbatch.Header) {
+	if size := uint32(h.Size()); size < w.have {
+		w.drop(size)
+	} else {
+		w.loaded, w.have, w.parts = w.passed()+size, 0, nil
+	}
+	w.offset = metastore.Offset(h.LastOffset()) + 1
+}
+
+// jump goes on at a batch further on, whose place and offset an earlier walk told.
+func (w *walk) jump(at uint32, offset metastore.Offset) {
+	if at < w.loaded {
+		w.drop(at - w.passed())
+	} else {
+		w.loaded, w.have, w.parts = at, 0, nil
+	}
+	w.offset = offset
+}
+
+// take passes the batch and appends its parts to dst. It checks the CRC: that costs a twentieth of a nanosecond per
+// byte, and finds bytes that are another's although their lengths fit.
+func (w *walk) take(ctx context.Context, h recordbatch.Header, dst [][]byte) ([][]byte, error) {
+	if err := w.need(ctx, uint32(h.Size())); err != nil {
+		return dst, err
+	}
+	first := len(dst)
+	for left := h.Size(); left > 0; {
+		p := w.parts[0][:min(left, len(w.parts[0]))]
+		dst = append(dst, p)
+		left -= len(p)
+		w.drop(uint32(len(p)))
+	}
+	sum, covered := uint32(0), -attributesAt
+	for _, p := range dst[first:] {
+		sum = crc32.Update(sum, castagnoli, p[min(max(-covered, 0), len(p)):])
+		covered += len(p)
+	}
+	if sum != h.CRC {
+		return dst[:first], w.corrupt("CRC of the batch before is %08x, computed %08x", h.CRC, sum)
+	}
+	w.offset = metastore.Offset(h.LastOffset()) + 1
+	return dst, nil
+}
+
+// drop forgets the first n bytes, which are there.
+func (w *walk) drop(n uint32) {
+	for n > 0 && len(w.parts) > 0 {
+		p := w.parts[0]
+		if uint32(len(p)) > n {
+			w.parts[0] = p[n:]
+			w.have -= n
+			return
+		}
+		n -= uint32(len(p))
+		w.have -= uint32(len(p))
+		w.parts = w.parts[1:]
+	}
+}

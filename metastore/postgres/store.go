@@ -5,6 +5,9 @@
 // triggers, stored procedures or NOTIFY. Leases run by the database's clock. Every call is one round trip and one
 // transaction, at READ COMMITTED.
 //
+// Only a primary will do: unless the DSN says otherwise, target_session_attrs is read-write. A standby lags, and a log that
+// lags looks like one that went back in time.
+//
 // What sessions need is set as start-up parameters: synchronous_commit=on (another value may be given in the DSN, but
 // off is refused), statement_timeout, default_transaction_isolation. Behind pgbouncer in transaction mode:
 //   - list these and application_name in its ignore_startup_parameters, and set them for the role (ALTER ROLE ... SET);
@@ -111,6 +114,9 @@ func newPool(dsn string, size int32) (*pgxpool.Pool, error) {
 		"default_transaction_isolation":       "read committed",
 	} {
 		session[name] = cmp.Or(session[name], value)
+	}
+	if config.ConnConfig.ValidateConnect == nil {
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 5*time.Second)
 	return pgxpool.NewWithConfig(context.Background(), config)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
 	"github.com/runnel-io/runnel/metastore"
@@ -101,7 +103,9 @@ func with(t testing.TB, dsn, name, value string) string {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	q.Set(name, value)
+	if value != "" {
+		q.Set(name, value)
+	}
 	u.RawQuery = q.Encode()
 	return u.String()
 }
@@ -185,17 +189,85 @@ func TestSynchronousCommitOffIsRefused(t *testing.T) {
 	if _, err := Open(t.Context(), with(t, dsn, "synchronous_commit", "off"), Options{}); err == nil {
 		t.Error("a DSN with synchronous_commit=off opens")
 	}
-	// A pooler may drop our parameter, and the role's setting holds.
-	s := open(t, dsn)
-	for _, c := range []struct{ set, want string }{{"local", "local"}, {"", "on"}} {
-		s := s
-		if c.set != "" {
-			s = open(t, with(t, dsn, "synchronous_commit", c.set))
-		}
+	for set, want := range map[string]string{"": "on", "local": "local"} {
+		s := open(t, with(t, dsn, "synchronous_commit", set))
 		var got string
-		if err := s.commit.QueryRow(t.Context(), "show synchronous_commit").Scan(&got); err != nil || got != c.want {
-			t.Errorf("synchronous_commit is %q (%v), want %q", got, err, c.want)
+		if err := s.commit.QueryRow(t.Context(), "show synchronous_commit").Scan(&got); err != nil || got != want {
+			t.Errorf("synchronous_commit is %q (%v), want %q", got, err, want)
 		}
+	}
+}
+
+// A pooler may drop the session's parameters; then those of the database hold.
+func TestSynchronousCommitOffInTheDatabaseIsRefused(t *testing.T) {
+	s := open(t, migrated(t))
+	config := s.general.Config()
+	clear(config.ConnConfig.RuntimeParams)
+	exec(t, connect(t, config.ConnString()), "alter database "+config.ConnConfig.Database+" set synchronous_commit = off")
+	bare, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.general.Close()
+	s.general = bare
+	if _, err := s.ClusterID(t.Context()); err == nil || !strings.Contains(err.Error(), "synchronous_commit") {
+		t.Errorf("error %v, want one about synchronous_commit", err)
+	}
+}
+
+// blocked waits until n sessions of the database wait for a lock.
+func blocked(t *testing.T, conn *pgx.Conn, n int) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for waiting := 0; waiting < n; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions wait for a lock, want %d", waiting, n)
+		}
+		err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity
+			where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCloseEndsCallsInFlight(t *testing.T) {
+	dsn := migrated(t)
+	s, holder, p := open(t, dsn), connect(t, dsn), metastore.Position{}
+	exec(t, holder, "begin")
+	exec(t, holder, "lock table commit_log")
+	appended := make(chan error, 1)
+	go func() { appended <- s.Append(context.Background(), p, p.Next([]byte("one"))) }()
+	blocked(t, connect(t, dsn), 1)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-appended; !errors.Is(err, ErrClosed) {
+		t.Errorf("append: %v, want ErrClosed", err)
+	}
+}
+
+// The interleaving above deleteGroupSQL.
+func TestDeletedGroupLeavesNoOffsets(t *testing.T) {
+	dsn := migrated(t)
+	ctx, s, committer := t.Context(), open(t, dsn), connect(t, dsn)
+	g, err := s.ClaimGroup(ctx, "g", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, committer, "begin")
+	exec(t, committer, commitOffsetsSQL, "g", int64(g.Epoch), []string{metastore.TopicID{}.String()}, []int32{0}, []string{"t"},
+		[]int64{1}, []int32{1}, [][]byte{{}}, []time.Time{time.Now()})
+	deleted := make(chan error, 1)
+	go func() { deleted <- s.DeleteGroup(ctx, "g", g.Epoch) }()
+	blocked(t, connect(t, dsn), 1)
+	exec(t, committer, "commit")
+	if err := <-deleted; err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := committer.QueryRow(ctx, "select count(*) from group_offsets").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d offsets left (%v)", left, err)
 	}
 }
 

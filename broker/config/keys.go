@@ -4,12 +4,13 @@ import "strings"
 
 // Key is one row of the table: a leaf of the YAML file.
 type Key struct {
-	Name    string // path in the file, "object_store.url"
-	Kind    Kind
-	Default string // as it would stand in the file; "" is unset
-	Doc     string // what it means, one or two sentences
-	Secret  bool   // never shown
-	set     func(c *Config, v value)
+	Name     string // path in the file, "object_store.url"
+	Kind     Kind
+	Default  string // as it would stand in the file; "" is unset
+	Required bool
+	Doc      string // what it means, one or two sentences
+	Secret   bool   // never shown
+	set      func(c *Config, v value)
 }
 
 // Env is the environment variable of the key.
@@ -63,10 +64,10 @@ var keys = []Key{
 	{Name: "admin.listen", Kind: optionalAddress, Default: "0.0.0.0:9644",
 		Doc: "Address of the HTTP server for /livez, /readyz and /metrics. Empty: none.",
 		set: func(c *Config, v value) { c.Admin.Listen = v.text }},
-	{Name: "metastore.url", Kind: metastoreURL,
+	{Name: "metastore.url", Kind: metastoreURL, Required: true,
 		Doc: "Where metadata lives: `postgres://user:password@host/database`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required.",
 		set: func(c *Config, v value) { c.Metastore.URL = v.text }},
-	{Name: "object_store.url", Kind: objectStoreURL,
+	{Name: "object_store.url", Kind: objectStoreURL, Required: true,
 		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",
 		set: func(c *Config, v value) { c.ObjectStore.URL = v.text }},
 	{Name: "object_store.endpoint", Kind: endpointURL,

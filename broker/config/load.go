@@ -18,6 +18,7 @@ type Sources struct {
 	Env      []string          // NAME=value, as os.Environ gives it
 	Flags    map[string]string // flags that were given, by key name
 	Set      []string          // cluster defaults given by flag, each name=value
+	Optional []string          // required keys that the caller can do without
 }
 
 // Loaded is a configuration together with the origin of each value.
@@ -77,7 +78,7 @@ func Load(src Sources) (*Loaded, error) {
 	}
 	l.readEnv(src.Env)
 	l.readFlags(src)
-	c := l.resolve()
+	c := l.resolve(src.Optional)
 	if len(l.problems) > 0 {
 		return nil, errors.Join(l.problems...)
 	}
@@ -147,11 +148,14 @@ func (l *loader) readFlags(src Sources) {
 }
 
 // resolve parses every value and checks those that depend on each other.
-func (l *loader) resolve() *Config {
+func (l *loader) resolve(optional []string) *Config {
 	c := &Config{}
 	for _, k := range keys {
 		s := l.keys[k.Name]
-		if s.text == "" && (k.Name == "metastore.url" || k.Name == "object_store.url") {
+		if s.text == "" && k.Required {
+			if slices.Contains(optional, k.Name) {
+				continue
+			}
 			l.problem("", "%s is required: set it in the file, as %s or as --%s", k.Name, k.Env(), k.Flag())
 			continue
 		}
@@ -204,11 +208,11 @@ func (l *loader) crossCheck(c *Config) {
 		l.problem("", "object_store.access_key and object_store.secret_key must be set together")
 	}
 	objectsForgotten, metadataForgotten := c.ObjectStore.URL == "memory://", c.Metastore.URL == "memory://"
-	if objectsForgotten && !metadataForgotten {
+	switch {
+	case objectsForgotten && !metadataForgotten && c.Metastore.URL != "":
 		l.problem(l.keys["object_store.url"].origin, "memory:// objects are lost at a restart while %s remembers them; use memory:// for both or a lasting object store",
 			RedactURL(c.Metastore.URL))
-	}
-	if metadataForgotten && !objectsForgotten {
+	case metadataForgotten && !objectsForgotten && c.ObjectStore.URL != "":
 		l.warnings = append(l.warnings, "metastore.url is memory://: after a restart nothing knows the objects in "+c.ObjectStore.URL)
 	}
 	if l.keys["object_store.path_style"].text == "auto" {

@@ -179,6 +179,13 @@ func TestValuesThatDoNotGoTogether(t *testing.T) {
 	}
 }
 
+func TestRequiredKeysThatTheCallerDoesWithout(t *testing.T) {
+	l := load(t, Sources{Flags: map[string]string{"metastore.url": "postgres://db/x"}, Optional: []string{"object_store.url"}})
+	if l.Config.Metastore.URL != "postgres://db/x" || l.Config.ObjectStore.URL != "" {
+		t.Errorf("%+v", l.Config)
+	}
+}
+
 func TestForeignVariablesDoNotStopABroker(t *testing.T) {
 	env := []string{"RUNNEL_SERVICE_HOST=10.0.0.1", "RUNNEL_PORT=tcp://10.0.0.1:9092", "RUNNEL_PORT_9092_TCP_ADDR=10.0.0.1",
 		"RUNNEL_ADMIN_SERVICE_PORT_HTTP=9644", "RUNNEL_CONFIG=x", "RUNNEL_BOOTSTRAP=y", "RUNNEL_SOMETHING_ELSE_ENTIRELY=1"}

@@ -85,6 +85,8 @@ func hint(err error, bootstrap string) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "Nothing listens there. Start a broker with `runnel dev`, or name another with --bootstrap or RUNNEL_BOOTSTRAP."
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "Something listens there already, perhaps another broker. Choose another address with --listen and --admin."
 	case errors.As(err, &unreachable):
 		return "Is it a Kafka listener without TLS? Name another with --bootstrap or RUNNEL_BOOTSTRAP."
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):

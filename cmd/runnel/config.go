@@ -35,9 +35,10 @@ func newConfigFlags(flags *pflag.FlagSet) *configFlags {
 	return c
 }
 
-// load resolves the configuration from file, environment and flags.
-func (c *configFlags) load(env *environment) (*config.Loaded, error) {
-	src := config.Sources{FileName: c.file, Env: env.environ(), Flags: make(map[string]string), Set: c.set}
+// load resolves the configuration from file, environment and flags. Optional are required keys that the command can do
+// without.
+func (c *configFlags) load(env *environment, optional ...string) (*config.Loaded, error) {
+	src := config.Sources{FileName: c.file, Env: env.environ(), Flags: make(map[string]string), Set: c.set, Optional: optional}
 	if src.FileName == "" {
 		src.FileName = env.getenv("RUNNEL_CONFIG")
 	}

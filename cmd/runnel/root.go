@@ -21,6 +21,9 @@ type environment struct {
 	verbose   bool
 }
 
+// defaultBootstrap is where dev listens and clients look.
+const defaultBootstrap = "127.0.0.1:9092"
+
 // isTerminal tells whether a stream is a terminal: only those get progress and prompts.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
@@ -57,7 +60,7 @@ func addTo(root *cobra.Command, group string, commands ...*cobra.Command) {
 func clientFlags(env *environment, cmd *cobra.Command) *cobra.Command {
 	bootstrap := env.getenv("RUNNEL_BOOTSTRAP")
 	if bootstrap == "" {
-		bootstrap = "127.0.0.1:9092"
+		bootstrap = defaultBootstrap
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&env.bootstrap, "bootstrap", "b", bootstrap, "brokers to ask first, host:port separated by commas (RUNNEL_BOOTSTRAP)")

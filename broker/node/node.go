@@ -1,0 +1,316 @@
+// Package node assembles a broker from its parts and runs it: the only package that names implementations.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/broker"
+	"github.com/runnel-io/runnel/broker/cluster"
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore/cache"
+)
+
+// Options of a Node.
+type Options struct {
+	Config  *config.Config
+	Stores  *Stores      // the caller closes them after Run
+	Version string       // of the software, for other brokers and metrics
+	Logger  *slog.Logger // default: discard
+}
+
+// Node is one broker.
+type Node struct {
+	opts     Options
+	log      *slog.Logger
+	kafka    net.Listener
+	admin    net.Listener // nil: none
+	registry *prometheus.Registry
+	ready    readiness
+
+	members *cluster.Membership
+	replica *metastore.Replica
+	writer  *batching.Writer
+	groups  *group.Coordinator
+	server  *wire.Server
+}
+
+// Open binds the addresses and puts the parts together. It does not touch the stores: a broker starts while they are
+// down, and says so at /readyz.
+func Open(ctx context.Context, opts Options) (*Node, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{opts: opts, log: opts.Logger, registry: prometheus.NewRegistry()}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.ready.set(componentBroker, errors.New("starting"))
+	var err error
+	var lc net.ListenConfig
+	if n.kafka, err = lc.Listen(ctx, "tcp", opts.Config.Listen); err != nil {
+		return nil, fmt.Errorf("listen for Kafka clients: %w", err)
+	}
+	if opts.Config.Admin.Listen != "" {
+		if n.admin, err = lc.Listen(ctx, "tcp", opts.Config.Admin.Listen); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for admin requests: %w", err), n.kafka.Close())
+		}
+	}
+	if err := n.assemble(); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Addr is the address that Kafka clients reach.
+func (n *Node) Addr() net.Addr { return n.kafka.Addr() }
+
+// AdminAddr is the address of the admin server, nil if there is none.
+func (n *Node) AdminAddr() net.Addr {
+	if n.admin == nil {
+		return nil
+	}
+	return n.admin.Addr()
+}
+
+// Ready tells why clients cannot be served, "" if they can.
+func (n *Node) Ready() string { return n.ready.why() }
+
+func (n *Node) close() {
+	_ = n.kafka.Close()
+	if n.admin != nil {
+		_ = n.admin.Close()
+	}
+}
+
+func (n *Node) assemble() error {
+	c, meta := n.opts.Config, n.opts.Stores.Metastore
+	host, port, err := c.Advertised(n.kafka.Addr())
+	if err != nil {
+		return err
+	}
+	n.members = cluster.New(meta, metastore.Broker{
+		NodeID: metastore.NodeID(c.NodeID), Host: host, Port: port, Zone: c.Zone, Version: n.opts.Version,
+	}, cluster.Options{Logger: n.part("cluster")})
+	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
+		Logger: n.part("replica"), ProducerExpiration: c.Cluster.ProducerIDExpiration,
+	})
+	objects := n.opts.Stores.Objects
+	n.writer = batching.New(objects, n.replica, batching.Options{
+		SegmentBytes: c.Segment.Size, MinLinger: c.Linger.Min, MaxLinger: c.Linger.Max, RecentBytes: c.Memory.Cache / 2,
+		DrainTimeout: c.Drain.Timeout, Logger: n.part("writer"), Registerer: n.registry,
+	})
+	_, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
+	if err != nil {
+		return err
+	}
+	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
+		Logger: n.part("groups"), Owns: n.members.Owns,
+		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
+		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
+		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
+	})
+	b := broker.New(broker.Deps{
+		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Membership: n.members, Groups: n.groups,
+		Settings: c.Cluster, Logger: n.part("broker"),
+	})
+	n.server, err = wire.NewServer(b.Routes(), wire.Options{
+		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
+		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: c.Cluster.MaxConnections,
+		IdleTimeout: c.Cluster.ConnectionsMaxIdle,
+	})
+	return err
+}
+
+// orNone translates Kafka's 0 for none to the options' negative, whose 0 is the default.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func (n *Node) part(name string) *slog.Logger { return n.log.With("part", name) }
+
+// Run serves clients until ctx ends, then drains: it leaves the cluster, stops reading requests, answers what is in
+// flight, uploads and commits what is buffered, and returns nil. Only a broken cluster (a node id used twice, an
+// unusable listener) ends it with an error.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.close()
+	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAdmin()
+	admin := new(errgroup.Group)
+	if n.admin != nil {
+		admin.Go(func() error { return newAdminServer(&n.ready, n.registry).run(adminCtx, n.admin) })
+	}
+	err := n.join(ctx)
+	if err == nil {
+		err = n.serve(ctx)
+	}
+	n.ready.set(componentBroker, errors.New("stopped"))
+	stopAdmin()
+	if adminErr := admin.Wait(); err == nil {
+		err = adminErr
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// join waits until both stores answer, folds the log and registers the broker.
+func (n *Node) join(ctx context.Context) error {
+	for {
+		metaErr := n.openMetadata(ctx)
+		n.note(componentMetastore, metaErr)
+		checkErr := n.checkObjects(ctx)
+		n.note(componentObjectStore, checkErr)
+		switch {
+		case metaErr == nil && checkErr == nil:
+			n.log.Info("joined cluster", "cluster_id", n.members.ClusterID(), "node_id", n.members.Self().NodeID)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		select {
+		case <-time.After(joinPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+const (
+	joinPause    = time.Second
+	joinTimeout  = 30 * time.Second
+	checkTimeout = 5 * time.Second
+	checkPause   = 5 * time.Second
+)
+
+func (n *Node) openMetadata(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	if err := n.replica.Open(ctx); err != nil {
+		return err
+	}
+	if err := n.members.Join(ctx); err != nil {
+		return err
+	}
+	n.groups.SetNode(n.members.Self().NodeID)
+	return nil
+}
+
+func (n *Node) checkObjects(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return n.opts.Stores.Objects.Check(ctx)
+}
+
+// note keeps the state of a component for /readyz and logs it when it changes.
+func (n *Node) note(component string, err error) {
+	if !n.ready.set(component, err) {
+		return
+	}
+	if err != nil {
+		n.log.Warn("not ready", "component", component, "error", err)
+	} else {
+		n.log.Info("ready again", "component", component)
+	}
+}
+
+// serve runs the parts and stops them in the order in which they need each other.
+func (n *Node) serve(ctx context.Context) error {
+	// A part that fails stops the node; each part has a context of its own, so that none stops before its turn.
+	failed, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	base := context.WithoutCancel(ctx)
+	parts := new(errgroup.Group)
+	start := func(name string, run func(context.Context) error) (stop func()) {
+		own, cancel := context.WithCancel(base)
+		done := make(chan struct{})
+		parts.Go(func() error {
+			defer close(done)
+			if err := run(own); err != nil && own.Err() == nil {
+				fail(fmt.Errorf("%s: %w", name, err))
+			}
+			return nil
+		})
+		return func() { cancel(); <-done }
+	}
+	stopReplica := start("follow commit log", n.followLog)
+	stopChecks := start("check stores", n.watchStores)
+	stopMembers := start("membership", n.members.Run)
+	stopGroups := start("group coordinator", n.groups.Run)
+	stopWriter := start("write path", n.writer.Run)
+	serving, stopServing := context.WithCancel(base)
+	defer stopServing()
+	served := make(chan error, 1)
+	go func() { served <- n.server.Serve(serving, n.kafka) }()
+	n.ready.set(componentBroker, nil)
+	n.log.Info("serving Kafka clients", "address", n.kafka.Addr().String(), "node_id", n.members.Self().NodeID)
+
+	var err error
+	select {
+	case <-failed.Done():
+		if cause := context.Cause(failed); !errors.Is(cause, context.Canceled) {
+			err = cause
+		}
+	case serveErr := <-served:
+		err = fmt.Errorf("serve Kafka clients: %w", serveErr)
+		served <- serveErr
+	}
+	n.ready.set(componentBroker, errors.New("draining"))
+	n.log.Info("draining")
+	stopMembers() // others take over our keys while we answer what is in flight
+	drain, cancel := context.WithTimeout(base, n.opts.Config.Drain.Timeout)
+	defer cancel()
+	if drainErr := n.server.Shutdown(drain); drainErr != nil {
+		n.log.Warn("connections closed before their requests were answered", "error", drainErr)
+	}
+	<-served
+	stopWriter()
+	stopGroups()
+	stopChecks()
+	stopReplica()
+	return errors.Join(err, parts.Wait())
+}
+
+// followLog follows the commit log. One that cannot be followed makes the broker useless, but not for a restart to hide:
+// it stays up, not ready, and says why.
+func (n *Node) followLog(ctx context.Context) error {
+	if err := n.replica.Run(ctx); err != nil {
+		n.note(componentMetastore, err)
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// watchStores keeps /readyz true while the broker runs.
+func (n *Node) watchStores(ctx context.Context) error {
+	tick := time.NewTicker(checkPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		n.note(componentObjectStore, n.checkObjects(ctx))
+		err := n.replica.Health()
+		if err == nil && !n.members.Held() {
+			err = errors.New("lease not renewed: the metastore does not answer")
+		}
+		n.note(componentMetastore, err)
+	}
+}

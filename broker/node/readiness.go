@@ -1,0 +1,49 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// The components whose state makes a broker ready or not.
+const (
+	componentBroker      = "broker"
+	componentMetastore   = "metastore"
+	componentObjectStore = "object store"
+)
+
+// readiness collects why a broker is not ready. The zero value is ready.
+type readiness struct {
+	mu      sync.Mutex
+	reasons map[string]string // by component
+}
+
+// set notes the state of a component, nil if it is well, and tells whether that is news.
+func (r *readiness) set(component string, err error) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, bad := r.reasons[component]
+	if err == nil {
+		delete(r.reasons, component)
+		return bad
+	}
+	if r.reasons == nil {
+		r.reasons = make(map[string]string)
+	}
+	r.reasons[component] = err.Error()
+	return before != err.Error()
+}
+
+// why lists the reasons, a line each; "" if the broker is ready.
+func (r *readiness) why() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, component := range slices.Sorted(maps.Keys(r.reasons)) {
+		fmt.Fprintf(&b, "%s: %s\n", component, r.reasons[component])
+	}
+	return b.String()
+}

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/metastore"
+	metamemory "github.com/runnel-io/runnel/metastore/memory"
+	"github.com/runnel-io/runnel/metastore/postgres"
+	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/file"
+	objmemory "github.com/runnel-io/runnel/objstore/memory"
+	"github.com/runnel-io/runnel/objstore/s3"
+)
+
+// Stores are what brokers of one cluster share. Brokers in one process share the values too.
+type Stores struct {
+	Metastore metastore.Store
+	Objects   ObjectStore
+}
+
+// ObjectStore is a store that can tell whether it is reachable.
+type ObjectStore interface {
+	objstore.Store
+	objstore.Checker
+}
+
+// OpenStores opens the stores that the configuration names. Servers need not be up yet; a directory must be usable.
+func OpenStores(ctx context.Context, c *config.Config) (*Stores, error) {
+	meta, err := openMetastore(ctx, c.Metastore.URL)
+	if err != nil {
+		return nil, fmt.Errorf("open metastore: %w", err)
+	}
+	objects, err := openObjectStore(ctx, &c.ObjectStore)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open object store: %w", err), meta.Close())
+	}
+	return &Stores{Metastore: meta, Objects: objects}, nil
+}
+
+// Close closes the metastore; object stores hold nothing open.
+func (s *Stores) Close() error { return s.Metastore.Close() }
+
+func openMetastore(ctx context.Context, address string) (metastore.Store, error) {
+	switch scheme, dir := scheme(address); scheme {
+	case "postgres", "postgresql":
+		return postgres.Open(ctx, address, postgres.Options{})
+	case "file":
+		return metamemory.Open(ctx, dir, metamemory.Options{})
+	case "memory":
+		return metamemory.New(metamemory.Options{}), nil
+	default:
+		return nil, fmt.Errorf("unknown scheme %q", scheme)
+	}
+}
+
+func openObjectStore(ctx context.Context, c *config.ObjectStore) (ObjectStore, error) {
+	switch scheme, dir := scheme(c.URL); scheme {
+	case "s3":
+		u, err := url.Parse(c.URL)
+		if err != nil {
+			return nil, err
+		}
+		return s3.Open(ctx, s3.Options{
+			Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), Region: c.Region, Endpoint: c.Endpoint,
+			PathStyle: c.PathStyle, AccessKey: c.AccessKey, SecretKey: c.SecretKey,
+		})
+	case "file":
+		return file.Open(ctx, dir, file.Options{})
+	case "memory":
+		return objmemory.New(), nil
+	default:
+		return nil, fmt.Errorf("unknown scheme %q", scheme)
+	}
+}
+
+// scheme splits an address; the rest of file:///dir is /dir.
+func scheme(address string) (string, string) {
+	name, rest, _ := strings.Cut(address, "://")
+	return name, rest
+}

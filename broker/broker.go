@@ -48,6 +48,9 @@ type Deps struct {
 	Membership   Membership
 	Groups       Groups
 	TopicOffsets TopicOffsets
+	Partitions   Partitions
+	Writer       Appender
+	Reader       RecordReader
 	Settings     *settings.Cluster
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown  map[string]string
@@ -55,9 +58,11 @@ type Deps struct {
 	Now    func() time.Time // default: time.Now
 }
 
-// Broker translates requests into calls of what it was given, and the results into answers. It has no state.
+// Broker translates requests into calls of what it was given, and the results into answers. All the state that
+// it has is fetch sessions, which clients begin anew when they are gone.
 type Broker struct {
 	Deps
+	sessions *fetchSessions
 }
 
 // New makes a Broker.
@@ -68,7 +73,7 @@ func New(deps Deps) *Broker {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	return &Broker{Deps: deps}
+	return &Broker{Deps: deps, sessions: newFetchSessions(deps.Settings.FetchSessionSlots)}
 }
 
 // Routes is the protocol table as a wire.Server takes it.

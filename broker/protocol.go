@@ -24,6 +24,12 @@ type api struct {
 // A minimum is Kafka 4.2's own: clients (librdkafka 2.0 for one) look for exact old versions in the advertised range.
 func (b *Broker) apis() []api {
 	return []api{
+		{key: 0, name: "Produce", min: 3, max: 13, claimed: 3, handle: b.produce, order: wire.Overlapping, budgeted: true, needs: "Write on Topic",
+			notes: "acks=1 waits as acks=all does. Compressed batches are not decompressed, except for compacted topics. No transactions."},
+		{key: 1, name: "Fetch", min: 4, max: 18, handle: blocking(b.fetch), needs: "Read on Topic",
+			notes: "Requests of followers are answered as those of consumers. The leader epoch is 0 for ever."},
+		{key: 2, name: "ListOffsets", min: 1, max: 11, handle: blocking(b.listOffsets), needs: "Describe on Topic",
+			notes: "Nothing is tiered: -4 is the log start, -5 and -6 find nothing."},
 		{key: 3, name: "Metadata", min: 0, max: 13, handle: blocking(b.metadata), needs: "Describe on Topic; Create on Cluster or Topic to auto-create",
 			notes: "Every live broker can be named leader of any partition. Replica lists have the length of the topic's replication factor; ids repeat if there are fewer brokers."},
 		{key: 8, name: "OffsetCommit", min: 2, max: 10, handle: blocking(b.offsetCommit), needs: "Read on Group; Read on Topic"},

@@ -1,0 +1,271 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Produce (0), versions 3 to 13; 0 to 2 are advertised and refused, because librdkafka compresses only if it sees them
+// (KAFKA-18659). Every partition of a request carries one record batch of format 2. Batches are checked without being
+// decompressed (see recordbatch.Validate), and appended in the order of the request. They are answered when they are
+// durable and sequenced, with acks=1 as with acks=all: nothing else is an acknowledgement here. acks=0 has no answer;
+// as in Kafka, a batch that is refused then closes the connection.
+//
+// v3 brings the transactional id; v5 the log start offset; v7 allows zstd (KIP-110); v8 names the records at fault
+// (KIP-467); v10 would name another leader, which there never is (KIP-951); v13 has topic ids (KIP-516).
+//
+// Not done: transactions. A transactional batch belongs to none that is open: INVALID_TXN_STATE.
+
+// Appender takes validated batches, those of one call together and in order; batching.Writer does.
+type Appender interface {
+	Append(batches []batching.Batch) (*batching.Pending, error)
+}
+
+// leastProduceTimeout keeps a client that asks for (almost) none, which Kafka can honour with a single replica, from
+// being told that every request timed out.
+const leastProduceTimeout = time.Second
+
+// production is a Produce request on its way.
+type production struct {
+	req     *kmsg.ProduceRequest
+	resp    *kmsg.ProduceResponse
+	now     time.Time
+	batches []batching.Batch
+	rows    []*kmsg.ProduceResponseTopicPartition // rows[i] answers batches[i]
+	stamps  []int64                               // LogAppendTime of batches[i], or -1
+	refused error                                 // any of the refusals
+}
+
+func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) wire.Pending {
+	req := request.(*kmsg.ProduceRequest)
+	p := &production{req: req, resp: respond[*kmsg.ProduceResponse](req), now: b.Now()}
+	b.admit(p)
+	pending, err := b.Writer.Append(p.batches)
+	if err != nil {
+		p.failAppended(err)
+		pending = nil
+	}
+	if req.Acks == 0 {
+		return func(ctx context.Context) kmsg.Response {
+			if pending != nil {
+				select {
+				case <-pending.Done():
+				case <-ctx.Done():
+				}
+			}
+			if p.refused != nil {
+				c.Abort(fmt.Errorf("refused what was produced without acknowledgement: %w", p.refused))
+			}
+			return nil
+		}
+	}
+	return func(ctx context.Context) kmsg.Response {
+		if pending != nil {
+			p.await(ctx, pending)
+		}
+		return p.resp
+	}
+}
+
+// admit makes a row of the answer for every partition, and a batch to append for every one that is not refused.
+func (b *Broker) admit(p *production) {
+	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
+	for i := range p.req.Topics {
+		from, to := &p.req.Topics[i], &p.resp.Topics[i]
+		to.Topic, to.TopicID = from.Topic, from.TopicID
+		to.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(from.Partitions))
+		topic, err := b.producedTopic(p.req, from)
+		var rules recordbatch.Rules
+		var set settings.Topic
+		if err == nil {
+			set = b.Settings.Topic(topic.Configs)
+			rules = produceRules(set, p.now, p.req.Version)
+		}
+		for j := range from.Partitions {
+			row := &to.Partitions[j]
+			*row = kmsg.NewProduceResponseTopicPartition()
+			row.Partition, row.BaseOffset = from.Partitions[j].Partition, -1
+			if err != nil {
+				p.refuse(row, err)
+				continue
+			}
+			p.admit(row, topic, set, rules, from.Partitions[j].Records)
+		}
+	}
+}
+
+// producedTopic finds the topic that a request means, or says why nothing can be produced to it.
+func (b *Broker) producedTopic(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic) (*metastore.Topic, error) {
+	if req.Acks < -1 || req.Acks > 1 {
+		return nil, refuse(kerr.InvalidRequiredAcks, fmt.Sprintf("acks is %d, must be -1, 0 or 1", req.Acks))
+	}
+	return b.topicByNameOrID(t.Topic, t.TopicID, req.Version >= 13)
+}
+
+// topicByNameOrID finds a topic the way the version of a request names it.
+func (b *Broker) topicByNameOrID(name string, id [16]byte, byID bool) (*metastore.Topic, error) {
+	if byID {
+		if topic, ok := b.Topics.TopicByID(id); ok {
+			return topic, nil
+		}
+		return nil, refuse(kerr.UnknownTopicID, "no topic has the id "+metastore.TopicID(id).String())
+	}
+	if topic, ok := b.Topics.Topic(name); ok {
+		return topic, nil
+	}
+	return nil, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("no topic %q", name))
+}
+
+func produceRules(set settings.Topic, now time.Time, version int16) recordbatch.Rules {
+	return recordbatch.Rules{
+		MaxBytes:      set.MaxMessageBytes,
+		LogAppendTime: set.TimestampType == settings.LogAppendTime,
+		Now:           now.UnixMilli(),
+		BeforeMax:     set.TimestampBeforeMax,
+		AfterMax:      set.TimestampAfterMax,
+		Compacted:     set.Compacted,
+		ZstdAllowed:   version >= 7,
+	}
+}
+
+// admit checks the records of one partition and takes them up.
+func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metastore.Topic, set settings.Topic, rules recordbatch.Rules, records []byte) {
+	if row.Partition < 0 || row.Partition >= topic.Partitions {
+		p.refuse(row, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("topic has %d partitions", topic.Partitions)))
+		return
+	}
+	h, err := recordbatch.Validate(records, rules)
+	switch {
+	case err != nil:
+		p.refuse(row, err)
+		return
+	case len(records) > int(set.SegmentBytes):
+		p.refuse(row, refuse(kerr.RecordListTooLarge, fmt.Sprintf("batch of %d bytes exceeds segment.bytes, %d", len(records), set.SegmentBytes)))
+		return
+	case h.Transactional():
+		p.refuse(row, refuse(kerr.InvalidTxnState, "the producer has no open transaction: transactions are not supported"))
+		return
+	}
+	stamp := int64(-1)
+	if rules.LogAppendTime {
+		stamp = rules.Now
+		recordbatch.SetLogAppendTime(records, stamp)
+		h.MaxTimestamp = stamp
+	}
+	tp := metastore.TopicPartition{Topic: topic.ID, Partition: row.Partition}
+	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h})
+	p.rows = append(p.rows, row)
+	p.stamps = append(p.stamps, stamp)
+}
+
+// refuse answers one partition with an error.
+func (p *production) refuse(row *kmsg.ProduceResponseTopicPartition, err error) {
+	p.refused = err
+	text := err.Error()
+	row.ErrorCode, row.ErrorMessage = produceError(err).Code, &text
+	var bad *recordbatch.Refusal
+	if !errors.As(err, &bad) {
+		return
+	}
+	row.ErrorMessage = &bad.Message
+	if bad.BatchIndex < 0 {
+		return
+	}
+	for _, at := range append([]int32{bad.BatchIndex}, bad.Others...) {
+		row.ErrorRecords = append(row.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{RelativeOffset: at, ErrorMessage: &bad.Message})
+	}
+}
+
+// failAppended answers all partitions that were not refused before.
+func (p *production) failAppended(err error) {
+	for _, row := range p.rows {
+		p.refuse(row, err)
+	}
+}
+
+// await fills in what became of the batches.
+func (p *production) await(ctx context.Context, pending *batching.Pending) {
+	ctx, cancel := context.WithTimeout(ctx, max(time.Duration(p.req.TimeoutMillis)*time.Millisecond, leastProduceTimeout))
+	defer cancel()
+	results, err := pending.Wait(ctx)
+	if err != nil {
+		p.failAppended(err)
+		return
+	}
+	for i, res := range results {
+		row := p.rows[i]
+		row.LogStartOffset = int64(res.LogStart)
+		if res.Verdict != metastore.Accepted && res.Verdict != metastore.Duplicate {
+			p.refuse(row, verdictError(res.Verdict, p.req.Version))
+			continue
+		}
+		row.BaseOffset, row.LogAppendTime = int64(res.Offset), p.stamps[i]
+	}
+}
+
+// verdictError says why a batch was not sequenced.
+func verdictError(v metastore.Verdict, version int16) error {
+	switch v {
+	case metastore.OutOfOrderSequence:
+		return refuse(kerr.OutOfOrderSequenceNumber, "the batch does not follow the producer's last one")
+	case metastore.StaleProducerEpoch:
+		return refuse(kerr.InvalidProducerEpoch, "the partition knows a newer epoch of the producer")
+	case metastore.UnknownPartition:
+		if version >= 13 {
+			return refuse(kerr.UnknownTopicID, "the topic was deleted")
+		}
+		return refuse(kerr.UnknownTopicOrPartition, "the topic was deleted")
+	case metastore.SegmentTooOld:
+		return refuse(kerr.KafkaStorageError, "storing the batch took too long; it was not written")
+	default:
+		return refuse(kerr.UnknownServerError, fmt.Sprintf("verdict %d", v))
+	}
+}
+
+// produceError is Kafka's error for what can go wrong with a batch. Where it was certainly not written, and may well be
+// later or elsewhere, the error is one that producers retry.
+func produceError(err error) *kerr.Error {
+	var bad *recordbatch.Refusal
+	switch {
+	case errors.As(err, &bad):
+		return reasonError(bad.Reason)
+	case errors.Is(err, batching.ErrStorage):
+		return kerr.KafkaStorageError
+	case errors.Is(err, batching.ErrOverloaded):
+		return kerr.NotEnoughReplicas
+	case errors.Is(err, batching.ErrClosed):
+		return kerr.NotLeaderForPartition // ask for metadata and go to a broker that is not shutting down
+	case errors.Is(err, batching.ErrUnknownOutcome):
+		return kerr.RequestTimedOut
+	case errors.Is(err, metastore.ErrInvalidCommit):
+		return kerr.UnknownServerError
+	}
+	return kafkaError(err)
+}
+
+func reasonError(r recordbatch.Reason) *kerr.Error {
+	switch r {
+	case recordbatch.CorruptMessage:
+		return kerr.CorruptMessage
+	case recordbatch.InvalidRecord:
+		return kerr.InvalidRecord
+	case recordbatch.TooLarge:
+		return kerr.MessageTooLarge
+	case recordbatch.InvalidTimestamp:
+		return kerr.InvalidTimestamp
+	case recordbatch.UnsupportedCompression:
+		return kerr.UnsupportedCompressionType
+	}
+	return kerr.UnknownServerError
+}

@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Fetch (1), versions 4 to 18. Whole batches, as producers made them; the first may begin before the offset asked for.
+// A request waits until min bytes are there, an error is, or max wait is over; a waiting one does no I/O and is woken
+// by its own partitions alone. Sizes as in KIP-74: the bounds of request, partition and fetch.max.bytes hold but for the
+// first batch of the first partition that has any; in a session, partitions that had records go to the end of the line.
+//
+// v5 brings the log start offset; v7 sessions (fetch_session.go); v9 the leader epoch, which is 0 here for ever; v11
+// the rack and a preferred replica, which is never named: any broker serves as well; v12 the epoch last fetched, to which
+// a later one than 0 is answered with a diverging epoch; v13 topic ids.
+//
+// Different from Kafka: min bytes are judged by the runs of the partitions, of which the first may begin before the
+// offset, so that an answer may hold less. A follower's request is answered as a consumer's. Not done: transactions;
+// the last stable offset is the high watermark, and no transaction was ever aborted.
+
+// Partitions is what the commit log says of records, as of the last commit that the broker knows of. No method waits.
+type Partitions interface {
+	Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error)
+	Watch(tps []metastore.TopicPartition) *metastore.Watch
+}
+
+// fetch is a Fetch request under way.
+type fetch struct {
+	*Broker
+	partitions []fetchPartition
+	byIDs      bool // topics are named by id
+	isolation  reader.Isolation
+	minBytes   int
+	maxBytes   int
+	deadline   time.Duration // from now
+}
+
+func (b *Broker) fetch(ctx context.Context, _ *wire.Conn, req *kmsg.FetchRequest) *fetchResponse {
+	resp := &fetchResponse{FetchResponse: respond[*kmsg.FetchResponse](req), committed: req.IsolationLevel == 1}
+	session, failed := b.sessions.begin(req, b.Now())
+	if failed == nil {
+		f := &fetch{
+			Broker: b, partitions: session.partitions, byIDs: session.byIDs,
+			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.FetchMaxBytes)),
+			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond,
+		}
+		if resp.committed {
+			f.isolation = reader.ReadCommitted
+		}
+		plan := f.wait(ctx)
+		f.read(ctx, plan)
+		resp.rows, resp.SessionID, failed = session.answer(plan.rows)
+	}
+	if failed != nil {
+		resp.ErrorCode, resp.rows, resp.SessionID = failed.Code, nil, 0
+	}
+	return resp
+}
+
+// fetchPlan is what could be answered now.
+type fetchPlan struct {
+	rows   []fetchedPartition // one for each partition
+	reads  []fetchRead
+	bytes  int  // to be read, about
+	urgent bool // an error, or a divergence, that the client must hear of now
+}
+
+// fetchRead is records to be read for a row.
+type fetchRead struct {
+	row   int
+	tp    metastore.TopicPartition
+	bytes int // at most
+}
+
+// wait plans until there is enough to answer, or no more time.
+func (f *fetch) wait(ctx context.Context) *fetchPlan {
+	plan := f.plan()
+	if f.enough(plan) || f.deadline <= 0 {
+		return plan
+	}
+	timer := time.NewTimer(f.deadline)
+	defer timer.Stop()
+	watch := f.Partitions.Watch(f.watched())
+	defer watch.Close()
+	for {
+		plan = f.plan() // after Watch, so that nothing goes unheard in between
+		if f.enough(plan) {
+			return plan
+		}
+		select {
+		case <-watch.C:
+		case <-timer.C:
+			return plan
+		case <-ctx.Done():
+			return plan
+		}
+	}
+}
+
+func (f *fetch) enough(plan *fetchPlan) bool {
+	return plan.urgent || plan.bytes >= f.minBytes || len(f.partitions) == 0
+}
+
+// watched is called after a plan without errors: all partitions exist, or did a moment ago.
+func (f *fetch) watched() []metastore.TopicPartition {
+	tps := make([]metastore.TopicPartition, 0, len(f.partitions))
+	for i := range f.partitions {
+		p := &f.partitions[i]
+		if topic, err := f.topicByNameOrID(p.topic, p.id, f.byIDs); err == nil {
+			tps = append(tps, metastore.TopicPartition{Topic: topic.ID, Partition: p.partition})
+		}
+	}
+	return tps
+}
+
+// plan looks at all partitions, in order, and shares out the bytes. No I/O.
+func (f *fetch) plan() *fetchPlan {
+	plan := &fetchPlan{rows: make([]fetchedPartition, 0, len(f.partitions))}
+	for _, p := range f.partitions {
+		left := max(f.maxBytes-plan.bytes, 0)
+		read := fetchRead{row: len(plan.rows), bytes: max(min(int(p.maxBytes), left), 0)}
+		row, there := f.look(p, &read)
+		plan.rows = append(plan.rows, row)
+		if row.err != nil || row.diverging != nil {
+			plan.urgent = true
+		}
+		if there > 0 && (left > 0 || len(plan.reads) == 0) {
+			plan.reads = append(plan.reads, read)
+			plan.bytes += min(there, max(read.bytes, 1))
+		}
+	}
+	return plan
+}
+
+// look finds out where a partition stands, and how many bytes the client may read, about.
+func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, there int) {
+	topic, err := f.topicByNameOrID(p.topic, p.id, f.byIDs)
+	if err != nil {
+		return p.failed(kafkaError(err)), 0
+	}
+	read.tp = metastore.TopicPartition{Topic: topic.ID, Partition: p.partition}
+	marks, runs, err := f.Partitions.Runs(read.tp, metastore.Offset(p.offset), read.bytes)
+	row = fetchedPartition{fetchPartition: p}
+	row.at(marks)
+	outOfRange := errors.Is(err, metastore.ErrOffsetOutOfRange)
+	switch {
+	case err != nil && !outOfRange:
+		return p.failed(kafkaError(err)), 0
+	case p.leaderEpoch > 0:
+		return p.failed(kerr.UnknownLeaderEpoch), 0
+	case p.lastFetchedEpoch > 0, p.lastFetchedEpoch == 0 && p.offset > row.highWatermark:
+		end := row.highWatermark
+		row.diverging = &end
+		return row, 0
+	case outOfRange:
+		return p.failed(kerr.OffsetOutOfRange), 0
+	}
+	below := marks.High
+	if f.isolation == reader.ReadCommitted {
+		below = marks.Stable
+	}
+	if metastore.Offset(p.offset) >= below {
+		return row, 0
+	}
+	for i := range runs {
+		if runs[i].Base < below {
+			there += int(runs[i].Length)
+		}
+	}
+	return row, there
+}

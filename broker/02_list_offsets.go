@@ -1,0 +1,177 @@
+package broker
+
+import (
+	"context"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// ListOffsets (2), versions 1 to 11: offsets by time. Timestamps below 0 ask for borders:
+//
+//	-1 latest              the high watermark; with read_committed the last stable offset
+//	-2 earliest            the log start
+//	-3 max timestamp       v7 (KIP-734): the first record with the largest timestamp
+//	-4 earliest local      v8 (KIP-405): the log start, because nothing is tiered
+//	-5 latest tiered       v9 (KIP-1005): none
+//	-6 earliest to upload  v11 (KIP-1023): none
+//
+// Others ask for the first record with that timestamp or a later one; "none" is offset -1 without an error. Records are
+// looked for inside compressed batches. v2 brings the isolation level, v4 the leader epoch, which is 0 here for ever.
+// A partition that is asked for twice is INVALID_REQUEST.
+
+const (
+	latestOffset          = -1
+	earliestOffset        = -2
+	maxTimestampOffset    = -3
+	earliestLocalOffset   = -4
+	latestTieredOffset    = -5
+	earliestPendingUpload = -6
+)
+
+// searchParallelism bounds the searches by time of one request: each reads and decompresses batches.
+const searchParallelism = 4
+
+func (b *Broker) listOffsets(ctx context.Context, _ *wire.Conn, req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
+	resp := respond[*kmsg.ListOffsetsResponse](req)
+	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
+	twice := askedTwice(req)
+	slots := make(chan struct{}, searchParallelism)
+	var searches sync.WaitGroup
+	for i := range req.Topics {
+		from, to := &req.Topics[i], &resp.Topics[i]
+		to.Topic = from.Topic
+		to.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(from.Partitions))
+		for j := range from.Partitions {
+			asked, row := &from.Partitions[j], &to.Partitions[j]
+			*row = kmsg.NewListOffsetsResponseTopicPartition()
+			row.Partition = asked.Partition
+			q := offsetQuery{Broker: b, topic: from.Topic, committed: req.IsolationLevel == 1, version: req.Version, asked: asked}
+			if twice[fetchKey{topic: from.Topic, partition: asked.Partition}] {
+				q.fail(row, kerr.InvalidRequest)
+				continue
+			}
+			if asked.Timestamp < 0 && asked.Timestamp != maxTimestampOffset {
+				q.answer(ctx, row)
+				continue
+			}
+			slots <- struct{}{}
+			searches.Go(func() {
+				defer func() { <-slots }()
+				q.answer(ctx, row)
+			})
+		}
+	}
+	searches.Wait()
+	return resp
+}
+
+// askedTwice returns the partitions that stand in the request more than once.
+func askedTwice(req *kmsg.ListOffsetsRequest) map[fetchKey]bool {
+	twice := make(map[fetchKey]bool)
+	seen := make(map[fetchKey]bool)
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			key := fetchKey{topic: req.Topics[i].Topic, partition: req.Topics[i].Partitions[j].Partition}
+			if seen[key] {
+				twice[key] = true
+			}
+			seen[key] = true
+		}
+	}
+	return twice
+}
+
+// offsetQuery is what is asked of one partition.
+type offsetQuery struct {
+	*Broker
+	topic     string
+	committed bool
+	version   int16
+	asked     *kmsg.ListOffsetsRequestTopicPartition
+}
+
+// answer fills in the row.
+func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseTopicPartition) {
+	if q.asked.Timestamp < q.lowest() {
+		q.fail(row, kerr.UnsupportedVersion)
+		return
+	}
+	topic, err := q.topicByNameOrID(q.topic, [16]byte{}, false)
+	if err != nil {
+		q.fail(row, kafkaError(err))
+		return
+	}
+	tp := metastore.TopicPartition{Topic: topic.ID, Partition: row.Partition}
+	marks, ok := q.Topics.Watermarks(tp)
+	switch {
+	case !ok:
+		q.fail(row, kerr.UnknownTopicOrPartition)
+		return
+	case q.asked.CurrentLeaderEpoch > 0:
+		q.fail(row, kerr.UnknownLeaderEpoch)
+		return
+	}
+	offset, timestamp, err := q.find(ctx, tp, marks)
+	if err != nil {
+		if ctx.Err() == nil {
+			q.Logger.Error("records cannot be searched by time", "partition", tp, "timestamp", q.asked.Timestamp, "error", err)
+		}
+		q.fail(row, readError(err))
+		return
+	}
+	row.Offset, row.Timestamp = int64(offset), timestamp
+	if offset >= 0 {
+		row.LeaderEpoch = 0
+	}
+}
+
+// lowest is the most special timestamp that the version of the request knows.
+func (q *offsetQuery) lowest() int64 {
+	switch {
+	case q.version >= 11:
+		return earliestPendingUpload
+	case q.version >= 9:
+		return latestTieredOffset
+	case q.version >= 8:
+		return earliestLocalOffset
+	case q.version >= 7:
+		return maxTimestampOffset
+	}
+	return earliestOffset
+}
+
+func (q *offsetQuery) find(ctx context.Context, tp metastore.TopicPartition, marks metastore.Watermarks) (metastore.Offset, int64, error) {
+	latest := marks.High
+	if q.committed {
+		latest = marks.Stable
+	}
+	var found bool
+	var offset metastore.Offset
+	var timestamp int64
+	var err error
+	switch q.asked.Timestamp {
+	case latestOffset:
+		return latest, -1, nil
+	case earliestOffset, earliestLocalOffset:
+		return marks.LogStart, -1, nil
+	case latestTieredOffset, earliestPendingUpload:
+		return metastore.NoOffset, -1, nil
+	case maxTimestampOffset:
+		offset, timestamp, found, err = q.Reader.MaxTimestamp(ctx, tp)
+	default:
+		offset, timestamp, found, err = q.Reader.OffsetForTimestamp(ctx, tp, q.asked.Timestamp)
+	}
+	if err != nil || !found || offset >= latest { // beyond the border counts as nothing, as in Kafka
+		return metastore.NoOffset, -1, err
+	}
+	return offset, timestamp, nil
+}
+
+func (q *offsetQuery) fail(row *kmsg.ListOffsetsResponseTopicPartition, err *kerr.Error) {
+	row.ErrorCode, row.Offset, row.Timestamp = err.Code, -1, -1
+}

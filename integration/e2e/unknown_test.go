@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -81,7 +82,7 @@ func TestFetchOutsideTheLog(t *testing.T) {
 			req.Topics = append(req.Topics, ft)
 			conn.send(t, req)
 			p := conn.receive(t, req).(*kmsg.FetchResponse).Topics[0].Partitions[0]
-			if got := kerr.ErrorForCode(p.ErrorCode); got != want {
+			if got := kerr.ErrorForCode(p.ErrorCode); !errors.Is(got, want) {
 				t.Errorf("error %v, want %v", got, want)
 			}
 			if want == nil && p.HighWatermark != 3 {

@@ -71,8 +71,8 @@ func decode(h header, rest []byte) (clientID string, req kmsg.Request, err error
 	return clientID, req, nil
 }
 
-// readGrowing reads n bytes. At first it allocates no more than start; the buffer doubles as bytes really arrive, so
-// that a peer that only claims a large frame costs little.
+// readGrowing reads n bytes. At first it allocates no more than start; the buffer grows fourfold as bytes really
+// arrive, so that a peer that only claims a large frame costs little.
 func readGrowing(r io.Reader, n, start int) ([]byte, error) {
 	buf := make([]byte, min(n, start))
 	for have := 0; ; {
@@ -84,7 +84,7 @@ func readGrowing(r io.Reader, n, start int) ([]byte, error) {
 		if have == n {
 			return buf, nil
 		}
-		grown := make([]byte, min(n, 2*have))
+		grown := make([]byte, min(n, 4*have))
 		copy(grown, buf)
 		buf = grown
 	}

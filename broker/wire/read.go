@@ -1,0 +1,161 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// read takes frames until the connection ends (an error) or drains (nil).
+func (c *Conn) read(base context.Context) error {
+	br := bufio.NewReaderSize(c.nc, 8<<10)
+	for {
+		if !c.waitForFrame(br) {
+			return c.endOfReading(br)
+		}
+		prefix, _ := br.Peek(4)
+		size := int(int32(binary.BigEndian.Uint32(prefix)))
+		if size < headerPrefix || size > c.srv.opts.MaxRequestBytes {
+			return fmt.Errorf("%w: %d bytes, allowed are %d to %d", errFrameSize, size, headerPrefix, c.srv.opts.MaxRequestBytes)
+		}
+		if !c.makeRoom(size) {
+			return c.alive.Err()
+		}
+		r, err := c.readRequest(base, br, size)
+		if err != nil || r == nil {
+			c.giveBack(size)
+			return err
+		}
+		c.requests <- r // has room: inFlight is bounded
+	}
+}
+
+// waitForFrame tells whether the size of a frame is there, after waiting for as long as the connection is not idle.
+func (c *Conn) waitForFrame(br *bufio.Reader) bool {
+	for {
+		c.mu.Lock()
+		if c.inFlight > 0 {
+			c.replied = time.Now()
+		}
+		idleAt := c.replied.Add(c.srv.opts.IdleTimeout)
+		c.mu.Unlock()
+		c.setReadDeadline(idleAt)
+		_, err := br.Peek(4)
+		if err == nil {
+			return !c.isDraining()
+		}
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() || c.isDraining() || c.alive.Err() != nil {
+			return false
+		}
+		c.mu.Lock()
+		idle := c.inFlight == 0 && !time.Now().Before(c.replied.Add(c.srv.opts.IdleTimeout))
+		c.mu.Unlock()
+		if idle {
+			return false
+		}
+	}
+}
+
+// endOfReading is what to make of a connection that brings no further frame.
+func (c *Conn) endOfReading(br *bufio.Reader) error {
+	switch {
+	case c.isDraining():
+		return nil
+	case br.Buffered() > 0:
+		return fmt.Errorf("%w: connection ended inside a frame", errSlowSender)
+	}
+	return errPeerGone
+}
+
+// readRequest reads and decodes one frame. It returns nil if the connection drains before the frame is there.
+func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*request, error) {
+	c.setReadDeadline(time.Now().Add(c.stall(size)))
+	var fixed [4 + headerPrefix]byte
+	if _, err := io.ReadFull(br, fixed[:]); err != nil {
+		return nil, c.readFailed(err)
+	}
+	r := &request{header: parseHeader(fixed[4:]), size: size}
+	if err := c.findRoute(r); err != nil {
+		return nil, err
+	}
+	start, err := c.pay(r)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := readGrowing(br, size-headerPrefix, start)
+	if err != nil {
+		c.release(r)
+		return nil, c.readFailed(err)
+	}
+	c.srv.metrics.bytesIn.Add(float64(4 + size))
+	r.arrived = time.Now()
+	if r.pending != nil {
+		return r, nil
+	}
+	clientID, body, err := decode(r.header, rest)
+	if err != nil {
+		c.release(r)
+		return nil, err
+	}
+	if clientID != c.ClientID() {
+		c.clientID.Store(&clientID)
+	}
+	r.body = body
+	c.srv.metrics.requests.WithLabelValues(r.route.Name).Inc()
+	return r, nil
+}
+
+// pay takes the frame's bytes from the budget of its kind and returns how many may be allocated before any arrived.
+func (c *Conn) pay(r *request) (start int, err error) {
+	const free = 16 << 10
+	switch {
+	case r.route.Budgeted:
+		start, r.budget = 2<<20, c.srv.opts.Budget
+	case r.size > c.srv.opts.MaxControlBytes:
+		return 0, fmt.Errorf("%w: %d bytes for %s, allowed are %d", errFrameSize, r.size, r.route.Name, c.srv.opts.MaxControlBytes)
+	case r.size > free:
+		start, r.budget = free, c.srv.opts.ControlBudget
+	default:
+		return free, nil
+	}
+	if r.taken, err = r.budget.acquire(c.alive, int64(r.size)); err != nil {
+		return 0, err
+	}
+	c.setReadDeadline(time.Now().Add(c.stall(r.size)))
+	return start, nil
+}
+
+// findRoute looks up the handler. ApiVersions of an unknown version is answered here.
+func (c *Conn) findRoute(r *request) error {
+	route, ok := c.srv.routes[r.key]
+	if !ok {
+		return fmt.Errorf("%w: key %d version %d", errUnknownAPI, r.key, r.version)
+	}
+	r.route = route
+	if r.version >= route.Min && r.version <= route.Max {
+		return nil
+	}
+	if r.key != apiVersionsKey {
+		return fmt.Errorf("%w: %s version %d, served are %d to %d", errVersion, route.Name, r.version, route.Min, route.Max)
+	}
+	r.pending = Ready(unsupportedApiVersions(route))
+	return nil
+}
+
+func (c *Conn) readFailed(err error) error {
+	if c.isDraining() {
+		return nil
+	}
+	return fmt.Errorf("%w: connection ended inside a frame: %v", errSlowSender, err)
+}
+
+// stall is how long a frame of so many bytes may take.
+func (c *Conn) stall(size int) time.Duration {
+	return c.srv.opts.StallTimeout + time.Duration(size/(256<<10))*time.Second
+}

@@ -169,6 +169,15 @@ func TestIdleConnectionsAreClosedButNotWaitingOnes(t *testing.T) {
 	}
 }
 
+func TestNegativeIdleTimeoutIsNever(t *testing.T) {
+	f := serve(t, answerAtOnce(), Options{IdleTimeout: -1})
+	c := f.dial()
+	for range 2 {
+		c.send(1, heartbeatRequest())
+		c.receive()
+	}
+}
+
 func TestPeerThatDoesNotReadIsGivenUp(t *testing.T) {
 	f := serve(t, Routes{12: {Name: "Heartbeat", Max: 4, Handler: Blocking(func(_ context.Context, _ *Conn, req kmsg.Request) kmsg.Response {
 		return segmented{req.ResponseKind(), [][]byte{make([]byte, 64<<20)}}

@@ -26,7 +26,7 @@ type Options struct {
 	MaxConnections     int           // default 10,000. Connections above it are closed at once
 	MaxInFlight        int           // requests per connection that are read but not answered; default 64
 	MaxConnectionBytes int           // bytes of such requests, unless it is a single one; default 32 MiB
-	IdleTimeout        time.Duration // connections.max.idle.ms; default 10 minutes
+	IdleTimeout        time.Duration // connections.max.idle.ms; default 10 minutes, negative is never
 	StallTimeout       time.Duration // for a frame to arrive or leave, plus 1 s per 256 KiB; default 30 s
 }
 
@@ -46,6 +46,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxConnections, 10_000)
 	setDefault(&o.MaxInFlight, 64)
 	setDefault(&o.MaxConnectionBytes, 32<<20)
+	if o.IdleTimeout < 0 {
+		o.IdleTimeout = 100 * 365 * 24 * time.Hour
+	}
 	setDefault(&o.IdleTimeout, 10*time.Minute)
 	setDefault(&o.StallTimeout, 30*time.Second)
 	return o

@@ -15,9 +15,10 @@ import (
 // InitProducerId (22), versions 0 to 5: gives an idempotent producer an id that nobody had before, at epoch 0. Without a
 // transactional id the id and epoch that v3 (KIP-360) sends are ignored, as in Kafka.
 //
-// There are no transactions yet. A transactional id gets UNSUPPORTED_VERSION, here and from FindCoordinator: it is none
-// of the errors that clients retry, fence on or explain with missing rights, so that it comes out of initTransactions
-// as what it is; the answer of FindCoordinator has a text that says so.
+// There are no transactions yet. A transactional id gets UNSUPPORTED_VERSION, here and from FindCoordinator, whose answer
+// has a text that says so: an error that the Java client and franz-go neither retry nor explain with missing rights.
+// librdkafka (2.0 to 2.15) retries whatever FindCoordinator says, except for missing rights, so its init_transactions
+// times out; we rather have it late than wrong.
 
 func (b *Broker) initProducerID(ctx context.Context, _ *wire.Conn, req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
 	resp := respond[*kmsg.InitProducerIDResponse](req)

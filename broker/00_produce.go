@@ -32,7 +32,7 @@ type Appender interface {
 	Append(batches []batching.Batch) (*batching.Pending, error)
 }
 
-// leastProduceTimeout keeps a client that asks for (almost) none, which Kafka can honour with a single replica, from
+// leastProduceTimeout keeps a client that asks for (almost) none, which Kafka can keep with a single replica, from
 // being told that every request timed out.
 const leastProduceTimeout = time.Second
 
@@ -56,25 +56,17 @@ func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) 
 		p.failAppended(err)
 		pending = nil
 	}
-	if req.Acks == 0 {
-		return func(ctx context.Context) kmsg.Response {
-			if pending != nil {
-				select {
-				case <-pending.Done():
-				case <-ctx.Done():
-				}
-			}
-			if p.refused != nil {
-				c.Abort(fmt.Errorf("refused what was produced without acknowledgement: %w", p.refused))
-			}
-			return nil
-		}
-	}
 	return func(ctx context.Context) kmsg.Response {
 		if pending != nil {
 			p.await(ctx, pending)
 		}
-		return p.resp
+		if req.Acks != 0 {
+			return p.resp
+		}
+		if p.refused != nil && ctx.Err() == nil {
+			c.Abort(fmt.Errorf("refused what was produced without acknowledgement: %w", p.refused))
+		}
+		return nil
 	}
 }
 
@@ -196,8 +188,11 @@ func (p *production) failAppended(err error) {
 
 // await fills in what became of the batches.
 func (p *production) await(ctx context.Context, pending *batching.Pending) {
-	ctx, cancel := context.WithTimeout(ctx, max(time.Duration(p.req.TimeoutMillis)*time.Millisecond, leastProduceTimeout))
-	defer cancel()
+	if p.req.Acks != 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, max(time.Duration(p.req.TimeoutMillis)*time.Millisecond, leastProduceTimeout))
+		defer cancel()
+	}
 	results, err := pending.Wait(ctx)
 	if err != nil {
 		p.failAppended(err)

@@ -34,7 +34,7 @@ func (row *fetchedPartition) at(w metastore.Watermarks) {
 // answer. Of the embedded response it uses what stands above the topics.
 type fetchResponse struct {
 	*kmsg.FetchResponse
-	rows      []fetchedPartition // neighbours of the same topic are answered together
+	rows      []fetchedPartition // neighbors of the same topic are answered together
 	committed bool               // read_committed: aborted transactions are a list (of none), else null
 }
 

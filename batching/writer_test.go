@@ -170,11 +170,11 @@ func TestOffsetsOfASegmentFit32Bits(t *testing.T) {
 			b.Header.LastOffsetDelta = math.MaxInt32 - 1
 			return b
 		}
-		neighbour := r.append(r.batch(1, 1, 100))
+		neighbor := r.append(r.batch(1, 1, 100))
 		first, second := r.append(big()), r.append(big())
 		r.wantOffsets(first, 0)
 		r.wantOffsets(second, math.MaxInt32)
-		r.wantOffsets(neighbour, 0)
+		r.wantOffsets(neighbor, 0)
 		if n := len(r.store.trace()); n != 3 {
 			t.Errorf("%d PUTs, want 3", n)
 		}

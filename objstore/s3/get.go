@@ -19,7 +19,8 @@ import (
 // errAnswer marks an answer that does not fit the request: cut short, or another range than was asked for.
 var errAnswer = errors.New("unusable answer")
 
-// Get implements objstore.Store with one ranged GetObject.
+// Get implements objstore.Store with one ranged GetObject. Without permission to list the bucket, S3 answers for objects
+// that do not exist as for those one may not read: the error is then no ErrNotFound.
 func (s *Store) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	if err := objstore.ValidKey(key); err != nil {
 		return nil, fmt.Errorf("get: %w", err)

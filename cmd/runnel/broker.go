@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/broker/node"
+)
+
+func newBroker(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "broker",
+		Short: "Run a broker of a cluster",
+		Long: "Run a broker of a cluster: any number of them share a metastore and an object store. It starts while those are\n" +
+			"down, says why it is not ready at /readyz, and joins when they come up. SIGTERM drains it, a second one ends it.\n" +
+			"Every key of the configuration file is a flag and an environment variable, too: see docs/config.md.",
+		Example: "  runnel broker --config /etc/runnel.yaml\n" +
+			"  RUNNEL_METASTORE_URL=postgres://runnel@db/runnel runnel broker --object-store-url s3://bucket/runnel",
+		Args: args(cobra.NoArgs),
+	}
+	flags := newConfigFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		loaded, err := flags.load(env)
+		if err != nil {
+			return err
+		}
+		log := newLogger(env, loaded.Config.Log)
+		for _, w := range loaded.Warnings {
+			log.Warn("configuration", "warning", w)
+		}
+		return runBroker(cmd.Context(), &loaded.Config, log)
+	}
+	return cmd
+}
+
+func runBroker(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
+	version := readBuild().Version
+	log.Info("starting", "version", version, "metastore", config.RedactURL(c.Metastore.URL), "object_store", config.RedactURL(c.ObjectStore.URL))
+	stores, err := node.OpenStores(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stores.Close()) }()
+	n, err := node.Open(ctx, node.Options{Config: c, Stores: stores, Version: version, Logger: log})
+	if err != nil {
+		return err
+	}
+	if err := n.Run(ctx); err != nil {
+		return fmt.Errorf("run broker: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// newLogger makes the process's log, on standard error.
+func newLogger(env *environment, c config.Log) *slog.Logger {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	options := &slog.HandlerOptions{Level: levels[c.Level]}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(env.err, options))
+	}
+	return slog.New(slog.NewTextHandler(env.err, options))
+}

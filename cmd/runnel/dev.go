@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/broker/node"
+)
+
+// devOptions are the flags of dev.
+type devOptions struct {
+	listen   string
+	admin    string
+	data     string
+	brokers  int
+	set      []string
+	logLevel string
+}
+
+func newDev(env *environment) *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run brokers on this machine with nothing else installed",
+		Long: "Run brokers on this machine, with metastore and object store in the process. Without --data everything is in\n" +
+			"memory and nothing survives; with it, everything survives restarts and crashes. Environment variables and\n" +
+			"configuration files of `runnel broker` do not concern it.",
+		Example: "  runnel dev\n" +
+			"  runnel dev --data ~/runnel --set num.partitions=6\n" +
+			"  runnel dev --brokers 3",
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), env, &o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.listen, "listen", defaultBootstrap, "address for Kafka clients; further brokers take the ports after it")
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:9644", "address of /livez, /readyz and /metrics; further brokers take the ports after it; none if empty")
+	flags.StringVar(&o.data, "data", "", "directory that keeps everything; memory if unset")
+	flags.IntVar(&o.brokers, "brokers", 1, "number of brokers of one cluster")
+	flags.StringArrayVar(&o.set, config.ClusterFlag, nil, "cluster default by its Kafka name, as num.partitions=3; may be repeated")
+	flags.StringVar(&o.logLevel, "log-level", "warn", "least severe messages that are logged: debug, info, warn or error")
+	return cmd
+}
+
+// configs makes the configuration of each broker.
+func (o *devOptions) configs() ([]*config.Config, error) {
+	if o.brokers < 1 || o.brokers > 100 {
+		return nil, usagef("--brokers must be between 1 and 100")
+	}
+	metastore, objects := "memory://", "memory://"
+	if o.data != "" {
+		dir, err := filepath.Abs(o.data)
+		if err != nil {
+			return nil, usagef("--data: %w", err)
+		}
+		metastore, objects = directoryURL(dir, "metastore"), directoryURL(dir, "objects")
+	}
+	var configs []*config.Config
+	for i := range o.brokers {
+		listen, err := following(o.listen, i)
+		if err != nil {
+			return nil, usagef("--listen: %w", err)
+		}
+		admin, err := following(o.admin, i)
+		if err != nil {
+			return nil, usagef("--admin: %w", err)
+		}
+		loaded, err := config.Load(config.Sources{Set: o.set, Flags: map[string]string{
+			"listen": listen, "admin.listen": admin, "node_id": strconv.Itoa(i), "metastore.url": metastore, "object_store.url": objects,
+			"log.level": o.logLevel,
+			// Uploads cost nothing here, and people who try a client should not wait for them.
+			"linger.max": "10ms", "linger.min": "1ms", "drain.timeout": "10s",
+		}})
+		if err != nil {
+			return nil, &usageError{listProblems(err)}
+		}
+		configs = append(configs, &loaded.Config)
+	}
+	return configs, nil
+}
+
+// following returns the address whose port lies n after that of the first; port 0 chooses for each.
+func following(first string, n int) (string, error) {
+	if first == "" {
+		return "", nil
+	}
+	host, text, err := net.SplitHostPort(first)
+	if err != nil {
+		return "", fmt.Errorf("%q must be host:port", first)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port+uint64(n) > 65535 {
+		return "", fmt.Errorf("%q must have a port between 0 and 65535, also for the last broker", first)
+	}
+	if port == 0 {
+		n = 0
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(port+uint64(n), 10)), nil
+}
+
+func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
+	configs, err := o.configs()
+	if err != nil {
+		return err
+	}
+	log := newLogger(env, configs[0].Log)
+	stores, err := node.OpenStores(ctx, configs[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stores.Close()) }()
+	nodes, err := openNodes(ctx, configs, stores, log)
+	if err != nil {
+		return err
+	}
+	running, ctx := errgroup.WithContext(ctx)
+	for _, n := range nodes {
+		running.Go(func() error { return n.Run(ctx) })
+	}
+	running.Go(func() error {
+		if awaitReady(ctx, nodes) {
+			printWelcome(env, o, nodes)
+		}
+		return nil
+	})
+	if err := running.Wait(); err != nil {
+		return fmt.Errorf("run brokers: %w", err)
+	}
+	return nil
+}
+
+// openNodes binds the addresses of all brokers, so that a port that is taken ends the command before any of them runs.
+func openNodes(ctx context.Context, configs []*config.Config, stores *node.Stores, log *slog.Logger) ([]*node.Node, error) {
+	var nodes []*node.Node
+	for i, c := range configs {
+		n, err := node.Open(ctx, node.Options{Config: c, Stores: stores, Version: readBuild().Version, Logger: log.With("broker", i)})
+		if err != nil {
+			return nil, fmt.Errorf("start broker %d: %w", i, err)
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+// awaitReady waits until every broker serves clients; false if ctx ended before.
+func awaitReady(ctx context.Context, nodes []*node.Node) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for _, n := range nodes {
+		for n.Ready() != "" {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return false
+			}
+		}
+	}
+	return true
+}

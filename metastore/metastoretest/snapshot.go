@@ -117,8 +117,10 @@ func readTrimmed(ctx context.Context, t *testing.T, s metastore.Store) {
 	mustSnapshot(ctx, t, s, p[10], "state")
 	wantTrim(ctx, t, s, 6, 100, 5)
 	for _, after := range []int{0, 1, 4} {
-		_, err := s.Read(ctx, p[after], 1<<20)
-		wantError(t, "read", err, metastore.ErrTrimmed)
+		for _, maxBytes := range []int{0, 1, 1 << 20} {
+			_, err := s.Read(ctx, p[after], maxBytes)
+			wantError(t, "read", err, metastore.ErrTrimmed)
+		}
 	}
 	// Entry 5 is gone, all entries after it are there.
 	if n := len(mustReadAll(ctx, t, s, p[5])); n != 5 {

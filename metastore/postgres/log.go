@@ -38,14 +38,15 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 	return err
 }
 
-// readSQL begins with the row of the position itself, without its payload, and ends with the size.
+// readSQL begins with the row of the position itself, without its payload, and ends with the size. The first row comes
+// whatever its size: it tells whether the position was trimmed.
 const readSQL = `
 select seq, checksum, case when seq > $1::bigint then payload else '' end
-from (select seq, checksum, payload,
-             sum(case when seq > $1::bigint then octet_length(payload) else 0 end)
-                 over (order by seq rows unbounded preceding) as size
-      from (select * from commit_log where seq >= $1::bigint order by seq limit 1000) as rows) as sized
-where size <= $2::bigint or seq <= $1::bigint + 1
+from (select seq, checksum, payload, row_number() over upto as number,
+             sum(case when seq > $1::bigint then octet_length(payload) else 0 end) over upto as size
+      from (select * from commit_log where seq >= $1::bigint order by seq limit 1000) as rows
+      window upto as (order by seq rows unbounded preceding)) as sized
+where size <= $2::bigint or number = 1 or seq = $1::bigint + 1
 order by seq`
 
 // Read implements metastore.Log. It returns no more than 1000 entries.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"flag"
 	"net/url"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/metastoretest"
@@ -277,4 +279,22 @@ func BenchmarkAppend(b *testing.B) {
 
 func BenchmarkCommitOffsets(b *testing.B) {
 	metastoretest.BenchmarkCommitOffsets(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
+}
+
+func TestRandomCalls(t *testing.T) {
+	const checks = "rapid.checks" // each takes a tenth of a second here
+	was := flag.Lookup(checks).Value.String()
+	t.Cleanup(func() { _ = flag.Set(checks, was) })
+	if err := flag.Set(checks, "15"); err != nil {
+		t.Fatal(err)
+	}
+	database := emptied(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		s, err := Open(t.Context(), database(t), Options{})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer s.Close()
+		metastoretest.Random(rt, s, nil)
+	})
 }

@@ -156,6 +156,15 @@ func TestResultsShareTheCachedMemory(t *testing.T) {
 	}
 }
 
+func TestBlocksOfOneGetDoNotShareAnArray(t *testing.T) {
+	f := newFixture(t, 100, small)
+	for i, block := range f.read(t, 0, 40) {
+		if cap(block) != 10 { // else a block that stays keeps those that were evicted alive
+			t.Errorf("block %d has the capacity %d", i, cap(block))
+		}
+	}
+}
+
 func TestConcurrentReadsLoadABlockOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 100, small)

@@ -146,8 +146,9 @@ func layoutOf(assignment []kmsg.CreateTopicsRequestTopicReplicaAssignment) (part
 	return int32(len(assignment)), int16(replicas), nil
 }
 
-// withTimeout bounds a request by what its client is ready to wait.
+// withTimeout bounds a request by what its client is ready to wait. Clients that say 0 get some time all the same: with
+// none, what they ask for would be reported as timed out and happen.
 func withTimeout(ctx context.Context, millis int32) (context.Context, context.CancelFunc) {
-	const longest = time.Minute
-	return context.WithTimeout(ctx, min(max(time.Duration(millis), 1)*time.Millisecond, longest))
+	const shortest, longest = time.Second, time.Minute
+	return context.WithTimeout(ctx, min(max(time.Duration(millis)*time.Millisecond, shortest), longest))
 }

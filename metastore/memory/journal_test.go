@@ -89,7 +89,7 @@ func TestJournalCutAnywhereHoldsAllBeforeTheCut(t *testing.T) {
 	file, steps := history(t)
 	dir, done := t.TempDir(), 0
 	for cut := range int64(len(file) + 1) {
-		s, err := openBytes(t, dir, file[:cut])
+		r, err := replay(bytes.NewReader(file[:cut]), cut)
 		if cut < steps[0].size {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("cut inside the checkpoint, at %d: error %v", cut, err)
@@ -102,12 +102,28 @@ func TestJournalCutAnywhereHoldsAllBeforeTheCut(t *testing.T) {
 		for done+1 < len(steps) && steps[done+1].size <= cut {
 			done++
 		}
-		if s.state.dump() != steps[done].state {
+		if r.state.dump() != steps[done].state || r.end != steps[done].size {
 			t.Fatalf("cut at %d: the state is not that after step %d", cut, done)
+		}
+		if cut%8 != 0 { // files take their time
+			continue
+		}
+		s, err := openBytes(t, dir, file[:cut])
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		end := s.state.end()
 		if err := errors.Join(s.Append(t.Context(), end, end.Next([]byte("on"))), s.Close()); err != nil {
 			t.Fatalf("cut at %d: go on: %v", cut, err)
+		}
+		if s, err = Open(t.Context(), dir, Options{}); err != nil {
+			t.Fatalf("cut at %d: open again: %v", cut, err)
+		}
+		if s.state.end() != end.Next([]byte("on")).Position {
+			t.Fatalf("cut at %d: what came after the cut is not there", cut)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if done != len(steps)-1 {

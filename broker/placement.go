@@ -32,8 +32,11 @@ func (b *Broker) controller(live []metastore.Broker) int32 {
 // keep such lists in arrays and only count them or look for racks in them (the Java client, librdkafka, sarama,
 // kafkajs, franz-go); ids that no broker has would be shown as offline replicas instead.
 func replicas(t *metastore.Topic, partition int32, live []metastore.Broker) []int32 {
-	tp := metastore.TopicPartition{Topic: t.ID, Partition: partition}
-	ranked := cluster.Rank(tp.String(), live)
+	ranked := live
+	if len(live) > 1 {
+		tp := metastore.TopicPartition{Topic: t.ID, Partition: partition}
+		ranked = cluster.Rank(tp.String(), live)
+	}
 	ids := make([]int32, max(t.ReplicationFactor, 1))
 	for i := range ids {
 		ids[i] = int32(ranked[i%len(ranked)].NodeID)

@@ -227,6 +227,24 @@ func TestProduceWithoutAcknowledgement(t *testing.T) {
 	}
 }
 
+func TestProduceWithoutAcknowledgementThatIsRefusedAtTheCommit(t *testing.T) {
+	h := newRecordHarness(t, nil)
+	topic := h.topic("events", 1, 1)
+	reopen := h.objects.shut()
+	silent := produceRequest(topic, 0, testBatch(2))
+	silent.Acks = 0
+	silent.SetVersion(9)
+	_, err := h.conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, silent, 99))
+	must(t, err)
+	<-h.objects.waiting
+	must(t, h.replica.DeleteTopic(t.Context(), topic.ID))
+	reopen()
+	must(t, h.conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	if n, err := h.conn.Read(make([]byte, 1)); err == nil {
+		t.Fatalf("%d bytes of an answer, want a closed connection", n)
+	}
+}
+
 func TestProduceTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)

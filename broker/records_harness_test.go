@@ -34,6 +34,8 @@ type gate struct {
 	mu   sync.Mutex
 	open chan struct{} // nil: it is
 	gets atomic.Int64
+	// waiting receives when a PUT waits, if somebody listens or will.
+	waiting chan struct{}
 }
 
 func (g *gate) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
@@ -46,6 +48,10 @@ func (g *gate) Put(ctx context.Context, key string, parts [][]byte) error {
 	open := g.open
 	g.mu.Unlock()
 	if open != nil {
+		select {
+		case g.waiting <- struct{}{}:
+		default:
+		}
 		select {
 		case <-open:
 		case <-ctx.Done():
@@ -72,7 +78,7 @@ func (g *gate) shut() (reopen func()) {
 // newRecordBroker makes a broker whose handlers can be called, without a server.
 func newRecordBroker(t *testing.T, overrides map[string]string) *recordHarness {
 	t.Helper()
-	h := &recordHarness{harness: &harness{t: t, store: memory.New(memory.Options{})}, objects: &gate{Store: objmemory.New()}}
+	h := &recordHarness{harness: &harness{t: t, store: memory.New(memory.Options{})}, objects: &gate{Store: objmemory.New(), waiting: make(chan struct{}, 1)}}
 	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{})
 	must(t, h.replica.Open(t.Context()))
 	defaults, err := settings.NewCluster(overrides)

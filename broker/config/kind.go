@@ -6,7 +6,7 @@ import (
 	"math"
 	"net"
 	"net/url"
-	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,52 +166,50 @@ func parseReachableAddress(s string) (value, error) {
 }
 
 func parseMetastoreURL(s string) (value, error) {
-	const allowed = "must be postgres://user:password@host/database, file:///directory or memory://"
-	u, err := url.Parse(s)
-	if err != nil {
-		return value{}, errors.New(allowed) // not err: it quotes the URL with its password
+	if v, ok, err := parseLocalURL(s); ok {
+		return v, err
 	}
-	switch u.Scheme {
-	case "postgres", "postgresql":
+	if u, err := url.Parse(s); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
 		return value{text: s}, nil
-	case "file", "memory":
-		return value{text: s}, checkLocalURL(u)
 	}
-	return value{}, errors.New(allowed)
+	// Without url.Parse's error: it quotes the URL with its password.
+	return value{}, errors.New("must be postgres://user:password@host/database, file:///directory or memory://")
 }
 
 func parseObjectStoreURL(s string) (value, error) {
-	const allowed = "must be s3://bucket/prefix, file:///directory or memory://"
+	if v, ok, err := parseLocalURL(s); ok {
+		return v, err
+	}
 	u, err := url.Parse(s)
-	if err != nil {
-		return value{}, errors.New(allowed)
+	switch {
+	case err != nil || u.Scheme != "s3":
+		return value{}, errors.New("must be s3://bucket/prefix, file:///directory or memory://")
+	case u.Host == "":
+		return value{}, errors.New("must name a bucket, as s3://bucket/prefix")
+	case u.RawQuery != "" || u.User != nil:
+		return value{}, errors.New("takes no parameters or credentials in the URL; use object_store.endpoint, region, path_style, access_key, secret_key")
 	}
-	switch u.Scheme {
-	case "s3":
-		if u.Host == "" {
-			return value{}, errors.New("must name a bucket, as s3://bucket/prefix")
-		}
-		if u.RawQuery != "" || u.User != nil {
-			return value{}, errors.New("takes no parameters or credentials in the URL; use object_store.endpoint, region, path_style, access_key, secret_key")
-		}
-		return value{text: s}, nil
-	case "file", "memory":
-		return value{text: s}, checkLocalURL(u)
-	}
-	return value{}, errors.New(allowed)
+	return value{text: s}, nil
 }
 
-func checkLocalURL(u *url.URL) error {
-	if u.Scheme == "memory" {
-		if u.Host != "" || u.Path != "" {
-			return errors.New("must be memory:// alone")
+// fileScheme is followed by a path as it is: nothing in it is escaped.
+const fileScheme = "file://"
+
+// parseLocalURL takes what begins with file:// or memory://.
+func parseLocalURL(s string) (v value, ok bool, err error) {
+	if rest, ok := strings.CutPrefix(s, "memory://"); ok {
+		if rest != "" {
+			err = errors.New("must be memory:// alone")
 		}
-		return nil
+		return value{text: s}, true, err
 	}
-	if u.Host != "" || !path.IsAbs(u.Path) {
-		return errors.New("must have three slashes and an absolute path, as file:///var/lib/runnel")
+	if dir, ok := strings.CutPrefix(s, fileScheme); ok {
+		if !filepath.IsAbs(dir) {
+			err = errors.New("must have three slashes and an absolute path, as file:///var/lib/runnel")
+		}
+		return value{text: s}, true, err
 	}
-	return nil
+	return value{}, false, nil
 }
 
 func parseEndpointURL(s string) (value, error) {

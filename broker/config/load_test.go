@@ -284,3 +284,28 @@ func TestNamesOfKeysAreUnique(t *testing.T) {
 		}
 	}
 }
+
+func TestURLs(t *testing.T) {
+	for name, kind := range map[string]Kind{"metastore": metastoreURL, "object store": objectStoreURL} {
+		for _, in := range []string{"file:///var/lib/runnel", "file:///a b/100%", "memory://"} {
+			if _, err := kind.parse(in); err != nil {
+				t.Errorf("%s %s: %v", name, in, err)
+			}
+		}
+		for _, in := range []string{"file://relative", "file:/one/slash", "memory://x", "memory", "/path", "http://h", ""} {
+			if _, err := kind.parse(in); err == nil {
+				t.Errorf("%s %q is taken", name, in)
+			}
+		}
+	}
+	for _, in := range []string{"s3://bucket", "s3://bucket/a/b"} {
+		if _, err := objectStoreURL.parse(in); err != nil {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+	for _, in := range []string{"s3://", "s3:///prefix", "s3://key:secret@bucket", "s3://bucket?region=x"} {
+		if _, err := objectStoreURL.parse(in); err == nil {
+			t.Errorf("%s is taken", in)
+		}
+	}
+}

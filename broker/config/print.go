@@ -29,6 +29,9 @@ func (k Key) redact(text string) string {
 
 // RedactURL returns the URL without the passwords in it.
 func RedactURL(s string) string {
+	if strings.HasPrefix(s, fileScheme) {
+		return s
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return redacted // what cannot be parsed cannot be redacted in part

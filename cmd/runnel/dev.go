@@ -62,7 +62,7 @@ func (o *devOptions) configs() ([]*config.Config, error) {
 		if err != nil {
 			return nil, usagef("--data: %w", err)
 		}
-		metastore, objects = directoryURL(dir, "metastore"), directoryURL(dir, "objects")
+		metastore, objects = "file://"+filepath.Join(dir, "metastore"), "file://"+filepath.Join(dir, "objects")
 	}
 	var configs []*config.Config
 	for i := range o.brokers {
@@ -127,10 +127,10 @@ func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
 		running.Go(func() error { return n.Run(ctx) })
 	}
 	running.Go(func() error {
-		if awaitReady(ctx, nodes) {
-			printWelcome(env, o, nodes)
+		if err := awaitReady(ctx, nodes); err != nil {
+			return nil // the brokers stop, and say why if it is not the user's wish
 		}
-		return nil
+		return printWelcome(env, o, nodes)
 	})
 	if err := running.Wait(); err != nil {
 		return fmt.Errorf("run brokers: %w", err)
@@ -151,18 +151,32 @@ func openNodes(ctx context.Context, configs []*config.Config, stores *node.Store
 	return nodes, nil
 }
 
-// awaitReady waits until every broker serves clients; false if ctx ended before.
-func awaitReady(ctx context.Context, nodes []*node.Node) bool {
+// awaitReady waits until every broker serves clients and knows the others.
+func awaitReady(ctx context.Context, nodes []*node.Node) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for _, n := range nodes {
-		for n.Ready() != "" {
+		for n.Ready() != "" || !knows(ctx, n, len(nodes)) {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				return false
+				return ctx.Err()
 			}
 		}
 	}
-	return true
+	return nil
+}
+
+// knows asks a broker, as a client does, whether it knows so many.
+func knows(ctx context.Context, n *node.Node, brokers int) bool {
+	if brokers == 1 {
+		return true
+	}
+	admin, err := connectAdmin(ctx, &environment{bootstrap: reachable(n.Addr())})
+	if err != nil {
+		return false
+	}
+	defer admin.Close()
+	metadata, err := admin.BrokerMetadata(ctx)
+	return err == nil && len(metadata.Brokers) >= brokers
 }

@@ -4,19 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/runnel-io/runnel/broker/node"
 )
-
-// directoryURL is the URL of a directory below dir.
-func directoryURL(dir, name string) string {
-	return (&url.URL{Scheme: "file", Path: filepath.Join(dir, name)}).String()
-}
 
 // reachable is an address as a client on this machine writes it.
 func reachable(addr net.Addr) string {
@@ -30,7 +23,7 @@ func reachable(addr net.Addr) string {
 	return tcp.String()
 }
 
-func printWelcome(env *environment, o *devOptions, nodes []*node.Node) {
+func printWelcome(env *environment, o *devOptions, nodes []*node.Node) error {
 	var kafka []string
 	for _, n := range nodes {
 		kafka = append(kafka, reachable(n.Addr()))
@@ -43,7 +36,8 @@ func printWelcome(env *environment, o *devOptions, nodes []*node.Node) {
 	if o.data != "" {
 		data = "in " + o.data
 	}
-	fmt.Fprint(env.out, welcome(cmp.Or(os.Args[0], "runnel"), kafka, admin, data))
+	_, err := fmt.Fprint(env.out, welcome(cmp.Or(os.Args[0], "runnel"), kafka, admin, data))
+	return err
 }
 
 // welcome says how to use the brokers, in commands that can be copied.

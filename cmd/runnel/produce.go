@@ -21,6 +21,7 @@ type produceOptions struct {
 	headers      []string
 	timestamp    string
 	partition    int32
+	byKey        bool
 	acks         string
 	compression  string
 	batchBytes   int32
@@ -34,7 +35,7 @@ func newProduce(env *environment) *cobra.Command {
 		Short: "Write records to a topic, from standard input or a file",
 		Example: "  echo hello | runnel produce greetings\n" +
 			"  runnel produce orders --key-separator : --compression zstd --file orders.txt\n" +
-			"  runnel consume orders --format json --exit | runnel produce copy --format json",
+			"  runnel consume orders --format json --exit | runnel produce copy --format json --ignore-partition",
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return produce(cmd.Context(), env, names[0], &o)
@@ -48,6 +49,7 @@ func newProduce(env *environment) *cobra.Command {
 	flags.StringArrayVarP(&o.headers, "header", "H", nil, "header of every record, as name=value; may be repeated")
 	flags.StringVar(&o.timestamp, "timestamp", "", "timestamp of every record: ms since 1970 or RFC 3339; now if unset")
 	flags.Int32VarP(&o.partition, "partition", "p", -1, "partition of every record; -1 chooses by key")
+	flags.BoolVar(&o.byKey, "ignore-partition", false, "choose by key even where a JSON record names a partition")
 	flags.StringVar(&o.acks, "acks", "all", "when a record counts as written: all, 1 or 0")
 	flags.StringVarP(&o.compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	flags.Int32Var(&o.batchBytes, "batch-bytes", 1_000_000, "largest record batch")

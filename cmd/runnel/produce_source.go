@@ -22,11 +22,12 @@ type recordSource struct {
 	parse     func(line []byte) (*kgo.Record, error)
 	headers   []kgo.RecordHeader
 	timestamp time.Time // zero: the record's own, or now
-	partition int32
+	partition int32     // -1: the record's own, or by key
+	byKey     bool
 }
 
 func newRecordSource(in io.Reader, o *produceOptions) (*recordSource, error) {
-	s := &recordSource{in: bufio.NewReaderSize(in, 1<<16), partition: o.partition}
+	s := &recordSource{in: bufio.NewReaderSize(in, 1<<16), partition: o.partition, byKey: o.byKey}
 	var err error
 	if s.headers, err = parseHeaderFlags(o.headers); err != nil {
 		return nil, err
@@ -115,6 +116,9 @@ func (s *recordSource) each(yield func(*kgo.Record) error) error {
 // complete applies the flags that concern every record.
 func (s *recordSource) complete(r *kgo.Record) {
 	r.Headers = append(r.Headers, s.headers...)
+	if s.byKey {
+		r.Partition = -1
+	}
 	if s.partition >= 0 {
 		r.Partition = s.partition
 	}

@@ -72,6 +72,23 @@ func TestFlagsConcernEveryRecord(t *testing.T) {
 	}
 }
 
+func TestPartitionOfARecord(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options produceOptions
+		want    int32
+	}{
+		{"its own", produceOptions{partition: -1}, 3},
+		{"chosen by key", produceOptions{partition: -1, byKey: true}, -1},
+		{"given for all", produceOptions{partition: 1}, 1},
+	} {
+		tt.options.format = "json"
+		if r := readAll(t, `{"value":"v","partition":3}`, tt.options)[0]; r.Partition != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, r.Partition, tt.want)
+		}
+	}
+}
+
 func TestErrorsNameTheLine(t *testing.T) {
 	for _, tt := range []struct{ format, separator, input, want string }{
 		{"lines", ":", "a:b\nc\n", "line 2: lacks the key separator"},

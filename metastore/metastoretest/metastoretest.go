@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// Open returns a store that was just initialised, and that nobody else uses. It arranges its own closing.
+// Open returns a store that was just made, and that nobody else uses. It arranges its own closing.
 type Open func(t testing.TB) metastore.Store
 
 // Reopen closes a store that Open made and returns one on the same data.
@@ -57,20 +57,17 @@ var closeCases = []testCase{
 }
 
 func closeEndsWait(ctx context.Context, t *testing.T, s metastore.Store) {
-	waited := make(chan error)
+	ended := make(chan struct{})
 	go func() {
-		for {
-			if err := s.Wait(ctx, 0); err != nil {
-				waited <- err
-				return
-			}
+		defer close(ended)
+		for s.Wait(ctx, 0) == nil { // without news too
 		}
 	}()
 	if err := s.Close(); err != nil {
 		t.Fatalf("close: %v", err)
 	}
 	select {
-	case <-waited:
+	case <-ended:
 	case <-time.After(patience):
 		t.Fatal("a call to Wait outlives the store")
 	}

@@ -32,6 +32,9 @@ type round struct {
 	err    error
 }
 
+// worthReading tells whether a read after the entry gives more than nothing: entries, or an error.
+func (r *round) worthReading(after metastore.Seq) bool { return r.err != nil || r.newest != after }
+
 func newWatch(interval time.Duration, newest func(context.Context) (metastore.Seq, error)) *watch {
 	closed, end := context.WithCancel(context.Background())
 	w := &watch{interval: interval, newest: newest, closed: closed, advanced: make(chan struct{})}
@@ -65,7 +68,7 @@ func (w *watch) wait(ctx context.Context, after metastore.Seq) error {
 		select {
 		case <-advanced:
 		case <-r.done:
-			if r.err != nil || r.newest != after {
+			if r.worthReading(after) {
 				return nil
 			}
 		case <-w.closed.Done():

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/config"
@@ -21,6 +23,7 @@ import (
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/cache"
+	"github.com/runnel-io/runnel/objstore/metered"
 )
 
 // Options of a Node.
@@ -106,12 +109,13 @@ func (n *Node) assemble() error {
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
 		Logger: n.part("replica"), ProducerExpiration: c.Cluster.ProducerIDExpiration,
 	})
-	objects := n.opts.Stores.Objects
+	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	n.writer = batching.New(objects, n.replica, batching.Options{
-		SegmentBytes: c.Segment.Size, MinLinger: c.Linger.Min, MaxLinger: c.Linger.Max, RecentBytes: c.Memory.Cache / 2,
+		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max),
+		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: c.Drain.Timeout, Logger: n.part("writer"), Registerer: n.registry,
 	})
-	_, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
+	blocks, err := cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
 	if err != nil {
 		return err
 	}
@@ -122,8 +126,10 @@ func (n *Node) assemble() error {
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
 	})
 	b := broker.New(broker.Deps{
-		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Membership: n.members, Groups: n.groups,
-		Settings: c.Cluster, Logger: n.part("broker"),
+		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
+		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
+		Reader:   reader.New(n.replica, blocks, n.writer.Recent(), reader.Options{}),
+		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"),
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
@@ -133,8 +139,16 @@ func (n *Node) assemble() error {
 	return err
 }
 
-// orNone translates Kafka's 0 for none to the options' negative, whose 0 is the default.
-func orNone(d time.Duration) time.Duration {
+// shown are the settings of this broker that DescribeConfigs reports beside the cluster's.
+func shown(bound net.Addr, host string, port int32) map[string]string {
+	return map[string]string{
+		"listeners":            "PLAINTEXT://" + bound.String(),
+		"advertised.listeners": "PLAINTEXT://" + net.JoinHostPort(host, strconv.Itoa(int(port))),
+	}
+}
+
+// orNone translates 0 for none to the options' negative, whose 0 is the default.
+func orNone[T ~int64](d T) T {
 	if d == 0 {
 		return -1
 	}

@@ -81,6 +81,7 @@ func describedTopic(t *metastore.Topic, first int32, limit int, live []metastore
 		p.Replicas = replicas(t, i, live)
 		p.ISR = p.Replicas
 		p.LeaderID, p.LeaderEpoch = p.Replicas[0], leaderEpoch
+		p.EligibleLeaderReplicas, p.LastKnownELR = []int32{}, []int32{} // null is legal, and the Java client trips over it
 		answer.Partitions = append(answer.Partitions, p)
 	}
 	return answer

@@ -238,6 +238,9 @@ func TestDescribeTopicPartitionsInPages(t *testing.T) {
 				seen = append(seen, fmt.Sprintf("%s-%d", *topic.Topic, p.Partition))
 				equal(t, "replicas", len(p.Replicas), 2)
 				equal(t, "leader", p.LeaderID, p.Replicas[0])
+				if p.EligibleLeaderReplicas == nil || p.LastKnownELR == nil {
+					t.Error("null lists of eligible leaders, which the Java client does not take")
+				}
 			}
 		}
 		if resp.NextCursor == nil {

@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/memory"
+	"github.com/runnel-io/runnel/objstore/cache"
+	objmemory "github.com/runnel-io/runnel/objstore/memory"
+)
+
+// benchBroker is a broker on stores in memory, and a topic of one partition with n batches of 50 records.
+func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
+	b.Helper()
+	check := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	meta, objects := memory.New(memory.Options{}), objmemory.New()
+	replica := metastore.NewReplica(meta, metastore.ReplicaOptions{})
+	check(replica.Open(b.Context()))
+	topic, err := replica.CreateTopic(b.Context(), metastore.NewTopic{Name: "events", Partitions: 1,
+		Configs: map[string]string{"retention.ms": "1000", "max.message.bytes": "2000000"}})
+	check(err)
+	defaults, err := settings.NewCluster(nil)
+	check(err)
+	w := batching.New(objects, replica, batching.Options{MinLinger: -1, MaxLinger: time.Millisecond})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	blocks, err := cache.New(objects, cache.Options{})
+	check(err)
+	b.Cleanup(func() {
+		cancel()
+		check(<-done)
+		check(blocks.Close())
+		check(meta.Close())
+	})
+	broker := New(Deps{Topics: replica, Partitions: replica, Writer: w, Settings: defaults,
+		Reader: reader.New(replica, blocks, w.Recent(), reader.Options{})})
+	for range n {
+		req := produceRequest(topic, 0, testBatch(50))
+		req.SetVersion(11)
+		broker.produce(b.Context(), nil, req)(b.Context())
+	}
+	return broker, topic
+}
+
+// BenchmarkAdmit is what a connection's requests wait for one after the other in Produce: settings of the topic,
+// validation of an uncompressed batch of 200 records, the answer; not the append.
+func BenchmarkAdmit(b *testing.B) {
+	broker, topic := benchBroker(b, 0)
+	req := produceRequest(topic, 0, testBatch(200))
+	req.SetVersion(11)
+	b.SetBytes(int64(len(req.Topics[0].Partitions[0].Records)))
+	b.ReportAllocs()
+	for b.Loop() {
+		p := &production{req: req, resp: respond[*kmsg.ProduceResponse](req), now: broker.Now()}
+		broker.admit(p)
+		if len(p.batches) != 1 {
+			b.Fatal(p.refused)
+		}
+	}
+}
+
+// BenchmarkFetch answers a Fetch of 64 KiB, 50 batches, from the memory of what was written, up to the slices for the socket.
+func BenchmarkFetch(b *testing.B) {
+	broker, topic := benchBroker(b, 64)
+	req := fetchRequest(topic, 0)
+	req.Topics[0].Partitions[0].PartitionMaxBytes = 64 << 10
+	req.SetVersion(12)
+	b.ReportAllocs()
+	for b.Loop() {
+		resp := broker.fetch(b.Context(), nil, req)
+		b.SetBytes(int64(resp.rows[0].size))
+		resp.AppendSegments(nil)
+	}
+}

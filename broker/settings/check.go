@@ -140,7 +140,7 @@ func (l listOf) check(value string) error {
 	return nil
 }
 
-// only takes the one value that Runnel honours of those that Kafka has.
+// only takes the one value that Runnel honors of those that Kafka has.
 type only struct {
 	value  string
 	kafka  []string // all that Kafka takes

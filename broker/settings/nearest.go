@@ -12,7 +12,7 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// editDistance is the least number of inserted, removed, replaced and exchanged neighbouring bytes.
+// editDistance is the least number of inserted, removed, replaced and exchanged neighboring bytes.
 func editDistance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -64,7 +64,7 @@ const (
 	// Stored: kept and shown, without effect, because a diskless broker has nothing that it could change, or because
 	// the machinery is not there yet; the definition's note says which. Either way no data is lost by it.
 	Stored
-	// Restricted: only the values that Runnel honours are taken, others are refused.
+	// Restricted: only the values that Runnel honors are taken, others are refused.
 	Restricted
 )
 

@@ -127,7 +127,7 @@ func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
 		running.Go(func() error { return n.Run(ctx) })
 	}
 	running.Go(func() error {
-		if err := awaitReady(ctx, nodes); err != nil {
+		if !awaitReady(ctx, nodes) {
 			return nil // the brokers stop, and say why if it is not the user's wish
 		}
 		return printWelcome(env, o, nodes)
@@ -151,8 +151,8 @@ func openNodes(ctx context.Context, configs []*config.Config, stores *node.Store
 	return nodes, nil
 }
 
-// awaitReady waits until every broker serves clients and knows the others.
-func awaitReady(ctx context.Context, nodes []*node.Node) error {
+// awaitReady waits until every broker serves clients and knows the others; false if ctx ended before.
+func awaitReady(ctx context.Context, nodes []*node.Node) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for _, n := range nodes {
@@ -160,11 +160,11 @@ func awaitReady(ctx context.Context, nodes []*node.Node) error {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				return ctx.Err()
+				return false
 			}
 		}
 	}
-	return nil
+	return true
 }
 
 // knows asks a broker, as a client does, whether it knows so many.

@@ -19,7 +19,7 @@ const (
 )
 
 func main() {
-	// The first signal ends the context, and commands stop in good order. After that the default behaviour is back, so
+	// The first signal ends the context, and commands stop in good order. After that the default behavior is back, so
 	// that a second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/broker/node"
+)
+
+func newMigrate(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the metastore's database to what this version needs",
+		Long: "Bring the metastore's database to what this version needs, forward only. Several may run at once: one does the\n" +
+			"work, the others wait. Nothing happens if nothing is needed. It takes a broker's configuration and looks at\n" +
+			"metastore.url alone.",
+		Example: "  runnel migrate --config /etc/runnel.yaml\n" +
+			"  runnel migrate --metastore-url postgres://runnel@db/runnel",
+		Args: args(cobra.NoArgs),
+	}
+	flags := newConfigFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		loaded, err := flags.load(env, "object_store.url")
+		if err != nil {
+			return err
+		}
+		steps, err := node.Migrate(cmd.Context(), &loaded.Config)
+		return errors.Join(err, writeMigrations(env, &loaded.Config, steps))
+	}
+	return cmd
+}
+
+type migrationJSON struct {
+	Version int64   `json:"version"`
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+}
+
+func writeMigrations(env *environment, c *config.Config, steps []node.Migration) error {
+	if env.json {
+		applied := []migrationJSON{}
+		for _, s := range steps {
+			applied = append(applied, migrationJSON{s.Version, s.Name, s.Took.Seconds()})
+		}
+		return writeJSON(env.out, map[string]any{"applied": applied})
+	}
+	for _, s := range steps {
+		fmt.Fprintf(env.out, "applied %s in %s\n", s.Name, s.Took.Round(time.Millisecond))
+	}
+	_, err := fmt.Fprintf(env.out, "%s: %s\n", config.RedactURL(c.Metastore.URL), plural(int64(len(steps)), "migration applied", "migrations applied"))
+	return err
+}

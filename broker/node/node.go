@@ -46,6 +46,7 @@ type Node struct {
 	members *cluster.Membership
 	replica *metastore.Replica
 	writer  *batching.Writer
+	blocks  *cache.Cache
 	groups  *group.Coordinator
 	server  *wire.Server
 }
@@ -115,7 +116,7 @@ func (n *Node) assemble() error {
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: c.Drain.Timeout, Logger: n.part("writer"), Registerer: n.registry,
 	})
-	blocks, err := cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
+	n.blocks, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (n *Node) assemble() error {
 	b := broker.New(broker.Deps{
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
-		Reader:   reader.New(n.replica, blocks, n.writer.Recent(), reader.Options{}),
+		Reader:   reader.New(n.replica, n.blocks, n.writer.Recent(), reader.Options{}),
 		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"),
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
@@ -297,7 +298,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopGroups()
 	stopChecks()
 	stopReplica()
-	return errors.Join(err, parts.Wait())
+	return errors.Join(err, parts.Wait(), n.blocks.Close())
 }
 
 // followLog follows the commit log. One that cannot be followed makes the broker useless, but not for a restart to hide:

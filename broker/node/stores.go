@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 
@@ -42,8 +43,14 @@ func OpenStores(ctx context.Context, c *config.Config) (*Stores, error) {
 	return &Stores{Metastore: meta, Objects: objects}, nil
 }
 
-// Close closes the metastore; object stores hold nothing open.
-func (s *Stores) Close() error { return s.Metastore.Close() }
+// Close closes both.
+func (s *Stores) Close() error {
+	err := s.Metastore.Close()
+	if c, ok := s.Objects.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
 
 func openMetastore(ctx context.Context, address string) (metastore.Store, error) {
 	switch scheme, dir := scheme(address); scheme {

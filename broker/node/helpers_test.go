@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnel-io/runnel/objstore/fault"
+)
+
+// brokenCheck is a store whose Check fails on demand.
+type brokenCheck struct {
+	*fault.Store
+	mu  sync.Mutex
+	err error
+}
+
+func (b *brokenCheck) set(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
+}
+
+func (b *brokenCheck) Check(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	return b.Store.Check(ctx)
+}
+
+//go:generate env RUNNEL_UPDATE=1 go test -run TestMetricsDocIsCurrent
+
+var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*)", unit: "[^"]*", constLabels: \{[^}]*\}, variableLabels: \{([^}]*)\}\}$`)
+
+// metricsDoc is docs/metrics.md: what a node registers, without what the Go runtime and the process add.
+func metricsDoc(registry *prometheus.Registry) string {
+	described := make(chan *prometheus.Desc)
+	go func() {
+		registry.Describe(described)
+		close(described)
+	}()
+	var rows []string
+	for d := range described {
+		m := description.FindStringSubmatch(d.String())
+		if m == nil {
+			panic("unexpected form of a metric's description: " + d.String())
+		}
+		if !strings.HasPrefix(m[1], "runnel_") {
+			continue
+		}
+		labels := strings.ReplaceAll(m[3], ",", ", ")
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], labels, strings.ReplaceAll(m[2], "|", `\|`)))
+	}
+	slices.Sort(rows)
+	return "<!-- Made by \"make generate\". Do not edit. -->\n# Metrics\n\n" +
+		"At `/metrics` of the admin address, in Prometheus' text format, beside those of the Go runtime and the process.\n" +
+		"Names end in their unit; `_total` is a counter, `_seconds` and `_bytes` with a distribution are histograms.\n\n" +
+		"| metric | labels | meaning |\n|---|---|---|\n" + strings.Join(rows, "")
+}

@@ -23,7 +23,7 @@ var franzCodecs = map[string]kgo.CompressionCodec{
 
 func (franzGo) Produce(ctx context.Context, bootstrap, topic, codec string, records []Record) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.DefaultProduceTopic(topic),
-		kgo.ProducerBatchCompression(franzCodecs[codec]))
+		kgo.ProducerBatchCompression(franzCodecs[codec]), kgo.AllowIdempotentProduceCancellation())
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ var (
 	kafkaPython = Abilities{Timestamps: true, EmptyKey: true, EmptyValue: true, Binary: true}
 )
 
-// Clients are the installed clients.
+// Clients are the installed clients: the same ones as producers and as consumers, in the same order.
 type Clients struct {
 	Producers []Producer
 	Consumers []Consumer

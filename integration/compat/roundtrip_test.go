@@ -11,11 +11,14 @@ const (
 	consumeTimeout = 3 * time.Minute
 )
 
+// pairRecords is how many records each pair of clients exchanges: every codec and every kind of record is among them.
+const pairRecords = 5_000
+
 // TestEveryClientReadsWhatEveryOtherWrote produces with each client, a share of the records with each codec, and has
 // all clients read it back, each in a consumer group of its own.
 func TestEveryClientReadsWhatEveryOtherWrote(t *testing.T) {
 	c := clients(t)
-	n := recordCount(t)
+	n := min(recordCount(t), pairRecords)
 	onTargets(t, func(t *testing.T, bootstrap string) {
 		for _, p := range c.Producers {
 			t.Run(p.Name()+" produces", func(t *testing.T) {
@@ -28,6 +31,23 @@ func TestEveryClientReadsWhatEveryOtherWrote(t *testing.T) {
 						readBack(t, bootstrap, topic, consumer, reference)
 					})
 				}
+			})
+		}
+	})
+}
+
+// TestEachClientReadsBackItsOwnMany produces a hundred thousand records with each client and reads them back with the
+// same client, and with franz-go.
+func TestEachClientReadsBackItsOwnMany(t *testing.T) {
+	c := clients(t)
+	n := recordCount(t)
+	onTargets(t, func(t *testing.T, bootstrap string) {
+		for i, p := range c.Producers {
+			t.Run(p.Name(), func(t *testing.T) {
+				t.Parallel()
+				topic := "many-from-" + p.Name()
+				createTopic(t, bootstrap, topic, 6)
+				readBack(t, bootstrap, topic, c.Consumers[i], produceAll(t, bootstrap, topic, p, n))
 			})
 		}
 	})

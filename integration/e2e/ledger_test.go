@@ -61,8 +61,8 @@ func startLedger(t *testing.T, topic, name string, partitions int32, opts ...kgo
 	go l.run(ctx)
 	t.Cleanup(func() {
 		stop()
+		client.Close() // and with it a Produce that waits for room
 		<-l.stopped
-		client.Close()
 	})
 	return l
 }

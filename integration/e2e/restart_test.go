@@ -92,7 +92,8 @@ func TestConsumersCarryOnAfterARestart(t *testing.T) {
 // produce writes the numbers from first on, and returns when all are acknowledged.
 func produce(t *testing.T, topic string, first, n int, opts ...kgo.Opt) {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)], kgo.DefaultProduceTopic(topic))...)
+	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)],
+		kgo.DefaultProduceTopic(topic), kgo.AllowIdempotentProduceCancellation())...)
 	if err != nil {
 		t.Fatal(err)
 	}

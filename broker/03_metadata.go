@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -61,7 +62,7 @@ func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataR
 
 func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, live []metastore.Broker) kmsg.MetadataResponseTopic {
 	t, err := b.findTopic(version, asked)
-	if err == errNoSuchName && create {
+	if errors.Is(err, errNoSuchName) && create {
 		t, err = b.autoCreate(ctx, *asked.Topic)
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -114,7 +115,7 @@ func (b *Broker) someOffsets(version int16, topics []kmsg.OffsetFetchRequestGrou
 	answers := []kmsg.OffsetFetchResponseGroupTopic{}
 	for _, asked := range topics {
 		t, err := b.topicOf(version >= 10, asked.Topic, asked.TopicID)
-		if err == errNoSuchID {
+		if errors.Is(err, errNoSuchID) {
 			answers = append(answers, refusedTopic(asked, code(err)))
 			continue
 		}

@@ -120,9 +120,9 @@ func encode(buf []byte, correlation int32, resp kmsg.Response) [][]byte {
 	return segments
 }
 
-// unsupportedApiVersions answers an ApiVersions request of a version that is not served: body v0, error 35, and the
+// unsupportedAPIVersions answers an ApiVersions request of a version that is not served: body v0, error 35, and the
 // versions of ApiVersions alone, with which the client tries again (KIP-511).
-func unsupportedApiVersions(route Route) kmsg.Response {
+func unsupportedAPIVersions(route Route) kmsg.Response {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.SetVersion(0)
 	resp.ErrorCode = 35 // UNSUPPORTED_VERSION

@@ -144,7 +144,7 @@ func (c *Conn) findRoute(r *request) error {
 	if r.key != apiVersionsKey {
 		return fmt.Errorf("%w: %s version %d, served are %d to %d", errVersion, route.Name, r.version, route.Min, route.Max)
 	}
-	r.pending = Ready(unsupportedApiVersions(route))
+	r.pending = Ready(unsupportedAPIVersions(route))
 	return nil
 }
 

@@ -73,7 +73,8 @@ func (o *produceOptions) client() ([]kgo.Opt, error) {
 		kgo.ProducerLinger(o.linger),
 		kgo.AllowAutoTopicCreation(), // the broker still decides
 		kgo.UnknownTopicRetries(3),
-		kgo.RecordDeliveryTimeout(time.Minute),
+		// Not RecordDeliveryTimeout: it counts from a record's timestamp, which may be years ago.
+		kgo.RecordRetries(25),
 		kgo.RecordPartitioner(choosePartition()),
 	}
 	switch o.acks {

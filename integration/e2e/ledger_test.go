@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -129,13 +130,19 @@ func (l *ledger) finish(t *testing.T) {
 	}
 }
 
-// check compares what is stored with what is acknowledged by now: each acknowledged record stands where the
-// acknowledgement said, and this producer's records of each partition are those sent, in order, each once.
-func (l *ledger) check(t *testing.T, stored map[place]string) {
+// check reads the topic and compares: each record acknowledged before stands where the acknowledgement said, and this
+// producer's records of each partition are those sent, in order, each once.
+func (l *ledger) check(t *testing.T, opts ...kgo.Opt) {
 	t.Helper()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for at, value := range l.acked {
+	acked := maps.Clone(l.acked)
+	l.mu.Unlock()
+	l.compare(t, acked, readAll(t, l.topic, opts...))
+}
+
+func (l *ledger) compare(t *testing.T, acked, stored map[place]string) {
+	t.Helper()
+	for at, value := range acked {
 		if got, ok := stored[at]; !ok {
 			t.Fatalf("lost: %.30q was acknowledged at %+v", value, at)
 		} else if got != value {

@@ -24,7 +24,7 @@ type BatchCommit struct {
 	ProducerEpoch ProducerEpoch
 	BaseSequence  int32
 	// At asks for a base offset (mirrors that preserve offsets): 0 means next, n means offset n-1, refused if lower than
-	// the high watermark.
+	// the high watermark or so high that the offsets run out.
 	At Offset
 }
 
@@ -39,7 +39,7 @@ const (
 	StaleProducerEpoch                // the producer's epoch is older than one the partition has seen
 	UnknownPartition                  // no such topic or partition, any more
 	SegmentTooOld                     // the segment was made too long ago to be committed (MaxSegmentAge)
-	OffsetNotMonotonic                // At lies below the high watermark
+	OffsetNotMonotonic                // At lies below the high watermark, or at the very end of the range
 	verdicts                          // how many there are
 )
 

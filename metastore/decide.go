@@ -111,7 +111,7 @@ func (p *partitionDecision) decide(b *BatchCommit, at int64) (Verdict, Offset) {
 			return verdict, first
 		}
 	}
-	if offset < p.high {
+	if offset < p.high || offset > math.MaxInt64-Offset(b.Records) {
 		return OffsetNotMonotonic, NoOffset
 	}
 	p.high = offset + Offset(b.Records)

@@ -52,6 +52,8 @@ type Log interface {
 	Wait(ctx context.Context, after Seq) error
 
 	// SaveSnapshot keeps s and may drop older ones. One older than the newest saved is ignored without error.
+	// ErrRegressed if the log does not hold its position: brokers would start from a state that never was, and entries
+	// be trimmed that nothing replaces.
 	SaveSnapshot(ctx context.Context, s Snapshot) error
 
 	// LatestSnapshot returns the newest snapshot. ErrNoSnapshot.

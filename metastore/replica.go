@@ -103,13 +103,15 @@ func (r *Replica) loadSnapshot(ctx context.Context) error {
 	r.mu.Lock()
 	forward := state.at.Seq > r.state.at.Seq
 	if forward {
-		r.state = state
+		if err = r.state.mayBecome(state); err == nil {
+			r.state = state
+		}
 	}
 	r.mu.Unlock()
-	if forward {
+	if forward && err == nil {
 		r.watch.wakeAll()
 	}
-	return nil
+	return err
 }
 
 // Run follows the log, and takes snapshots, until ctx ends. It returns early only when the log cannot be followed any
@@ -183,13 +185,18 @@ func (r *Replica) CatchUp(ctx context.Context) error {
 		entries, err := r.log.Read(ctx, after, r.opts.ReadBytes)
 		if errors.Is(err, ErrTrimmed) {
 			if err := r.jump(ctx, after); err != nil {
+				if fatal(err) {
+					r.fail(err)
+				}
 				return err
 			}
 			continue
 		}
 		if err != nil {
-			// The fold may have moved on past `after` by an append of ours meanwhile; that is no regression.
-			if errors.Is(err, ErrRegressed) && r.Position() == after {
+			if errors.Is(err, ErrRegressed) {
+				if r.Position() != after {
+					continue // folded on by an append of ours meanwhile: ask again from there
+				}
 				r.fail(err)
 			}
 			return fmt.Errorf("read commit log after %d: %w", after.Seq, err)

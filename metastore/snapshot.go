@@ -37,6 +37,29 @@ func (s *State) clone() *State {
 	return &c
 }
 
+// mayBecome returns ErrRegressed if next, of a later position, cannot have grown out of s. What lies between was
+// trimmed, so there is no checksum to compare; but records and producer ids that were given never go away.
+func (s *State) mayBecome(next *State) error {
+	if next.nextProducerID < s.nextProducerID {
+		return fmt.Errorf("snapshot at %d lost producer ids: %w", next.at.Seq, ErrRegressed)
+	}
+	for id, t := range s.topics {
+		later, ok := next.topics[id]
+		if !ok {
+			continue // deleted
+		}
+		if len(later.partitions) < len(t.partitions) {
+			return fmt.Errorf("snapshot at %d lost partitions of topic %s: %w", next.at.Seq, t.Name, ErrRegressed)
+		}
+		for i := range t.partitions {
+			if was, is := &t.partitions[i], &later.partitions[i]; is.high < was.high || is.logStart < was.logStart {
+				return fmt.Errorf("snapshot at %d lost records of topic %s, partition %d: %w", next.at.Seq, t.Name, i, ErrRegressed)
+			}
+		}
+	}
+	return nil
+}
+
 // encode writes the state; equal states may differ in the order of topics and producers.
 func (s *State) encode() []byte {
 	b := []byte{snapshotVersion}

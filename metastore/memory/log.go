@@ -110,6 +110,9 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error
 		if kept := s.state.snapshot; kept != nil && kept.Seq >= snap.Seq {
 			return nil, nil
 		}
+		if _, err := s.state.read(snap.Position, 0); err != nil {
+			return nil, fmt.Errorf("save snapshot: %w", err)
+		}
 		return &snapshot{snap}, nil
 	})
 }

@@ -12,6 +12,7 @@ var snapshotCases = []testCase{
 	{"NoneAtFirst", noSnapshot},
 	{"NewestWins", newestSnapshot},
 	{"LargeStateComesBack", largeSnapshot},
+	{"OfALogThatNeverWasIsRefused", foreignSnapshot},
 }
 
 var trimCases = []testCase{
@@ -52,6 +53,19 @@ func largeSnapshot(ctx context.Context, t *testing.T, s metastore.Store) {
 	got, err := s.LatestSnapshot(ctx)
 	if err != nil || got.Position != p[1] || !bytes.Equal(got.State, state) {
 		t.Errorf("a snapshot of 4 MiB does not come back (%v)", err)
+	}
+}
+
+// foreignSnapshot: a broker that has not noticed yet that the metastore went back in time must not leave its state there.
+func foreignSnapshot(ctx context.Context, t *testing.T, s metastore.Store) {
+	p := mustFill(ctx, t, s, 3)
+	mustSnapshot(ctx, t, s, p[1], "at 1")
+	for _, foreign := range []metastore.Position{{Seq: 2, Checksum: p[2].Checksum + 1}, {Seq: 4, Checksum: 1}} {
+		err := s.SaveSnapshot(ctx, metastore.Snapshot{Position: foreign, State: []byte("foreign")})
+		wantError(t, "save foreign snapshot", err, metastore.ErrRegressed)
+	}
+	if got, err := s.LatestSnapshot(ctx); err != nil || got.Position != p[1] {
+		t.Errorf("latest snapshot is at %d (%v), want 1", got.Seq, err)
 	}
 }
 

@@ -110,15 +110,23 @@ func (s *Store) Wait(ctx context.Context, after metastore.Seq) error {
 	return s.watch.wait(ctx, after)
 }
 
-// saveSnapshotSQL leaves only the newest. Brokers that save at the same time may leave both, until the next.
+// saveSnapshotSQL leaves only the newest. Brokers that save at the same time may leave both, until the next. It tells
+// whether the log holds the position, or may have: behind a newer snapshot it can be trimmed.
 const saveSnapshotSQL = `
-with saved as (
+with known as (
+	select from commit_log where seq = $1::bigint and checksum = $2::bigint),
+newer as (
+	select from snapshots where seq >= $1::bigint limit 1),
+saved as (
 	insert into snapshots (seq, checksum, state)
 	select $1::bigint, $2::bigint, $3::bytea
-	where not exists (select from snapshots where seq >= $1::bigint)
+	from known
+	where not exists (select from newer)
 	on conflict (seq) do nothing
-	returning seq)
-delete from snapshots where seq < (select seq from saved)`
+	returning seq),
+older as (
+	delete from snapshots where seq < (select seq from saved))
+select exists (select from known) or exists (select from newer)`
 
 // SaveSnapshot implements metastore.Log.
 func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error {
@@ -127,7 +135,11 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error
 		state = []byte{}
 	}
 	return s.call(ctx, fmt.Sprintf("save snapshot at %d", snap.Seq), func(ctx context.Context) error {
-		_, err := s.general.Exec(ctx, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state)
+		var held bool
+		err := s.general.QueryRow(ctx, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state).Scan(&held)
+		if err == nil && !held {
+			err = metastore.ErrRegressed
+		}
 		return err
 	})
 }

@@ -1,0 +1,223 @@
+package metastore
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+const (
+	benchPartitions = 600
+	benchProducers  = 64
+	benchBatches    = 1600 // of a commit
+)
+
+// benchLog is a state with one topic, and what the producers send next.
+type benchLog struct {
+	s    *State
+	sent [benchPartitions * benchProducers]int32 // sequences, by partition and producer
+	next int
+}
+
+func newBenchLog() *benchLog {
+	l := &benchLog{s: NewState()}
+	l.fold(l.encode(createTopic{id: TopicID{1}, name: "t", partitions: benchPartitions, replicationFactor: 1}))
+	return l
+}
+
+func (l *benchLog) encode(c change) Entry {
+	return l.s.at.Next(record{time: time.Now().UnixMilli(), nonce: 7, change: c}.encode())
+}
+
+func (l *benchLog) fold(e Entry) {
+	rec, err := decodeRecord(e.Payload)
+	if err != nil {
+		panic(err)
+	}
+	l.s.apply(e.Position, rec, func(TopicPartition) {})
+}
+
+// segments makes a request of benchBatches batches over all partitions, in four segments. Each producer writes to all
+// partitions in turn.
+func (l *benchLog) segments() []*SegmentCommit {
+	segments := make([]*SegmentCommit, 4)
+	for i := range segments {
+		c := &SegmentCommit{ID: NewSegmentID(), Size: 8 << 20}
+		runs := make(map[int]int)
+		for range benchBatches / len(segments) {
+			p, id := l.next%benchPartitions, (l.next/benchPartitions+l.next)%benchProducers
+			l.next++
+			at, ok := runs[p]
+			if !ok {
+				at = len(c.Runs)
+				runs[p] = at
+				c.Runs = append(c.Runs, RunCommit{TopicPartition: TopicPartition{TopicID{1}, int32(p)}, Position: uint32(16 + 5000*at)})
+			}
+			seq := &l.sent[p*benchProducers+id]
+			c.Runs[at].Batches = append(c.Runs[at].Batches, BatchCommit{
+				Length: 5000, Records: 40, MaxTimestamp: 1 << 41, ProducerID: ProducerID(id), BaseSequence: *seq,
+			})
+			*seq += 40
+		}
+		segments[i] = c
+	}
+	return segments
+}
+
+// BenchmarkCommit is what a sequencer does for one commit, but for the append itself.
+func BenchmarkCommit(b *testing.B) {
+	l := newBenchLog()
+	requests := make([][]*SegmentCommit, 1000)
+	var size int
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%len(requests) == 0 {
+			b.StopTimer()
+			l = newBenchLog() // so that the state is of one size, whatever b.N
+			for j := range requests {
+				requests[j] = l.segments()
+			}
+			b.StartTimer()
+		}
+		c := l.s.decideCommit(requests[i%len(requests)])
+		rec := record{time: 1, nonce: 7, change: c}
+		e := l.s.at.Next(rec.encode())
+		l.s.apply(e.Position, rec, func(TopicPartition) {})
+		size += len(e.Payload)
+	}
+	b.ReportMetric(float64(size)/float64(b.N), "entry-bytes")
+}
+
+func BenchmarkCommitParts(b *testing.B) {
+	l := newBenchLog()
+	for range 10 {
+		l.fold(l.encode(l.s.decideCommit(l.segments())))
+	}
+	request := l.segments()
+	c := l.s.decideCommit(request)
+	rec := record{time: 1, nonce: 7, change: c}
+	payload := rec.encode()
+	b.Run("decide", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			l.s.decideCommit(request)
+		}
+	})
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rec.encode()
+		}
+	})
+	b.Run("checksum", func(b *testing.B) {
+		b.SetBytes(int64(len(payload)))
+		for b.Loop() {
+			Chain(1, payload)
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := decodeRecord(payload); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkFollow is what every other broker does with the entry of such a commit.
+func BenchmarkFollow(b *testing.B) {
+	var entries [][]byte
+	l := newBenchLog()
+	runs := 0
+	for range 500 {
+		segments := l.segments()
+		for _, s := range segments {
+			runs += len(s.Runs)
+		}
+		e := l.encode(l.s.decideCommit(segments))
+		l.fold(e)
+		entries = append(entries, e.Payload)
+	}
+	var slowest time.Duration
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%len(entries) == 0 {
+			b.StopTimer()
+			l = newBenchLog()
+			b.StartTimer()
+		}
+		e := l.s.at.Next(entries[i%len(entries)])
+		rec, err := decodeRecord(e.Payload)
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		l.s.apply(e.Position, rec, func(TopicPartition) {})
+		slowest = max(slowest, time.Since(start))
+	}
+	perOp := float64(runs) / float64(len(entries))
+	b.ReportMetric(perOp*float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+	b.ReportMetric(float64(slowest.Microseconds()), "slowest-fold-us")
+}
+
+// bigState has so many runs, and every producer in every partition.
+func bigState(runs, partitions, producers int) *State {
+	s := NewState()
+	rec := record{time: time.Now().UnixMilli(), change: createTopic{id: TopicID{1}, name: "t", partitions: int32(partitions), replicationFactor: 1}}
+	s.apply(Position{Seq: 1}, rec, func(TopicPartition) {})
+	t := s.topics[TopicID{1}]
+	for i := range runs / partitions {
+		seg := &segment{id: NewSegmentID(), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}}
+		for p := range t.partitions {
+			t.partitions[p].runs = append(t.partitions[p].runs, run{
+				base: Offset(i * 40), segment: seg, maxTimestamp: rec.time, position: uint32(p * 5000), length: 5000, records: 40})
+			t.partitions[p].high = Offset(i*40 + 40)
+		}
+	}
+	for p := range t.partitions {
+		for id := range producers {
+			from := t.partitions[p].producer(ProducerID(id))
+			for i := range int32(rememberedBatches) {
+				from.accepted(0, i*40, 40, Offset(i*40), rec.time)
+			}
+		}
+	}
+	return s
+}
+
+func BenchmarkSnapshot(b *testing.B) {
+	for _, size := range []struct{ runs, partitions, producers int }{{1_000_000, 600, 0}, {1_000_000, 600, 64}, {1_000_000, 10_000, 100}} {
+		s := bigState(size.runs, size.partitions, size.producers)
+		state := s.clone().encode()
+		name := fmt.Sprintf("%d runs, %d partitions, %d producers each", size.runs, size.partitions, size.producers)
+		b.Run("clone/"+name, func(b *testing.B) { // with the state locked
+			b.ReportAllocs()
+			for b.Loop() {
+				s.clone()
+			}
+		})
+		b.Run("encode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.encode()
+			}
+			b.ReportMetric(float64(len(state)), "snapshot-bytes")
+		})
+		b.Run("decode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeState(Snapshot{State: state}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("look for silent producers/"+name, func(b *testing.B) { // with the state locked
+			for b.Loop() {
+				if s.hasProducersBefore(1) {
+					b.Fatal("silent producer")
+				}
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package metastore_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -160,21 +161,29 @@ func chaos(t *testing.T, seed uint64) {
 	verify(t, store, all, append(brokers, first))
 }
 
+// segmentNow is a plain segment made at the bubble's time. (uuid.NewV7 never goes back to it from the process's.)
+func segmentNow(rng *rand.Rand, tp metastore.TopicPartition, records int32) metastore.SegmentCommit {
+	c := plain(tp, records)
+	binary.BigEndian.PutUint64(c.ID[:], uint64(time.Now().UnixMilli())<<16|0x7000)
+	binary.BigEndian.PutUint64(c.ID[8:], rng.Uint64()>>2|1<<63)
+	return c
+}
+
 // send asks until there is an answer.
 func send(t *testing.T, rng *rand.Rand, pick func(*rand.Rand) *metastore.Replica, b sent) metastore.Offset {
-	c := plain(b.tp, b.records)
+	c := segmentNow(rng, b.tp, b.records)
 	for {
 		batch := &c.Runs[0].Batches[0]
 		batch.ProducerID, batch.BaseSequence = b.id, b.sequence
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+rng.IntN(20_000))*time.Millisecond)
-		res, err := pick(rng).Commit(ctx, []metastore.SegmentCommit{c, plain(b.tp, 1)})
+		res, err := pick(rng).Commit(ctx, []metastore.SegmentCommit{c, segmentNow(rng, b.tp, 1)})
 		cancel()
 		if err == nil {
 			switch got := res[0].Runs[0][0]; got.Verdict {
 			case metastore.Accepted, metastore.Duplicate:
 				return got.Offset
 			case metastore.SegmentTooOld:
-				c = plain(b.tp, b.records)
+				c = segmentNow(rng, b.tp, b.records)
 				continue
 			default:
 				t.Errorf("batch %+v: verdict %d", b, got.Verdict)
@@ -182,7 +191,7 @@ func send(t *testing.T, rng *rand.Rand, pick func(*rand.Rand) *metastore.Replica
 			}
 		}
 		if rng.IntN(3) == 0 { // the client's own retry comes in another segment
-			c = plain(b.tp, b.records)
+			c = segmentNow(rng, b.tp, b.records)
 		}
 	}
 }

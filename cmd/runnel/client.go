@@ -82,6 +82,7 @@ func (e *unreachableError) Unwrap() error { return e.err }
 // hint says what to do about an error, if there is something.
 func hint(err error, bootstrap string) string {
 	var unreachable *unreachableError
+	var stalled *stalledError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "Nothing listens there. Start a broker with `runnel dev`, or name another with --bootstrap or RUNNEL_BOOTSTRAP."
@@ -97,8 +98,8 @@ func hint(err error, bootstrap string) string {
 		return "Stop its members first; `runnel group describe NAME` shows them."
 	case errors.Is(err, kerr.MessageTooLarge):
 		return "The topic's max.message.bytes (cluster default: message.max.bytes) is the limit."
-	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
-		return "The broker at " + bootstrap + " did not take the records in time; run with --verbose to see why."
+	case errors.As(err, &stalled):
+		return "Are the brokers behind " + bootstrap + " up? Run with --verbose to see what the client tries."
 	}
 	return ""
 }

@@ -73,8 +73,7 @@ func (o *produceOptions) client() ([]kgo.Opt, error) {
 		kgo.ProducerLinger(o.linger),
 		kgo.AllowAutoTopicCreation(), // the broker still decides
 		kgo.UnknownTopicRetries(3),
-		// Not RecordDeliveryTimeout: it counts from a record's timestamp, which may be years ago.
-		kgo.RecordRetries(25),
+		// No RecordDeliveryTimeout: it counts from a record's timestamp, which may be years ago. See patience.
 		kgo.RecordPartitioner(choosePartition()),
 	}
 	switch o.acks {
@@ -115,7 +114,7 @@ func produce(ctx context.Context, env *environment, topic string, o *produceOpti
 	line := startProgress(env.err, tally.line)
 	err = pump(ctx, client, topic, name, source, tally)
 	line.close()
-	if failed := tally.failure(); failed != nil && ctx.Err() == nil {
+	if failed := tally.failure(); failed != nil && !errors.Is(failed, context.Canceled) {
 		err = failed // why a record failed says more than what followed from it
 	}
 	if env.json {
@@ -137,6 +136,16 @@ func openInput(env *environment, file string) (input io.ReadCloser, name string,
 	return f, file, nil
 }
 
+// patience is how long no record at all is answered until a command gives up.
+const patience = 30 * time.Second
+
+// stalledError says that the brokers do not answer.
+type stalledError struct{ topic string }
+
+func (e *stalledError) Error() string {
+	return fmt.Sprintf("produce to %s: no record was answered for %s", e.topic, patience)
+}
+
 // pump produces everything that the source has, and returns when all of it was answered. Reading goes on in a goroutine
 // of its own, so that an interrupt is heeded while a terminal or pipe is silent.
 func pump(ctx context.Context, client *kgo.Client, topic, name string, source *recordSource, t *tally) error {
@@ -155,6 +164,7 @@ func pump(ctx context.Context, client *kgo.Client, topic, name string, source *r
 			}
 		})
 	}()
+	go t.watch(ctx, func() { cancel(&stalledError{topic}) })
 	answered := func(r *kgo.Record, err error) {
 		if t.add(r, err) {
 			cancel(err) // the rest would be written out of order, behind a hole
@@ -164,15 +174,25 @@ func pump(ctx context.Context, client *kgo.Client, topic, name string, source *r
 		select {
 		case r, more := <-records:
 			if !more {
-				if err := <-ended; err != nil {
-					return errors.Join(client.Flush(ctx), fmt.Errorf("read %s: %w", name, err))
-				}
-				return client.Flush(ctx)
+				return finish(ctx, client, name, <-ended)
 			}
 			r.Topic = topic
+			t.sent()
 			client.Produce(ctx, r, answered)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// finish waits for what is under way after the source ended.
+func finish(ctx context.Context, client *kgo.Client, name string, ended error) error {
+	err := client.Flush(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // says more than Flush, which only knows that it was told to stop
+	}
+	if ended != nil {
+		return errors.Join(err, fmt.Errorf("read %s: %w", name, ended))
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type tally struct {
 	bytes      int64 // of keys and values
 	failed     int64
 	first      error
+	waiting    int64     // records sent and not answered
+	since      time.Time // of the last answer, or of the first record that waits
 	partitions map[int32]*spanJSON
 }
 
@@ -34,10 +37,42 @@ func newTally(topic string) *tally {
 	return &tally{topic: topic, start: time.Now(), partitions: make(map[int32]*spanJSON)}
 }
 
+// sent counts a record under way.
+func (t *tally) sent() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting == 0 {
+		t.since = time.Now()
+	}
+	t.waiting++
+}
+
+// watch calls stalled, once, if records wait and none was answered for longer than a user should wait.
+func (t *tally) watch(ctx context.Context, stalled func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		t.mu.Lock()
+		late := t.waiting > 0 && time.Since(t.since) >= patience
+		t.mu.Unlock()
+		if late {
+			stalled()
+			return
+		}
+	}
+}
+
 // add counts an answer and tells whether it is the first failure.
 func (t *tally) add(r *kgo.Record, err error) (failed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.waiting--
+	t.since = time.Now()
 	if err != nil {
 		t.failed++
 		if t.first == nil {

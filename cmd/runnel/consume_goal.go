@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -133,7 +135,7 @@ func findStretches(ctx context.Context, admin *kadm.Client, topics []string, fro
 	}
 	var committed kadm.OffsetResponses
 	if o.group != "" {
-		if committed, err = admin.FetchOffsets(ctx, o.group); err != nil {
+		if committed, err = committedOffsets(ctx, admin, o.group); err != nil {
 			return nil, fmt.Errorf("read committed offsets: %w", err)
 		}
 	}
@@ -162,4 +164,22 @@ func offsetOr(l kadm.ListedOffsets, topic string, partition int32) int64 {
 		return o.Offset
 	}
 	return -1
+}
+
+// committedOffsets waits for the coordinator: a Kafka cluster that never had a group first makes the topic that holds
+// their offsets.
+func committedOffsets(ctx context.Context, admin *kadm.Client, group string) (kadm.OffsetResponses, error) {
+	ctx, cancel := context.WithTimeout(ctx, retryTimeout)
+	defer cancel()
+	for {
+		committed, err := admin.FetchOffsets(ctx, group)
+		if err == nil || !kerr.IsRetriable(err) {
+			return committed, err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }

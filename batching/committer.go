@@ -102,7 +102,9 @@ func (w *Writer) commitOnce(ctx context.Context, group []*segmentWrite) ([]metas
 	ctx, cancel := context.WithTimeout(ctx, w.opts.AttemptTimeout)
 	defer cancel()
 	commits := make([]metastore.SegmentCommit, len(group))
+	now := time.Now()
 	for i, seg := range group {
+		w.lost.mark(&seg.commit, now)
 		commits[i] = seg.commit
 	}
 	results, err := w.log.Commit(ctx, commits)
@@ -119,6 +121,7 @@ func (w *Writer) settle(group []*segmentWrite, results []metastore.SegmentResult
 			w.finish(seg, ErrUnknownOutcome)
 			continue
 		}
+		w.lost.settled(seg.parts, seg.results, time.Now())
 		w.finish(seg, nil)
 	}
 }
@@ -148,6 +151,7 @@ func (w *Writer) finish(seg *segmentWrite, err error) {
 	w.buffered -= seg.size
 	w.mu.Unlock()
 	if err != nil {
+		w.lost.add(seg.parts, time.Now())
 		w.metrics.failed.WithLabelValues(outcome(err)).Inc()
 	}
 	seg.finish(err)

@@ -59,6 +59,7 @@ type Writer struct {
 	opts    Options
 	metrics *metrics
 	recent  *Recent
+	lost    losses
 
 	kick  chan struct{} // cap 1: something to upload, or a deadline to wait for
 	ready chan struct{} // cap 1: the head of the line may be finished
@@ -122,6 +123,7 @@ func (w *Writer) append(batches []Batch, size, records int64) (p *Pending, wake 
 		return nil, false, ErrClosed
 	}
 	if w.buffered > 0 && w.buffered+size > w.opts.MaxBuffered {
+		w.lost.addRefused(batches, time.Now())
 		return nil, false, ErrOverloaded
 	}
 	if o := w.open; o != nil {

@@ -23,6 +23,9 @@ type BatchCommit struct {
 	ProducerID    ProducerID
 	ProducerEpoch ProducerEpoch
 	BaseSequence  int32
+	// AfterLoss says that an earlier batch of this producer and epoch was lost on its way to the log. The batch is then no
+	// beginning, and refused as out of order if the partition does not know the producer.
+	AfterLoss bool
 	// At asks for a base offset (mirrors that preserve offsets): 0 means next, n means offset n-1, refused if lower than
 	// the high watermark or so high that the offsets run out.
 	At Offset

@@ -33,9 +33,12 @@ func lastSequence(first, records int32) int32 {
 }
 
 // judge decides on a batch of an idempotent producer as Kafka's ProducerAppendInfo does. A producer that the partition
-// does not know may begin at any sequence (KIP-360). The offset is that of the first copy if the verdict is Duplicate.
+// does not know may begin at any sequence (KIP-360), unless its beginning was lost. The offset is that of the first copy if the verdict is Duplicate.
 func (p *producer) judge(b *BatchCommit) (Verdict, Offset) {
 	if p == nil {
+		if b.AfterLoss {
+			return OutOfOrderSequence, NoOffset
+		}
 		return Accepted, NoOffset
 	}
 	if b.ProducerEpoch < p.epoch {

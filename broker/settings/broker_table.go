@@ -41,6 +41,6 @@ var brokerTable = []Definition{
 		Doc: "The number of requests that wait to be handled.", Note: "Without effect: requests in flight are bounded per connection and by memory.produce."},
 	{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1),
 		Doc: "The largest request, in bytes; a connection that announces a larger one is closed."},
-	{Name: "transaction.max.timeout.ms", Type: Int, Default: "900000", Check: atLeast(1),
-		Doc: "The longest transaction timeout that a producer may ask for."},
+	{Name: "transaction.max.timeout.ms", Type: Int, Default: "900000", Check: atLeast(1), Support: Stored,
+		Doc: "The longest transaction timeout that a producer may ask for.", Note: "Kept for later: transactions are refused."},
 }

@@ -56,11 +56,8 @@ func (r *Recent) Run(id metastore.SegmentID, position, length uint32) ([][]byte,
 	return run.slices, true
 }
 
-// add keeps a segment. One that is larger than the limit is not kept.
+// add keeps a segment, which costs no more than the limit.
 func (r *Recent) add(s recentSegment) {
-	if s.cost > r.limit {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.segments[s.id] = r.order.PushFront(s)

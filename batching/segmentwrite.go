@@ -10,8 +10,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// batchOverhead is what a batch costs in memory beside its bytes: slice headers, descriptors, and its share of the
-// frame that it arrived in.
+// batchOverhead is what a batch costs in memory beside its bytes: slice headers and descriptors.
 const batchOverhead = 256
 
 // phase is how far a sealed segment has come. Guarded by Writer.mu.
@@ -155,19 +154,25 @@ func (s *segmentWrite) finish(err error) {
 	close(s.done)
 }
 
-// recent is what Recent keeps of an uploaded segment.
+// recentCost is what recent will take of memory.
+func (s *segmentWrite) recentCost() int64 { return s.size + int64(s.batches)*batchOverhead }
+
+// recent is what Recent keeps of an uploaded segment. It is a copy: the frames that the batches arrived in may be larger
+// by any factor, with batches that were refused, and are to go when their requests are answered.
 func (s *segmentWrite) recent() recentSegment {
-	r := recentSegment{id: s.id, runs: make(map[uint32]recentRun, len(s.order))}
+	r := recentSegment{id: s.id, cost: s.recentCost(), runs: make(map[uint32]recentRun, len(s.order))}
+	copied := make([]byte, 0, s.size)
 	for i, at := range s.order {
 		batches := s.parts[at].batches
 		run := recentRun{slices: make([][]byte, len(batches))}
 		for j := range batches {
-			run.slices[j] = batches[j].Bytes
+			from := len(copied)
+			copied = append(copied, batches[j].Bytes...)
+			run.slices[j] = copied[from:len(copied):len(copied)]
 			run.length += uint32(len(batches[j].Bytes))
 		}
 		r.runs[s.commit.Runs[i].Position] = run
 	}
-	r.cost = s.size + int64(s.batches)*batchOverhead
 	return r
 }
 

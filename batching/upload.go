@@ -75,7 +75,9 @@ func (w *Writer) upload(work context.Context, seg *segmentWrite) {
 	err := w.put(work, seg)
 	if err == nil {
 		// Before the commit: fetchers ask as soon as it is in the log.
-		w.recent.add(seg.recent())
+		if seg.recentCost() <= w.recent.limit {
+			w.recent.add(seg.recent())
+		}
 	} else {
 		w.opts.Logger.Error("segment not uploaded, its batches are refused",
 			"segment", seg.id, "bytes", seg.size, "error", err)

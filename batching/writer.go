@@ -93,8 +93,8 @@ func New(store objstore.Store, log Committer, opts Options) *Writer {
 func (w *Writer) Recent() *Recent { return w.recent }
 
 // Append puts the batches of one request, in their order, into the open segment: all into the same one, after all
-// batches of earlier calls. It does not block. The caller must not change the batches' bytes again: they belong to the
-// segment, and after the commit to Recent, which means that the frame they lie in stays in memory as long.
+// batches of earlier calls. It does not block. The batches' bytes belong to the Writer until Done, which means
+// that the frame they lie in stays in memory as long.
 //
 // Errors are ErrClosed, ErrOverloaded and ErrTooManyRecords; nothing was appended then.
 func (w *Writer) Append(batches []Batch) (*Pending, error) {

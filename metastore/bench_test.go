@@ -199,8 +199,9 @@ func BenchmarkSnapshot(b *testing.B) {
 		})
 		b.Run("encode/"+name, func(b *testing.B) {
 			b.ReportAllocs()
+			frozen := s.clone()
 			for b.Loop() {
-				s.encode()
+				frozen.encode()
 			}
 			b.ReportMetric(float64(len(state)), "snapshot-bytes")
 		})

@@ -44,12 +44,24 @@ func (s *State) tooOld(id SegmentID, now time.Time) bool {
 // decideCommit gives offsets to segments that are neither known nor too old. It is a pure function of state and
 // request; batches are judged in order, each seeing the ones before it.
 func (s *State) decideCommit(segments []*SegmentCommit) commitSegments {
-	d := commitDecision{state: s, partitions: make(map[TopicPartition]*partitionDecision)}
+	runs, batches := 0, 0
+	for _, in := range segments {
+		runs += len(in.Runs)
+		for i := range in.Runs {
+			batches += len(in.Runs[i].Batches)
+		}
+	}
+	d := commitDecision{
+		state:      s,
+		partitions: make(map[TopicPartition]*partitionDecision, runs),
+		decided:    make([]committedBatch, batches),
+	}
 	c := commitSegments{segments: make([]committedSegment, len(segments))}
+	made := make([]committedRun, runs)
 	for i, in := range segments {
 		out := &c.segments[i]
 		out.id, out.size = in.ID, in.Size
-		out.runs = make([]committedRun, len(in.Runs))
+		out.runs, made = made[:len(in.Runs):len(in.Runs)], made[len(in.Runs):]
 		for j := range in.Runs {
 			d.decideRun(&in.Runs[j], &out.runs[j])
 		}
@@ -61,12 +73,19 @@ func (s *State) decideCommit(segments []*SegmentCommit) commitSegments {
 type commitDecision struct {
 	state      *State
 	partitions map[TopicPartition]*partitionDecision
+	producers  map[decidedProducer]*producer // those that this decision changed
+	decided    []committedBatch              // room for what is not decided yet
+	made       []producer                    // room for producers
 }
 
 type partitionDecision struct {
-	high      Offset
-	known     *partition
-	producers map[ProducerID]*producer // those that this decision changed
+	high  Offset
+	known *partition
+}
+
+type decidedProducer struct {
+	in *partitionDecision
+	id ProducerID
 }
 
 func (d *commitDecision) partition(tp TopicPartition) *partitionDecision {
@@ -83,7 +102,8 @@ func (d *commitDecision) partition(tp TopicPartition) *partitionDecision {
 
 func (d *commitDecision) decideRun(in *RunCommit, out *committedRun) {
 	out.TopicPartition, out.position = in.TopicPartition, in.Position
-	out.batches = make([]committedBatch, len(in.Batches))
+	n := len(in.Batches)
+	out.batches, d.decided = d.decided[:n:n], d.decided[n:]
 	p := d.partition(in.TopicPartition)
 	for i := range in.Batches {
 		b := &in.Batches[i]
@@ -94,19 +114,19 @@ func (d *commitDecision) decideRun(in *RunCommit, out *committedRun) {
 			verdict: UnknownPartition, offset: NoOffset,
 		}
 		if p != nil {
-			o.verdict, o.offset = p.decide(b, d.state.time)
+			o.verdict, o.offset = d.decide(p, b)
 		}
 	}
 }
 
-func (p *partitionDecision) decide(b *BatchCommit, at int64) (Verdict, Offset) {
+func (d *commitDecision) decide(p *partitionDecision, b *BatchCommit) (Verdict, Offset) {
 	offset := p.high
 	if b.At > 0 {
 		offset = b.At - 1
 	}
 	var from *producer
 	if b.ProducerID != NoProducerID {
-		from = p.producer(b.ProducerID)
+		from = d.producer(p, b.ProducerID)
 		if verdict, first := from.judge(b); verdict != Accepted {
 			return verdict, first
 		}
@@ -117,31 +137,33 @@ func (p *partitionDecision) decide(b *BatchCommit, at int64) (Verdict, Offset) {
 	p.high = offset + Offset(b.Records)
 	if b.ProducerID != NoProducerID {
 		if from == nil {
-			from = &producer{epoch: -1}
-			p.keep(b.ProducerID, from)
+			from = d.keep(p, b.ProducerID, producer{epoch: -1})
 		}
-		from.accepted(b.ProducerEpoch, b.BaseSequence, b.Records, offset, at)
+		from.accepted(b.ProducerEpoch, b.BaseSequence, b.Records, offset, d.state.time)
 	}
 	return Accepted, offset
 }
 
 // producer returns a copy that the decision may change, or nil if the partition does not know the producer.
-func (p *partitionDecision) producer(id ProducerID) *producer {
-	if changed, ok := p.producers[id]; ok {
+func (d *commitDecision) producer(p *partitionDecision, id ProducerID) *producer {
+	if changed, ok := d.producers[decidedProducer{p, id}]; ok {
 		return changed
 	}
-	known, ok := p.known.producers[id]
-	if !ok {
-		return nil
+	if known, ok := p.known.producers[id]; ok {
+		return d.keep(p, id, *known)
 	}
-	own := *known
-	p.keep(id, &own)
-	return &own
+	return nil
 }
 
-func (p *partitionDecision) keep(id ProducerID, own *producer) {
-	if p.producers == nil {
-		p.producers = make(map[ProducerID]*producer)
+func (d *commitDecision) keep(p *partitionDecision, id ProducerID, own producer) *producer {
+	if d.producers == nil {
+		d.producers = make(map[decidedProducer]*producer, len(d.decided))
 	}
-	p.producers[id] = own
+	if len(d.made) == cap(d.made) {
+		d.made = make([]producer, 0, 64) // the full one stays: it is pointed into
+	}
+	d.made = append(d.made, own)
+	kept := &d.made[len(d.made)-1]
+	d.producers[decidedProducer{p, id}] = kept
+	return kept
 }

@@ -17,24 +17,34 @@ func (s *State) clone() *State {
 	c := *s
 	c.topics = make(map[TopicID]*topicState, len(s.topics))
 	for id, t := range s.topics {
-		own := &topicState{Topic: t.Topic, partitions: slices.Clone(t.partitions)}
+		own := &topicState{
+			Topic: t.Topic, partitions: slices.Clone(t.partitions),
+			frozen: make([][]frozenProducer, len(t.partitions)),
+		}
 		for i := range own.partitions {
 			p := &own.partitions[i]
 			p.runs = p.runs[:len(p.runs):len(p.runs)]
-			if len(p.producers) == 0 {
-				continue
-			}
-			producers := make(map[ProducerID]*producer, len(p.producers))
-			for id, from := range p.producers {
-				copied := *from
-				producers[id] = &copied
-			}
-			p.producers = producers
+			own.frozen[i] = freeze(p.producers)
+			p.producers = nil
 		}
 		c.topics[id] = own
 	}
 	c.names, c.segments = nil, nil
 	return &c
+}
+
+// frozenProducer is a producer in a clone: a list is copied in a fraction of the time that a map takes.
+type frozenProducer struct {
+	id ProducerID
+	producer
+}
+
+func freeze(producers map[ProducerID]*producer) []frozenProducer {
+	frozen := make([]frozenProducer, 0, len(producers))
+	for id, from := range producers {
+		frozen = append(frozen, frozenProducer{id, *from})
+	}
+	return frozen
 }
 
 // mayBecome returns ErrRegressed if next, of a later position, cannot have grown out of s. What lies between was
@@ -60,7 +70,7 @@ func (s *State) mayBecome(next *State) error {
 	return nil
 }
 
-// encode writes the state; equal states may differ in the order of topics and producers.
+// encode writes a clone; equal states may differ in the order of topics and producers.
 func (s *State) encode() []byte {
 	b := []byte{snapshotVersion}
 	b = binary.AppendVarint(b, s.time)
@@ -82,7 +92,7 @@ func (s *State) encode() []byte {
 		b = createTopic{t.ID, t.Name, t.Partitions, t.ReplicationFactor, t.Configs}.append(b)
 		b = binary.AppendVarint(b, t.CreatedAt.UnixMilli())
 		for i := range t.partitions {
-			b = t.partitions[i].encode(b, index)
+			b = t.partitions[i].encode(b, index, t.frozen[i])
 		}
 	}
 	return b
@@ -111,7 +121,7 @@ func (s *State) segmentTable() ([]*segment, map[*segment]int) {
 	return segments, index
 }
 
-func (p *partition) encode(b []byte, segments map[*segment]int) []byte {
+func (p *partition) encode(b []byte, segments map[*segment]int, producers []frozenProducer) []byte {
 	b = binary.AppendUvarint(b, uint64(p.logStart))
 	b = binary.AppendUvarint(b, uint64(p.high))
 	b = binary.AppendUvarint(b, uint64(len(p.runs)))
@@ -126,9 +136,10 @@ func (p *partition) encode(b []byte, segments map[*segment]int) []byte {
 		b = binary.AppendVarint(b, r.maxTimestamp-timestamp)
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
-	b = binary.AppendUvarint(b, uint64(len(p.producers)))
-	for id, from := range p.producers {
-		b = binary.AppendUvarint(b, uint64(id))
+	b = binary.AppendUvarint(b, uint64(len(producers)))
+	for i := range producers {
+		from := &producers[i]
+		b = binary.AppendUvarint(b, uint64(from.id))
 		b = binary.AppendUvarint(b, uint64(from.epoch))
 		b = binary.AppendVarint(b, from.lastSeen)
 		b = append(b, from.count)
@@ -217,7 +228,11 @@ func (d *decoder) partition(p *partition, segments []*segment) {
 		r.maxTimestamp = timestamp + d.varint()
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
-	for range d.count(5, "producers") {
+	producers := d.count(5, "producers")
+	if producers > 0 {
+		p.producers = make(map[ProducerID]*producer, producers)
+	}
+	for range producers {
 		id := ProducerID(d.uvarintMax(math.MaxInt64, "producer id"))
 		from := &producer{epoch: ProducerEpoch(d.uvarintMax(math.MaxInt16, "producer epoch")), lastSeen: d.varint(), count: d.byte()}
 		if from.count > rememberedBatches {
@@ -230,9 +245,6 @@ func (d *decoder) partition(p *partition, segments []*segment) {
 				last:   int32(d.uvarintMax(math.MaxInt32, "sequence")),
 				offset: Offset(d.uvarintMax(math.MaxInt64, "offset")),
 			}
-		}
-		if p.producers == nil {
-			p.producers = make(map[ProducerID]*producer)
 		}
 		p.producers[id] = from
 	}

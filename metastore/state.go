@@ -58,6 +58,7 @@ type State struct {
 type topicState struct {
 	*Topic
 	partitions []partition
+	frozen     [][]frozenProducer // in a clone: by partition, in place of their producers
 }
 
 // segment is a committed segment. before is the position of the entry before the one that committed it.

@@ -75,7 +75,13 @@ func TestAcknowledgedHereIsReadableThere(t *testing.T) {
 	t.Parallel()
 	a, b := pair(t)
 	createTopic(t, "handover", 1, through(a)...)
-	reader := groupClient(t, "handover", through(b)...)
+	// No group: its coordinator is one of the two, and the reader talks to one.
+	reader, err := kgo.NewClient(append(through(b),
+		kgo.ConsumeTopics("handover"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
 	for i := range 20 {
 		produce(t, "handover", i, 1, through(a)...)
 		if got := take(t, reader, 1); got[0] != i {

@@ -37,6 +37,10 @@ var tiers = []tier{
 		module: "integration", args: []string{"-timeout=15m", "./e2e/..."}, servers: true, binary: true,
 	},
 	{
+		name: "kafka", about: "the real binary and Apache Kafka answer the same requests alike",
+		module: "integration", args: []string{"-timeout=10m", "./differential/..."}, servers: true, binary: true,
+	},
+	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",
 		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true, binary: true,
 	},

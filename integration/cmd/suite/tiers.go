@@ -33,12 +33,8 @@ var tiers = []tier{
 		},
 	},
 	{
-		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes",
-		module: "integration", args: []string{"-timeout=15m", "./e2e/..."}, servers: true, binary: true,
-	},
-	{
-		name: "kafka", about: "the real binary and Apache Kafka answer the same requests alike",
-		module: "integration", args: []string{"-timeout=10m", "./differential/..."}, servers: true, binary: true,
+		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",
+		module: "integration", args: []string{"-timeout=15m", "./e2e/...", "./differential/..."}, servers: true, binary: true,
 	},
 	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",

@@ -2,6 +2,8 @@ package batching_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,4 +45,62 @@ func TestBatchWhoseForerunnerFailedDoesNotTakeItsPlace(t *testing.T) {
 			r.wantOffsets(send(int32(10*i)), metastore.Offset(10*i))
 		}
 	})
+}
+
+func TestBatchWhoseForerunnerWasNotTakenDoesNotTakeItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{MaxBuffered: 1000, MinLinger: time.Second, MaxLinger: time.Second})
+		batch := func(sequence int32, size int) batching.Batch {
+			return r.encode(0, 10, size, recordbatchtest.Options{ProducerID: 9, BaseSequence: sequence})
+		}
+		other := r.append(r.batch(1, 1, 600))
+		const first = 1<<31 - 10 // the next wraps to 0
+		if _, err := r.w.Append([]batching.Batch{batch(first, 600)}); !errors.Is(err, batching.ErrOverloaded) {
+			t.Fatalf("append: %v, want ErrOverloaded", err)
+		}
+		results, err := r.append(batch(0, 200)).Wait(t.Context())
+		if err != nil || results[0].Verdict != metastore.OutOfOrderSequence {
+			t.Errorf("batch after the one not taken: %v, error %v, want a refusal", results, err)
+		}
+		r.offsets(other)
+		r.wantOffsets(r.append(batch(first, 600)), 0)
+		r.wantOffsets(r.append(batch(0, 200)), 10)
+	})
+}
+
+func TestRetryAfterACommitOfUnknownOutcomeKeepsTheOrder(t *testing.T) {
+	for _, landed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("landed %v", landed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t, batching.Options{SegmentBytes: 500, UploadTimeout: time.Second, CommitTimeout: 2 * time.Second})
+				began := time.Now()
+				r.log.commit = func(_ context.Context, n int, next commitFunc) ([]metastore.SegmentResult, error) {
+					if time.Since(began) >= 3*time.Second {
+						return next()
+					}
+					if n == 1 && landed {
+						_, _ = next()
+					}
+					return nil, errors.New("no answer")
+				}
+				send := func(sequence int32) *batching.Pending {
+					return r.append(r.encode(0, 10, 600, recordbatchtest.Options{ProducerID: 9, BaseSequence: sequence}))
+				}
+				if _, err := send(0).Wait(t.Context()); !errors.Is(err, batching.ErrUnknownOutcome) {
+					t.Fatalf("error %v, want ErrUnknownOutcome", err)
+				}
+				time.Sleep(3 * time.Second)
+				results, err := send(10).Wait(t.Context()) // before the client knows
+				if accepted := err == nil && results[0].Verdict == metastore.Accepted; accepted != landed {
+					t.Errorf("batch after the one of unknown outcome: %v, error %v", results, err)
+				}
+				for i := range 2 {
+					results, err := send(int32(10 * i)).Wait(t.Context())
+					if err != nil || results[0].Offset != metastore.Offset(10*i) {
+						t.Errorf("batch %d sent again: %v, error %v", i, results, err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -288,6 +288,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.ready.set(componentBroker, errors.New("draining"))
 	n.log.Info("draining")
 	stopMembers() // others take over our keys while we answer what is in flight
+	stopGroups()  // joins that wait are told to look for another coordinator, else they would hold up the drain
 	drain, cancel := context.WithTimeout(base, n.opts.Config.Drain.Timeout)
 	defer cancel()
 	if drainErr := n.server.Shutdown(drain); drainErr != nil {
@@ -295,7 +296,6 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	<-served
 	stopWriter()
-	stopGroups()
 	stopChecks()
 	stopReplica()
 	return errors.Join(err, parts.Wait(), n.blocks.Close())

@@ -42,6 +42,9 @@ type Options struct {
 	// RecentBytes bounds the memory of committed segments for readers. Default 128 MiB. Negative: none.
 	RecentBytes int64
 
+	// Now dates the ids of segments, which the metastore refuses when they are too old. Default time.Now.
+	Now func() time.Time
+
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: metrics are counted but not registered
 }
@@ -61,6 +64,9 @@ func (o Options) withDefaults() Options {
 	o.MinLinger = max(o.MinLinger, 0)
 	o.MaxLinger = max(o.MaxLinger, o.MinLinger)
 	o.RecentBytes = max(o.RecentBytes, 0)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -164,7 +164,7 @@ func (w *Writer) seal(reason sealReason) {
 	s := w.open
 	w.open = nil
 	s.index = nil
-	s.id = metastore.NewSegmentID()
+	s.id = metastore.NewSegmentID(w.opts.Now())
 	s.sealedAt = time.Now()
 	w.lastSeal = s.sealedAt
 	w.line = append(w.line, s)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) 
 	req := request.(*kmsg.ProduceRequest)
 	p := &production{req: req, resp: respond[*kmsg.ProduceResponse](req), now: b.Now()}
 	b.admit(p)
+	p.letGo()
 	pending, err := b.Writer.Append(p.batches)
 	if err != nil {
 		p.failAppended(err)
@@ -77,7 +79,7 @@ func (b *Broker) admit(p *production) {
 		from, to := &p.req.Topics[i], &p.resp.Topics[i]
 		to.Topic, to.TopicID = from.Topic, from.TopicID
 		to.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(from.Partitions))
-		topic, err := b.producedTopic(p.req, from)
+		topic, err := b.topicByNameOrID(from.Topic, from.TopicID, p.req.Version >= 13)
 		var rules recordbatch.Rules
 		var set settings.Topic
 		if err == nil {
@@ -97,12 +99,24 @@ func (b *Broker) admit(p *production) {
 	}
 }
 
-// producedTopic finds the topic that a request means, or says why nothing can be produced to it.
-func (b *Broker) producedTopic(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic) (*metastore.Topic, error) {
-	if req.Acks < -1 || req.Acks > 1 {
-		return nil, refuse(kerr.InvalidRequiredAcks, fmt.Sprintf("acks is %d, must be -1, 0 or 1", req.Acks))
+// letGo copies what was admitted if that is less than half of what came: the batches keep the frame that they lie in,
+// which should not be much more than what is counted of it while it waits for the object store.
+func (p *production) letGo() {
+	came, admitted := 0, 0
+	for i := range p.req.Topics {
+		for j := range p.req.Topics[i].Partitions {
+			came += len(p.req.Topics[i].Partitions[j].Records)
+		}
 	}
-	return b.topicByNameOrID(t.Topic, t.TopicID, req.Version >= 13)
+	for i := range p.batches {
+		admitted += len(p.batches[i].Bytes)
+	}
+	if admitted >= came/2 {
+		return
+	}
+	for i := range p.batches {
+		p.batches[i].Bytes = bytes.Clone(p.batches[i].Bytes)
+	}
 }
 
 // topicByNameOrID finds a topic the way the version of a request names it.
@@ -135,6 +149,10 @@ func produceRules(set settings.Topic, now time.Time, version int16) recordbatch.
 func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metastore.Topic, set settings.Topic, rules recordbatch.Rules, records []byte) {
 	if row.Partition < 0 || row.Partition >= topic.Partitions {
 		p.refuse(row, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("topic has %d partitions", topic.Partitions)))
+		return
+	}
+	if p.req.Acks < -1 || p.req.Acks > 1 {
+		p.refuse(row, refuse(kerr.InvalidRequiredAcks, fmt.Sprintf("acks is %d, must be -1, 0 or 1", p.req.Acks)))
 		return
 	}
 	h, err := recordbatch.Validate(records, rules)

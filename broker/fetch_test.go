@@ -370,7 +370,7 @@ func TestFetchOfWhatCannotBeRead(t *testing.T) {
 // commitMissing commits a segment whose object does not exist.
 func commitMissing(t *testing.T, h *recordHarness, topic *metastore.Topic, partition int32) {
 	t.Helper()
-	_, err := h.replica.Commit(t.Context(), []metastore.SegmentCommit{{ID: metastore.NewSegmentID(), Size: 1000, Runs: []metastore.RunCommit{{
+	_, err := h.replica.Commit(t.Context(), []metastore.SegmentCommit{{ID: metastore.NewSegmentID(time.Now()), Size: 1000, Runs: []metastore.RunCommit{{
 		TopicPartition: metastore.TopicPartition{Topic: topic.ID, Partition: partition}, Position: 38,
 		Batches: []metastore.BatchCommit{{Length: 100, Records: 1, MaxTimestamp: 1, ProducerID: metastore.NoProducerID}},
 	}}}})

@@ -42,7 +42,7 @@ func (l *benchLog) fold(e Entry) {
 func (l *benchLog) segments() []*SegmentCommit {
 	segments := make([]*SegmentCommit, 4)
 	for i := range segments {
-		c := &SegmentCommit{ID: NewSegmentID(), Size: 8 << 20}
+		c := &SegmentCommit{ID: NewSegmentID(time.Now()), Size: 8 << 20}
 		runs := make(map[int]int)
 		for range benchBatches / len(segments) {
 			p, id := l.next%benchPartitions, (l.next/benchPartitions+l.next)%benchProducers
@@ -168,7 +168,7 @@ func bigState(runs, partitions, producers int) *State {
 	s.apply(Position{Seq: 1}, rec, func(TopicPartition) {})
 	t := s.topics[TopicID{1}]
 	for i := range runs / partitions {
-		seg := &segment{id: NewSegmentID(), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}}
+		seg := &segment{id: NewSegmentID(time.Now()), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}}
 		for p := range t.partitions {
 			t.partitions[p].runs = append(t.partitions[p].runs, run{
 				base: Offset(i * 40), segment: seg, maxTimestamp: rec.time, position: uint32(p * 5000), length: 5000, records: 40})

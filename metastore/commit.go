@@ -41,7 +41,7 @@ const (
 	OutOfOrderSequence                // a gap in the producer's sequence, or a repeat older than the batches remembered
 	StaleProducerEpoch                // the producer's epoch is older than one the partition has seen
 	UnknownPartition                  // no such topic or partition, any more
-	SegmentTooOld                     // the segment was made too long ago to be committed (MaxSegmentAge)
+	SegmentTooOld                     // the segment was made too long ago to be committed (MaxSegmentAge), or as long in the future
 	OffsetNotMonotonic                // At lies below the high watermark, or at the very end of the range
 	verdicts                          // how many there are
 )

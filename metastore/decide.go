@@ -34,11 +34,13 @@ func (c *SegmentCommit) check() error {
 	return nil
 }
 
-// tooOld tells whether a segment can no longer be committed. It uses the state's time too: whatever the state has
+// tooOld tells whether a segment can no longer be committed; nor can one from the future, which would be remembered for
+// too long. It uses the state's time too: whatever the state has
 // forgotten is refused by every broker, whatever its clock says.
 func (s *State) tooOld(id SegmentID, now time.Time) bool {
-	latest := max(now.UnixMilli(), s.time)
-	return latest-id.Time().UnixMilli() > MaxSegmentAge.Milliseconds()
+	latest, bound := max(now.UnixMilli(), s.time), MaxSegmentAge.Milliseconds()
+	age := latest - id.Time().UnixMilli()
+	return age > bound || age < -bound
 }
 
 // decideCommit gives offsets to segments that are neither known nor too old. It is a pure function of state and

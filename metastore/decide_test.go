@@ -120,7 +120,7 @@ func TestDecisionAgreesWithTheNaiveModel(t *testing.T) {
 }
 
 func drawSegment(t *rapid.T, topic TopicID) *SegmentCommit {
-	c := &SegmentCommit{ID: NewSegmentID(), Size: 1 << 20}
+	c := &SegmentCommit{ID: NewSegmentID(time.Now()), Size: 1 << 20}
 	for p := range int32(3) { // partition 2 does not exist
 		run := RunCommit{TopicPartition: TopicPartition{topic, p}, Position: uint32(1000 * p)}
 		for range rapid.IntRange(0, 4).Draw(t, "batches") {
@@ -180,7 +180,7 @@ func compareRuns(t *rapid.T, m model, s *State) {
 
 func TestCommitThatCannotBeEncodedIsRefused(t *testing.T) {
 	good := func() SegmentCommit {
-		return SegmentCommit{ID: NewSegmentID(), Size: 1000, Runs: []RunCommit{{
+		return SegmentCommit{ID: NewSegmentID(time.Now()), Size: 1000, Runs: []RunCommit{{
 			TopicPartition: TopicPartition{TopicID{1}, 0}, Position: 16,
 			Batches: []BatchCommit{{Length: 100, Records: 1, ProducerID: 3}},
 		}}}
@@ -210,7 +210,7 @@ func TestManyRecordsInOneRunDoNotOverflow(t *testing.T) {
 	s.apply(Position{Seq: 1}, record{change: createTopic{id: TopicID{1}, name: "t", partitions: 1}}, func(TopicPartition) {})
 	tp := TopicPartition{TopicID{1}, 0}
 	b := BatchCommit{Length: 100, Records: math.MaxInt32, ProducerID: NoProducerID}
-	c := s.decideCommit([]*SegmentCommit{{ID: NewSegmentID(), Size: 1000, Runs: []RunCommit{{TopicPartition: tp, Batches: []BatchCommit{b, b, b}}}}})
+	c := s.decideCommit([]*SegmentCommit{{ID: NewSegmentID(time.Now()), Size: 1000, Runs: []RunCommit{{TopicPartition: tp, Batches: []BatchCommit{b, b, b}}}}})
 	s.apply(Position{Seq: 2}, record{change: c}, func(TopicPartition) {})
 	if p := s.partition(tp); len(p.runs) != 3 || p.high != 3*math.MaxInt32 || p.runs[2].position != 200 {
 		t.Errorf("%d runs, high watermark %d", len(p.runs), p.high)

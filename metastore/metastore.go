@@ -80,6 +80,9 @@ type Brokers interface {
 	// UUID as Kafka's.
 	ClusterID(ctx context.Context) (string, error)
 
+	// Clock is the metastore's own, which times the leases. Brokers go by it, so that their clocks need not agree.
+	Clock(ctx context.Context) (time.Time, error)
+
 	// RegisterBroker takes b.NodeID, or the lowest id without a live lease if it is AnyNodeID, for the length of lease.
 	// A registration whose Host and Port equal those of the live holder replaces it (a restart on the same address).
 	// Returns b with NodeID and Epoch filled in. ErrNodeIDInUse.

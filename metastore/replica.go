@@ -13,8 +13,10 @@ import (
 
 // ReplicaOptions tunes a Replica. The zero value is the default.
 type ReplicaOptions struct {
-	Logger *slog.Logger     // default: discard
-	Now    func() time.Time // default: time.Now
+	Logger *slog.Logger // default: discard
+	// Now dates entries and ages segments and producers. Brokers take the metastore's clock (cluster.Membership.Now);
+	// default time.Now.
+	Now func() time.Time
 	// SnapshotEvery is how many entries lie between snapshots. Default 4096.
 	SnapshotEvery int
 	// ReadBytes is about how much payload one read of the log asks for. Default 4 MiB.

@@ -32,7 +32,7 @@ func createTopic(t *testing.T, r *metastore.Replica, name string, partitions int
 
 // plain is a segment of batches without a producer: so many records each, all to one partition.
 func plain(tp metastore.TopicPartition, records ...int32) metastore.SegmentCommit {
-	c := metastore.SegmentCommit{ID: metastore.NewSegmentID(), Size: 1 << 20}
+	c := metastore.SegmentCommit{ID: metastore.NewSegmentID(time.Now()), Size: 1 << 20}
 	run := metastore.RunCommit{TopicPartition: tp, Position: 16}
 	for _, n := range records {
 		run.Batches = append(run.Batches, metastore.BatchCommit{Length: 100, Records: n, MaxTimestamp: 5, ProducerID: metastore.NoProducerID})

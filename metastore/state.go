@@ -8,8 +8,8 @@ import (
 )
 
 // MaxSegmentAge is how long after its creation a segment can be committed. The state remembers the segments that were
-// committed for that long, and an object older than it without a commit will never get one. Brokers' clocks have to
-// agree to within a fraction of it.
+// committed for that long, and an object older than it without a commit will never get one. It goes by
+// ReplicaOptions.Now, which has to agree between brokers to within a fraction of it.
 const MaxSegmentAge = 10 * time.Minute
 
 var (

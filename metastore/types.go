@@ -1,6 +1,7 @@
 package metastore
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -30,8 +31,15 @@ func (s SegmentID) Time() time.Time {
 	return time.Unix(sec, nsec)
 }
 
-// NewSegmentID makes an id from the present time and random bits.
-func NewSegmentID() SegmentID { return SegmentID(uuid.Must(uuid.NewV7())) }
+// NewSegmentID makes an id from a time and random bits. (uuid.NewV7 takes the time itself, and never goes back with it.)
+func NewSegmentID(at time.Time) SegmentID {
+	id := SegmentID(uuid.New())
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
+	copy(id[:6], ms[2:])
+	id[6] = id[6]&0x0f | 0x70 // version 7
+	return id
+}
 
 // NodeID is the Kafka node id of a broker, 0 or more.
 type NodeID int32

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -73,7 +74,7 @@ func (r *rig) reader(opts reader.Options) *reader.Reader {
 // write commits one segment with the batches of each partition and returns its id.
 func (r *rig) write(batches map[int32][][]byte) metastore.SegmentID {
 	r.t.Helper()
-	id := metastore.NewSegmentID()
+	id := metastore.NewSegmentID(time.Now())
 	var parts []segment.Part
 	for p, list := range batches {
 		part := segment.Part{Topic: r.topic, Partition: p}

@@ -111,7 +111,7 @@ func checkFrame(b []byte, rules Rules) (Header, *Refusal) {
 		return h, refuse(InvalidRecord, "batch of %d bytes ends after %d", size, len(b))
 	case h.Magic < Magic:
 		return h, refuse(InvalidRecord, "record batch has magic %d, only 2 is supported", h.Magic)
-	case size < int64(len(b)):
+	case size+lengthStart <= int64(len(b)): // enough to be the beginning of another
 		return h, refuse(InvalidRecord, "%d bytes after the record batch: exactly one is allowed", int64(len(b))-size)
 	case h.Codec() == Zstd && !rules.ZstdAllowed:
 		return h, refuse(UnsupportedCompression, "zstd needs Produce version 7 or later")
@@ -121,8 +121,10 @@ func checkFrame(b []byte, rules Rules) (Header, *Refusal) {
 		return h, refuse(TooLarge, "batch of %d bytes exceeds the limit of %d", size, rules.MaxBytes)
 	case size < HeaderSize:
 		return h, refuse(CorruptMessage, "batch of %d bytes is shorter than its header", size)
-	case Checksum(b) != h.CRC:
-		return h, refuse(CorruptMessage, "CRC is %08x, computed %08x", h.CRC, Checksum(b))
+	case Checksum(b[:size]) != h.CRC:
+		return h, refuse(CorruptMessage, "CRC is %08x, computed %08x", h.CRC, Checksum(b[:size]))
+	case size < int64(len(b)):
+		return h, refuse(InvalidRecord, "%d bytes after the record batch", int64(len(b))-size)
 	}
 	return h, nil
 }

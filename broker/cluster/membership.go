@@ -32,7 +32,9 @@ type Membership struct {
 	self     metastore.Broker
 	cluster  string
 	live     []metastore.Broker
-	deadline time.Time // of our lease, on our own clock
+	deadline time.Time     // of our lease, on our own clock
+	ahead    time.Duration // of the metastore's clock to ours
+	compared bool          // ahead was measured
 }
 
 // New makes the membership of a broker whose node id may be metastore.AnyNodeID. Join must succeed before Run.
@@ -66,7 +68,47 @@ func (m *Membership) Join(ctx context.Context) error {
 	m.mu.Lock()
 	m.self, m.cluster, m.deadline = self, cluster, asked.Add(m.opts.Lease)
 	m.mu.Unlock()
+	if err := m.compareClocks(ctx); err != nil {
+		return err
+	}
 	return m.refresh(ctx)
+}
+
+const (
+	// slowAnswer is a round trip beyond which the metastore's clock is not compared again: half of it is the error.
+	slowAnswer = time.Second
+	// notableSkew is a difference of clocks that somebody should look into.
+	notableSkew = 10 * time.Second
+)
+
+// compareClocks measures how far the metastore's clock is ahead of ours.
+func (m *Membership) compareClocks(ctx context.Context) error {
+	asked := m.opts.Now()
+	theirs, err := m.brokers.Clock(ctx)
+	if err != nil {
+		return fmt.Errorf("read metastore's clock: %w", err)
+	}
+	trip := m.opts.Now().Sub(asked)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.compared && trip > slowAnswer {
+		return nil
+	}
+	// Round strips the monotonic part: it is the clocks on the wall that are compared.
+	ahead := theirs.Sub(asked.Round(0).Add(trip / 2))
+	if ahead.Abs() > notableSkew && (m.ahead-ahead).Abs() > notableSkew {
+		m.opts.Logger.Warn("clock differs from the metastore's; going by the metastore's", "behind_by", ahead)
+	}
+	m.ahead, m.compared = ahead, true
+	return nil
+}
+
+// Now is the time by the metastore's clock, as far as it is known: the same on all brokers to within a round trip,
+// whatever their own clocks say.
+func (m *Membership) Now() time.Time {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.opts.Now().Round(0).Add(m.ahead)
 }
 
 // Run renews the lease and follows the list of brokers until ctx ends, then leaves at once. It returns early with
@@ -106,6 +148,9 @@ func (m *Membership) runOnce(ctx context.Context) error {
 	m.mu.Lock()
 	m.deadline = asked.Add(m.opts.Lease)
 	m.mu.Unlock()
+	if err := m.compareClocks(ctx); err != nil {
+		return err
+	}
 	return m.refresh(ctx)
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,32 @@ func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
 			t.Errorf("live %+v, want a alone", live)
 		}
 		if err := stopA(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWrongClockGoesByTheMetastores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		var wrong atomic.Int64
+		wrong.Store(int64(-24 * time.Hour))
+		m := New(store, metastore.Broker{NodeID: metastore.AnyNodeID}, Options{Now: func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) }})
+		if err := m.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check := func() {
+			t.Helper()
+			if got := m.Now(); got.Sub(time.Now()).Abs() > time.Millisecond {
+				t.Errorf("now %v, the metastore's clock says %v", got, time.Now())
+			}
+		}
+		check()
+		stop := run(t, m)
+		wrong.Store(int64(3 * time.Hour)) // stepped
+		time.Sleep(3 * time.Second)
+		check()
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})

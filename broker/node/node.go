@@ -108,13 +108,13 @@ func (n *Node) assemble() error {
 		NodeID: metastore.NodeID(c.NodeID), Host: host, Port: port, Zone: c.Zone, Version: n.opts.Version,
 	}, cluster.Options{Logger: n.part("cluster")})
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
-		Logger: n.part("replica"), ProducerExpiration: c.Cluster.ProducerIDExpiration,
+		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: c.Cluster.ProducerIDExpiration,
 	})
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	n.writer = batching.New(objects, n.replica, batching.Options{
 		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max),
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
-		DrainTimeout: c.Drain.Timeout, Logger: n.part("writer"), Registerer: n.registry,
+		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.blocks, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
 	if err != nil {
@@ -130,7 +130,7 @@ func (n *Node) assemble() error {
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.writer.Recent(), reader.Options{}),
-		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"),
+		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),

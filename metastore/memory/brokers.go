@@ -19,6 +19,16 @@ func (s *Store) ClusterID(ctx context.Context) (string, error) {
 	return id, err
 }
 
+// Clock implements metastore.Brokers.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	var clock time.Time
+	err := s.view(ctx, func(now time.Time) error {
+		clock = now
+		return nil
+	})
+	return clock, err
+}
+
 // RegisterBroker implements metastore.Brokers. The epoch is durable, the lease is not.
 func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, length time.Duration) (metastore.Broker, error) {
 	err := s.update(ctx, func(now time.Time) (change, error) {

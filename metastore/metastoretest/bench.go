@@ -3,6 +3,7 @@ package metastoretest
 import (
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -30,7 +31,7 @@ func BenchmarkCommitOffsets(b *testing.B, open Open) {
 	b.ReportAllocs()
 	b.SetParallelism(8)
 	b.RunParallel(func(pb *testing.PB) {
-		g, err := s.ClaimGroup(b.Context(), b.Name()+metastore.NewSegmentID().String(), 1)
+		g, err := s.ClaimGroup(b.Context(), b.Name()+metastore.NewSegmentID(time.Now()).String(), 1)
 		if err != nil {
 			b.Error(err)
 			return

@@ -20,6 +20,7 @@ const (
 
 var brokerCases = []testCase{
 	{"ClusterIDStays", clusterIDStays},
+	{"ClockRuns", clockRuns},
 	{"AnyIDIsTheLowestFree", anyNodeID},
 	{"AnyIDRaces", anyNodeIDRace},
 	{"FieldsComeBack", brokerFields},
@@ -226,4 +227,18 @@ func lateRenewal(ctx context.Context, t *testing.T, s metastore.Store) {
 	wantLive(ctx, t, s, a)
 	_, err := s.RegisterBroker(ctx, at(0, "b"), longLease)
 	wantError(t, "register under the revived id", err, metastore.ErrNodeIDInUse)
+}
+
+func clockRuns(ctx context.Context, t *testing.T, s metastore.Store) {
+	first, err := s.Clock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Clock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Before(first) || first.IsZero() {
+		t.Errorf("clock %v and then %v", first, again)
+	}
 }

@@ -58,6 +58,17 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, lease ti
 	return b, nil
 }
 
+const clockSQL = `select clock_timestamp()`
+
+// Clock implements metastore.Brokers.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := s.call(ctx, "read clock", func(ctx context.Context) error {
+		return s.general.QueryRow(ctx, clockSQL).Scan(&now)
+	})
+	return now, err
+}
+
 const renewSQL = `
 update brokers set lease_until = now() + $3::bigint * interval '1 microsecond'
 where node_id = $1::integer and epoch = $2::bigint and lease_until is not null`

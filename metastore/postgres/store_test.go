@@ -61,7 +61,7 @@ func emptyDatabase(t testing.TB) string {
 	u := server(t)
 	superuser := u.String()
 	admin := connect(t, superuser)
-	name := "test_" + strings.ReplaceAll(metastore.NewSegmentID().String(), "-", "")
+	name := "test_" + strings.ReplaceAll(metastore.NewSegmentID(time.Now()).String(), "-", "")
 	exec(t, admin, "create database "+name)
 	t.Cleanup(func() {
 		conn, err := pgx.Connect(context.Background(), superuser)

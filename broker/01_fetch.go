@@ -19,8 +19,8 @@ import (
 // first batch of the first partition that has any; in a session, partitions that had records go to the end of the line.
 //
 // v5 brings the log start offset; v7 sessions (fetch_session.go); v9 the leader epoch, which is 0 here for ever; v11
-// the rack and a preferred replica, which is never named: any broker serves as well; v12 the epoch last fetched, to which
-// a later one than 0 is answered with a diverging epoch; v13 topic ids.
+// the rack and a preferred replica, which is never named: any broker serves as well; v12 the epoch last fetched: a client
+// that is past the end of epoch 0 is told of a diverging epoch; v13 topic ids.
 //
 // Different from Kafka: min bytes are judged by the runs of the partitions, of which the first may begin before the
 // offset, so that an answer may hold less. A follower's request is answered as a consumer's. Not done: transactions;
@@ -154,9 +154,11 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 	switch {
 	case err != nil && !outOfRange:
 		return p.failed(kafkaError(err)), 0
-	case p.leaderEpoch > 0:
-		return p.failed(kerr.UnknownLeaderEpoch), 0
-	case p.lastFetchedEpoch > 0, p.lastFetchedEpoch == 0 && p.offset > row.highWatermark:
+	case wrongEpoch(p.leaderEpoch) != nil:
+		return p.failed(wrongEpoch(p.leaderEpoch)), 0
+	case p.lastFetchedEpoch > leaderEpoch:
+		return p.failed(kerr.OffsetOutOfRange), 0 // the log knows nothing of such an epoch
+	case p.lastFetchedEpoch == leaderEpoch && p.offset > row.highWatermark:
 		end := row.highWatermark
 		row.diverging = &end
 		return row, 0

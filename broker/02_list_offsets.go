@@ -22,7 +22,7 @@ import (
 //
 // Others ask for the first record with that timestamp or a later one; "none" is offset -1 without an error. Records are
 // looked for inside compressed batches. v2 brings the isolation level, v4 the leader epoch, which is 0 here for ever.
-// A partition that is asked for twice is INVALID_REQUEST.
+// A partition that is asked for twice is answered once, with INVALID_REQUEST.
 
 const (
 	latestOffset          = -1
@@ -39,19 +39,25 @@ const searchParallelism = 4
 func (b *Broker) listOffsets(ctx context.Context, _ *wire.Conn, req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 	resp := respond[*kmsg.ListOffsetsResponse](req)
 	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
-	twice := askedTwice(req)
+	twice, answered := askedTwice(req), make(map[fetchKey]bool)
 	slots := make(chan struct{}, searchParallelism)
 	var searches sync.WaitGroup
 	for i := range req.Topics {
 		from, to := &req.Topics[i], &resp.Topics[i]
 		to.Topic = from.Topic
-		to.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(from.Partitions))
+		to.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, 0, len(from.Partitions)) // never moves: rows are being filled
 		for j := range from.Partitions {
-			asked, row := &from.Partitions[j], &to.Partitions[j]
-			*row = kmsg.NewListOffsetsResponseTopicPartition()
+			asked := &from.Partitions[j]
+			key := fetchKey{topic: from.Topic, partition: asked.Partition}
+			if answered[key] {
+				continue
+			}
+			answered[key] = twice[key]
+			to.Partitions = append(to.Partitions, kmsg.NewListOffsetsResponseTopicPartition())
+			row := &to.Partitions[len(to.Partitions)-1]
 			row.Partition = asked.Partition
 			q := offsetQuery{Broker: b, topic: from.Topic, committed: req.IsolationLevel == 1, version: req.Version, asked: asked}
-			if twice[fetchKey{topic: from.Topic, partition: asked.Partition}] {
+			if twice[key] {
 				q.fail(row, kerr.InvalidRequest)
 				continue
 			}
@@ -108,12 +114,12 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 	}
 	tp := metastore.TopicPartition{Topic: topic.ID, Partition: row.Partition}
 	marks, ok := q.Topics.Watermarks(tp)
-	switch {
-	case !ok:
+	if !ok {
 		q.fail(row, kerr.UnknownTopicOrPartition)
 		return
-	case q.asked.CurrentLeaderEpoch > 0:
-		q.fail(row, kerr.UnknownLeaderEpoch)
+	}
+	if err := wrongEpoch(q.asked.CurrentLeaderEpoch); err != nil {
+		q.fail(row, err)
 		return
 	}
 	offset, timestamp, err := q.find(ctx, tp, marks)

@@ -46,18 +46,36 @@ func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataR
 		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 		defer cancel()
 		create := b.Settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
-		for _, asked := range req.Topics {
+		for _, asked := range withoutRepeats(req.Topics) {
 			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, live))
 		}
 	}
 	if req.IncludeTopicAuthorizedOperations {
 		for i := range resp.Topics {
-			if resp.Topics[i].ErrorCode == 0 {
+			if resp.Topics[i].Topic != nil { // whether it exists or not
 				resp.Topics[i].AuthorizedOperations = topicOperations
 			}
 		}
 	}
 	return resp
+}
+
+// withoutRepeats leaves out what the request names once more.
+func withoutRepeats(asked []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
+	type key struct {
+		name string
+		id   [16]byte
+	}
+	seen := make(map[key]bool, len(asked))
+	var once []kmsg.MetadataRequestTopic
+	for _, a := range asked {
+		k := key{deref(a.Topic), a.TopicID}
+		if !seen[k] {
+			once = append(once, a)
+		}
+		seen[k] = true
+	}
+	return once
 }
 
 func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, live []metastore.Broker) kmsg.MetadataResponseTopic {
@@ -68,7 +86,10 @@ func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.Metad
 	if err != nil {
 		failed := kmsg.NewMetadataResponseTopic()
 		failed.ErrorCode, failed.Topic, failed.TopicID = code(err), asked.Topic, asked.TopicID
-		if failed.Topic == nil && version < 12 {
+		switch {
+		case asked.TopicID != [16]byte{} && version >= 12:
+			failed.Topic = nil // the id counts
+		case failed.Topic == nil && version < 12:
 			failed.Topic = kmsg.StringPtr("")
 		}
 		return failed

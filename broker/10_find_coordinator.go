@@ -26,6 +26,9 @@ func (b *Broker) findCoordinator(_ context.Context, _ *wire.Conn, req *kmsg.Find
 		found := b.coordinator(req.CoordinatorType, req.CoordinatorKey)
 		resp.ErrorCode, resp.ErrorMessage = found.ErrorCode, found.ErrorMessage
 		resp.NodeID, resp.Host, resp.Port = found.NodeID, found.Host, found.Port
+		if found.ErrorCode == 0 {
+			resp.ErrorMessage = kmsg.StringPtr("NONE") // so Kafka says in these versions, and "" in later ones
+		}
 		return resp
 	}
 	for _, key := range req.CoordinatorKeys {
@@ -49,6 +52,10 @@ func (b *Broker) coordinator(kind int8, key string) kmsg.FindCoordinatorResponse
 		err = refuse(kerr.UnsupportedVersion, "this broker does not support share groups")
 	default:
 		err = refuse(kerr.InvalidRequest, "unknown type of coordinator")
+	}
+	if err == nil {
+		found.ErrorMessage = new(string)
+		return found
 	}
 	found.ErrorCode, found.ErrorMessage = failure(err)
 	return found

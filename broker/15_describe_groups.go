@@ -22,6 +22,9 @@ func (b *Broker) describeGroups(ctx context.Context, _ *wire.Conn, req *kmsg.Des
 		described, err := b.Groups.Describe(ctx, id)
 		answer := kmsg.NewDescribeGroupsResponseGroup()
 		answer.Group = id
+		if req.IncludeAuthorizedOperations && (err == nil || errors.Is(err, group.ErrGroupNotFound) && req.Version < 6) {
+			answer.AuthorizedOperations = groupOperations
+		}
 		if err != nil {
 			answer.State = group.Dead.String()
 			if !errors.Is(err, group.ErrGroupNotFound) {
@@ -39,9 +42,6 @@ func (b *Broker) describeGroups(ctx context.Context, _ *wire.Conn, req *kmsg.Des
 			member.ClientID, member.ClientHost = m.ClientID, m.ClientHost
 			member.ProtocolMetadata, member.MemberAssignment = m.Metadata, m.Assignment
 			answer.Members = append(answer.Members, member)
-		}
-		if req.IncludeAuthorizedOperations {
-			answer.AuthorizedOperations = groupOperations
 		}
 		resp.Groups = append(resp.Groups, answer)
 	}

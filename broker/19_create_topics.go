@@ -33,7 +33,7 @@ func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Creat
 	resp := respond[*kmsg.CreateTopicsResponse](req)
 	for _, asked := range req.Topics {
 		answer := kmsg.NewCreateTopicsResponseTopic()
-		answer.Topic = asked.Topic
+		answer.Topic, answer.Configs = asked.Topic, []kmsg.CreateTopicsResponseTopicConfig{}
 		switch n := times[asked.Topic]; {
 		case n == 0: // answered already
 			continue
@@ -62,7 +62,6 @@ func (b *Broker) createTopic(ctx context.Context, asked kmsg.CreateTopicsRequest
 		return
 	}
 	answer.NumPartitions, answer.ReplicationFactor = plan.Partitions, plan.ReplicationFactor
-	answer.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
 	for _, e := range b.Settings.DescribeTopic(plan.Configs) {
 		config := kmsg.NewCreateTopicsResponseTopicConfig()
 		config.Name, config.Value, config.ReadOnly = e.Name, e.Value, e.ReadOnly

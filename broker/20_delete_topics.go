@@ -12,7 +12,8 @@ import (
 )
 
 // DeleteTopics (20), versions 1 to 6: removes topics, each for itself, by name or (v6, KIP-516) by id. The name is free
-// at once: a topic created under it has another id, and nothing of the old one shows in it. Committed offsets of the
+// at once: a topic created under it has another id, and nothing of the old one shows in it. A topic that the request
+// names twice stays, and is answered once, with INVALID_REQUEST. Committed offsets of the
 // topic are forgotten as well as can be: those that stay name the old id, which no lookup finds.
 
 func (b *Broker) deleteTopics(ctx context.Context, _ *wire.Conn, req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
@@ -25,18 +26,25 @@ func (b *Broker) deleteTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Delet
 		asked = append(asked, topic)
 	}
 	resp := respond[*kmsg.DeleteTopicsResponse](req)
-	deleted := make(map[metastore.TopicID]bool)
+	times := make(map[metastore.TopicID]int)
+	for _, a := range asked {
+		if t, err := b.topicToDelete(a); err == nil {
+			times[t.ID]++
+		}
+	}
 	for _, a := range asked {
 		answer := kmsg.NewDeleteTopicsResponseTopic()
 		answer.Topic, answer.TopicID = a.Topic, a.TopicID
 		t, err := b.topicToDelete(a)
 		switch {
 		case err != nil:
-		case deleted[t.ID]:
+		case times[t.ID] == 0: // answered already
+			continue
+		case times[t.ID] > 1:
+			times[t.ID] = 0
 			err = refuse(kerr.InvalidRequest, "the request names the topic twice")
 		default:
 			answer.Topic, answer.TopicID = &t.Name, t.ID
-			deleted[t.ID] = true
 			err = b.deleteTopic(ctx, t)
 		}
 		answer.ErrorCode, answer.ErrorMessage = failure(err)

@@ -35,13 +35,30 @@ func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequest
 		return p
 	}
 	marks, ok := b.Topics.Watermarks(metastore.TopicPartition{Topic: t.ID, Partition: asked.Partition})
-	switch {
-	case !ok:
+	if !ok {
 		p.ErrorCode = kerr.UnknownTopicOrPartition.Code
-	case asked.CurrentLeaderEpoch > leaderEpoch:
-		p.ErrorCode = kerr.UnknownLeaderEpoch.Code
+		return p
+	}
+	if err := wrongEpoch(asked.CurrentLeaderEpoch); err != nil {
+		p.ErrorCode = err.Code
+		return p
+	}
+	switch {
 	case asked.LeaderEpoch == leaderEpoch:
 		p.LeaderEpoch, p.EndOffset = leaderEpoch, int64(marks.High)
+	case asked.LeaderEpoch < -1: // before all epochs, as Kafka answers; -1 is none
+		p.LeaderEpoch, p.EndOffset = asked.LeaderEpoch, int64(marks.LogStart)
 	}
 	return p
+}
+
+// wrongEpoch is what to tell a client that believes a partition to be in another leader epoch; -1 is no belief.
+func wrongEpoch(current int32) *kerr.Error {
+	switch {
+	case current > leaderEpoch:
+		return kerr.UnknownLeaderEpoch
+	case current < -1:
+		return kerr.FencedLeaderEpoch
+	}
+	return nil
 }

@@ -24,7 +24,10 @@ func (b *Broker) describeConfigs(_ context.Context, _ *wire.Conn, req *kmsg.Desc
 		answer := kmsg.NewDescribeConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
 		entries, err := b.settingsOf(asked.ResourceType, asked.ResourceName)
-		answer.ErrorCode, answer.ErrorMessage = failure(err)
+		answer.ErrorMessage = new(string) // not null, as in Kafka
+		if err != nil {
+			answer.ErrorCode, answer.ErrorMessage = failure(err)
+		}
 		for _, e := range entries {
 			if len(asked.ConfigNames) == 0 || slices.Contains(asked.ConfigNames, e.Name) {
 				answer.Configs = append(answer.Configs, describedConfig(e, req.IncludeSynonyms, req.IncludeDocumentation))

@@ -52,7 +52,13 @@ func (b *Broker) growTopic(ctx context.Context, asked kmsg.CreatePartitionsReque
 		return refuse(kerr.InvalidPartitions, fmt.Sprintf("a topic has at most %d partitions", metastore.MaxPartitions))
 	case asked.Assignment != nil && len(asked.Assignment) != int(asked.Count-t.Partitions):
 		return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("%d partitions are to be added, but %d are assigned", asked.Count-t.Partitions, len(asked.Assignment)))
-	case validateOnly:
+	}
+	for _, a := range asked.Assignment {
+		if len(a.Replicas) != int(t.ReplicationFactor) {
+			return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("the replication factor is %d, but %d replicas are assigned", t.ReplicationFactor, len(a.Replicas)))
+		}
+	}
+	if validateOnly {
 		return nil
 	}
 	return b.Changes.CreatePartitions(ctx, t.ID, asked.Count)

@@ -15,7 +15,12 @@ func (b *Broker) deleteGroups(ctx context.Context, _ *wire.Conn, req *kmsg.Delet
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.DeleteGroupsResponse](req)
+	answered := make(map[string]bool)
 	for _, id := range req.Groups {
+		if answered[id] {
+			continue
+		}
+		answered[id] = true
 		err := b.Groups.Delete(ctx, id)
 		answer := kmsg.NewDeleteGroupsResponseGroup()
 		answer.Group = id

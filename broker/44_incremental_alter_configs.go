@@ -52,6 +52,9 @@ func (b *Broker) alterConfigs(ctx context.Context, asked kmsg.IncrementalAlterCo
 	if asked.ResourceType != kmsg.ConfigResourceTypeTopic {
 		return refuse(kerr.InvalidRequest, "only settings of topics can be altered; brokers have theirs from their configuration")
 	}
+	if asked.ResourceName == "" {
+		return refuse(kerr.InvalidRequest, "default settings of all topics are the cluster's")
+	}
 	if err := settings.ValidTopicName(asked.ResourceName); err != nil {
 		return refuse(kerr.InvalidTopicException, err.Error())
 	}
@@ -81,6 +84,7 @@ func (b *Broker) configChanges(t *metastore.Topic, changes []kmsg.IncrementalAlt
 		switch {
 		case seen[c.Name]:
 			return nil, nil, refuse(kerr.InvalidRequest, fmt.Sprintf("the request names %s twice", c.Name))
+		case !known && c.Op == kmsg.IncrementalAlterConfigOpDelete: // it is not set, and that is what is wanted
 		case !known:
 			return nil, nil, settings.ValidateTopic(map[string]string{c.Name: value})
 		case c.Op == kmsg.IncrementalAlterConfigOpDelete:

@@ -40,6 +40,10 @@ func (b *Broker) offsetDelete(ctx context.Context, _ *wire.Conn, req *kmsg.Offse
 		}
 		resp.Topics = append(resp.Topics, topic)
 	}
+	if req.Group == "" {
+		resp.ErrorCode, resp.Topics = kerr.InvalidGroupID.Code, nil
+		return resp
+	}
 	outcomes, err := b.Groups.DeleteOffsets(ctx, req.Group, forget)
 	if err != nil {
 		resp.ErrorCode, resp.Topics = groupCode(err), nil

@@ -10,17 +10,24 @@ import (
 )
 
 // DescribeCluster (60), versions 0 to 2: the cluster id, the brokers and the one that takes administrative requests,
-// which every broker does. v1 asks for an endpoint type (KIP-919): there are no controllers to be listed, so anything
-// but brokers is MISMATCHED_ENDPOINT_TYPE, as from a broker of Kafka's. v2 may include fenced brokers (KIP-1073): a
+// which every broker does. v1 asks for an endpoint type (KIP-919): there are no controllers to be listed, so that
+// asking for them is MISMATCHED_ENDPOINT_TYPE, as from a broker of Kafka's; other types are unknown. v2 may include fenced brokers (KIP-1073): a
 // broker without a live lease is gone, not fenced.
 
-const brokerEndpoints = 1
+const (
+	brokerEndpoints     = 1
+	controllerEndpoints = 2
+)
 
 func (b *Broker) describeCluster(_ context.Context, _ *wire.Conn, req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
 	resp := respond[*kmsg.DescribeClusterResponse](req)
 	resp.EndpointType = brokerEndpoints
 	if req.Version >= 1 && req.EndpointType != brokerEndpoints {
-		resp.ErrorCode, resp.ErrorMessage = failure(refuse(kerr.MismatchedEndpointType, "this is a broker: the endpoint type must be 1"))
+		kafka := kerr.UnsupportedEndpointType
+		if req.EndpointType == controllerEndpoints {
+			kafka = kerr.MismatchedEndpointType
+		}
+		resp.ErrorCode, resp.ErrorMessage = failure(refuse(kafka, "this is a broker: the endpoint type must be 1"))
 		return resp
 	}
 	live := b.brokers()

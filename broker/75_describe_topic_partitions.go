@@ -20,6 +20,14 @@ const maxPartitionsPerPage = 2000
 
 func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *kmsg.DescribeTopicPartitionsRequest) *kmsg.DescribeTopicPartitionsResponse {
 	resp := respond[*kmsg.DescribeTopicPartitionsResponse](req)
+	if err := checkCursor(req); err != nil {
+		for _, t := range req.Topics {
+			refused := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			refused.Topic, refused.ErrorCode = &t.Topic, code(err)
+			resp.Topics = append(resp.Topics, refused)
+		}
+		return resp
+	}
 	live := b.brokers()
 	left := int(min(max(req.ResponsePartitionLimit, 1), maxPartitionsPerPage))
 	for _, name := range b.pageTopics(req) {
@@ -30,7 +38,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *k
 		t, ok := b.Topics.Topic(name)
 		if !ok {
 			missing := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			missing.Topic, missing.ErrorCode = &name, kerr.UnknownTopicOrPartition.Code
+			missing.Topic, missing.ErrorCode, missing.AuthorizedOperations = &name, kerr.UnknownTopicOrPartition.Code, topicOperations
 			if settings.ValidTopicName(name) != nil {
 				missing.ErrorCode = kerr.InvalidTopicException.Code
 			}
@@ -39,7 +47,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *k
 		}
 		var first int32
 		if req.Cursor != nil && req.Cursor.Topic == name {
-			first = max(req.Cursor.Partition, 0)
+			first = req.Cursor.Partition
 		}
 		described := describedTopic(t, first, left, live)
 		resp.Topics = append(resp.Topics, described)
@@ -50,6 +58,21 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *k
 		}
 	}
 	return resp
+}
+
+// checkCursor finds a cursor that no answer to such a request can have held.
+func checkCursor(req *kmsg.DescribeTopicPartitionsRequest) error {
+	if req.Cursor == nil {
+		return nil
+	}
+	named := func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == req.Cursor.Topic }
+	switch {
+	case req.Cursor.Partition < 0:
+		return refuse(kerr.InvalidRequest, "the cursor is before the first partition")
+	case len(req.Topics) > 0 && !slices.ContainsFunc(req.Topics, named):
+		return refuse(kerr.InvalidRequest, "the cursor is at a topic that is not asked for")
+	}
+	return nil
 }
 
 // pageTopics are the names asked for, from that of the cursor on.

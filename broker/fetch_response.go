@@ -26,6 +26,11 @@ func (p fetchPartition) failed(err *kerr.Error) fetchedPartition {
 	return fetchedPartition{fetchPartition: p, err: err, highWatermark: -1, stable: -1, logStart: -1}
 }
 
+// unknown tells that there is no such partition; its aborted transactions are an empty list, whatever the isolation.
+func (row *fetchedPartition) unknown() bool {
+	return row.err == kerr.UnknownTopicOrPartition || row.err == kerr.UnknownTopicID
+}
+
 func (row *fetchedPartition) at(w metastore.Watermarks) {
 	row.highWatermark, row.stable, row.logStart = int64(w.High), int64(w.Stable), int64(w.LogStart)
 }
@@ -114,7 +119,7 @@ func (e *fetchEncoder) partition(row *fetchedPartition, committed bool) {
 	if e.version >= 5 {
 		e.int64(row.logStart)
 	}
-	if committed {
+	if committed || row.unknown() {
 		e.count(0)
 	} else {
 		e.null()

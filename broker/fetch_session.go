@@ -196,9 +196,6 @@ func (p *sessionPartition) tell(row *fetchedPartition) bool {
 
 // create makes a session of what was fetched and returns its id, 0 if there is no room.
 func (s *fetchSessions) create(rows []fetchedPartition, byIDs bool, now time.Time) int32 {
-	if len(rows) == 0 {
-		return 0
-	}
 	session := &fetchSession{byIDs: byIDs, created: now, used: now, size: len(rows), epoch: 1,
 		partitions: make(map[fetchKey]*list.Element, len(rows))}
 	for _, records := range []bool{false, true} { // those with records come last

@@ -153,6 +153,8 @@ func TestFetchErrors(t *testing.T) {
 		{"after the end", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.FetchOffset = 5 }, kerr.OffsetOutOfRange},
 		{"before the start", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.FetchOffset = -1 }, kerr.OffsetOutOfRange},
 		{"newer leader epoch", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = 1 }, kerr.UnknownLeaderEpoch},
+		{"older leader epoch", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = -2 }, kerr.FencedLeaderEpoch},
+		{"later epoch fetched", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 3 }, kerr.OffsetOutOfRange},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			req := fetchRequest(topic, 0)
@@ -172,10 +174,10 @@ func TestFetchErrors(t *testing.T) {
 		equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition.Code)
 		wantOffsets(t, resp.Topics[0].Partitions[1].RecordBatches, 0)
 	})
-	t.Run("later epoch fetched", func(t *testing.T) {
+	t.Run("past the end of the epoch fetched", func(t *testing.T) {
 		req := fetchRequest(topic, 0)
 		req.MaxWaitMillis = 60_000
-		req.Topics[0].Partitions[0].LastFetchedEpoch = 3
+		req.Topics[0].Partitions[0].LastFetchedEpoch, req.Topics[0].Partitions[0].FetchOffset = 0, 9
 		row := ask[*kmsg.FetchResponse](h.harness, 12, req).Topics[0].Partitions[0]
 		equal(t, "diverging epoch", row.DivergingEpoch.Epoch, 0)
 		equal(t, "diverging end", row.DivergingEpoch.EndOffset, 4)

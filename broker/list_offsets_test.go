@@ -99,7 +99,9 @@ func TestListOffsetsErrors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			req := listOffsetsRequest("events", 0, -1)
 			tc.change(&req.Topics[0])
-			for _, row := range ask[*kmsg.ListOffsetsResponse](h.harness, 7, req).Topics[0].Partitions {
+			rows := ask[*kmsg.ListOffsetsResponse](h.harness, 7, req).Topics[0].Partitions
+			equal(t, "rows", len(rows), 1)
+			for _, row := range rows {
 				equal(t, "error", row.ErrorCode, tc.want.Code)
 				equal(t, "offset", row.Offset, -1)
 				equal(t, "timestamp", row.Timestamp, -1)

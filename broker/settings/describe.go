@@ -49,7 +49,7 @@ func (c *Cluster) DescribeTopic(overrides map[string]string) []Entry {
 }
 
 // aliasSynonyms returns the broker-level values of a topic setting: those that are set, strongest first, then the
-// default.
+// default of the strongest name, if it has one; Kafka does not tell those of the others.
 func (c *Cluster) aliasSynonyms(d *Definition) []Synonym {
 	var synonyms []Synonym
 	for _, alias := range d.Cluster {
@@ -57,9 +57,10 @@ func (c *Cluster) aliasSynonyms(d *Definition) []Synonym {
 			synonyms = append(synonyms, Synonym{Name: alias.Name, Value: &v, Source: FromCluster})
 		}
 	}
-	if n := len(d.Cluster); n > 0 {
-		weakest := aliasSetting(d, n-1)
-		synonyms = append(synonyms, Synonym{Name: weakest.Name, Value: weakest.value, Source: FromDefault})
+	if len(d.Cluster) > 0 {
+		if s := aliasSetting(d, 0); s.value != nil {
+			synonyms = append(synonyms, Synonym{Name: s.Name, Value: s.value, Source: FromDefault})
+		}
 	}
 	return synonyms
 }

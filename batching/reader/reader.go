@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
@@ -18,8 +19,8 @@ import (
 // ErrCorrupt: the stored bytes are not the batches that the commit log tells of. Nothing of them is returned.
 var ErrCorrupt = errors.New("stored records do not match the commit log")
 
-// ErrSearchLimit: a search by time looked into Options.SearchBytes of batches whose max timestamps promised a record
-// that is not in them.
+// ErrSearchLimit: a search by time looked into Options.SearchBytes, or SearchInflatedBytes, of batches whose max
+// timestamps promised a record that is not in them.
 var ErrSearchLimit = errors.New("search by time gave up: max timestamps of batches are not those of their records")
 
 // leaderEpoch is written into every batch: partitions have no leader, and one epoch for ever.
@@ -54,6 +55,12 @@ type Options struct {
 	SearchBytes int
 	// InflatedBytes bounds what one batch may decompress to in a search by time. Default 100 MiB.
 	InflatedBytes int
+	// SearchInflatedBytes bounds what one search by time decompresses: a batch of 3 KiB can hold 100 MiB. Each batch
+	// counts for 64 KiB at least. Default 256 MiB, less than a second.
+	SearchInflatedBytes int
+	// Searches is how many batches are decompressed at the same time, by all searches. Default: half the processors, 1 at
+	// least, so that searches leave room for reads and writes.
+	Searches int
 }
 
 func (o Options) withDefaults() Options {
@@ -69,6 +76,12 @@ func (o Options) withDefaults() Options {
 	if o.InflatedBytes <= 0 {
 		o.InflatedBytes = 100 << 20
 	}
+	if o.SearchInflatedBytes <= 0 {
+		o.SearchInflatedBytes = 256 << 20
+	}
+	if o.Searches <= 0 {
+		o.Searches = max(runtime.GOMAXPROCS(0)/2, 1)
+	}
 	return o
 }
 
@@ -78,11 +91,14 @@ type Reader struct {
 	blocks Blocks
 	recent Recent
 	opts   Options
+
+	searching chan struct{} // holds a token for each batch that is being decompressed
 }
 
 // New makes a reader. recent may be nil.
 func New(log Log, blocks Blocks, recent Recent, opts Options) *Reader {
-	return &Reader{log: log, blocks: blocks, recent: recent, opts: opts.withDefaults()}
+	opts = opts.withDefaults()
+	return &Reader{log: log, blocks: blocks, recent: recent, opts: opts, searching: make(chan struct{}, opts.Searches)}
 }
 
 // load reads bytes [from, from+n) of a run.

@@ -20,7 +20,7 @@ import (
 // those of Blocks.
 func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicPartition, ts int64) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
-	s := search{reader: r, left: r.opts.SearchBytes}
+	s := r.newSearch()
 	if s.start, err = r.logStart(tp); err != nil {
 		return metastore.NoOffset, -1, false, err
 	}
@@ -46,7 +46,7 @@ func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicParti
 // record has a timestamp. Errors are those of OffsetForTimestamp.
 func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
-	s := search{reader: r, left: r.opts.SearchBytes}
+	s := r.newSearch()
 	if s.start, err = r.logStart(tp); err != nil {
 		return metastore.NoOffset, -1, false, err
 	}
@@ -113,6 +113,14 @@ type search struct {
 	reader *Reader
 	start  metastore.Offset
 	left   int // compressed bytes that may still be looked into
+	room   int // and decompressed ones
+}
+
+// leastInflated is what a batch counts for in SearchInflatedBytes, however little it holds.
+const leastInflated = 64 << 10
+
+func (r *Reader) newSearch() search {
+	return search{reader: r, left: r.opts.SearchBytes, room: r.opts.SearchInflatedBytes}
 }
 
 type hit struct {
@@ -215,8 +223,17 @@ func (s *search) stamps(ctx context.Context, w *walk, h recordbatch.Header, show
 		show(recordbatch.Stamp{Offset: max(h.BaseOffset, int64(s.start)), Timestamp: h.MaxTimestamp})
 		return nil
 	}
-	if s.left -= h.Size(); s.left < 0 {
+	if s.left -= h.Size(); s.left < 0 || s.room <= 0 {
 		return fmt.Errorf("segment %s: %w", w.run.Segment, ErrSearchLimit)
+	}
+	select {
+	case s.reader.searching <- struct{}{}:
+		defer func() { <-s.reader.searching }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil { // a free place and the end of ctx may come together
+		return err
 	}
 	at := w.passed()
 	parts, err := w.take(ctx, h, nil)
@@ -225,10 +242,16 @@ func (s *search) stamps(ctx context.Context, w *walk, h recordbatch.Header, show
 	}
 	b := bytes.Join(parts, nil) // a copy: the base offset is written into it
 	recordbatch.SetBaseOffset(b, h.BaseOffset, leaderEpoch)
-	for stamp, err := range recordbatch.Stamps(b, s.reader.opts.InflatedBytes) {
-		if err != nil {
+	limit, inflated := min(s.room, s.reader.opts.InflatedBytes), 0
+	defer func() { s.room -= max(inflated, leastInflated) }()
+	for stamp, err := range recordbatch.Stamps(b, limit) {
+		switch {
+		case errors.Is(err, recordbatch.ErrTooLarge) && limit < s.reader.opts.InflatedBytes:
+			return fmt.Errorf("segment %s: %w", w.run.Segment, ErrSearchLimit)
+		case err != nil:
 			return fmt.Errorf("%w: segment %s, byte %d: %w", ErrCorrupt, w.run.Segment, int64(w.run.Position)+int64(at), err)
 		}
+		inflated += stamp.Bytes
 		if !show(stamp) {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package reader_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -150,5 +151,33 @@ func TestSearchOfABatchThatCannotBeDecompressedIsCorrupt(t *testing.T) {
 	}
 	if _, _, found, err := rd.OffsetForTimestamp(t.Context(), r.tp(1), now); !found || err != nil {
 		t.Errorf("the neighbour: %v", err)
+	}
+}
+
+// A compressed batch of a few hundred bytes may hold megabytes; searches pay for what they decompress.
+func TestSearchBoundsWhatItDecompresses(t *testing.T) {
+	r := newRig(t, 1<<20)
+	bomb := func(promised int64) []byte {
+		b := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: now, Value: make([]byte, 1<<20)}},
+			recordbatchtest.Options{Codec: recordbatch.Zstd}.NotIdempotent())
+		binary.BigEndian.PutUint64(b[35:], uint64(promised))
+		recordbatchtest.Seal(b)
+		return b
+	}
+	for range 4 {
+		r.write(map[int32][][]byte{0: {bomb(now + 100)}})
+	}
+	r.write(map[int32][][]byte{0: {one(now + 50)}})
+	for room, want := range map[int]error{8 << 20: nil, 3 << 20: reader.ErrSearchLimit, 5 << 19: reader.ErrSearchLimit} {
+		rd := r.reader(reader.Options{SearchInflatedBytes: room})
+		if _, _, _, err := rd.OffsetForTimestamp(t.Context(), r.tp(0), now+40); !errors.Is(err, want) {
+			t.Errorf("with room for %d bytes: %v, want %v", room, err, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rd := reader.New(r.replica, r.blocks, r.recent, reader.Options{})
+	if _, _, _, err := rd.OffsetForTimestamp(ctx, r.tp(0), now+40); !errors.Is(err, context.Canceled) {
+		t.Errorf("for a client that is gone: %v", err)
 	}
 }

@@ -31,6 +31,7 @@ type Stamp struct {
 	Offset    int64
 	Timestamp int64 // ms since the epoch; -1 if none
 	Keyed     bool  // the key is not null
+	Bytes     int   // of the record, decompressed
 }
 
 // Records yields the records of b, exactly one batch, decompressed into at most maxBytes. Keys and values are parts of
@@ -143,7 +144,7 @@ func nextStamp(in *bufio.Reader, h Header) (Stamp, error) {
 	if _, err := in.Discard(int(length)); err != nil {
 		return Stamp{}, err
 	}
-	return Stamp{Offset: h.BaseOffset + int64(raw.offsetDelta), Timestamp: raw.timestamp(h), Keyed: raw.keyLength >= 0}, nil
+	return Stamp{Offset: h.BaseOffset + int64(raw.offsetDelta), Timestamp: raw.timestamp(h), Keyed: raw.keyLength >= 0, Bytes: int(length)}, nil
 }
 
 // rawRecord is a record as it lies in the batch.

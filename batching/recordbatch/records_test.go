@@ -78,6 +78,10 @@ func TestStampsAreThoseOfRecords(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if r := sample(300)[len(got)]; s.Bytes < len(r.Key)+len(r.Value) {
+					t.Fatalf("record %d has %d bytes, more than %d", len(got), len(r.Key)+len(r.Value), s.Bytes)
+				}
+				s.Bytes = 0
 				got = append(got, s)
 			}
 			if len(got) != 300 || got[0].Offset != 1000 || !reflect.DeepEqual(got, want) {

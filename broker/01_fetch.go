@@ -154,8 +154,8 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 	switch {
 	case err != nil && !outOfRange:
 		return p.failed(kafkaError(err)), 0
-	case wrongEpoch(p.leaderEpoch) != nil:
-		return p.failed(wrongEpoch(p.leaderEpoch)), 0
+	case p.leaderEpoch > leaderEpoch: // below 0 is none here, and not only -1
+		return p.failed(kerr.UnknownLeaderEpoch), 0
 	case p.lastFetchedEpoch > leaderEpoch:
 		return p.failed(kerr.OffsetOutOfRange), 0 // the log knows nothing of such an epoch
 	case p.lastFetchedEpoch == leaderEpoch && p.offset > row.highWatermark:

@@ -13,7 +13,7 @@ import (
 )
 
 // InitProducerId (22), versions 0 to 5: gives an idempotent producer an id that nobody had before, at epoch 0. Without a
-// transactional id the id and epoch that v3 (KIP-360) sends are ignored, as in Kafka.
+// transactional id the id and epoch that v3 (KIP-360) sends are ignored, but for one without the other, as in Kafka.
 //
 // There are no transactions yet. A transactional id gets UNSUPPORTED_VERSION, here and from FindCoordinator, whose answer
 // has a text that says so: an error that the Java client and franz-go neither retry nor explain with missing rights.
@@ -24,6 +24,9 @@ func (b *Broker) initProducerID(ctx context.Context, _ *wire.Conn, req *kmsg.Ini
 	resp := respond[*kmsg.InitProducerIDResponse](req)
 	resp.ProducerID, resp.ProducerEpoch = int64(metastore.NoProducerID), -1
 	switch {
+	case req.Version >= 3 && (req.ProducerID < 0) != (req.ProducerEpoch < 0):
+		resp.ErrorCode = kerr.InvalidRequest.Code
+		return resp
 	case req.TransactionalID == nil:
 	case *req.TransactionalID == "":
 		resp.ErrorCode = kerr.InvalidRequest.Code

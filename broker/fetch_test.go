@@ -153,7 +153,6 @@ func TestFetchErrors(t *testing.T) {
 		{"after the end", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.FetchOffset = 5 }, kerr.OffsetOutOfRange},
 		{"before the start", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.FetchOffset = -1 }, kerr.OffsetOutOfRange},
 		{"newer leader epoch", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = 1 }, kerr.UnknownLeaderEpoch},
-		{"older leader epoch", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = -2 }, kerr.FencedLeaderEpoch},
 		{"later epoch fetched", 12, func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 3 }, kerr.OffsetOutOfRange},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -93,6 +93,7 @@ func TestListOffsetsErrors(t *testing.T) {
 		{"unknown partition", func(t *kmsg.ListOffsetsRequestTopic) { t.Partitions[0].Partition = 9 }, kerr.UnknownTopicOrPartition},
 		{"negative partition", func(t *kmsg.ListOffsetsRequestTopic) { t.Partitions[0].Partition = -1 }, kerr.UnknownTopicOrPartition},
 		{"newer leader epoch", func(t *kmsg.ListOffsetsRequestTopic) { t.Partitions[0].CurrentLeaderEpoch = 1 }, kerr.UnknownLeaderEpoch},
+		{"older leader epoch", func(t *kmsg.ListOffsetsRequestTopic) { t.Partitions[0].CurrentLeaderEpoch = -2 }, kerr.FencedLeaderEpoch},
 		{"twice", func(t *kmsg.ListOffsetsRequestTopic) { t.Partitions = append(t.Partitions, t.Partitions[0]) }, kerr.InvalidRequest},
 		{"object missing", func(t *kmsg.ListOffsetsRequestTopic) { t.Partitions[0].Partition, t.Partitions[0].Timestamp = 1, 0 }, kerr.KafkaStorageError},
 	} {

@@ -11,7 +11,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/runnel, one static binary
-	CGO_ENABLED=0 go build -trimpath -o $(BIN) ./cmd/runnel
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(BIN) ./cmd/runnel
 
 run: build ## start a broker on 127.0.0.1:9092, nothing to install, data in memory
 	$(BIN) dev --listen $(LISTEN)
@@ -20,6 +20,7 @@ demo: build ## stream a real data set through a broker and check what the consum
 	cd integration && go run ./demo
 
 test: build ## all tests: unit and contract, end to end, real clients; prints a summary per tier
+	@integration/packages.sh
 	$(SUITE)
 
 test-unit: ## unit tests with the race detector, no servers

@@ -1,0 +1,122 @@
+package differential
+
+import "strings"
+
+// difference is where the broker may answer other than Kafka. * in a pattern is any text.
+type difference struct {
+	answer, path  string // which answers (script/version/label) and which of their fields
+	kafka, runnel string // the values; empty is any
+	reason        string
+}
+
+// known is every difference that stays. What users can notice also stands in docs/protocol.md.
+var known = []difference{
+	{"*", "*ErrorMessage", "", "a text", "a text says what is wrong where Kafka has none"},
+
+	// ApiVersions and frames.
+	{"protocol/*", "ApiKeys", "75", "", notServed},
+	{"protocol/*", "ApiKeys[*]", "there", "absent", notServed},
+	{"protocol/*", "ApiKeys[42].MaxVersion", "2", "3", "DeleteGroups v3 is that of Kafka 4.4; the reference is 4.3"},
+	{"protocol/v4/*", "FinalizedFeatures", "", "null", "no features: transaction.version and group.version would make clients use what is not served"},
+	{"protocol/v4/*", "SupportedFeatures", "", "null", "no features: transaction.version and group.version would make clients use what is not served"},
+	{"protocol/v4/*", "FinalizedFeaturesEpoch", "", "0", "no features, so that their epoch can only grow"},
+	{"protocol/*garbage after the body", "body", "", "absent", "bytes after a request close the connection, Kafka ignores them"},
+	{"protocol/*garbage after the body", "connection", "absent", "closed", "bytes after a request close the connection, Kafka ignores them"},
+
+	// Metadata, topics, partitions.
+	{"metadata/v0/*", "Topics[*unknown*].ErrorCode", "UNKNOWN_TOPIC_OR_PARTITION", "NONE", "an auto-created topic is in the first answer already"},
+	{"metadata/v0/*", "Topics[*unknown*].Partitions", "null", "3", "an auto-created topic is in the first answer already"},
+	{"metadata/*/by id and name", "*", "", "", badAsAWhole},
+	{"metadata/*/neither id nor name", "*", "", "", badAsAWhole},
+	{"cluster/v0/bad names", "Topics[*].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_TOPIC_EXCEPTION", badAsAWhole},
+	{"cluster/v0/bad names", "Topics[*].AuthorizedOperations", "", "", badAsAWhole},
+	{"create-topics/v7/*", "Topics[*].TopicID", "id of *", "no id", "a topic that was only validated has no id; Kafka makes one up"},
+	{"create-topics/*/three replicas", "Topics*", "", "", anyReplicas},
+	{"create-topics/*/assignment of one twice", "Topics*", "", "", anyReplicas},
+	{"create-topics/*/assignment of a stranger", "Topics*", "", "", anyReplicas},
+	{"create-partitions/*/a stranger assigned", "Topics*", "INVALID_REPLICA_ASSIGNMENT", "NONE", anyReplicas},
+	{"create-partitions/*/a stranger assigned", "Topics*", "a text", "null", anyReplicas},
+	{"delete-topics/v6/name and id apart", "Topics[*]", "", "", "what is named twice is answered as it was named first; Kafka answers by name"},
+
+	// Settings.
+	{"create-topics/v7/*", "Topics[*].Configs", "33", "35", newSettings},
+	{"describe-configs/*", "Resources[*].Configs", "33", "35", newSettings},
+	{"*", "*.Configs[\"remote.copy.lag.*\"]", "absent", "there", newSettings},
+	{"create-topics/v7/*", "*Configs[\"min.insync.replicas\"].Source", "3", "5", dynamicISR},
+	{"describe-configs/*", "*Configs[\"min.insync.replicas\"]*", "", "", dynamicISR},
+	{"describe-configs/*/all brokers", "Resources[\"\"].Configs", "1", "null", dynamicISR},
+	{"describe-configs/*/broker", "Resources[itself].Configs[*].ReadOnly", "false", "true", "settings of brokers come from their configuration"},
+	{"alter-configs/*/unknown op", "Resources[*].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_REQUEST", badAsAWhole},
+
+	// Produce.
+	{"*", "Topics[*].Partitions[*].LogStartOffset", "0", "-1", "an error of Produce tells no log start"},
+	{"produce/*/odd: same partition twice", "Topics[*].Partitions*", "", "", "both batches are appended and answered; Kafka drops the first unsaid"},
+	{"produce/*/odd: trailing zeros", "Topics[*].Partitions[2].*", "", "", "bytes after the batch are refused; Kafka drops them"},
+	{"produce/*/odd: log append time claimed", "Topics[*].Partitions[2].*", "", "", claimedTime},
+	{"timestamps/*/CreateTime log append time claimed", "Topics[*].Partitions[0].*", "", "", claimedTime},
+	{"timestamps/*/LogAppendTime log append time claimed", "Topics[*].Partitions[0].ErrorRecords", "3", "null", claimedTime},
+	{"timestamps/*/CreateTime compressed, too *", "Topics[*].Partitions[0].ErrorRecords", "3", "null", notInflated},
+	{"produce/*/odd: codec claimed *", "Topics[*].Partitions[2].*", "", "", notInflated},
+	{"produce/*/odd: offset deltas *", "Topics[*].Partitions[2].*", "", "", "records of a batch are numbered 0, 1, 2, ... whether compressed or not; Kafka checks compressed ones only"},
+	{"produce/*/transactional, without a producer", "Topics[*].Partitions[0].ErrorCode", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "INVALID_RECORD", noTransactions},
+	{"idempotence/*/transactional, no transaction", "Topics[*].Partitions[0].ErrorCode", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "INVALID_TXN_STATE", noTransactions},
+	{"idempotence/*/duplicate*", "Topics[*].Partitions[0].LogAppendTime", "", "-1", "a duplicate is answered like the batch was; Kafka puts its largest timestamp there"},
+	{"idempotence/*/no epoch", "Topics[*].Partitions[0].ErrorCode", "INVALID_PRODUCER_EPOCH", "INVALID_RECORD", "no producer has a negative epoch"},
+	{"idempotence/*/negative epoch", "Topics[*].Partitions[0].ErrorCode", "INVALID_PRODUCER_EPOCH", "INVALID_RECORD", "no producer has a negative epoch"},
+	{"idempotence/*/producer -2", "Topics[*].Partitions[0].*", "", "", "no producer has a negative id; Kafka takes it for none"},
+	{"*/no partitions*", "Topics", "null", "1", "a topic asked for without partitions is answered without any"},
+
+	// Fetch.
+	{"fetch/*/same partition twice", "Topics[*].Partitions*", "", "", "both are answered; Kafka answers the last"},
+	{"fetch/*/unknown isolation level", "*", "", "", "an unknown isolation level is read_uncommitted"},
+	{"fetch/*max bytes -1", "Topics*", "", "", "negative sizes count as 0; Kafka fails with UNKNOWN_SERVER_ERROR"},
+	{"fetch/*", "Topics[*].Partitions[0].RecordBatches", "*0 bytes", "*5 bytes", wholeBatches},
+	{"fetch/*", "Topics[*].Partitions[0].RecordBatches", "250 bytes", "210 bytes", wholeBatches},
+	{"fetch/*", "Topics[*].Partitions[0].RecordBatches[*]", "cut off", "absent", wholeBatches},
+
+	// Groups.
+	{"group-admin/*/authorized operations", "Groups[*].AuthorizedOperations", "3400", "328", "groups have no settings, and no operations on them"},
+	{"join-group/*/leader joined again", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
+	{"static-members/*/came back with other protocols", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
+	{"group/*/completing", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
+	{"join-group/v9/*instance*", "Generation", "", "", emptyInstance},
+	{"join-group/v9/empty instance", "*", "", "", emptyInstance},
+}
+
+const (
+	notServed      = "APIs that are not served are not advertised"
+	badAsAWhole    = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
+	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"
+	newSettings    = "the settings remote.copy.lag.* are newer than the reference"
+	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
+	claimedTime    = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
+	notInflated    = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"
+	noTransactions = "there are no transactions"
+	wholeBatches   = "batches are never cut"
+	oldAssignment  = "what an earlier generation was assigned is not shown in a rebalance"
+	emptyInstance  = "an empty instance id is none; Kafka takes it for a name"
+)
+
+func (d difference) covers(answer, path, kafka, runnel string) bool {
+	return glob(d.answer, answer) && glob(d.path, path) &&
+		(d.kafka == "" || glob(d.kafka, kafka)) && (d.runnel == "" || glob(d.runnel, runnel))
+}
+
+func glob(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == s
+	}
+	if !strings.HasPrefix(s, parts[0]) {
+		return false
+	}
+	s = s[len(parts[0]):]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, ok := strings.Cut(s, part)
+		if !ok {
+			return false
+		}
+		s = after
+	}
+	return strings.HasSuffix(s, parts[len(parts)-1])
+}

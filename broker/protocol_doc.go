@@ -22,6 +22,7 @@ not listed is not advertised: transactions, ACLs, quotas, share groups, the cons
 - Requests of a connection are answered in their order. Produce requests overlap; everything else takes effect one at a
   time.
 - Requests above socket.request.max.bytes close the connection, and so do requests other than Produce above 16 MiB.
+- Bytes that a request has left over close the connection; Kafka ignores them.
 - No authorizer exists yet: everything is allowed. The column "needs" is what Kafka would check.
 - The leader epoch of every partition is 0 for ever. Replica lists are as long as the replication factor asked for, all
   in sync; broker ids repeat in them when there are fewer brokers.

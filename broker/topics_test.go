@@ -276,6 +276,20 @@ func TestDescribeCluster(t *testing.T) {
 	})
 }
 
+func TestInitProducerIDRefusesHalfAnIdentity(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	for _, half := range []struct {
+		id    int64
+		epoch int16
+	}{{5, -1}, {-1, 5}} {
+		req := kmsg.NewPtrInitProducerIDRequest()
+		req.ProducerID, req.ProducerEpoch = half.id, half.epoch
+		resp := ask[*kmsg.InitProducerIDResponse](h, 3, req)
+		equal(t, "error", resp.ErrorCode, kerr.InvalidRequest.Code)
+		equal(t, "producer id", resp.ProducerID, -1)
+	}
+}
+
 func TestInitProducerID(t *testing.T) {
 	h := newHarness(t, nil, 0)
 	seen := map[int64]bool{-1: true}

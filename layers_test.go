@@ -57,7 +57,8 @@ var layers = map[string][]string{
 		"objstore", "objstore/cache", "objstore/file", "objstore/memory", "objstore/metered", "objstore/s3",
 	},
 
-	"cmd/runnel": {"broker", "broker/config", "broker/node", "broker/settings"},
+	"cmd/runnel/bench": {"metastore"},
+	"cmd/runnel":       {"broker", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench"},
 }
 
 // confined says which packages may import a foreign module. Modules that are not listed are not confined.

@@ -63,27 +63,35 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 func (o *produceOptions) client() ([]kgo.Opt, error) {
-	codec, ok := codecs[o.compression]
-	if !ok {
-		return nil, usagef("--compression must be none, gzip, snappy, lz4 or zstd, not %q", o.compression)
+	opts, err := producerOptions(o.compression, o.acks)
+	if err != nil {
+		return nil, err
 	}
-	opts := []kgo.Opt{
-		kgo.ProducerBatchCompression(codec),
+	return append(opts,
 		kgo.ProducerBatchMaxBytes(o.batchBytes),
 		kgo.ProducerLinger(o.linger),
 		kgo.AllowAutoTopicCreation(), // the broker still decides
 		kgo.UnknownTopicRetries(3),
 		// No RecordDeliveryTimeout: it counts from a record's timestamp, which may be years ago. See patience.
 		kgo.RecordPartitioner(choosePartition()),
+	), nil
+}
+
+// producerOptions are those of the flags compression and acks.
+func producerOptions(compression, acks string) ([]kgo.Opt, error) {
+	codec, ok := codecs[compression]
+	if !ok {
+		return nil, usagef("--compression must be none, gzip, snappy, lz4 or zstd, not %q", compression)
 	}
-	switch o.acks {
+	opts := []kgo.Opt{kgo.ProducerBatchCompression(codec)}
+	switch acks {
 	case "all", "-1":
 	case "1":
 		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
 	case "0":
 		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
 	default:
-		return nil, usagef("--acks must be all, 1 or 0, not %q", o.acks)
+		return nil, usagef("--acks must be all, 1 or 0, not %q", acks)
 	}
 	return opts, nil
 }

@@ -43,7 +43,7 @@ func newRoot(env *environment) *cobra.Command {
 		return usagef("%w (see %q)", err, cmd.CommandPath()+" --help")
 	})
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Run brokers:"}, &cobra.Group{ID: "client", Title: "Use a cluster (any that speaks Kafka's protocol):"})
-	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newCluster(env))
+	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newCluster(env), newBench(env))
 	addTo(root, "server", serverCommands(env)...)
 	root.AddCommand(newVersion(env), newDocs(env))
 	return root

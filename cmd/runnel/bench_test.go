@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/runnel-io/runnel/broker/node"
+)
+
+func TestBenchMistakes(t *testing.T) {
+	tests := []struct{ name, line, want string }{
+		{"record size", "bench produce --record-size x", "--record-size"},
+		{"no room for the stamp", "bench e2e --record-size 4B", "--record-size must be between 8 B"},
+		{"no clients", "bench produce --clients 0", "must be positive"},
+		{"rate", "bench produce --rate -1", "--rate must not be negative"},
+		{"acks", "bench produce --acks 2", "--acks must be all, 1 or 0"},
+		{"codec", "bench catchup -z brotli", "--compression must be none, gzip"},
+		{"size", "bench catchup --size much", "--size"},
+		{"no metastore", "bench commit", "--metastore must name a metastore"},
+		{"batches", "bench commit --metastore memory:// --runs 10 --batches 5", "5 batches do not make 10 runs"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, errOut, code := run(t, nil, strings.Fields(tt.line)...)
+			if code != exitUsage || !strings.Contains(errOut, tt.want) {
+				t.Errorf("exit %d, want %d; %q in\n%s", code, exitUsage, tt.want, errOut)
+			}
+		})
+	}
+}
+
+// startDev runs a broker in this process until the test ends.
+func startDev(t *testing.T) (bootstrap, admin string) {
+	t.Helper()
+	o := devOptions{listen: "127.0.0.1:0", admin: "127.0.0.1:0", brokers: 1, logLevel: "warn"}
+	configs, err := o.configs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, err := node.OpenStores(t.Context(), configs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := openNodes(t.Context(), configs, stores, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- nodes[0].Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("run broker: %v", err)
+		}
+		if err := stores.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if !awaitReady(t.Context(), nodes) {
+		t.Fatal("the broker did not become ready")
+	}
+	return nodes[0].Addr().String(), nodes[0].AdminAddr().String()
+}
+
+func TestBenchmarksOfACluster(t *testing.T) {
+	bootstrap, admin := startDev(t)
+	tests := []struct {
+		name, line string
+		records    float64
+		costs      bool
+	}{
+		{"produce flat out", "produce --clients 2 --topics 2 --batch-bytes 50000 --warmup 500ms --duration 1s --admin " + admin, 100, true},
+		{"produce at a rate", "produce --rate 200 --warmup 0s --duration 500ms --acks 1 -z zstd", 50, false},
+		{"e2e", "e2e --rate 200 --clients 2 --warmup 0s --duration 500ms --consume-via " + bootstrap, 50, false},
+		{"catchup", "catchup --size 2MiB --clients 3 --partitions 2 --admin " + admin, 2048, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			line := append([]string{"bench"}, strings.Fields(tt.line)...)
+			out, errOut, code := run(t, []string{"RUNNEL_BOOTSTRAP=" + bootstrap}, append(line, "--json")...)
+			if code != 0 {
+				t.Fatalf("exit %d: %s", code, errOut)
+			}
+			var got map[string]any
+			if err := json.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatalf("%v in %s", err, out)
+			}
+			if n, _ := got["records"].(float64); n < tt.records {
+				t.Errorf("%v records, want at least %v", n, tt.records)
+			}
+			if p50, _ := got["p50_ms"].(float64); p50 <= 0 {
+				t.Errorf("p50 %v", got["p50_ms"])
+			}
+			if costs := got["cpu_seconds_per_gib"] != nil; costs != tt.costs {
+				t.Errorf("costs %v in\n%s", got["cpu_seconds_per_gib"], out)
+			}
+		})
+	}
+	out, errOut, code := run(t, nil, "topic", "list", "--bootstrap", bootstrap)
+	if code != 0 || strings.Contains(out, "runnel-bench") {
+		t.Errorf("topics are left behind (exit %d):\n%s%s", code, out, errOut)
+	}
+}
+
+func TestBenchCommitWritesATable(t *testing.T) {
+	out, errOut, code := run(t, nil, strings.Fields("bench commit --metastore memory:// --runs 20 --committers 2 --warmup 0s --seconds 0.1")...)
+	if code != 0 || !strings.Contains(out, "commits  ") || !strings.Contains(out, "latency  p50 ") || strings.Contains(out, "throughput") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+}
+
+func TestShareDealsEveryPartitionOnce(t *testing.T) {
+	shares := share([]string{"a", "b"}, 3, 4)
+	seen := 0
+	for _, s := range shares {
+		for _, partitions := range s {
+			seen += len(partitions)
+		}
+	}
+	if len(shares) != 4 || seen != 6 {
+		t.Errorf("%v", shares)
+	}
+	if shares := share([]string{"a"}, 2, 9); len(shares) != 2 {
+		t.Errorf("nine consumers of two partitions: %v", shares)
+	}
+}

@@ -6,6 +6,7 @@
 package reader
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,8 +111,17 @@ func (r *Reader) load(ctx context.Context, run metastore.Run, from, n uint32) ([
 	if err != nil {
 		return nil, fmt.Errorf("read segment %s: %w", run.Segment, err)
 	}
+	for i, p := range parts {
+		if len(p) < copiedBelow {
+			parts[i] = bytes.Clone(p)
+		}
+	}
 	return parts, nil
 }
+
+// copiedBelow is the length below which a part of a block is copied: an answer made of a thousand small runs would else
+// keep as many blocks of 1 MiB in memory, for as long as a client takes to read it.
+const copiedBelow = 256 << 10
 
 // inMemory returns the bytes of a run if the writer still has them.
 func (r *Reader) inMemory(run metastore.Run) ([][]byte, bool) {

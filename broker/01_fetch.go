@@ -43,7 +43,7 @@ type fetch struct {
 	deadline   time.Duration // from now
 }
 
-func (b *Broker) fetch(ctx context.Context, _ *wire.Conn, req *kmsg.FetchRequest) *fetchResponse {
+func (b *Broker) fetch(ctx context.Context, c *wire.Conn, req *kmsg.FetchRequest) *fetchResponse {
 	resp := &fetchResponse{FetchResponse: respond[*kmsg.FetchResponse](req), committed: req.IsolationLevel == 1}
 	session, failed := b.sessions.begin(req, b.Now())
 	if failed == nil {
@@ -56,6 +56,7 @@ func (b *Broker) fetch(ctx context.Context, _ *wire.Conn, req *kmsg.FetchRequest
 			f.isolation = reader.ReadCommitted
 		}
 		plan := f.wait(ctx)
+		plan.hold(ctx, c)
 		f.read(ctx, plan)
 		resp.rows, resp.SessionID, failed = session.answer(plan.rows)
 	}
@@ -78,6 +79,7 @@ type fetchRead struct {
 	row   int
 	tp    metastore.TopicPartition
 	bytes int // at most
+	there int // about
 }
 
 // wait plans until there is enough to answer, or no more time.
@@ -133,6 +135,7 @@ func (f *fetch) plan() *fetchPlan {
 			plan.urgent = true
 		}
 		if there > 0 && (left > 0 || len(plan.reads) == 0) {
+			read.there = there
 			plan.reads = append(plan.reads, read)
 			plan.bytes += min(there, max(read.bytes, 1))
 		}

@@ -25,6 +25,39 @@ type RecordReader interface {
 // those that do not are a request to the object store each.
 const fetchParallelism = 16
 
+// What an answer may hold without asking, so that the consumers at the tail are served however many others do not read
+// their answers, and what every other waits for.
+const (
+	freeAnswer  = 64 << 10
+	leastAnswer = 1 << 20
+)
+
+// holder bounds what answers hold in memory; wire.Conn does.
+type holder interface {
+	Hold(ctx context.Context, n, least int64) (int64, error)
+}
+
+// hold waits for memory for the answer, and shortens the plan to what there is.
+func (p *fetchPlan) hold(ctx context.Context, c holder) {
+	if p.bytes <= freeAnswer {
+		return
+	}
+	got, err := c.Hold(ctx, int64(p.bytes), leastAnswer)
+	if err != nil { // nobody is there to read the answer
+		p.reads = nil
+		return
+	}
+	left := int(got)
+	for i := range p.reads {
+		if left <= 0 {
+			p.reads = p.reads[:i]
+			return
+		}
+		p.reads[i].bytes = min(p.reads[i].bytes, left)
+		left -= min(p.reads[i].there, p.reads[i].bytes)
+	}
+}
+
 // read fills the rows of the plan with records.
 func (f *fetch) read(ctx context.Context, plan *fetchPlan) {
 	if len(plan.reads) == 0 {

@@ -377,3 +377,35 @@ func commitMissing(t *testing.T, h *recordHarness, topic *metastore.Topic, parti
 	}}}})
 	must(t, err)
 }
+
+type holdsUpTo int64
+
+func (h holdsUpTo) Hold(_ context.Context, n, _ int64) (int64, error) {
+	if h < 0 {
+		return 0, context.Canceled
+	}
+	return min(n, int64(h)), nil
+}
+
+func TestFetchReadsNoMoreThanItMayHold(t *testing.T) {
+	for held, want := range map[holdsUpTo][]int{
+		10 << 20: {1 << 20, 1 << 20, 1 << 20}, 2 << 20: {1 << 20, 1 << 20, 1 << 19}, 3 << 19: {1 << 20, 1 << 19},
+		1 << 19: {1 << 19}, -1: {},
+	} {
+		plan := &fetchPlan{bytes: 5 << 19}
+		for _, there := range []int{1 << 20, 1 << 19, 3 << 20} {
+			plan.reads = append(plan.reads, fetchRead{bytes: 1 << 20, there: there})
+		}
+		plan.hold(t.Context(), held)
+		got := []int{}
+		for _, r := range plan.reads {
+			got = append(got, r.bytes)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("may hold %d: reads %d, want %d", held, got, want)
+		}
+	}
+	small := &fetchPlan{bytes: 1000, reads: []fetchRead{{bytes: 1 << 20, there: 1000}}}
+	small.hold(t.Context(), holdsUpTo(-1))
+	equal(t, "reads of a small answer", len(small.reads), 1)
+}

@@ -134,11 +134,15 @@ func (n *Node) assemble() error {
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
+		AnswerBudget:    wire.NewBudget(answerBytes),
 		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: c.Cluster.MaxConnections,
 		IdleTimeout: c.Cluster.ConnectionsMaxIdle,
 	})
 	return err
 }
+
+// answerBytes bounds the records that answers to Fetch hold beside the caches, while consumers read them.
+const answerBytes = 128 << 20
 
 // shown are the settings of this broker that DescribeConfigs reports beside the cluster's.
 func shown(bound net.Addr, host string, port int32) map[string]string {

@@ -56,6 +56,7 @@ func (c *Conn) write() {
 			buf = c.send(buf, r, resp)
 		}
 		c.srv.metrics.seconds.WithLabelValues(r.route.Name).Observe(time.Since(r.arrived).Seconds())
+		c.letGo()
 		c.release(r)
 		c.giveBack(r.size)
 		c.begun.Done()

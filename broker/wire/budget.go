@@ -26,3 +26,14 @@ func (b *Budget) acquire(ctx context.Context, n int64) (int64, error) {
 }
 
 func (b *Budget) release(n int64) { b.sem.Release(n) }
+
+// acquireSome takes n bytes, or a half, a quarter and so on of them if so many are not there, but waits for least.
+func (b *Budget) acquireSome(ctx context.Context, n, least int64) (int64, error) {
+	n = min(n, b.capacity)
+	for ; n > least; n = max(n/2, least) {
+		if b.sem.TryAcquire(n) {
+			return n, nil
+		}
+	}
+	return b.acquire(ctx, n)
+}

@@ -31,6 +31,8 @@ type Conn struct {
 	alive context.Context
 	die   context.CancelCauseFunc
 
+	held int64 // bytes of the AnswerBudget; the writer's
+
 	mu       sync.Mutex
 	room     sync.Cond
 	inFlight int  // requests read and not answered
@@ -193,6 +195,25 @@ func (c *Conn) giveBack(size int) {
 	c.bytes -= size
 	c.replied = time.Now()
 	c.room.Signal()
+}
+
+// Hold takes up to n bytes for the answer to a request from the budget that all connections share, and waits until at
+// least `least` of them are there. They are given back when the answer is sent. It bounds what peers that do not read
+// their answers keep in memory. Only the Pending of a Serial request may call it, on its own goroutine.
+func (c *Conn) Hold(ctx context.Context, n, least int64) (int64, error) {
+	got, err := c.srv.opts.AnswerBudget.acquireSome(ctx, n, min(n, least))
+	if err != nil {
+		return 0, err
+	}
+	c.held += got
+	return got, nil
+}
+
+func (c *Conn) letGo() {
+	if c.held > 0 {
+		c.srv.opts.AnswerBudget.release(c.held)
+		c.held = 0
+	}
 }
 
 func (c *Conn) release(r *request) {

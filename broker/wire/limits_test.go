@@ -272,3 +272,46 @@ func TestRouteWithoutShapeIsRefused(t *testing.T) {
 		t.Error("a key whose requests cannot be checked was accepted")
 	}
 }
+
+func TestAnswersThatAreNotReadHoldNoMoreThanTheirBudget(t *testing.T) {
+	budget := NewBudget(4 << 20)
+	got, free := make(chan int64), make(chan struct{})
+	hold := Route{Name: "Heartbeat", Min: 0, Max: 4, Handler: Blocking(func(ctx context.Context, c *Conn, req kmsg.Request) kmsg.Response {
+		n, err := c.Hold(ctx, 3<<20, 1<<20)
+		if err != nil {
+			n = -1
+		}
+		got <- n
+		<-free
+		return req.ResponseKind()
+	})}
+	f := serve(t, Routes{12: hold}, Options{AnswerBudget: budget})
+	one, two, three := f.dial(), f.dial(), f.dial()
+	one.send(1, heartbeatRequest())
+	if n := within(t, got); n != 3<<20 {
+		t.Fatalf("the first holds %d", n)
+	}
+	two.send(1, heartbeatRequest())
+	if n := within(t, got); n != 1<<20 {
+		t.Fatalf("the second holds %d: the rest", n)
+	}
+	three.send(1, heartbeatRequest())
+	select {
+	case n := <-got:
+		t.Fatalf("the third holds %d of nothing", n)
+	case <-time.After(50 * time.Millisecond):
+	}
+	free <- struct{}{}
+	if n := within(t, got); n < 1<<20 {
+		t.Fatalf("the third holds %d", n)
+	}
+	free <- struct{}{}
+	free <- struct{}{}
+	one.receive()
+	two.receive()
+	three.receive()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	_, err := budget.acquire(ctx, 4<<20)
+	must(t, err)
+}

@@ -23,6 +23,7 @@ type Options struct {
 	MaxRequestBytes    int           // socket.request.max.bytes; default 100 MiB. Larger frames close the connection
 	MaxControlBytes    int           // the same for routes that are not Budgeted; default 16 MiB
 	ControlBudget      *Budget       // for frames above 16 KiB of routes that are not Budgeted; default 256 MiB
+	AnswerBudget       *Budget       // for what Conn.Hold takes; default 128 MiB
 	MaxConnections     int           // default 10,000. Connections above it are closed at once
 	MaxInFlight        int           // requests per connection that are read but not answered; default 64
 	MaxConnectionBytes int           // bytes of such requests, unless it is a single one; default 32 MiB
@@ -39,6 +40,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ControlBudget == nil {
 		o.ControlBudget = NewBudget(256 << 20)
+	}
+	if o.AnswerBudget == nil {
+		o.AnswerBudget = NewBudget(128 << 20)
 	}
 	setDefault(&o.MaxRequestBytes, 100<<20)
 	setDefault(&o.MaxControlBytes, 16<<20)

@@ -46,6 +46,10 @@ func benchCatchup(ctx context.Context, env *environment, o *catchupOptions) (err
 	if err != nil {
 		return usagef("--size: %w", err)
 	}
+	opts, err := o.producer()
+	if err != nil {
+		return err
+	}
 	records := (size + int64(recordSize) - 1) / int64(recordSize)
 	if err := checkAdmin(ctx, &o.benchOptions); err != nil {
 		return err
@@ -55,7 +59,7 @@ func benchCatchup(ctx context.Context, env *environment, o *catchupOptions) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	if err := o.fill(ctx, env, topics, recordSize, records); err != nil {
+	if err := o.fill(ctx, env, opts, topics, recordSize, records); err != nil {
 		return err
 	}
 	result, err := o.read(ctx, env, topics, records)
@@ -66,11 +70,7 @@ func benchCatchup(ctx context.Context, env *environment, o *catchupOptions) (err
 }
 
 // fill writes the records, flat out.
-func (o *catchupOptions) fill(ctx context.Context, env *environment, topics []string, recordSize int, records int64) error {
-	opts, err := o.producer()
-	if err != nil {
-		return err
-	}
+func (o *catchupOptions) fill(ctx context.Context, env *environment, opts []kgo.Opt, topics []string, recordSize int, records int64) error {
 	clients, closeAll, err := clientsOf(ctx, env, o.clients, func(int) []kgo.Opt { return opts })
 	if err != nil {
 		return err

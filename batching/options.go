@@ -16,13 +16,18 @@ type Options struct {
 	SegmentBytes int64
 	// SegmentRuns seals a segment when it has batches of so many partitions. Default 10,000: a commit of about 0.5 MiB.
 	SegmentRuns int
-	// MaxLinger is the time between two seals of a broker that is busy but does not fill segments. Default 250 ms: 4
-	// PUTs per second, some 50 USD a month and broker on S3. Negative: none.
+	// MaxLinger is the longest that a batch waits for its segment to fill, and the time between grants of small PUTs (see
+	// pacer). Default 250 ms: 4 small PUTs per second, some 50 USD a month and broker on S3. Negative: none.
 	MaxLinger time.Duration
-	// MinLinger is how long even an idle broker waits for the rest of a burst. Default 5 ms: small beside a PUT, and long
-	// enough for the requests that a client has in flight to share its segment instead of waiting for the next. Negative:
-	// none.
+	// MinLinger is how long nothing must come before a segment is sealed that is not full. Default 5 ms: small beside a
+	// PUT, and long enough for the requests that a client has in flight to share a segment instead of waiting for the
+	// next. Negative: none.
 	MinLinger time.Duration
+	// PutBurst is how many grants of small PUTs are saved up while little happens. Default 8.
+	PutBurst int
+	// PutWorthBytes is the size from which a segment needs no grant. Default 256 KiB: 4096 PUTs per GiB at the worst,
+	// some 0.02 USD, what a GiB costs that crosses a zone once.
+	PutWorthBytes int64
 	// MaxBuffered bounds the bytes that wait for upload or commit. It is the last resort: callers push back earlier, but
 	// give up waiting (a producer's request.timeout.ms) before the Writer does. Default 1 GiB.
 	MaxBuffered int64
@@ -54,6 +59,8 @@ func (o Options) withDefaults() Options {
 	def(&o.SegmentRuns, 10_000)
 	def(&o.MaxLinger, 250*time.Millisecond)
 	def(&o.MinLinger, 5*time.Millisecond)
+	def(&o.PutBurst, 8)
+	def(&o.PutWorthBytes, 256<<10)
 	def(&o.MaxBuffered, 1<<30)
 	def(&o.Uploads, 16)
 	def(&o.UploadTimeout, 2*time.Minute)
@@ -91,6 +98,8 @@ func (o Options) Validate() error {
 	}
 	check(o.SegmentBytes > 0 && o.SegmentBytes <= 1<<30, "segment bytes %d: must be from 1 to 1 GiB", o.SegmentBytes)
 	check(o.SegmentRuns > 0, "segment runs %d: must be positive", o.SegmentRuns)
+	check(o.PutBurst > 0, "put burst %d: must be positive", o.PutBurst)
+	check(o.PutWorthBytes > 0, "put worth bytes %d: must be positive", o.PutWorthBytes)
 	check(o.MaxBuffered > 0, "max buffered bytes %d: must be positive", o.MaxBuffered)
 	check(o.Uploads > 0, "uploads %d: must be positive", o.Uploads)
 	check(o.AttemptTimeout > 0, "attempt timeout %v: must be positive", o.AttemptTimeout)

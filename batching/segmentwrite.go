@@ -30,7 +30,8 @@ const (
 type segmentWrite struct {
 	// while open
 	index   map[metastore.TopicPartition]int32 // into parts; nil from the seal on
-	due     time.Time                          // when age seals it
+	first   time.Time                          // when its first batch came
+	last    time.Time                          // when its latest batch came
 	parts   []part                             // one per partition, in order of first appearance
 	size    int64                              // bytes of all batches
 	records int64
@@ -56,16 +57,17 @@ type part struct {
 	batches []segment.Batch
 }
 
-func newSegmentWrite(due time.Time) *segmentWrite {
+func newSegmentWrite(now time.Time) *segmentWrite {
 	return &segmentWrite{
 		index: make(map[metastore.TopicPartition]int32),
-		due:   due,
+		first: now,
 		done:  make(chan struct{}),
 	}
 }
 
-// add appends the batches of one request.
-func (s *segmentWrite) add(batches []Batch, size, records int64) *Pending {
+// add appends the batches of one request that comes now.
+func (s *segmentWrite) add(batches []Batch, size, records int64, now time.Time) *Pending {
+	s.last = now
 	p := &Pending{seg: s, places: make([]place, len(batches))}
 	for i := range batches {
 		b := &batches[i]

@@ -59,7 +59,7 @@ func (w *Writer) next(now time.Time) (seg *segmentWrite, wait time.Duration, mor
 		if w.open == nil {
 			return nil, 0, !w.closed
 		}
-		if wait := w.open.due.Sub(now); wait > 0 {
+		if wait := w.pacer.due(w.open.first, w.open.last, w.open.size).Sub(now); wait > 0 {
 			return nil, wait, true
 		}
 		w.seal(sealAge)

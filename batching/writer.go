@@ -66,8 +66,8 @@ type Writer struct {
 
 	mu        sync.Mutex
 	closed    bool
-	open      *segmentWrite   // nil or with at least one batch
-	lastSeal  time.Time       // zero before the first
+	open      *segmentWrite // nil or with at least one batch
+	pacer     pacer
 	line      []*segmentWrite // sealed and not yet taken by the committer, in order of seals
 	started   int             // line[:started] were given to uploaders
 	uploading int             // busy uploaders
@@ -84,6 +84,9 @@ func New(store objstore.Store, log Committer, opts Options) *Writer {
 		kick:   make(chan struct{}, 1),
 		ready:  make(chan struct{}, 1),
 		recent: newRecent(opts.RecentBytes),
+		pacer: pacer{
+			minLinger: opts.MinLinger, maxLinger: opts.MaxLinger, burst: opts.PutBurst, worth: opts.PutWorthBytes,
+		},
 	}
 	w.metrics = newMetrics(opts.Registerer, w)
 	return w
@@ -122,6 +125,7 @@ func (w *Writer) append(batches []Batch, size, records int64) (p *Pending, wake 
 	if w.closed {
 		return nil, false, ErrClosed
 	}
+	now := time.Now()
 	if w.buffered > 0 && w.buffered+size > w.opts.MaxBuffered {
 		w.lost.addRefused(batches, time.Now())
 		return nil, false, ErrOverloaded
@@ -140,23 +144,20 @@ func (w *Writer) append(batches []Batch, size, records int64) (p *Pending, wake 
 		}
 	}
 	if w.open == nil {
-		w.open = newSegmentWrite(w.due(time.Now()))
+		w.open = newSegmentWrite(now)
 		wake = true
 	}
-	p = w.open.add(batches, size, records)
+	wasWorth := w.open.size >= w.opts.PutWorthBytes
+	p = w.open.add(batches, size, records, now)
+	if !wasWorth && w.open.size >= w.opts.PutWorthBytes {
+		wake = true // it may be due earlier than the uploader expects
+	}
 	w.buffered += size
 	if w.open.size >= w.opts.SegmentBytes {
 		w.seal(sealBytes)
 		wake = true
 	}
 	return p, wake, nil
-}
-
-// due is when a segment whose first batch arrives now is sealed by age: so that seals are MaxLinger apart, or at once,
-// but for MinLinger, if the last one is longer ago. Caller holds mu.
-func (w *Writer) due(now time.Time) time.Time {
-	wait := w.lastSeal.Add(w.opts.MaxLinger).Sub(now)
-	return now.Add(min(max(wait, w.opts.MinLinger), w.opts.MaxLinger))
 }
 
 // seal closes the open segment and puts it in line. Caller holds mu.
@@ -166,7 +167,7 @@ func (w *Writer) seal(reason sealReason) {
 	s.index = nil
 	s.id = metastore.NewSegmentID(w.opts.Now())
 	s.sealedAt = time.Now()
-	w.lastSeal = s.sealedAt
+	w.pacer.sealed(s.sealedAt, s.size)
 	w.line = append(w.line, s)
 	w.metrics.sealed.WithLabelValues(string(reason)).Inc()
 	w.metrics.segmentBytes.Observe(float64(s.size))

@@ -27,7 +27,7 @@ func TestIdleWriterAnswersAfterMinLinger(t *testing.T) {
 
 func TestBusyWriterSealsEveryMaxLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, batching.Options{})
+		r := start(t, batching.Options{PutBurst: 1})
 		begin := time.Now()
 		r.offsets(r.append(r.batch(0, 1, 100)))
 		took(t, begin, 5*time.Millisecond)
@@ -40,6 +40,34 @@ func TestBusyWriterSealsEveryMaxLinger(t *testing.T) {
 		begin = time.Now()
 		r.offsets(r.append(r.batch(0, 1, 100)))
 		took(t, begin, 150*time.Millisecond)
+	})
+}
+
+func TestProducersThatCanSendNoMoreNeedNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{PutBurst: 1, PutWorthBytes: 1000})
+		for range 10 {
+			begin := time.Now()
+			first, second := r.append(r.batch(0, 1, 600)), r.append(r.batch(1, 1, 600))
+			r.offsets(first)
+			r.offsets(second)
+			took(t, begin, 5*time.Millisecond)
+		}
+		if n := len(r.store.trace()); n != 10 {
+			t.Errorf("%d PUTs, want 10", n)
+		}
+	})
+}
+
+func TestSegmentThatGrewWorthAPutIsSealedWithoutItsGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{PutBurst: 1, PutWorthBytes: 1000})
+		r.offsets(r.append(r.batch(0, 1, 100))) // takes the grant
+		begin := time.Now()
+		r.append(r.batch(0, 1, 600))
+		time.Sleep(20 * time.Millisecond)
+		r.offsets(r.append(r.batch(0, 1, 600)))
+		took(t, begin, 25*time.Millisecond)
 	})
 }
 

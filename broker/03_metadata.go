@@ -46,7 +46,7 @@ func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataR
 		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 		defer cancel()
 		create := b.Settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
-		for _, asked := range withoutRepeats(req.Topics) {
+		for _, asked := range once(req.Topics, func(t kmsg.MetadataRequestTopic) topicKey { return topicKey{deref(t.Topic), t.TopicID} }) {
 			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, live))
 		}
 	}
@@ -60,22 +60,10 @@ func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataR
 	return resp
 }
 
-// withoutRepeats leaves out what the request names once more.
-func withoutRepeats(asked []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
-	type key struct {
-		name string
-		id   [16]byte
-	}
-	seen := make(map[key]bool, len(asked))
-	var once []kmsg.MetadataRequestTopic
-	for _, a := range asked {
-		k := key{deref(a.Topic), a.TopicID}
-		if !seen[k] {
-			once = append(once, a)
-		}
-		seen[k] = true
-	}
-	return once
+// topicKey is how a request names a topic.
+type topicKey struct {
+	name string
+	id   [16]byte
 }
 
 func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, live []metastore.Broker) kmsg.MetadataResponseTopic {
@@ -125,6 +113,9 @@ func (b *Broker) findTopic(version int16, asked kmsg.MetadataRequestTopic) (*met
 
 // autoCreate makes a topic with the cluster's defaults. If that does not succeed in time, clients are told to ask again.
 func (b *Broker) autoCreate(ctx context.Context, name string) (*metastore.Topic, error) {
+	if ctx.Err() != nil {
+		return nil, refuse(kerr.LeaderNotAvailable, "the topics before it took too long")
+	}
 	plan, err := b.planTopic(kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: -1, ReplicationFactor: -1})
 	if err != nil {
 		return nil, err

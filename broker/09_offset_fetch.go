@@ -22,7 +22,7 @@ func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.Offset
 	defer cancel()
 	resp := respond[*kmsg.OffsetFetchResponse](req)
 	if req.Version >= 8 {
-		for _, asked := range req.Groups {
+		for _, asked := range once(req.Groups, func(g kmsg.OffsetFetchRequestGroup) string { return g.Group }) {
 			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(ctx, req.Version, asked))
 		}
 		return resp

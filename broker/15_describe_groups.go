@@ -12,13 +12,14 @@ import (
 
 // DescribeGroups (15), versions 0 to 6: the state and the members of groups that this broker coordinates. v4 has static
 // members (KIP-345). A group that does not exist is Dead, without an error before v6 and with GROUP_ID_NOT_FOUND from
-// then on (KIP-1043).
+// then on (KIP-1043). A group that is
+// named twice is answered once.
 
 func (b *Broker) describeGroups(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.DescribeGroupsResponse](req)
-	for _, id := range req.Groups {
+	for _, id := range once(req.Groups, func(id string) string { return id }) {
 		described, err := b.Groups.Describe(ctx, id)
 		answer := kmsg.NewDescribeGroupsResponseGroup()
 		answer.Group = id

@@ -20,12 +20,17 @@ import (
 // they asked for create the topic again. A replica assignment counts as a number of partitions; where the replicas are
 // to be is not kept.
 
+// maxTopicsCreated bounds the topics of a request, and with them its answer, which has all settings of each. Kafka has the
+// same bound for their partitions.
+const maxTopicsCreated = 10_000
+
 // maxReplicationFactor keeps the replica lists of answers within reason.
 const maxReplicationFactor = 128
 
 func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
+	tooMany := refuse(kerr.PolicyViolation, fmt.Sprintf("a request creates at most %d topics", maxTopicsCreated))
 	times := make(map[string]int)
 	for _, t := range req.Topics {
 		times[t.Topic]++
@@ -37,6 +42,8 @@ func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Creat
 		switch n := times[asked.Topic]; {
 		case n == 0: // answered already
 			continue
+		case len(times) > maxTopicsCreated:
+			answer.ErrorCode, answer.ErrorMessage = failure(tooMany)
 		case n > 1:
 			answer.ErrorCode, answer.ErrorMessage = failure(refuse(kerr.InvalidRequest, "the request names the topic twice"))
 		default:

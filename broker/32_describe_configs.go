@@ -16,11 +16,16 @@ import (
 // DescribeConfigs (32), versions 1 to 4: the settings of topics, and of this broker under its node id. v1 has sources
 // and synonyms (KIP-226), v3 types and documentation (KIP-569). The empty broker name asks for the dynamic defaults of
 // all brokers, of which there are none. Other resources (loggers, client metrics, groups) have no settings here:
-// INVALID_REQUEST.
+// INVALID_REQUEST. A resource that is named twice is answered once.
 
 func (b *Broker) describeConfigs(_ context.Context, _ *wire.Conn, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := respond[*kmsg.DescribeConfigsResponse](req)
-	for _, asked := range req.Resources {
+	type resource struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	of := func(r kmsg.DescribeConfigsRequestResource) resource { return resource{r.ResourceType, r.ResourceName} }
+	for _, asked := range once(req.Resources, of) {
 		answer := kmsg.NewDescribeConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
 		entries, err := b.settingsOf(asked.ResourceType, asked.ResourceName)

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -88,4 +90,46 @@ func TestDescribeClusterKnowsEndpointTypes(t *testing.T) {
 		req.EndpointType = kind
 		equal(t, "error", ask[*kmsg.DescribeClusterResponse](h, 2, req).ErrorCode, want)
 	}
+}
+
+func TestLargeAnswersAreGivenOnce(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("events", 1, 1)
+	configs := describeRequest(kmsg.ConfigResourceTypeTopic, "events")
+	configs.Resources = append(configs.Resources, configs.Resources[0], configs.Resources[0])
+	equal(t, "DescribeConfigs", len(ask[*kmsg.DescribeConfigsResponse](h, 4, configs).Resources), 1)
+
+	groups := kmsg.NewPtrDescribeGroupsRequest()
+	groups.Groups = []string{"g", "h", "g"}
+	equal(t, "DescribeGroups", len(ask[*kmsg.DescribeGroupsResponse](h, 5, groups).Groups), 2)
+
+	offsets := kmsg.NewPtrOffsetFetchRequest()
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group = "g"
+	offsets.Groups = append(offsets.Groups, group, group)
+	equal(t, "OffsetFetch", len(ask[*kmsg.OffsetFetchResponse](h, 8, offsets).Groups), 1)
+}
+
+func TestCreateTopicsBoundsTheTopicsOfARequest(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	var topics []kmsg.CreateTopicsRequestTopic
+	for i := range maxTopicsCreated + 1 {
+		topics = append(topics, newTopic(fmt.Sprintf("t%d", i), 1, 1))
+	}
+	answers := ask[*kmsg.CreateTopicsResponse](h, 5, createRequest(topics...)).Topics
+	equal(t, "answers", len(answers), len(topics))
+	for _, a := range answers {
+		equal(t, a.Topic, a.ErrorCode, kerr.PolicyViolation.Code)
+	}
+	equal(t, "topics", len(h.replica.Topics()), 0)
+}
+
+// A request that makes more topics than it has time for says so without another try, or log line, for each of the rest.
+func TestMetadataStopsCreatingTopicsInTime(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := h.broker.autoCreate(ctx, "late")
+	equal(t, "code", code(err), kerr.LeaderNotAvailable.Code)
+	equal(t, "topics", len(h.replica.Topics()), 0)
 }

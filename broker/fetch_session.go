@@ -26,6 +26,10 @@ import (
 // min.incremental.fetch.session.eviction.ms).
 const sessionIdle = 2 * time.Minute
 
+// sessionPartitions bounds the partitions of all sessions, which take some 350 bytes each: 90 MiB. Kafka bounds sessions
+// alone, so that a client that makes up partitions can fill any memory. Who finds no room goes on without a session.
+const sessionPartitions = 1 << 18
+
 // fetchKey names a partition the way the request did: by topic id from v13 on, by name before.
 type fetchKey struct {
 	topic     string
@@ -51,9 +55,11 @@ type sessionPartition struct {
 // fetchSessions is the sessions of a broker.
 type fetchSessions struct {
 	slots int
+	room  int // partitions of all sessions
 
 	mu   sync.Mutex
 	byID map[int32]*fetchSession
+	size int // partitions of all, as of their last requests
 }
 
 type fetchSession struct {
@@ -70,7 +76,7 @@ type fetchSession struct {
 }
 
 func newFetchSessions(slots int) *fetchSessions {
-	return &fetchSessions{slots: slots, byID: make(map[int32]*fetchSession)}
+	return &fetchSessions{slots: slots, room: sessionPartitions, byID: make(map[int32]*fetchSession)}
 }
 
 // fetchContext is how one request is to be answered.
@@ -123,7 +129,9 @@ func (ctx *fetchContext) resume(req *kmsg.FetchRequest) *kerr.Error {
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		ctx.partitions = append(ctx.partitions, e.Value.(*sessionPartition).fetchPartition)
 	}
-	ctx.sessions.resized(s, len(s.partitions))
+	if !ctx.sessions.resized(s, len(s.partitions)) {
+		return kerr.FetchSessionIDNotFound
+	}
 	return nil
 }
 
@@ -196,7 +204,10 @@ func (p *sessionPartition) tell(row *fetchedPartition) bool {
 
 // create makes a session of what was fetched and returns its id, 0 if there is no room.
 func (s *fetchSessions) create(rows []fetchedPartition, byIDs bool, now time.Time) int32 {
-	session := &fetchSession{byIDs: byIDs, created: now, used: now, size: len(rows), epoch: 1,
+	if len(rows) > s.room {
+		return 0
+	}
+	session := &fetchSession{byIDs: byIDs, created: now, used: now, epoch: 1,
 		partitions: make(map[fetchKey]*list.Element, len(rows))}
 	for _, records := range []bool{false, true} { // those with records come last
 		for i := range rows {
@@ -211,15 +222,19 @@ func (s *fetchSessions) create(rows []fetchedPartition, byIDs bool, now time.Tim
 			session.add(p)
 		}
 	}
+	session.size = len(session.partitions)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.byID) >= s.slots && !s.evict(len(rows), now) {
-		return 0
+	for len(s.byID) >= s.slots || s.size+session.size > s.room {
+		if !s.evict(session.size, now) {
+			return 0
+		}
 	}
 	for session.id == 0 || s.byID[session.id] != nil {
 		session.id = rand.Int32()
 	}
 	s.byID[session.id] = session
+	s.size += session.size
 	return session.id
 }
 
@@ -237,9 +252,9 @@ func (s *fetchSessions) evict(size int, now time.Time) bool {
 	}
 	switch {
 	case idle != nil && now.Sub(idle.used) > sessionIdle:
-		delete(s.byID, idle.id)
+		s.drop(idle)
 	case small != nil:
-		delete(s.byID, small.id)
+		s.drop(small)
 	default:
 		return false
 	}
@@ -256,16 +271,34 @@ func (s *fetchSessions) use(id int32, now time.Time) *fetchSession {
 	return session
 }
 
-func (s *fetchSessions) resized(session *fetchSession, size int) {
+// resized notes how many partitions a session has. False: it is gone, perhaps because it has become too large.
+func (s *fetchSessions) resized(session *fetchSession, size int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.byID[session.id] != session {
+		return false
+	}
+	s.size += size - session.size
 	session.size = size
+	if s.size > s.room {
+		s.drop(session)
+		return false
+	}
+	return true
 }
 
 func (s *fetchSessions) remove(id int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byID, id)
+	if session := s.byID[id]; session != nil {
+		s.drop(session)
+	}
+}
+
+// drop forgets a session. Caller holds mu.
+func (s *fetchSessions) drop(session *fetchSession) {
+	delete(s.byID, session.id)
+	s.size -= session.size
 }
 
 // requestedPartitions flattens a request.

@@ -238,3 +238,21 @@ func TestSessionSlots(t *testing.T) {
 		t.Fatal("a session without slots")
 	}
 }
+
+func TestSessionsBoundTheirPartitions(t *testing.T) {
+	r := newSessionRig(t, 100)
+	r.sessions.room = 5
+	first := r.want(sessionRequest{want: []int32{0, 1}}, 0, 1)
+	second := r.want(sessionRequest{want: []int32{0, 1}}, 0, 1)
+	if id := r.want(sessionRequest{want: []int32{0, 1}}, 0, 1); id != 0 {
+		t.Fatal("a session beyond the bound")
+	}
+	if id := r.want(sessionRequest{want: []int32{0}}, 0); id == 0 {
+		t.Fatal("no session within the bound")
+	}
+	r.wantError(sessionRequest{id: first, epoch: 1, want: []int32{2, 3}}, kerr.FetchSessionIDNotFound)
+	r.want(sessionRequest{id: second, epoch: 1, want: []int32{2}}, 2)
+	equal(t, "partitions of all sessions", r.sessions.size, 4)
+	r.want(sessionRequest{id: second, epoch: -1})
+	equal(t, "after one has ended", r.sessions.size, 1)
+}

@@ -5,7 +5,7 @@ LISTEN ?= 127.0.0.1:9092
 SUITE  := cd integration && go run ./cmd/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-unit test-e2e test-kafka lint fuzz generate tools clean
+.PHONY: help build run demo test test-unit test-e2e test-kafka bench lint fuzz generate tools clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ test-e2e: build ## end to end: crashes and outages, then real clients
 
 test-kafka: ## the client tests against Apache Kafka itself, which must pass them too
 	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat
+
+bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 6 minutes
+	cd integration && go run ./bench -out ../docs/benchmarks.md
 
 lint: ## run the linter on both modules
 	@lint="$$(cd integration && go run ./cmd/toolchain golangci-lint)" && \

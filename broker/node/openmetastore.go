@@ -2,16 +2,34 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// OpenMetastore opens the metastore that a URL names as metastore.url does, for tools that need no object store.
-func OpenMetastore(ctx context.Context, url string) (metastore.Store, error) {
-	meta, err := openMetastore(ctx, url)
-	if err != nil {
-		return nil, fmt.Errorf("open metastore: %w", err)
+// OpenMetastores opens the metastore that a URL names as metastore.url does, for tools that need no object store: so many
+// stores with connections of their own, as that many brokers have, or one if it lives in this process.
+func OpenMetastores(ctx context.Context, url string, brokers int) ([]metastore.Store, error) {
+	if name, _ := scheme(url); name == "memory" || name == "file" {
+		brokers = 1
 	}
-	return meta, nil
+	var stores []metastore.Store
+	for range brokers {
+		meta, err := openMetastore(ctx, url)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open metastore: %w", err), CloseMetastores(stores))
+		}
+		stores = append(stores, meta)
+	}
+	return stores, nil
+}
+
+// CloseMetastores closes all.
+func CloseMetastores(stores []metastore.Store) error {
+	var err error
+	for _, s := range stores {
+		err = errors.Join(err, s.Close())
+	}
+	return err
 }

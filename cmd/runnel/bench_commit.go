@@ -27,8 +27,8 @@ func newBenchCommit(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "commit",
 		Short: "Measure how fast a metastore sequences, without brokers and objects",
-		Long: "Measure how fast a metastore sequences, without brokers and objects. Each committer has its own copy of the folded\n" +
-			"log, as a broker has, and commits one segment after the other, of batches of 16 records from idempotent producers\n" +
+		Long: "Measure how fast a metastore sequences, without brokers and objects. Each committer has connections and a copy of\n" +
+			"the folded log of its own, as a broker has, and commits one segment after the other, of batches of 16 records from idempotent producers\n" +
 			"of its own. It fails if a batch is not accepted.\n\n" +
 			"Use a migrated database of its own (runnel migrate): brokers on it would follow what is appended, and every\n" +
 			"committer holds all that was committed in memory, some 50 bytes per run.",
@@ -66,18 +66,18 @@ func benchCommit(ctx context.Context, env *environment, o *benchCommitOptions) (
 	if err := load.Validate(); err != nil {
 		return usagef("%w", err)
 	}
-	store, err := node.OpenMetastore(ctx, o.metastore)
+	stores, err := node.OpenMetastores(ctx, o.metastore, o.committers)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, node.CloseMetastores(stores)) }()
 	var meter bench.Meter
 	latency := bench.NewLatencies(bench.DefaultSamples)
 	line := newBenchLine(&meter)
 	shown := startProgress(env.err, line.text)
 	following, stop := context.WithCancel(ctx)
 	go line.follow(following, bench.NewWindow(time.Now(), load.Warmup, load.Duration))
-	first, last, err := load.Run(ctx, store, benchName(), &meter, latency)
+	first, last, err := load.Run(ctx, stores, benchName(), &meter, latency)
 	stop()
 	shown.close()
 	if err != nil {

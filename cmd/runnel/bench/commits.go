@@ -45,15 +45,15 @@ func (c Commits) Validate() error {
 }
 
 // Run makes a topic of that name in the metastore, commits to it and deletes it. Only commits that begin in the window
-// count as samples.
-func (c Commits) Run(ctx context.Context, log metastore.Log, topic string, meter *Meter, latency *Latencies) (first, last Reading, err error) {
+// count as samples. The logs are ways to one log, which committers take in turn.
+func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, meter *Meter, latency *Latencies) (first, last Reading, err error) {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background, load sync.WaitGroup
 	defer background.Wait()
 	defer stop()
 	replicas := make([]*metastore.Replica, c.Committers)
 	for i := range replicas {
-		replicas[i] = metastore.NewReplica(log, metastore.ReplicaOptions{})
+		replicas[i] = metastore.NewReplica(logs[i%len(logs)], metastore.ReplicaOptions{})
 		if err := replicas[i].Open(ctx); err != nil {
 			return first, last, fmt.Errorf("open metastore: %w", err)
 		}

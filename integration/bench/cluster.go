@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/integration/servers"
+	"github.com/runnel-io/runnel/integration/slows3"
+)
+
+// cluster is brokers on a database and a prefix of the bucket of their own.
+type cluster struct {
+	addresses, admins []string
+	prefix            string // in the bucket
+	processes         []*servers.Process
+	logs              []*servers.Log
+}
+
+// database makes an empty, migrated database.
+func (m *machine) database(ctx context.Context) (name, dsn string, err error) {
+	name = "bench_" + strings.ToLower(rand.Text()[:10])
+	if dsn, err = m.postgres.CreateDatabase(ctx, name); err != nil {
+		return "", "", err
+	}
+	cmd := exec.CommandContext(ctx, m.binary, "migrate", "--metastore-url", dsn)
+	cmd.Env = environ()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", "", fmt.Errorf("migrate: %w\n%s", err, out)
+	}
+	return name, dsn, nil
+}
+
+// environ is ours without variables that runnel would take for its configuration.
+func environ(more ...string) []string {
+	own := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "RUNNEL_") })
+	return append(own, more...)
+}
+
+// startCluster starts brokers with default settings on the S3 server at endpoint.
+func (m *machine) startCluster(ctx context.Context, brokers int, endpoint string) (*cluster, error) {
+	name, dsn, err := m.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{prefix: name}
+	for range brokers {
+		if err := c.start(ctx, m, dsn, endpoint); err != nil {
+			return nil, errors.Join(err, c.stop())
+		}
+	}
+	return c, nil
+}
+
+func (c *cluster) start(ctx context.Context, m *machine, dsn, endpoint string) error {
+	var address [2]string
+	for i := range address {
+		port, err := servers.FreePort()
+		if err != nil {
+			return err
+		}
+		address[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	}
+	cmd := exec.Command(m.binary, "broker")
+	cmd.Env = environ(
+		"RUNNEL_LISTEN="+address[0], "RUNNEL_ADVERTISE="+address[0], "RUNNEL_ADMIN_LISTEN="+address[1], "RUNNEL_METASTORE_URL="+dsn,
+		"RUNNEL_OBJECT_STORE_URL=s3://"+servers.Bucket+"/"+c.prefix, "RUNNEL_OBJECT_STORE_ENDPOINT="+endpoint,
+		"RUNNEL_OBJECT_STORE_REGION="+servers.Region, "RUNNEL_OBJECT_STORE_ACCESS_KEY="+m.s3.AccessKey,
+		"RUNNEL_OBJECT_STORE_SECRET_KEY="+m.s3.SecretKey)
+	log, err := servers.NewLog("")
+	if err != nil {
+		return err
+	}
+	process, err := servers.Start("runnel broker", cmd, syscall.SIGKILL, log)
+	if err != nil {
+		return err
+	}
+	c.processes, c.logs = append(c.processes, process), append(c.logs, log)
+	c.addresses, c.admins = append(c.addresses, address[0]), append(c.admins, address[1])
+	return waitReady(ctx, "http://"+address[1]+"/readyz", process, log)
+}
+
+func waitReady(ctx context.Context, url string, process *servers.Process, log *servers.Log) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		if answer, err := http.DefaultClient.Do(request); err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-process.Exited():
+			return fmt.Errorf("the broker ended before it was ready:\n%s", log.Tail())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the broker: %w\n%s", ctx.Err(), log.Tail())
+		}
+	}
+}
+
+func (c *cluster) stop() error {
+	var err error
+	for i, p := range c.processes {
+		if stopErr := p.Stop(syscall.SIGTERM, 40*time.Second); stopErr != nil {
+			err = errors.Join(err, fmt.Errorf("%w\n%s", stopErr, c.logs[i].Tail()))
+		}
+	}
+	return err
+}
+
+func (c *cluster) bootstrap() string { return strings.Join(c.addresses, ",") }
+func (c *cluster) admin() string     { return strings.Join(c.admins, ",") }
+
+// slow starts a proxy in front of the S3 server and returns its URL.
+func (m *machine) slow(ctx context.Context, p slows3.Profile) (endpoint string, stop func() error, err error) {
+	server, err := url.Parse(m.s3.Endpoint())
+	if err != nil {
+		return "", nil, err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	serving, end := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- slows3.New(server, slows3.NewDraws(p, 1)).Serve(serving, ln) }()
+	return "http://" + ln.Addr().String(), func() error { end(); return <-done }, nil
+}
+
+// result is what `runnel bench --json` writes.
+type result struct {
+	ThroughputMBPerS *float64 `json:"throughput_mb_per_s"`
+	RecordsPerS      float64  `json:"records_per_s"`
+	CommitsPerS      *float64 `json:"commits_per_s"`
+	P50              float64  `json:"p50_ms"`
+	P99              float64  `json:"p99_ms"`
+	P999             float64  `json:"p999_ms"`
+	Produce          struct {
+		P50 float64 `json:"p50_ms"`
+		P99 float64 `json:"p99_ms"`
+	} `json:"produce"`
+	CPUSecondsPerGiB *float64 `json:"cpu_seconds_per_gib"`
+	PutsPerGiB       *float64 `json:"puts_per_gib"`
+	GetsPerGiB       *float64 `json:"gets_per_gib"`
+	AvgObjectBytes   *float64 `json:"avg_object_bytes"`
+}
+
+// runnelBench runs `runnel bench`. command is how a reader would write it.
+func (m *machine) runnelBench(ctx context.Context, shown *[]string, args ...string) (r result, err error) {
+	*shown = append(*shown, "runnel bench "+strings.Join(withoutAddresses(args), " "))
+	cmd := exec.CommandContext(ctx, m.binary, append(append([]string{"bench"}, args...), "--json")...)
+	cmd.Env = environ()
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w\n%s", err, exit.Stderr)
+		}
+		return r, fmt.Errorf("runnel bench %s: %w", strings.Join(args, " "), err)
+	}
+	return r, json.Unmarshal(out, &r)
+}
+
+// withoutAddresses replaces what differs from run to run, and what is secret, by what it stands for.
+func withoutAddresses(args []string) []string {
+	shown := slices.Clone(args)
+	for i, name := range map[string]string{
+		"--bootstrap": "BROKERS", "--admin": "ADMIN", "--metastore": "URL", "--produce-via": "BROKER1", "--consume-via": "BROKER2",
+	} {
+		if at := slices.Index(shown, i); at >= 0 && at+1 < len(shown) {
+			shown[at+1] = name
+		}
+	}
+	return shown
+}
+
+// profile records where the broker spends its CPU, for some seconds, if that is asked for.
+func (m *machine) profile(ctx context.Context, c *cluster, name string) (wait func() error) {
+	if m.perf == "" {
+		return func() error { return nil }
+	}
+	cmd := exec.CommandContext(ctx, "perf", "record", "-q", "-F", "199", "-g", "-p", strconv.Itoa(c.processes[0].Pid()),
+		"-o", filepath.Join(m.perf, name+".data"))
+	err := cmd.Start()
+	return func() error {
+		if err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		_ = cmd.Wait() // perf ends with the signal that we sent
+		return nil
+	}
+}

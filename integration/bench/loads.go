@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runnel-io/runnel/integration/slows3"
+)
+
+// endToEnd sends each record through one broker and reads it through the same, then through another.
+func endToEnd(ctx context.Context, m *machine) (s section, err error) {
+	s = newSection("object store", "records", "produce p50 / p99, ms", "end to end p50 / p99 / p99.9, ms")
+	for _, store := range []struct {
+		name string
+		slow *slows3.Profile
+	}{{"local S3 server", nil}, {slows3.Standard.Name + ", simulated", &slows3.Standard}} {
+		if err := endToEndOn(ctx, m, &s, store.name, store.slow); err != nil {
+			return s, err
+		}
+	}
+	s.note = "A broker is idle to itself when the last seal is longer ago than linger.max, 250 ms; a record every 20 ms waits for the linger, one every 500 ms does not. There are 20 of the latter: their p99 is their longest."
+	return s, nil
+}
+
+func endToEndOn(ctx context.Context, m *machine, s *section, name string, slow *slows3.Profile) (err error) {
+	endpoint := m.s3.Endpoint()
+	if slow != nil {
+		proxied, stop, err := m.slow(ctx, *slow)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		endpoint = proxied
+	}
+	c, err := m.startCluster(ctx, 2, endpoint)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	args := []string{"e2e", "--bootstrap", c.bootstrap(), "--duration", m.size.seconds + "s", "--rate"}
+	for _, way := range []struct {
+		name string
+		more []string
+	}{
+		{"every 20 ms, through the leader", []string{"50"}},
+		{"every 20 ms, produced to one, read from the other", []string{"50", "--produce-via", c.addresses[0], "--consume-via", c.addresses[1]}},
+		{"every 500 ms, through the leader", []string{"2"}},
+	} {
+		r, err := m.runnelBench(ctx, &s.commands, append(args, way.more...)...)
+		if err != nil {
+			return err
+		}
+		s.row(name, way.name, number(r.Produce.P50)+" / "+number(r.Produce.P99), fmt.Sprintf("%s / %s / %s", number(r.P50), number(r.P99), number(r.P999)))
+		s.outcome += fmt.Sprintf("%s, %s: produce p99 %s, end to end p99 %s ms. ", name, way.name, number(r.Produce.P99), number(r.P99))
+	}
+	return nil
+}
+
+func commitAlone(ctx context.Context, m *machine) (section, error) {
+	return commits(ctx, m, "--runs", "600", "--batches", "1600", "--producers", "64", "--committers", "1")
+}
+
+func commitTogether(ctx context.Context, m *machine) (section, error) {
+	s, err := commits(ctx, m, "--runs", "600", "--committers", "8")
+	s.note = "Direct appends: each committer on its own, with its own connections, as that many brokers without a sequencer. All eight copies of the folded log are in one process on the same cores."
+	return s, err
+}
+
+// commits measures the sequencing path alone.
+func commits(ctx context.Context, m *machine, args ...string) (section, error) {
+	s := newSection("commits/s", "p50, ms", "p99, ms", "p99.9, ms")
+	_, dsn, err := m.database(ctx)
+	if err != nil {
+		return s, err
+	}
+	r, err := m.runnelBench(ctx, &s.commands, append([]string{"commit", "--metastore", dsn, "--seconds", m.size.seconds}, args...)...)
+	if err != nil {
+		return s, err
+	}
+	s.row(optional(r.CommitsPerS), number(r.P50), number(r.P99), number(r.P999))
+	s.outcome = fmt.Sprintf("%s commits/s, p50 %s ms, p99 %s ms", optional(r.CommitsPerS), number(r.P50), number(r.P99))
+	return s, nil
+}
+
+// manyProducers is a broker as busy as it gets.
+func manyProducers(ctx context.Context, m *machine) (s section, err error) {
+	c, err := m.startCluster(ctx, 1, m.s3.Endpoint())
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	s = newSection("load", "MB/s", "p50 / p99, ms", "average object, MiB", "PUT/GiB", "commits/s", "broker CPU, s/GiB")
+	profiled := m.profile(ctx, c, "f")
+	for _, load := range []struct {
+		name string
+		args []string
+	}{{"flat out", nil}, {"20,000 records/s", []string{"--rate", "20000"}}} {
+		r, err := m.runnelBench(ctx, &s.commands, append([]string{"produce", "--bootstrap", c.bootstrap(), "--admin", c.admin(),
+			"--clients", "4", "--partitions", "16", "--duration", m.size.seconds + "s"}, load.args...)...)
+		if err != nil {
+			return s, err
+		}
+		s.row(load.name, optional(r.ThroughputMBPerS), number(r.P50)+" / "+number(r.P99), mebibytes(r.AvgObjectBytes), optional(r.PutsPerGiB),
+			optional(r.CommitsPerS), optional(r.CPUSecondsPerGiB))
+		s.outcome += fmt.Sprintf("%s: %s MiB, %s PUT/GiB, %s s/GiB. ", load.name, mebibytes(r.AvgObjectBytes), optional(r.PutsPerGiB), optional(r.CPUSecondsPerGiB))
+	}
+	return s, profiled()
+}
+
+// catchUp reads cold data through the broker, then the same objects without it.
+func catchUp(ctx context.Context, m *machine) (s section, err error) {
+	c, err := m.startCluster(ctx, 1, m.s3.Endpoint())
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	s = newSection("reader", "MB/s", "GET/GiB", "broker CPU, s/GiB")
+	r, err := m.runnelBench(ctx, &s.commands, "catchup", "--bootstrap", c.bootstrap(), "--admin", c.admin(), "--size", m.size.catchup, "--clients", "2")
+	if err != nil {
+		return s, err
+	}
+	s.row("2 consumers through the broker", optional(r.ThroughputMBPerS), optional(r.GetsPerGiB), optional(r.CPUSecondsPerGiB))
+	plain, err := m.plainGets(ctx, c.prefix)
+	if err != nil {
+		return s, err
+	}
+	s.row("8 parallel GETs of up to 4 MiB of the same objects", number(plain), "-", "-")
+	if r.ThroughputMBPerS != nil {
+		s.outcome = fmt.Sprintf("%s MB/s, %s of the plain loop", number(*r.ThroughputMBPerS), number(*r.ThroughputMBPerS/plain))
+	}
+	s.note = "The broker keeps up to 256 MiB of what it wrote in memory, so up to a quarter of the read is not cold. The S3 server reads from the page cache in both."
+	return s, nil
+}

@@ -1,0 +1,139 @@
+// Command bench measures the broker of this checkout with a fixed set of loads, on servers that it starts itself, and
+// writes docs/benchmarks.md:
+//
+//	go run ./bench [-small] [-only a,f] [-out FILE] [-perf DIR]
+//
+// Client, broker, PostgreSQL and the S3 server share the machine, so the numbers compare versions and ratios; they are
+// not what a cluster does.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/integration/harness"
+	"github.com/runnel-io/runnel/integration/servers"
+	"github.com/runnel-io/runnel/integration/toolchain"
+)
+
+func main() {
+	small := flag.Bool("small", false, "tiny loads: whether everything works")
+	only := flag.String("only", "", "letters of the loads to run, separated by commas; all if empty")
+	out := flag.String("out", "", "file to write; standard output if empty")
+	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a and f")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *small, *only, *out, *perf); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// machine is what the loads run on.
+type machine struct {
+	root     string // of the repository
+	binary   string // of runnel
+	jars     string // class path of Apache Kafka
+	postgres *servers.Postgres
+	s3       *servers.S3
+	size     sizes
+	perf     string
+}
+
+// sizes are how long and how large the loads are.
+type sizes struct {
+	javaRecords int
+	javaRounds  int
+	seconds     string // of one measurement
+	catchup     string
+}
+
+var (
+	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: "1GiB"}
+	tiny  = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: "64MiB"}
+)
+
+// load is one measurement of the set.
+type load struct {
+	letter, title, bar string
+	run                func(ctx context.Context, m *machine) (section, error)
+}
+
+var loads = []load{
+	{"a", "One Java producer with default settings, beside Apache Kafka", "at least 0.7 of Kafka", javaBesideKafka},
+	{"b", "The same producer on simulated S3 Standard", "at least 40 MB/s", javaOnSlowS3},
+	{"c", "End to end, one record at a time, two brokers", "idle: produce p99 under PUT p99 + 10 ms", endToEnd},
+	{"d", "Commits of 1,600 batches over 600 partitions from 64 producers", "p50 under 2 ms, p99 under 6 ms", commitAlone},
+	{"e", "8 committers of 600 runs", "together at least 1,200 commits/s, p99 under 25 ms", commitTogether},
+	{"f", "Load of several producers, linger at most 250 ms", "objects of at least 4 MiB, at most 256 PUT/GiB, at most 2 CPU s/GiB", manyProducers},
+	{"g", "Catch-up read beside a plain loop of GETs", "none", catchUp},
+	{"h", "Allocations of the hot paths", "none per record", allocations},
+}
+
+func run(ctx context.Context, small bool, only, out, perf string) (err error) {
+	began := time.Now()
+	m, err := openMachine(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.postgres.Close(), m.s3.Close()) }()
+	m.perf, m.size = perf, whole
+	if small {
+		m.size = tiny
+	}
+	r := report{began: began, before: uptime(ctx)}
+	for _, l := range loads {
+		if only != "" && !strings.Contains(","+only+",", ","+l.letter+",") {
+			continue
+		}
+		start := time.Now()
+		s, err := l.run(ctx, m)
+		if err != nil {
+			return fmt.Errorf("load %s: %w", l.letter, err)
+		}
+		r.sections = append(r.sections, titled{l, s})
+		fmt.Fprintf(os.Stderr, "%s. %s (%.0f s)\n%s\n", l.letter, l.title, time.Since(start).Seconds(), s.table())
+	}
+	r.after = uptime(ctx)
+	r.took = time.Since(began)
+	text := r.markdown(ctx, m)
+	if out == "" {
+		_, err = os.Stdout.WriteString(text)
+		return err
+	}
+	return os.WriteFile(out, []byte(text), 0o644)
+}
+
+func openMachine(ctx context.Context) (*machine, error) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return nil, err
+	}
+	tools, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{root: root}
+	if m.jars, err = tools.JavaClasses(ctx, "compat/clients/java/pom.xml"); err != nil {
+		return nil, err
+	}
+	if m.binary, err = harness.Build(root, filepath.Join(root, "bin", "runnel-bench")); err != nil {
+		return nil, err
+	}
+	if m.postgres, err = servers.OpenPostgres(ctx, servers.PostgresOptions{Durable: true}); err != nil {
+		return nil, err
+	}
+	if m.s3, err = servers.OpenS3(ctx, tools); err != nil {
+		return nil, errors.Join(err, m.postgres.Close())
+	}
+	return m, nil
+}

@@ -13,7 +13,7 @@ func (m *machine) join(now time.Time, call callID, req JoinRequest, newID string
 	switch {
 	case m.state == Dead:
 		m.reply(call, JoinResponse{MemberID: req.MemberID}, ErrCoordinatorUnavailable)
-	case !m.hasRoom(req.MemberID):
+	case !m.hasRoom(req.MemberID), m.bytesBeside(req.MemberID)+bytesOf(req.Protocols) > maxGroupBytes:
 		m.refuseForSize(now, call, req.MemberID)
 	case !m.supportsProtocols(req):
 		m.reply(call, JoinResponse{MemberID: req.MemberID}, ErrInconsistentProtocol)
@@ -36,6 +36,29 @@ func (m *machine) hasRoom(id string) bool {
 	default:
 		return mb != nil || len(m.members) < m.limits.maxSize
 	}
+}
+
+// maxGroupBytes bounds what members say about themselves, in memory for every group and told to its leader at every
+// rebalance. In Kafka a group must fit one record of the offsets topic, 1 MiB, but that shows only at the end of a rebalance.
+const maxGroupBytes = 32 << 20
+
+// bytesBeside is what the protocols of the members but one take.
+func (m *machine) bytesBeside(id string) int {
+	n := 0
+	for _, mb := range m.order {
+		if mb.id != id {
+			n += bytesOf(mb.protocols)
+		}
+	}
+	return n
+}
+
+func bytesOf(protocols []Protocol) int {
+	n := 0
+	for _, p := range protocols {
+		n += len(p.Name) + len(p.Metadata)
+	}
+	return n
 }
 
 func (m *machine) refuseForSize(now time.Time, call callID, id string) {

@@ -95,10 +95,14 @@ func run(ctx context.Context, small bool, only, out, perf string) (err error) {
 		if only != "" && !strings.Contains(","+only+",", ","+l.letter+",") {
 			continue
 		}
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
 		start := time.Now()
-		s, err := l.run(ctx, m)
-		if err != nil {
-			return fmt.Errorf("load %s: %w", l.letter, err)
+		s, failed := l.run(ctx, m)
+		if failed != nil { // the others count all the same
+			err = errors.Join(err, fmt.Errorf("load %s: %w", l.letter, failed))
+			s.outcome = "FAILED"
 		}
 		r.sections = append(r.sections, titled{l, s})
 		fmt.Fprintf(os.Stderr, "%s. %s (%.0f s)\n%s\n", l.letter, l.title, time.Since(start).Seconds(), s.table())
@@ -107,10 +111,10 @@ func run(ctx context.Context, small bool, only, out, perf string) (err error) {
 	r.took = time.Since(began)
 	text := r.markdown(ctx, m)
 	if out == "" {
-		_, err = os.Stdout.WriteString(text)
-		return err
+		_, writeErr := os.Stdout.WriteString(text)
+		return errors.Join(err, writeErr)
 	}
-	return os.WriteFile(out, []byte(text), 0o644)
+	return errors.Join(err, os.WriteFile(out, []byte(text), 0o644))
 }
 
 func openMachine(ctx context.Context) (*machine, error) {

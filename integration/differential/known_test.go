@@ -48,6 +48,11 @@ var known = []difference{
 	{"describe-configs/*/broker", "Resources[itself].Configs[*].ReadOnly", "false", "true", "settings of brokers come from their configuration"},
 	{"alter-configs/*/unknown op", "Resources[*].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_REQUEST", badAsAWhole},
 
+	// Named twice in one request.
+	{"group-admin/*/twice", "Groups*", "", "", answeredOnce},
+	{"offsets/*/same group twice", "Groups*", "", "", answeredOnce},
+	{"describe-configs/*/twice", "Resources*", "", "", answeredOnce},
+
 	// Produce.
 	{"*", "Topics[*].Partitions[*].LogStartOffset", "0", "-1", "an error of Produce tells no log start"},
 	{"produce/*/odd: same partition twice", "Topics[*].Partitions*", "", "", "both batches are appended and answered; Kafka drops the first unsaid"},
@@ -86,6 +91,7 @@ var known = []difference{
 const (
 	notServed      = "APIs that are not served are not advertised"
 	badAsAWhole    = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
+	answeredOnce   = "what a request names twice is answered once, so that small requests have no huge answers"
 	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"
 	newSettings    = "the settings remote.copy.lag.* are newer than the reference"
 	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"

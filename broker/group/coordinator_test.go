@@ -311,6 +311,7 @@ func TestGroupsNoLongerOwnedAreDropped(t *testing.T) {
 		if list, err := c.List(t.Context()); err != nil || len(list) != 0 {
 			t.Errorf("list: %v, %v", list, err)
 		}
+		synctest.Wait() // those who wait hear of it first
 		if n := len(c.snapshot()); n != 0 {
 			t.Errorf("%d groups in memory", n)
 		}

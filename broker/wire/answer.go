@@ -57,7 +57,7 @@ func (c *Conn) write() {
 		}
 		c.srv.metrics.seconds.WithLabelValues(r.route.Name).Observe(time.Since(r.arrived).Seconds())
 		c.letGo()
-		c.release(r)
+		r.grant.release()
 		c.giveBack(r.size)
 		c.begun.Done()
 	}

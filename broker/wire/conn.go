@@ -46,8 +46,7 @@ type request struct {
 	route   Route
 	body    kmsg.Request
 	size    int
-	budget  *Budget // of which taken is
-	taken   int64
+	grant   grant
 	arrived time.Time
 	pending Pending
 }
@@ -111,7 +110,9 @@ func (c *Conn) fail(cause error) {
 		}
 	}
 	c.srv.metrics.errors.WithLabelValues(reason).Inc()
-	c.srv.log.Warn("closing client connection", "peer", c.remote, "client_id", c.ClientID(), "cause", cause)
+	if suppressed, ok := c.srv.complaints.next(time.Now()); ok {
+		c.srv.log.Warn("closing client connection", "peer", c.remote, "client_id", c.ClientID(), "cause", cause, "others_not_logged", suppressed)
+	}
 }
 
 func (c *Conn) kill() { c.fail(ErrServerClosed) }
@@ -213,12 +214,5 @@ func (c *Conn) letGo() {
 	if c.held > 0 {
 		c.srv.opts.AnswerBudget.release(c.held)
 		c.held = 0
-	}
-}
-
-func (c *Conn) release(r *request) {
-	if r.taken > 0 {
-		r.budget.release(r.taken)
-		r.taken = 0
 	}
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -314,4 +315,32 @@ func TestAnswersThatAreNotReadHoldNoMoreThanTheirBudget(t *testing.T) {
 	defer cancel()
 	_, err := budget.acquire(ctx, 4<<20)
 	must(t, err)
+}
+
+// Peers that announce frames and send nothing may not keep the budget from those that do send.
+func TestFramesThatDoNotArriveMakeRoomForOthers(t *testing.T) {
+	for name, announced := range map[string]int32{"large frames": 9 << 20, "small frames": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			h := newHeld()
+			budget := NewBudget(4 << 20)
+			budget.patience = 50 * time.Millisecond
+			f := serve(t, Routes{0: h.produceRoute()}, Options{Budget: budget})
+			var idle []*client
+			for range 12 {
+				c := f.dial()
+				frame := frameOf(1, produceRequest(100))
+				binary.BigEndian.PutUint32(frame, uint32(announced))
+				_, err := c.Write(frame[:20])
+				must(t, err)
+				idle = append(idle, c)
+			}
+			honest := f.dial()
+			honest.send(1, produceRequest(1<<20))
+			close(within(t, h.begun).free)
+			honest.receive()
+			for _, c := range idle {
+				must(t, c.Close())
+			}
+		})
+	}
 }

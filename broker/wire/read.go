@@ -88,9 +88,9 @@ func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*r
 	if err != nil {
 		return nil, err
 	}
-	rest, err := readGrowing(br, size-headerPrefix, start)
+	rest, err := c.readBody(br, r, start)
 	if err != nil {
-		c.release(r)
+		r.grant.release()
 		return nil, c.readFailed(err)
 	}
 	c.srv.metrics.bytesIn.Add(float64(4 + size))
@@ -100,7 +100,7 @@ func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*r
 	}
 	clientID, body, err := decode(r.header, rest)
 	if err != nil {
-		c.release(r)
+		r.grant.release()
 		return nil, err
 	}
 	if clientID != c.ClientID() {
@@ -114,21 +114,36 @@ func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*r
 // pay takes the frame's bytes from the budget of its kind and returns how many may be allocated before any arrived.
 func (c *Conn) pay(r *request) (start int, err error) {
 	const free = 16 << 10
+	var budget *Budget
 	switch {
 	case r.route.Budgeted:
-		start, r.budget = 2<<20, c.srv.opts.Budget
+		start, budget = 2<<20, c.srv.opts.Budget
 	case r.size > c.srv.opts.MaxControlBytes:
 		return 0, fmt.Errorf("%w: %d bytes for %s, allowed are %d", errFrameSize, r.size, r.route.Name, c.srv.opts.MaxControlBytes)
 	case r.size > free:
-		start, r.budget = free, c.srv.opts.ControlBudget
+		start, budget = free, c.srv.opts.ControlBudget
 	default:
 		return free, nil
 	}
-	if r.taken, err = r.budget.acquire(c.alive, int64(r.size)); err != nil {
+	if r.grant, err = budget.take(c.alive, int64(r.size)); err != nil {
 		return 0, err
 	}
 	c.setReadDeadline(time.Now().Add(c.stall(r.size)))
 	return start, nil
+}
+
+// readBody reads what follows the fixed header. A frame that has bytes of a budget is given up if it does not get on
+// while others wait for them.
+func (c *Conn) readBody(br *bufio.Reader, r *request, start int) ([]byte, error) {
+	n := r.size - headerPrefix
+	if r.grant.budget == nil {
+		return readGrowing(br, n, start)
+	}
+	a := r.grant.budget.arrives(br, func() {
+		c.fail(fmt.Errorf("%w: others wait, and a frame of %d bytes does not get on", errSlowSender, r.size))
+	})
+	defer r.grant.budget.arrived(a)
+	return readGrowing(a, n, start)
 }
 
 // findRoute looks up the handler. ApiVersions of an unknown version is answered here.

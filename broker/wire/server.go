@@ -74,6 +74,8 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 
+	complaints complaints
+
 	mu        sync.Mutex
 	closing   bool
 	nextID    int64

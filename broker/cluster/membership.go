@@ -35,6 +35,7 @@ type Membership struct {
 	deadline time.Time     // of our lease, on our own clock
 	ahead    time.Duration // of the metastore's clock to ours
 	compared bool          // ahead was measured
+	failure  error         // of the last renewal, nil if it succeeded
 }
 
 // New makes the membership of a broker whose node id may be metastore.AnyNodeID. Join must succeed before Run.
@@ -131,7 +132,23 @@ func (m *Membership) Run(ctx context.Context) error {
 			m.opts.Logger.Warn("renew lease, retrying", "error", err)
 		}
 		failing = err != nil
+		m.mu.Lock()
+		m.failure = err
+		m.mu.Unlock()
 	}
+}
+
+// Health is nil while the lease is renewed, or not yet in danger.
+func (m *Membership) Health() error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.opts.Now().Before(m.deadline.Add(-m.opts.Lease / 2)) {
+		return nil
+	}
+	if m.failure != nil {
+		return m.failure
+	}
+	return errors.New("lease not renewed in time")
 }
 
 func (m *Membership) runOnce(ctx context.Context) error {

@@ -44,6 +44,9 @@ func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
 		if c.Held() || !a.Held() {
 			t.Errorf("c holds its lease: %v, a: %v", c.Held(), a.Held())
 		}
+		if c.Health() == nil || a.Health() != nil {
+			t.Errorf("health of c: %v, of a: %v", c.Health(), a.Health())
+		}
 		if err := stopB(); err != nil {
 			t.Error(err)
 		}

@@ -327,8 +327,8 @@ func (n *Node) watchStores(ctx context.Context) error {
 		}
 		n.note(componentObjectStore, n.checkObjects(ctx))
 		err := n.replica.Health()
-		if err == nil && !n.members.Held() {
-			err = errors.New("lease not renewed: the metastore does not answer")
+		if err == nil {
+			err = n.members.Health()
 		}
 		n.note(componentMetastore, err)
 	}

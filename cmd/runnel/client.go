@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +24,13 @@ const (
 func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Client, error) {
 	var seeds []string
 	for seed := range strings.SplitSeq(env.bootstrap, ",") {
-		if seed = strings.TrimSpace(seed); seed != "" {
-			seeds = append(seeds, seed)
+		if seed = strings.TrimSpace(seed); seed == "" {
+			continue
 		}
+		if err := checkSeed(seed); err != nil {
+			return nil, err
+		}
+		seeds = append(seeds, seed)
 	}
 	if len(seeds) == 0 {
 		return nil, usagef("--bootstrap names no broker")
@@ -55,6 +61,24 @@ func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Clien
 	return client, nil
 }
 
+// checkSeed refuses what is neither host nor host:port.
+func checkSeed(seed string) error {
+	if strings.Contains(seed, "/") {
+		return usagef("--bootstrap takes host:port, not a URL such as %q", seed)
+	}
+	if !strings.Contains(seed, ":") || net.ParseIP(seed) != nil {
+		return nil // a host, on Kafka's port
+	}
+	host, port, err := net.SplitHostPort(seed)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || host == "" {
+		return usagef("--bootstrap %q must be host:port", seed)
+	}
+	return nil
+}
+
 // connectAdmin is connect for administration.
 func connectAdmin(ctx context.Context, env *environment) (*kadm.Client, error) {
 	client, err := connect(ctx, env)
@@ -74,7 +98,11 @@ func (e *unreachableError) Error() string {
 	if errors.Is(e.err, context.DeadlineExceeded) {
 		return fmt.Sprintf("no answer from %s within %s", e.bootstrap, connectTimeout)
 	}
-	return fmt.Sprintf("cannot reach %s: %v", e.bootstrap, e.err)
+	err := e.err
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		err = dial.Err // what stands around it says only that dialing failed
+	}
+	return fmt.Sprintf("cannot reach %s: %v", e.bootstrap, err)
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }
@@ -83,17 +111,25 @@ func (e *unreachableError) Unwrap() error { return e.err }
 func hint(err error, bootstrap string) string {
 	var unreachable *unreachableError
 	var stalled *stalledError
+	var name *net.DNSError
+	isUnreachable := errors.As(err, &unreachable)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case isUnreachable && errors.Is(err, syscall.ECONNREFUSED):
 		return "Nothing listens there. Start a broker with `runnel dev`, or name another with --bootstrap or RUNNEL_BOOTSTRAP."
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "Something listens there already, perhaps another broker. Choose another address with --listen and --admin."
-	case errors.As(err, &unreachable):
+	case isUnreachable && errors.As(err, &name):
+		return "Name another with --bootstrap or RUNNEL_BOOTSTRAP."
+	case errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &name):
+		return "Is the server up, and is this its address?"
+	case isUnreachable:
 		return "Is it a Kafka listener without TLS? Name another with --bootstrap or RUNNEL_BOOTSTRAP."
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		return "See what exists with `runnel topic list`; make one with `runnel topic create NAME`."
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return "Add --if-not-exists if that is fine."
+	case errors.Is(err, kerr.GroupIDNotFound):
+		return "See what exists with `runnel group list`."
 	case errors.Is(err, kerr.NonEmptyGroup):
 		return "Stop its members first; `runnel group describe NAME` shows them."
 	case errors.Is(err, kerr.MessageTooLarge):
@@ -110,7 +146,13 @@ func withDetail(subject string, err error, detail string) error {
 	if !errors.As(err, &code) {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
-	if detail == "" {
+	switch {
+	case detail != "":
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		detail = "there is no such topic or partition"
+	case errors.Is(err, kerr.GroupIDNotFound):
+		detail = "there is no such group"
+	default:
 		detail = code.Description
 	}
 	return &brokerError{text: fmt.Sprintf("%s: %s (%s)", subject, strings.TrimSuffix(detail, "."), code.Message), err: err}

@@ -47,7 +47,8 @@ func newConsume(env *environment) *cobra.Command {
 	flags.StringVarP(&o.group, "group", "g", "", "consumer group: share partitions with its members and commit offsets")
 	flags.StringVarP(&o.from, "from", "o", "beginning", "where to start, in a group only where nothing is committed: beginning, end,\n"+
 		"an offset, -N (the last N of each partition), 15m (that long ago), @MS or an RFC 3339 time")
-	flags.Int32SliceVarP(&o.partitions, "partition", "p", nil, "partitions to read; all if unset")
+	flags.Int32SliceVarP(&o.partitions, "partition", "p", nil, "`numbers` of the partitions to read; all if unset")
+	flags.Lookup("partition").DefValue = ""
 	flags.Int64VarP(&o.count, "count", "n", 0, "stop after so many records")
 	flags.BoolVarP(&o.exit, "exit", "e", false, "stop at the end that the partitions had when the command started")
 	flags.StringVarP(&o.format, "format", "f", "text", "text, json, or a template")
@@ -102,7 +103,10 @@ func consume(ctx context.Context, env *environment, topics []string, o *consumeO
 	if o.group != "" && o.exit {
 		opts = append(opts, until.followGroup()...)
 	}
-	if err := checkTopics(ctx, env, topics); err != nil {
+	if o.count < 0 {
+		return usagef("--count must not be negative")
+	}
+	if err := checkTopics(ctx, env, topics, o.partitions); err != nil {
 		return err
 	}
 	client, err := connect(ctx, env, opts...)
@@ -120,8 +124,8 @@ func consume(ctx context.Context, env *environment, topics []string, o *consumeO
 	return writeRecords(ctx, env, client, until, render, o)
 }
 
-// checkTopics makes a topic that does not exist an error; the client library would wait for it.
-func checkTopics(ctx context.Context, env *environment, topics []string) error {
+// checkTopics makes a topic or a partition that does not exist an error; the client library would wait for it.
+func checkTopics(ctx context.Context, env *environment, topics []string, partitions []int32) error {
 	admin, err := connectAdmin(ctx, env)
 	if err != nil {
 		return err
@@ -134,6 +138,11 @@ func checkTopics(ctx context.Context, env *environment, topics []string) error {
 	for _, d := range details.Sorted() {
 		if d.Err != nil {
 			return withDetail("topic "+d.Topic, d.Err, "")
+		}
+		for _, p := range partitions {
+			if _, ok := d.Partitions[p]; !ok {
+				return fmt.Errorf("topic %s has no partition %d: it has %s, from 0", d.Topic, p, plural(int64(len(d.Partitions)), "partition", "partitions"))
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,10 +20,15 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // table writes aligned columns. Cells must not hold tabs.
-type table struct{ w *tabwriter.Writer }
+type table struct {
+	w       *tabwriter.Writer
+	aligned bytes.Buffer
+	out     io.Writer
+}
 
 func newTable(w io.Writer, head ...string) *table {
-	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := &table{out: w}
+	t.w = tabwriter.NewWriter(&t.aligned, 0, 0, 2, ' ', 0)
 	if len(head) > 0 {
 		fmt.Fprintln(t.w, strings.Join(head, "\t"))
 	}
@@ -37,7 +43,24 @@ func (t *table) row(cells ...any) {
 	fmt.Fprintln(t.w, strings.Join(texts, "\t"))
 }
 
-func (t *table) flush() error { return t.w.Flush() }
+// flush writes the table, without the spaces that fill the last column.
+func (t *table) flush() error {
+	if err := t.w.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(t.out, trimLines(t.aligned.String()))
+	return err
+}
+
+// trimLines drops the spaces at the ends of lines.
+func trimLines(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		b.WriteString(strings.TrimRight(line, " \n"))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
 
 // grouped writes a number with commas: 12,345.
 func grouped(n int64) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,11 +43,11 @@ func newProduce(env *environment) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.file, "file", "f", "", "file to read; standard input if unset")
+	flags.StringVarP(&o.file, "file", "f", "", "`file` to read; standard input if unset")
 	flags.StringVar(&o.format, "format", "lines", "form of the input: lines (a value each) or json (a record each, as consume writes it)")
 	flags.StringVarP(&o.keySeparator, "key-separator", "k", "", `text between key and value in a line; \t is a tab`)
 	flags.StringVar(&o.nullValue, "null-value", "", "value that stands for none: a tombstone")
-	flags.StringArrayVarP(&o.headers, "header", "H", nil, "header of every record, as name=value; may be repeated")
+	flags.StringArrayVarP(&o.headers, "header", "H", nil, "header of every record, as `name=value`; may be repeated")
 	flags.StringVar(&o.timestamp, "timestamp", "", "timestamp of every record: ms since 1970 or RFC 3339; now if unset")
 	flags.Int32VarP(&o.partition, "partition", "p", -1, "partition of every record; -1 chooses by key")
 	flags.BoolVar(&o.byKey, "ignore-partition", false, "choose by key even where a JSON record names a partition")
@@ -119,7 +120,11 @@ func produce(ctx context.Context, env *environment, topic string, o *produceOpti
 		fmt.Fprintln(env.err, "Type records, one a line. Ctrl-D ends.")
 	}
 	tally := newTally(topic)
-	line := startProgress(env.err, tally.line)
+	shown := env.err
+	if o.file == "" && isTerminal(env.in) {
+		shown = io.Discard // it would overwrite what is being typed
+	}
+	line := startProgress(shown, tally.line)
 	err = pump(ctx, client, topic, name, source, tally)
 	line.close()
 	if failed := tally.failure(); failed != nil && !errors.Is(failed, context.Canceled) {
@@ -128,7 +133,9 @@ func produce(ctx context.Context, env *environment, topic string, o *produceOpti
 	if env.json {
 		return errors.Join(err, writeJSON(env.out, tally.json()))
 	}
-	fmt.Fprintln(env.err, tally.summary())
+	if text := tally.summary(); err == nil || text != "" {
+		fmt.Fprintln(env.err, cmp.Or(text, "nothing to produce"))
+	}
 	return err
 }
 

@@ -109,9 +109,13 @@ func (t *tally) line() string {
 	return fmt.Sprintf("%s records, %s, %s", grouped(t.records), bytesText(t.bytes), rate(t.records, time.Since(t.start)))
 }
 
+// summary is "" if nothing was written.
 func (t *tally) summary() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.records == 0 {
+		return ""
+	}
 	elapsed := time.Since(t.start)
 	return fmt.Sprintf("produced %s, %s, to %s of %s in %s (%s)", plural(t.records, "record", "records"), bytesText(t.bytes),
 		plural(int64(len(t.partitions)), "partition", "partitions"), t.topic, elapsed.Round(time.Millisecond), rate(t.records, elapsed))

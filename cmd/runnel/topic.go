@@ -54,7 +54,7 @@ func newTopicCreate(env *environment) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Int32VarP(&partitions, "partitions", "p", -1, "number of partitions; -1 is the cluster's default")
 	flags.Int16Var(&replication, "replication-factor", -1, "replication factor; -1 is the cluster's default")
-	flags.StringArrayVar(&configs, "config", nil, "topic setting as name=value; may be repeated")
+	flags.StringArrayVar(&configs, "config", nil, "topic setting as `name=value`; may be repeated")
 	flags.BoolVar(&ifNotExists, "if-not-exists", false, "do not fail for topics that exist")
 	flags.BoolVar(&checkOnly, "validate-only", false, "ask whether it would work and change nothing")
 	return cmd
@@ -186,9 +186,13 @@ func newTopicDelete(env *environment) *cobra.Command {
 			var errs []error
 			deleted := []string{}
 			for _, a := range answers.Sorted() {
-				if a.Err != nil && !(ifExists && errors.Is(a.Err, kerr.UnknownTopicOrPartition)) {
+				if ifExists && errors.Is(a.Err, kerr.UnknownTopicOrPartition) {
+					if !env.json {
+						fmt.Fprintf(env.out, "topic %s does not exist\n", a.Topic)
+					}
+				} else if a.Err != nil {
 					errs = append(errs, withDetail("topic "+a.Topic, a.Err, a.ErrMessage))
-				} else if a.Err == nil {
+				} else {
 					deleted = append(deleted, a.Topic)
 				}
 			}

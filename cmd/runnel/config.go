@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,17 +23,47 @@ type configFlags struct {
 
 func newConfigFlags(flags *pflag.FlagSet) *configFlags {
 	c := &configFlags{values: make(map[string]*string), flags: flags}
-	flags.StringVarP(&c.file, "config", "c", "", "configuration file (RUNNEL_CONFIG)")
+	flags.StringVarP(&c.file, "config", "c", "", "configuration `file` (RUNNEL_CONFIG)")
 	for _, k := range config.Keys() {
 		usage := strings.ReplaceAll(k.Doc, "`", "")
 		if k.Default != "" {
 			usage += " (default " + k.Default + ")"
 		}
 		// The flag itself has no default: only one that was given may win over file and environment.
-		c.values[k.Name] = flags.String(k.Flag(), "", usage)
+		value := &configValueFlag{kind: strings.ReplaceAll(k.Kind.String(), ", ", "|")}
+		flags.Var(value, k.Flag(), usage)
+		c.values[k.Name] = &value.text
 	}
-	flags.StringArrayVar(&c.set, config.ClusterFlag, nil, "cluster default by its Kafka name, as num.partitions=3; may be repeated")
+	flags.StringArrayVar(&c.set, config.ClusterFlag, nil, setUsageText)
 	return c
+}
+
+// setUsageText says what the flag set is for. Help takes the quoted word for the form of the value.
+const setUsageText = "cluster default by its Kafka name, as `num.partitions=3`; may be repeated"
+
+// configValueFlag is the text of a key's value; help shows its kind.
+type configValueFlag struct{ text, kind string }
+
+func (f *configValueFlag) String() string { return f.text }
+func (f *configValueFlag) Type() string   { return f.kind }
+
+func (f *configValueFlag) Set(text string) error {
+	f.text = text
+	return nil
+}
+
+// show hides the flags of all other keys from help: the command takes them, to share configurations with brokers, and
+// does not look at them.
+func (c *configFlags) show(names ...string) {
+	hidden := []string{config.ClusterFlag}
+	for _, k := range config.Keys() {
+		if !slices.Contains(names, k.Name) {
+			hidden = append(hidden, k.Flag())
+		}
+	}
+	for _, name := range hidden {
+		c.flags.Lookup(name).Hidden = true
+	}
 }
 
 // load resolves the configuration from file, environment and flags. Optional are required keys that the command can do

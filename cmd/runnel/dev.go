@@ -42,12 +42,12 @@ func newDev(env *environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), env, &o) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.listen, "listen", defaultBootstrap, "address for Kafka clients; further brokers take the ports after it")
-	flags.StringVar(&o.admin, "admin", "127.0.0.1:9644", "address of /livez, /readyz and /metrics; further brokers take the ports after it; none if empty")
-	flags.StringVar(&o.data, "data", "", "directory that keeps everything; memory if unset")
+	flags.StringVar(&o.listen, "listen", defaultBootstrap, "`address` for Kafka clients; further brokers take the ports after it")
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:9644", "`address` of /livez, /readyz and /metrics; further brokers take the ports after it; none if empty")
+	flags.StringVar(&o.data, "data", "", "`directory` that keeps everything; memory if unset")
 	flags.IntVar(&o.brokers, "brokers", 1, "number of brokers of one cluster")
-	flags.StringArrayVar(&o.set, config.ClusterFlag, nil, "cluster default by its Kafka name, as num.partitions=3; may be repeated")
-	flags.StringVar(&o.logLevel, "log-level", "warn", "least severe messages that are logged: debug, info, warn or error")
+	flags.StringArrayVar(&o.set, config.ClusterFlag, nil, setUsageText)
+	flags.StringVar(&o.logLevel, "log-level", "warn", "`level` of the least severe messages that are logged: debug, info, warn or error")
 	return cmd
 }
 

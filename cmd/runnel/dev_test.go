@@ -32,7 +32,7 @@ func TestDevRefusesMistakes(t *testing.T) {
 		{"no brokers", "dev --brokers 0", "--brokers must be between"},
 		{"no port", "dev --listen localhost", "must be host:port"},
 		{"ports run out", "dev --listen 127.0.0.1:65535 --brokers 2", "also for the last broker"},
-		{"argument", "dev here", "unknown command"},
+		{"argument", "dev here", `unexpected argument "here"`},
 		{"level", "dev --log-level loud", "must be one of debug, info, warn, error"},
 		{"broker without stores", "broker", "metastore.url is required"},
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -47,13 +48,36 @@ func report(env *environment, err error) int {
 		fmt.Fprintln(env.err, "interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintln(env.err, "runnel: "+strings.TrimSpace(err.Error()))
+	fmt.Fprintln(env.err, message(err))
 	if h := hint(err, env.bootstrap); h != "" {
 		fmt.Fprintln(env.err, "  "+h)
 	}
 	var usage *usageError
-	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitError
+}
+
+// message is an error as the user sees it: one line for each of several that are joined. Lines that begin with spaces
+// belong to the one above. Those that begin with a tab are parts of one error, as the PostgreSQL driver writes them, and
+// go behind it, each once.
+func message(err error) string {
+	var lines []string
+	var parts []string // of the last line
+	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+		part, isPart := strings.CutPrefix(line, "\t")
+		switch {
+		case isPart && slices.Contains(parts, part):
+		case isPart && len(lines) > 0:
+			separator := map[bool]string{true: " ", false: "; "}[len(parts) == 0]
+			lines[len(lines)-1] += separator + part
+			parts = append(parts, part)
+		case strings.HasPrefix(line, " "):
+			lines, parts = append(lines, line), nil
+		default:
+			lines, parts = append(lines, "runnel: "+line), nil
+		}
+	}
+	return strings.Join(lines, "\n")
 }

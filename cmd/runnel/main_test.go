@@ -41,9 +41,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	}{
 		{"unknown command", "topics", `unknown command "topics"`},
 		{"unknown subcommand", "topic foo", `unknown command "foo"`},
-		{"missing argument", "topic create", "requires at least 1 arg"},
+		{"missing argument", "topic create", "an argument is missing; usage: runnel topic create NAME..."},
 		{"unknown flag", "consume t --frm 1", "unknown flag: --frm"},
-		{"bad number", "consume t -n x", `invalid argument "x"`},
+		{"bad number", "consume t -n x", `invalid value "x" for --count: must be a number`},
 		{"codec", "produce t -z brotli", "--compression must be none, gzip"},
 		{"acks", "produce t --acks 2", "--acks must be all, 1 or 0"},
 		{"input format", "produce t --format csv", "--format must be lines or json"},
@@ -58,6 +58,11 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"topic config", "topic create t --config x", "not of the form name=value"},
 		{"total", "topic add-partitions t", "--total must say"},
 		{"no broker", "topic list --bootstrap ,", "--bootstrap names no broker"},
+		{"broker as URL", "topic list --bootstrap http://localhost:9092", "--bootstrap takes host:port, not a URL"},
+		{"broker without a port's number", "topic list --bootstrap localhost:kafka", "must be host:port"},
+		{"too many arguments", "produce t u", `unexpected argument "u"; usage: runnel produce TOPIC`},
+		{"negative count", "consume t -n -1", "--count must not be negative"},
+		{"help of nothing", "help topics", `unknown command "topics"`},
 		{"missing file", "produce t --file /does/not/exist", "no such file"},
 		{"missing configuration", "config check --config /does/not/exist", "no such file"},
 	}

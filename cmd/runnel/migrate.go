@@ -23,6 +23,7 @@ func newMigrate(env *environment) *cobra.Command {
 		Args: args(cobra.NoArgs),
 	}
 	flags := newConfigFlags(cmd.Flags())
+	flags.show("metastore.url")
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		loaded, err := flags.load(env, "object_store.url")
@@ -30,6 +31,9 @@ func newMigrate(env *environment) *cobra.Command {
 			return err
 		}
 		steps, err := node.Migrate(cmd.Context(), &loaded.Config)
+		if err != nil && len(steps) == 0 {
+			return err
+		}
 		return errors.Join(err, writeMigrations(env, &loaded.Config, steps))
 	}
 	return cmd
@@ -52,6 +56,10 @@ func writeMigrations(env *environment, c *config.Config, steps []node.Migration)
 	for _, s := range steps {
 		fmt.Fprintf(env.out, "applied %s in %s\n", s.Name, s.Took.Round(time.Millisecond))
 	}
-	_, err := fmt.Fprintf(env.out, "%s: %s\n", config.RedactURL(c.Metastore.URL), plural(int64(len(steps)), "migration applied", "migrations applied"))
+	summary := "up to date, nothing to do"
+	if len(steps) > 0 {
+		summary = plural(int64(len(steps)), "migration applied", "migrations applied")
+	}
+	_, err := fmt.Fprintf(env.out, "%s: %s\n", config.RedactURL(c.Metastore.URL), summary)
 	return err
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -34,14 +37,18 @@ func newRoot(env *environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "runnel",
 		Short:         "A Kafka-protocol broker on an object store, and tools for any Kafka cluster",
+		Version:       readBuild().Version,
+		Args:          noCommand,
+		RunE:          help,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetOut(env.out)
 	root.SetErr(env.err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w (see %q)", err, cmd.CommandPath()+" --help")
-	})
+	root.SetVersionTemplate(readBuild().String() + "\n")
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelp())
+	setUsage(env, root)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Run brokers:"}, &cobra.Group{ID: "client", Title: "Use a cluster (any that speaks Kafka's protocol):"})
 	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newCluster(env), newBench(env))
 	addTo(root, "server", serverCommands(env)...)
@@ -69,25 +76,60 @@ func clientFlags(env *environment, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// flagError tells of a flag that does not exist or has a wrong value.
+func flagError(cmd *cobra.Command, err error) error {
+	if invalid := (*pflag.InvalidValueError)(nil); errors.As(err, &invalid) {
+		number := (*strconv.NumError)(nil)
+		if errors.As(err, &number) { // which speaks of functions of the Go library
+			return usagef("invalid value %q for --%s: must be a number%s", invalid.GetValue(), invalid.GetFlag().Name,
+				map[bool]string{true: " that is not so large"}[errors.Is(number, strconv.ErrRange)])
+		}
+	}
+	return usagef("%w (see %q)", err, cmd.CommandPath()+" --help")
+}
+
 // args turns a mistake in the number of arguments into a usage error.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
-		if err := check(cmd, given); err != nil {
-			return usagef("%w: %s", err, cmd.UseLine())
+		if check(cmd, given) == nil {
+			return nil
 		}
-		return nil
+		if len(given) == 0 {
+			return usagef("an argument is missing; usage: %s", cmd.UseLine())
+		}
+		accepted := len(given) - 1 // the most that are not too many
+		for accepted > 0 && check(cmd, given[:accepted]) != nil {
+			accepted--
+		}
+		return usagef("unexpected argument %q; usage: %s", given[accepted], cmd.UseLine())
 	}
 }
+
+// noCommand is the check of a command that only holds others: an argument is the name of none of them.
+func noCommand(cmd *cobra.Command, given []string) error {
+	if len(given) == 0 {
+		return nil
+	}
+	return unknownCommand(cmd, given[0])
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return usagef("unknown command %q for %q (did you mean %q?)", name, cmd.CommandPath(), near[0])
+	}
+	return usagef("unknown command %q for %q (see %q)", name, cmd.CommandPath(), cmd.CommandPath()+" --help")
+}
+
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // parent makes a command that only holds others.
 func parent(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cmd.Help()
-		},
+		Args:  noCommand,
+		RunE:  help,
 	}
 	cmd.AddCommand(children...)
 	return cmd

@@ -19,6 +19,15 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
+// String is for people, without a newline at the end.
+func (b build) String() string {
+	text := fmt.Sprintf("runnel %s (%s, %s)", b.Version, b.Go, b.Platform)
+	if b.Revision != "" {
+		text += fmt.Sprintf("\nrevision %s of %s%s", b.Revision, b.Time, map[bool]string{true: ", modified"}[b.Modified])
+	}
+	return text
+}
+
 func readBuild() build {
 	b := build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -58,11 +67,8 @@ func newVersion(env *environment) *cobra.Command {
 			if env.json {
 				return writeJSON(env.out, b)
 			}
-			fmt.Fprintf(env.out, "runnel %s (%s, %s)\n", b.Version, b.Go, b.Platform)
-			if b.Revision != "" {
-				fmt.Fprintf(env.out, "revision %s of %s%s\n", b.Revision, b.Time, map[bool]string{true: ", modified"}[b.Modified])
-			}
-			return nil
+			_, err := fmt.Fprintln(env.out, b)
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")

@@ -220,8 +220,9 @@ func (m *Membership) Held() bool {
 	return m.opts.Now().Before(m.deadline)
 }
 
-// Owns tells whether the key belongs to this broker, as far as it knows.
+// Owns tells whether the key belongs to this broker, as far as it knows; never after its lease may have run out, since
+// another may own the key then.
 func (m *Membership) Owns(key string) bool {
 	owner, ok := Owner(key, m.Live())
-	return ok && owner.NodeID == m.Self().NodeID
+	return ok && owner.NodeID == m.Self().NodeID && m.Held()
 }

@@ -47,6 +47,11 @@ func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
 		if c.Health() == nil || a.Health() != nil {
 			t.Errorf("health of c: %v, of a: %v", c.Health(), a.Health())
 		}
+		for _, key := range []string{"x", "y", "z", "u", "v", "w"} {
+			if c.Owns(key) {
+				t.Errorf("c owns %s although its lease ran out", key)
+			}
+		}
 		if err := stopB(); err != nil {
 			t.Error(err)
 		}

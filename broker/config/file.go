@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -30,7 +31,7 @@ func (l *loader) readFile(name string, data []byte) {
 	var document yaml.Node
 	err := decoder.Decode(&document)
 	if err != nil && !errors.Is(err, io.EOF) {
-		l.problem(name, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		l.notYAML(name, strings.TrimPrefix(err.Error(), "yaml: "))
 		return
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
@@ -41,6 +42,21 @@ func (l *loader) readFile(name string, data []byte) {
 		f.mapping("", document.Content[0])
 	}
 	f.checkVersion()
+}
+
+// lineOf takes a line's number from a message of the YAML library.
+var lineOf = regexp.MustCompile(`^line ([0-9]+): (.*)$`)
+
+// notYAML tells of a file whose keys are not known, so that none of them can be said to be missing.
+func (l *loader) notYAML(name, text string) {
+	l.unread = true
+	if m := lineOf.FindStringSubmatch(text); m != nil {
+		name, text = name+":"+m[1], m[2]
+	}
+	if strings.Contains(text, "cannot start any token") {
+		text += " (a tab? YAML is indented with spaces)"
+	}
+	l.problem(name, "%s", text)
 }
 
 func (f *file) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.name, n.Line) }

@@ -61,6 +61,7 @@ type loader struct {
 	cluster  map[string]setting
 	problems []error
 	warnings []string
+	unread   bool // the file is not YAML
 }
 
 func (l *loader) problem(origin, format string, args ...any) {
@@ -153,7 +154,7 @@ func (l *loader) resolve(optional []string) *Config {
 	for _, k := range keys {
 		s := l.keys[k.Name]
 		if s.text == "" && k.Required {
-			if slices.Contains(optional, k.Name) {
+			if l.unread || slices.Contains(optional, k.Name) {
 				continue
 			}
 			l.problem("", "%s is required: set it in the file, as %s or as --%s", k.Name, k.Env(), k.Flag())

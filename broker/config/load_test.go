@@ -136,7 +136,7 @@ func TestRefusedFiles(t *testing.T) {
 		{"empty", "", `f.yaml: lacks the version`},
 		{"no version", "zone: a\n", `f.yaml: lacks the version`},
 		{"later version", "version: 2\n", `f.yaml:1: version "2" is not known`},
-		{"not YAML", "version: 1\nzone: \"a\n", `f.yaml: `},
+		{"not YAML", "version: 1\nzone: \"a\n", `f.yaml:2: found unexpected end`},
 		{"a list", "- version\n", `f.yaml:1: the file must be a mapping`},
 		{"two documents", "version: 1\n---\nversion: 1\n", `f.yaml: must hold one YAML document`},
 	}
@@ -147,6 +147,14 @@ func TestRefusedFiles(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestAFileThatIsNotYAMLIsTheOnlyMistake(t *testing.T) {
+	_, err := Load(Sources{FileName: "f.yaml", File: []byte("version: 1\nmetastore:\n\turl: memory://\n")})
+	want := "f.yaml:3: found character that cannot start any token (a tab? YAML is indented with spaces)"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -135,9 +136,30 @@ func (s *Store) Check(ctx context.Context) error {
 		MaxKeys: aws.Int32(1),
 	}, func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 	if err != nil {
-		return fmt.Errorf("list bucket %s: %w", s.opts.Bucket, err)
+		return fmt.Errorf("list bucket %s: %w", s.opts.Bucket, &checkError{err})
 	}
 	return nil
+}
+
+// checkError says what the SDK's error says without the ids of the request: who checks again and again can tell whether
+// the reason is still the same.
+type checkError struct{ err error }
+
+func (e *checkError) Unwrap() error { return e.err }
+
+func (e *checkError) Error() string {
+	var answer interface {
+		ErrorCode() string
+		ErrorMessage() string
+	}
+	if errors.As(e.err, &answer) {
+		return fmt.Sprintf("%s: %s (HTTP status %d)", answer.ErrorCode(), answer.ErrorMessage(), status(e.err))
+	}
+	var request *url.Error
+	if errors.As(e.err, &request) {
+		return request.Error()
+	}
+	return e.err.Error()
 }
 
 // status is the HTTP status of an answer that the SDK made into an error, else 0.

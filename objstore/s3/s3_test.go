@@ -72,6 +72,8 @@ func TestCheckSaysWhyNot(t *testing.T) {
 			s := open(t, opts)
 			if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("got %v, want %q", err, tc.want)
+			} else if again := s.Check(t.Context()); again == nil || again.Error() != err.Error() {
+				t.Fatalf("got %v, then %v: readiness would log it each time", err, again)
 			}
 			opts.Attempts = 1
 			_, err := open(t, opts).Get(t.Context(), "a", 0, 1)

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -18,7 +17,7 @@ func OpenMetastores(ctx context.Context, url string, brokers int) ([]metastore.S
 	for range brokers {
 		meta, err := openMetastore(ctx, url)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open metastore: %w", err), CloseMetastores(stores))
+			return nil, errors.Join(err, CloseMetastores(stores))
 		}
 		stores = append(stores, meta)
 	}

@@ -34,7 +34,7 @@ type ObjectStore interface {
 func OpenStores(ctx context.Context, c *config.Config) (*Stores, error) {
 	meta, err := openMetastore(ctx, c.Metastore.URL)
 	if err != nil {
-		return nil, fmt.Errorf("open metastore: %w", err)
+		return nil, err // says what was opened
 	}
 	objects, err := openObjectStore(ctx, &c.ObjectStore)
 	if err != nil {
@@ -61,7 +61,7 @@ func openMetastore(ctx context.Context, address string) (metastore.Store, error)
 	case "memory":
 		return metamemory.New(metamemory.Options{}), nil
 	default:
-		return nil, fmt.Errorf("unknown scheme %q", scheme)
+		return nil, fmt.Errorf("open metastore: unknown scheme %q", scheme)
 	}
 }
 

@@ -23,7 +23,7 @@ func newBroker(env *environment) *cobra.Command {
 			"  RUNNEL_METASTORE_URL=postgres://runnel@db/runnel runnel broker --object-store-url s3://bucket/runnel",
 		Args: args(cobra.NoArgs),
 	}
-	flags := newConfigFlags(cmd.Flags())
+	flags := newConfigFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		loaded, err := flags.load(env)
 		if err != nil {

@@ -21,9 +21,11 @@ type configFlags struct {
 	flags  *pflag.FlagSet
 }
 
-func newConfigFlags(flags *pflag.FlagSet) *configFlags {
+func newConfigFlags(cmd *cobra.Command) *configFlags {
+	flags := cmd.Flags()
 	c := &configFlags{values: make(map[string]*string), flags: flags}
 	flags.StringVarP(&c.file, "config", "c", "", "configuration `file` (RUNNEL_CONFIG)")
+	completeFiles(cmd, "config", "yaml", "yml")
 	for _, k := range config.Keys() {
 		usage := strings.ReplaceAll(k.Doc, "`", "")
 		if k.Default != "" {
@@ -32,6 +34,9 @@ func newConfigFlags(flags *pflag.FlagSet) *configFlags {
 		// The flag itself has no default: only one that was given may win over file and environment.
 		value := &configValueFlag{kind: strings.ReplaceAll(k.Kind.String(), ", ", "|")}
 		flags.Var(value, k.Flag(), usage)
+		if words := strings.Split(value.kind, "|"); len(words) > 1 {
+			completeWords(cmd, k.Flag(), words...)
+		}
 		c.values[k.Name] = &value.text
 	}
 	flags.StringArrayVar(&c.set, config.ClusterFlag, nil, setUsageText)
@@ -111,7 +116,7 @@ func newConfigCheck(env *environment) *cobra.Command {
 		Short: "Tell all mistakes of a configuration without starting a broker",
 		Args:  args(cobra.NoArgs),
 	}
-	flags := newConfigFlags(cmd.Flags())
+	flags := newConfigFlags(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		loaded, err := flags.load(env)
 		if err != nil {
@@ -132,7 +137,7 @@ func newConfigPrint(env *environment) *cobra.Command {
 		Short: "Show a configuration with the origin of each value, without secrets",
 		Args:  args(cobra.NoArgs),
 	}
-	flags := newConfigFlags(cmd.Flags())
+	flags := newConfigFlags(cmd)
 	effective := cmd.Flags().Bool("effective", false, "show defaults, too")
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {

@@ -38,7 +38,8 @@ func newConsume(env *environment) *cobra.Command {
 			"  runnel consume orders --group billing --format '%k: %s\\n'\n" +
 			"  runnel consume orders --from -10 --format json\n" +
 			"  runnel consume orders --from 2026-01-31T12:00:00Z --partition 2 --count 5",
-		Args: args(cobra.MinimumNArgs(1)),
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(env, 0, topicNames),
 		RunE: func(cmd *cobra.Command, topics []string) error {
 			return consume(cmd.Context(), env, topics, &o)
 		},
@@ -53,6 +54,9 @@ func newConsume(env *environment) *cobra.Command {
 	flags.BoolVarP(&o.exit, "exit", "e", false, "stop at the end that the partitions had when the command started")
 	flags.StringVarP(&o.format, "format", "f", "text", "text, json, or a template")
 	flags.StringVar(&o.isolation, "isolation", "read_committed", "read_committed or read_uncommitted")
+	completeWords(cmd, "isolation", "read_committed", "read_uncommitted")
+	completeWords(cmd, "format", "text", "json")
+	completeWords(cmd, "from", "beginning", "end")
 	return clientFlags(env, cmd)
 }
 

@@ -48,6 +48,10 @@ func newDev(env *environment) *cobra.Command {
 	flags.IntVar(&o.brokers, "brokers", 1, "number of brokers of one cluster")
 	flags.StringArrayVar(&o.set, config.ClusterFlag, nil, setUsageText)
 	flags.StringVar(&o.logLevel, "log-level", "warn", "`level` of the least severe messages that are logged: debug, info, warn or error")
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+	if err := cobra.MarkFlagDirname(flags, "data"); err != nil {
+		panic(err)
+	}
 	return cmd
 }
 

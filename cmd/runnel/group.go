@@ -61,9 +61,10 @@ func writeGroupList(env *environment, listed kadm.ListedGroups) error {
 
 func newGroupDescribe(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "describe NAME...",
-		Short: "Show members, committed offsets and lag of consumer groups",
-		Args:  args(cobra.MinimumNArgs(1)),
+		Use:               "describe NAME...",
+		Short:             "Show members, committed offsets and lag of consumer groups",
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(env, 0, groupNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			admin, err := connectAdmin(cmd.Context(), env)
 			if err != nil {
@@ -177,9 +178,10 @@ func offsetText(n int64) string {
 
 func newGroupDelete(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "delete NAME...",
-		Short: "Delete consumer groups with their committed offsets",
-		Args:  args(cobra.MinimumNArgs(1)),
+		Use:               "delete NAME...",
+		Short:             "Delete consumer groups with their committed offsets",
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(env, 0, groupNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			admin, err := connectAdmin(cmd.Context(), env)
 			if err != nil {

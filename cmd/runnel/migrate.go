@@ -22,7 +22,7 @@ func newMigrate(env *environment) *cobra.Command {
 			"  runnel migrate --metastore-url postgres://runnel@db/runnel",
 		Args: args(cobra.NoArgs),
 	}
-	flags := newConfigFlags(cmd.Flags())
+	flags := newConfigFlags(cmd)
 	flags.show("metastore.url")
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

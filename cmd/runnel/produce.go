@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,8 @@ func newProduce(env *environment) *cobra.Command {
 		Example: "  echo hello | runnel produce greetings\n" +
 			"  runnel produce orders --key-separator : --compression zstd --file orders.txt\n" +
 			"  runnel consume orders --format json --exit | runnel produce copy --format json --ignore-partition",
-		Args: args(cobra.ExactArgs(1)),
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeNames(env, 1, topicNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return produce(cmd.Context(), env, names[0], &o)
 		},
@@ -55,6 +58,10 @@ func newProduce(env *environment) *cobra.Command {
 	flags.StringVarP(&o.compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	flags.Int32Var(&o.batchBytes, "batch-bytes", 1_000_000, "largest record batch")
 	flags.DurationVar(&o.linger, "linger", 5*time.Millisecond, "how long a batch waits for more records")
+	completeFiles(cmd, "file")
+	completeWords(cmd, "format", "lines", "json")
+	completeWords(cmd, "acks", "all", "1", "0")
+	completeWords(cmd, "compression", slices.Sorted(maps.Keys(codecs))...)
 	return clientFlags(env, cmd)
 }
 

@@ -53,6 +53,7 @@ func newRoot(env *environment) *cobra.Command {
 	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newCluster(env), newBench(env))
 	addTo(root, "server", serverCommands(env)...)
 	root.AddCommand(newVersion(env), newDocs(env))
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return root
 }
 

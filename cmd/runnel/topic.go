@@ -170,9 +170,10 @@ func writeTopicList(env *environment, details kadm.TopicDetails) error {
 func newTopicDelete(env *environment) *cobra.Command {
 	var ifExists bool
 	cmd := &cobra.Command{
-		Use:   "delete NAME...",
-		Short: "Delete topics with all their records",
-		Args:  args(cobra.MinimumNArgs(1)),
+		Use:               "delete NAME...",
+		Short:             "Delete topics with all their records",
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(env, 0, topicNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			admin, err := connectAdmin(cmd.Context(), env)
 			if err != nil {
@@ -221,7 +222,8 @@ func newTopicAddPartitions(env *environment) *cobra.Command {
 		Short: "Raise a topic's number of partitions",
 		Long: "Raise a topic's number of partitions. Records of one key then go to another partition than before, so that the\n" +
 			"order between old and new records of a key is lost. The number can never be lowered.",
-		Args: args(cobra.ExactArgs(1)),
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeNames(env, 1, topicNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if total < 1 {
 				return usagef("--total must say how many partitions the topic will have")

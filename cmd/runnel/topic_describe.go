@@ -13,9 +13,10 @@ import (
 func newTopicDescribe(env *environment) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "describe NAME...",
-		Short: "Show partitions, offsets and settings of topics",
-		Args:  args(cobra.MinimumNArgs(1)),
+		Use:               "describe NAME...",
+		Short:             "Show partitions, offsets and settings of topics",
+		Args:              args(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: completeNames(env, 0, topicNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			admin, err := connectAdmin(cmd.Context(), env)
 			if err != nil {

@@ -127,11 +127,11 @@ func newHelp() *cobra.Command {
 			found.InitDefaultHelpFlag()
 			return found.Help()
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, given []string, begun string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			if found, rest, err := cmd.Root().Find(given); err == nil && len(rest) == 0 {
 				for _, c := range found.Commands() {
-					if c.IsAvailableCommand() {
+					if c.IsAvailableCommand() && strings.HasPrefix(c.Name(), begun) {
 						names = append(names, c.Name()+"\t"+c.Short)
 					}
 				}

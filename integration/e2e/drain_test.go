@@ -57,3 +57,20 @@ func TestSigtermUnderLoad(t *testing.T) {
 		producer.check(t, seed)
 	})
 }
+
+// TestSecondSigtermEndsTheDrain: a drain that waits for a bucket that is away is ended by the second signal.
+func TestSecondSigtermEndsTheDrain(t *testing.T) {
+	t.Parallel()
+	_, s3, stores := ownServers(t)
+	b := harness.Node(t, stores, harness.NodeOptions{})
+	b.Restart()
+	createTopic(t, "stuck", 1, kgo.SeedBrokers(b.Addr))
+	if err := s3.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	conn := dial(t, b.Addr)
+	conn.send(t, produceRequest("stuck", batch(record("never stored"))))
+	// Until the bucket is missed, so that the request was surely read.
+	b.WaitNotReady("object store")
+	b.StopTwice()
+}

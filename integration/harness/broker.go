@@ -212,6 +212,21 @@ func (b *Broker) Stop() {
 	}
 }
 
+// StopTwice sends SIGTERM, waits until the broker drains, sends it again, and fails the test unless that ends the process
+// at once.
+func (b *Broker) StopTwice() {
+	b.t.Helper()
+	if err := b.proc.Signal(syscall.SIGTERM); err != nil {
+		b.t.Fatal(err)
+	}
+	b.WaitNotReady("draining")
+	err := b.proc.Stop(syscall.SIGTERM, 2*time.Second)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		b.t.Errorf("the broker did not end at once on the second SIGTERM: %v", err)
+	}
+}
+
 // Kill ends the process at once, as a crash does.
 func (b *Broker) Kill() {
 	b.t.Helper()

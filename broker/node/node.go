@@ -242,7 +242,7 @@ func (n *Node) note(component string, err error) {
 		return
 	}
 	if err != nil {
-		n.log.Warn("not ready", "component", component, "error", err)
+		n.log.Warn("not ready", "component", component, "error", oneLine(err))
 	} else {
 		n.log.Info("ready again", "component", component)
 	}

@@ -33,8 +33,19 @@ func (r *readiness) set(component string, err error) (news bool) {
 	if r.reasons == nil {
 		r.reasons = make(map[string]string)
 	}
-	r.reasons[component] = err.Error()
-	return before != err.Error()
+	r.reasons[component] = oneLine(err)
+	return before != r.reasons[component]
+}
+
+// oneLine is an error without line breaks: the PostgreSQL driver gives each address that it tried a line, some twice.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if part := strings.TrimSpace(line); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 // why lists the reasons, a line each; "" if the broker is ready.

@@ -55,7 +55,7 @@ func welcome(program string, kafka []string, admin, data string) string {
 Try it:
 
   echo hello | %[5]s produce greetings%[6]s
-  %[5]s consume greetings%[6]s
+  %[5]s consume greetings --exit%[6]s
 
   echo hello | kcat -b %[1]s -t greetings -P
   kcat -b %[1]s -t greetings -C -o beginning -e

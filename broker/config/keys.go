@@ -65,7 +65,7 @@ var keys = []Key{
 		Doc: "Address of the HTTP server for /livez, /readyz and /metrics. Empty: none.",
 		set: func(c *Config, v value) { c.Admin.Listen = v.text }},
 	{Name: "metastore.url", Kind: metastoreURL, Required: true,
-		Doc: "Where metadata lives: `postgres://user:password@host/database`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required.",
+		Doc: "Where metadata lives: `postgres://user:password@host/db`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required.",
 		set: func(c *Config, v value) { c.Metastore.URL = v.text }},
 	{Name: "object_store.url", Kind: objectStoreURL, Required: true,
 		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",

@@ -28,13 +28,17 @@ func newConfigFlags(cmd *cobra.Command) *configFlags {
 	completeFiles(cmd, "config", "yaml", "yml")
 	for _, k := range config.Keys() {
 		usage := strings.ReplaceAll(k.Doc, "`", "")
+		// The flag itself has no default: only one that was given may win over file and environment.
+		value := &configValueFlag{kind: k.Kind.String()}
+		words := strings.Split(value.kind, ", ")
+		if len(words) > 1 {
+			value.kind, usage = "word", usage+" One of "+k.Kind.String()+"."
+		}
 		if k.Default != "" {
 			usage += " (default " + k.Default + ")"
 		}
-		// The flag itself has no default: only one that was given may win over file and environment.
-		value := &configValueFlag{kind: strings.ReplaceAll(k.Kind.String(), ", ", "|")}
 		flags.Var(value, k.Flag(), usage)
-		if words := strings.Split(value.kind, "|"); len(words) > 1 {
+		if len(words) > 1 {
 			completeWords(cmd, k.Flag(), words...)
 		}
 		c.values[k.Name] = &value.text

@@ -31,8 +31,10 @@ func newConsume(env *environment) *cobra.Command {
 		Short: "Read records from topics",
 		Long: "Read records from topics and write them to standard output.\n\n" +
 			"--format is text (the value and a newline), json (a record a line), or a template of\n" +
-			"  %s value    %k key    %t topic    %p partition    %o offset    %T timestamp in ms    %h headers\n" +
-			"  %S and %K   bytes of value and key, -1 if there is none    %% a percent sign    \\n \\r \\t \\0 \\xHH\n" +
+			"  %s value    %k key      %t topic    %p partition    %o offset    %h headers\n" +
+			"  %S and %K   bytes of value and key, -1 if there is none\n" +
+			"  %T          timestamp in ms\n" +
+			"  %%          a percent sign; \\n \\r \\t \\0 and \\xHH are what they are in C\n" +
 			"which kcat would understand, too.",
 		Example: "  runnel consume orders --exit\n" +
 			"  runnel consume orders --group billing --format '%k: %s\\n'\n" +
@@ -46,7 +48,7 @@ func newConsume(env *environment) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.group, "group", "g", "", "consumer group: share partitions with its members and commit offsets")
-	flags.StringVarP(&o.from, "from", "o", "beginning", "where to start, in a group only where nothing is committed: beginning, end,\n"+
+	flags.StringVarP(&o.from, "from", "o", "beginning", "where to start, in a group only where nothing is committed: beginning, end, "+
 		"an offset, -N (the last N of each partition), 15m (that long ago), @MS or an RFC 3339 time")
 	flags.Int32SliceVarP(&o.partitions, "partition", "p", nil, "`numbers` of the partitions to read; all if unset")
 	flags.Lookup("partition").DefValue = ""

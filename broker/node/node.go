@@ -160,7 +160,7 @@ func orNone[T ~int64](d T) T {
 	return d
 }
 
-func (n *Node) part(name string) *slog.Logger { return n.log.With("part", name) }
+func (n *Node) part(name string) *slog.Logger { return n.log.With("component", name) }
 
 // Run serves clients until ctx ends, then drains: it leaves the cluster, stops reading requests, answers what is in
 // flight, uploads and commits what is buffered, and returns nil. Only a broken cluster (a node id used twice, an

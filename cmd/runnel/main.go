@@ -20,16 +20,30 @@ const (
 )
 
 func main() {
-	// The first signal ends the context, and commands stop in good order. After that the default behavior is back, so
-	// that a second signal ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx := untilSignal()
 	env := &environment{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ}
 	err := newRoot(env).ExecuteContext(ctx)
-	stop()
 	if err != nil {
 		os.Exit(report(env, err))
 	}
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that commands stop in good order. The second
+// ends the process at once as if it had never been caught, however soon it comes.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		second := <-signals
+		signal.Reset()
+		if err := syscall.Kill(syscall.Getpid(), second.(syscall.Signal)); err != nil {
+			os.Exit(exitInterrupted)
+		}
+	}()
+	return ctx
 }
 
 // usageError is a mistake in what the user wrote.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,9 @@ func TestSigtermAnswersWhatIsInFlight(t *testing.T) {
 	conn := dial(t, b.Addr)
 	req := produceRequest("drain", batch(record("in flight")))
 	conn.send(t, req)
-	time.Sleep(150 * time.Millisecond) // the request is read and waits for the segment to seal, 500 ms
+	eventually(t, "the request is read, and waits 500 ms for its segment to seal", 10*time.Second, func() bool {
+		return strings.Contains(b.Metrics(), `runnel_wire_requests_total{api="Produce"} 1`)
+	})
 	b.Stop()
 	resp := conn.receive(t, req).(*kmsg.ProduceResponse)
 	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || p.BaseOffset != 0 {

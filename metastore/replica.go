@@ -48,6 +48,7 @@ type Replica struct {
 	reload chan struct{} // held by whoever reads the log to fold it
 	snap   chan struct{} // asks Run for a snapshot
 	watch  watchers
+	tail   tail
 
 	mu      sync.RWMutex
 	state   *State
@@ -111,6 +112,7 @@ func (r *Replica) loadSnapshot(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	if forward && err == nil {
+		r.tail.jumped()
 		r.watch.wakeAll()
 	}
 	return err
@@ -230,6 +232,7 @@ func (r *Replica) fail(err error) {
 	r.mu.Lock()
 	r.failed = err
 	r.mu.Unlock()
+	r.tail.jumped()
 	r.watch.wakeAll()
 }
 
@@ -258,6 +261,7 @@ func (r *Replica) fold(e Entry, rec record) error {
 	if rec.nonce == r.awaited && r.awaited != 0 {
 		r.settled = &rec
 	}
+	r.tail.add(e) // under mu, so that entries come in order
 	r.mu.Unlock()
 	r.watch.wake(touched)
 	return nil

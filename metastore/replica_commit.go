@@ -10,15 +10,9 @@ import (
 // result. An error means that the outcome of every segment is unknown and that Commit should be asked again;
 // ErrInvalidCommit alone says that nothing was or will be committed.
 func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]SegmentResult, error) {
-	index := make(map[SegmentID]int, len(segments))
-	for i := range segments {
-		if err := segments[i].check(); err != nil {
-			return nil, err
-		}
-		if _, twice := index[segments[i].ID]; twice {
-			return nil, fmt.Errorf("%w: segment %s is there twice", ErrInvalidCommit, segments[i].ID)
-		}
-		index[segments[i].ID] = i
+	index, err := indexSegments(segments)
+	if err != nil {
+		return nil, err
 	}
 	var known map[SegmentID]Position
 	landed, err := r.propose(ctx, func(s *State) (change, error) {
@@ -55,6 +49,27 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 		}
 	}
 	return results, nil
+}
+
+// CheckCommit tells what Commit would refuse as invalid: ErrInvalidCommit.
+func CheckCommit(segments []SegmentCommit) error {
+	_, err := indexSegments(segments)
+	return err
+}
+
+// indexSegments checks a request and tells where each segment stands in it.
+func indexSegments(segments []SegmentCommit) (map[SegmentID]int, error) {
+	index := make(map[SegmentID]int, len(segments))
+	for i := range segments {
+		if err := segments[i].check(); err != nil {
+			return nil, err
+		}
+		if _, twice := index[segments[i].ID]; twice {
+			return nil, fmt.Errorf("%w: segment %s is there twice", ErrInvalidCommit, segments[i].ID)
+		}
+		index[segments[i].ID] = i
+	}
+	return index, nil
 }
 
 // firstResult finds in the log what was answered when the segment was committed.

@@ -64,6 +64,18 @@ func (l *benchLog) segments() []*SegmentCommit {
 	return segments
 }
 
+// commit folds the next request and tells how many runs it has.
+func (l *benchLog) commit() (e Entry, runs int) {
+	segments := l.segments()
+	for _, s := range segments {
+		runs += len(s.Runs)
+	}
+	c, _ := l.s.decideCommit(segments, nil)
+	e = l.encode(c)
+	l.fold(e)
+	return e, runs
+}
+
 // BenchmarkCommit is what a sequencer does for one commit, but for the append itself.
 func BenchmarkCommit(b *testing.B) {
 	l := newBenchLog()
@@ -79,7 +91,7 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			b.StartTimer()
 		}
-		c := l.s.decideCommit(requests[i%len(requests)])
+		c, _ := l.s.decideCommit(requests[i%len(requests)], nil)
 		rec := record{time: 1, nonce: 7, change: c}
 		e := l.s.at.Next(rec.encode())
 		l.s.apply(e.Position, rec, func(TopicPartition) {})
@@ -91,16 +103,16 @@ func BenchmarkCommit(b *testing.B) {
 func BenchmarkCommitParts(b *testing.B) {
 	l := newBenchLog()
 	for range 10 {
-		l.fold(l.encode(l.s.decideCommit(l.segments())))
+		l.commit()
 	}
 	request := l.segments()
-	c := l.s.decideCommit(request)
+	c, _ := l.s.decideCommit(request, nil)
 	rec := record{time: 1, nonce: 7, change: c}
 	payload := rec.encode()
 	b.Run("decide", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			l.s.decideCommit(request)
+			l.s.decideCommit(request, nil)
 		}
 	})
 	b.Run("encode", func(b *testing.B) {
@@ -131,12 +143,8 @@ func BenchmarkFollow(b *testing.B) {
 	l := newBenchLog()
 	runs := 0
 	for range 500 {
-		segments := l.segments()
-		for _, s := range segments {
-			runs += len(s.Runs)
-		}
-		e := l.encode(l.s.decideCommit(segments))
-		l.fold(e)
+		e, n := l.commit()
+		runs += n
 		entries = append(entries, e.Payload)
 	}
 	var slowest time.Duration

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -43,24 +44,40 @@ func (s *State) tooOld(id SegmentID, now time.Time) bool {
 	return age > bound || age < -bound
 }
 
-// decideCommit gives offsets to segments that are neither known nor too old. It is a pure function of state and
-// request; batches are judged in order, each seeing the ones before it.
-func (s *State) decideCommit(segments []*SegmentCommit) commitSegments {
-	runs, batches := 0, 0
+// decideCommit gives offsets to segments that are neither known, nor held by before, nor too old. before is the decision
+// of the entry that is being appended, or nil: the new decision is what it would be once that entry is folded. It is a
+// pure function of state, before and request; batches are judged in order, each seeing the ones before it.
+//
+// The decision returned may be the next one's before as soon as its own before is folded. If the entry of before does
+// not land where it was meant to, what was decided on it is void.
+func (s *State) decideCommit(segments []*SegmentCommit, before *commitDecision) (commitSegments, *commitDecision) {
+	runs, batches, idempotent := 0, 0, 0
 	for _, in := range segments {
 		runs += len(in.Runs)
 		for i := range in.Runs {
 			batches += len(in.Runs[i].Batches)
+			for j := range in.Runs[i].Batches {
+				if in.Runs[i].Batches[j].ProducerID != NoProducerID {
+					idempotent++
+				}
+			}
 		}
 	}
-	d := commitDecision{
-		state:      s,
-		partitions: make(map[TopicPartition]*partitionDecision, runs),
+	d := &commitDecision{
+		state: s, before: before,
 		decided:    make([]committedBatch, batches),
+		segments:   make([]SegmentID, len(segments)),
+		index:      make(map[TopicPartition]int32, runs),
+		partitions: make([]partitionDecision, 0, runs),
+	}
+	if idempotent > 0 {
+		d.producerIndex = make(map[decidedProducer]int32, idempotent)
+		d.producers = make([]producer, 0, idempotent)
 	}
 	c := commitSegments{segments: make([]committedSegment, len(segments))}
 	made := make([]committedRun, runs)
 	for i, in := range segments {
+		d.segments[i] = in.ID
 		out := &c.segments[i]
 		out.id, out.size = in.ID, in.Size
 		out.runs, made = made[:len(in.Runs):len(in.Runs)], made[len(in.Runs):]
@@ -68,45 +85,66 @@ func (s *State) decideCommit(segments []*SegmentCommit) commitSegments {
 			d.decideRun(&in.Runs[j], &out.runs[j])
 		}
 	}
-	return c
+	d.state, d.before, d.decided = nil, nil, nil // or a chain of all decisions ever made would stay in memory
+	return c, d
 }
 
-// commitDecision is what the state will be after the batches that were decided so far.
+// commitDecision is what partitions and producers will be after the batches that were decided so far, as far as they
+// differ from the state: absolute values, not differences to what was decided before.
 type commitDecision struct {
-	state      *State
-	partitions map[TopicPartition]*partitionDecision
-	producers  map[decidedProducer]*producer // those that this decision changed
-	decided    []committedBatch              // room for what is not decided yet
-	made       []producer                    // room for producers
+	state    *State           // while deciding
+	before   *commitDecision  // while deciding
+	decided  []committedBatch // while deciding: room for the batches to come
+	segments []SegmentID
+
+	index         map[TopicPartition]int32 // into partitions
+	partitions    []partitionDecision
+	producerIndex map[decidedProducer]int32 // into producers: those that this decision changed
+	producers     []producer
 }
 
 type partitionDecision struct {
-	high  Offset
-	known *partition
+	high    Offset
+	known   *partition // in the state
+	earlier int32      // in the partitions of before, or -1
 }
 
 type decidedProducer struct {
-	in *partitionDecision
-	id ProducerID
+	partition int32
+	id        ProducerID
 }
 
-func (d *commitDecision) partition(tp TopicPartition) *partitionDecision {
-	if p, ok := d.partitions[tp]; ok {
-		return p
+// holds tells whether the segment is one of those decided on. A nil decision holds none.
+func (d *commitDecision) holds(id SegmentID) bool {
+	return d != nil && slices.Contains(d.segments, id)
+}
+
+// partition returns the index of a partition in d.partitions, false if there is no such partition.
+func (d *commitDecision) partition(tp TopicPartition) (int32, bool) {
+	if i, ok := d.index[tp]; ok {
+		return i, true
 	}
-	var p *partitionDecision
-	if known := d.state.partition(tp); known != nil {
-		p = &partitionDecision{high: known.high, known: known}
+	known := d.state.partition(tp)
+	if known == nil {
+		return 0, false
 	}
-	d.partitions[tp] = p
-	return p
+	p := partitionDecision{high: known.high, known: known, earlier: -1}
+	if d.before != nil {
+		if i, ok := d.before.index[tp]; ok {
+			p.high, p.earlier = d.before.partitions[i].high, i
+		}
+	}
+	i := int32(len(d.partitions))
+	d.partitions = append(d.partitions, p)
+	d.index[tp] = i
+	return i, true
 }
 
 func (d *commitDecision) decideRun(in *RunCommit, out *committedRun) {
 	out.TopicPartition, out.position = in.TopicPartition, in.Position
 	n := len(in.Batches)
 	out.batches, d.decided = d.decided[:n:n], d.decided[n:]
-	p := d.partition(in.TopicPartition)
+	p, known := d.partition(in.TopicPartition)
 	for i := range in.Batches {
 		b := &in.Batches[i]
 		o := &out.batches[i]
@@ -115,20 +153,21 @@ func (d *commitDecision) decideRun(in *RunCommit, out *committedRun) {
 			producerID: b.ProducerID, producerEpoch: b.ProducerEpoch, baseSequence: b.BaseSequence,
 			verdict: UnknownPartition, offset: NoOffset,
 		}
-		if p != nil {
+		if known {
 			o.verdict, o.offset = d.decide(p, b)
 		}
 	}
 }
 
-func (d *commitDecision) decide(p *partitionDecision, b *BatchCommit) (Verdict, Offset) {
+func (d *commitDecision) decide(in int32, b *BatchCommit) (Verdict, Offset) {
+	p := &d.partitions[in]
 	offset := p.high
 	if b.At > 0 {
 		offset = b.At - 1
 	}
 	var from *producer
 	if b.ProducerID != NoProducerID {
-		from = d.producer(p, b.ProducerID)
+		from = d.producer(in, b.ProducerID)
 		if verdict, first := from.judge(b); verdict != Accepted {
 			return verdict, first
 		}
@@ -139,33 +178,34 @@ func (d *commitDecision) decide(p *partitionDecision, b *BatchCommit) (Verdict, 
 	p.high = offset + Offset(b.Records)
 	if b.ProducerID != NoProducerID {
 		if from == nil {
-			from = d.keep(p, b.ProducerID, producer{epoch: -1})
+			from = d.keep(in, b.ProducerID, producer{epoch: -1})
 		}
 		from.accepted(b.ProducerEpoch, b.BaseSequence, b.Records, offset, d.state.time)
 	}
 	return Accepted, offset
 }
 
-// producer returns a copy that the decision may change, or nil if the partition does not know the producer.
-func (d *commitDecision) producer(p *partitionDecision, id ProducerID) *producer {
-	if changed, ok := d.producers[decidedProducer{p, id}]; ok {
-		return changed
+// producer returns a copy that the decision may change, valid until the next is kept, or nil if the partition does not
+// know the producer.
+func (d *commitDecision) producer(in int32, id ProducerID) *producer {
+	if i, ok := d.producerIndex[decidedProducer{in, id}]; ok {
+		return &d.producers[i]
+	}
+	p := &d.partitions[in]
+	if p.earlier >= 0 {
+		if i, ok := d.before.producerIndex[decidedProducer{p.earlier, id}]; ok {
+			return d.keep(in, id, d.before.producers[i])
+		}
 	}
 	if known, ok := p.known.producers[id]; ok {
-		return d.keep(p, id, *known)
+		return d.keep(in, id, *known)
 	}
 	return nil
 }
 
-func (d *commitDecision) keep(p *partitionDecision, id ProducerID, own producer) *producer {
-	if d.producers == nil {
-		d.producers = make(map[decidedProducer]*producer, len(d.decided))
-	}
-	if len(d.made) == cap(d.made) {
-		d.made = make([]producer, 0, 64) // the full one stays: it is pointed into
-	}
-	d.made = append(d.made, own)
-	kept := &d.made[len(d.made)-1]
-	d.producers[decidedProducer{p, id}] = kept
-	return kept
+func (d *commitDecision) keep(in int32, id ProducerID, own producer) *producer {
+	i := int32(len(d.producers))
+	d.producers = append(d.producers, own)
+	d.producerIndex[decidedProducer{in, id}] = i
+	return &d.producers[i]
 }

@@ -104,7 +104,7 @@ func TestDecisionAgreesWithTheNaiveModel(t *testing.T) {
 			for range rapid.IntRange(1, 2).Draw(t, "segments") {
 				asked = append(asked, drawSegment(t, topic))
 			}
-			c := s.decideCommit(asked)
+			c, _ := s.decideCommit(asked, nil)
 			compare(t, m, asked, c)
 			fold(c)
 			if rapid.IntRange(0, 4).Draw(t, "snapshot") == 0 {
@@ -210,7 +210,7 @@ func TestManyRecordsInOneRunDoNotOverflow(t *testing.T) {
 	s.apply(Position{Seq: 1}, record{change: createTopic{id: TopicID{1}, name: "t", partitions: 1}}, func(TopicPartition) {})
 	tp := TopicPartition{TopicID{1}, 0}
 	b := BatchCommit{Length: 100, Records: math.MaxInt32, ProducerID: NoProducerID}
-	c := s.decideCommit([]*SegmentCommit{{ID: NewSegmentID(time.Now()), Size: 1000, Runs: []RunCommit{{TopicPartition: tp, Batches: []BatchCommit{b, b, b}}}}})
+	c, _ := s.decideCommit([]*SegmentCommit{{ID: NewSegmentID(time.Now()), Size: 1000, Runs: []RunCommit{{TopicPartition: tp, Batches: []BatchCommit{b, b, b}}}}}, nil)
 	s.apply(Position{Seq: 2}, record{change: c}, func(TopicPartition) {})
 	if p := s.partition(tp); len(p.runs) != 3 || p.high != 3*math.MaxInt32 || p.runs[2].position != 200 {
 		t.Errorf("%d runs, high watermark %d", len(p.runs), p.high)

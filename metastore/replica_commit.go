@@ -29,7 +29,8 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 		if len(fresh) == 0 {
 			return nil, nil
 		}
-		return s.decideCommit(fresh), nil
+		c, _ := s.decideCommit(fresh, nil)
+		return c, nil
 	})
 	if err != nil {
 		return nil, err

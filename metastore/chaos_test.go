@@ -33,6 +33,7 @@ func (l *treacherous) draw(n int) int {
 }
 
 func (l *treacherous) Append(ctx context.Context, expected metastore.Position, next metastore.Entry) error {
+	time.Sleep(time.Duration(l.draw(2_000)) * time.Millisecond) // others are decided on top meanwhile
 	switch l.draw(8) {
 	case 0:
 		return errLost
@@ -141,7 +142,9 @@ func chaos(t *testing.T, seed uint64) {
 				sequence = 1<<31 - 1 - 20 // wraps soon
 			}
 			for range 60 {
-				time.Sleep(time.Duration(rng.IntN(60)) * time.Second)
+				if rng.IntN(2) == 0 {
+					time.Sleep(time.Duration(rng.IntN(120)) * time.Second)
+				}
 				b := sent{tp: tp, id: id, sequence: sequence, records: 1 + rng.Int32N(3)}
 				b.offset = send(t, rng, pick, b)
 				sequence = int32((int64(sequence) + int64(b.records)) % (1 << 31))

@@ -63,12 +63,12 @@ func (s *State) neededFrom() Seq {
 
 func (r *Replica) expireProducersOnce(ctx context.Context) error {
 	before := r.opts.Now().Add(-r.opts.ProducerExpiration).UnixMilli()
-	_, err := r.propose(ctx, func(s *State) (change, error) {
+	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
 		if !s.hasProducersBefore(before) {
 			return nil, nil
 		}
 		return expireProducers{before: before}, nil
-	})
+	}))
 	return err
 }
 

@@ -6,31 +6,109 @@ import (
 	"fmt"
 )
 
-// decision makes a change from the state, or an error that ends the proposal, or neither when there is nothing to do.
-// It runs with the state locked for reading and must not keep it.
-type decision func(s *State) (change, error)
+// proposal makes a change from the state, or an error that ends it, or neither when there is nothing to do. It runs with
+// the state locked for reading and must not keep it.
+//
+// before is nil, or the decision of the commit that is being appended: the change is then to be one on top of it, and is
+// void if that commit does not land. errNotOnTop asks to wait until it has. With the change of a commit comes its
+// decision.
+type proposal func(s *State, before *commitDecision) (change, *commitDecision, error)
 
-// propose appends what decide makes of the newest state and returns the change as it stands in the log; nil if decide
-// made none. See Replica for the protocol. Transient errors of the metastore are retried until ctx ends.
-func (r *Replica) propose(ctx context.Context, decide decision) (change, error) {
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+var errNotOnTop = errors.New("can not be decided before the entry in flight is folded")
+
+// alone is a proposal that is never decided on top of another.
+func alone(decide func(s *State) (change, error)) proposal {
+	return func(s *State, before *commitDecision) (change, *commitDecision, error) {
+		if before != nil {
+			return nil, nil, errNotOnTop
+		}
+		c, err := decide(s)
+		return c, nil, err
+	}
+}
+
+// attempt is a proposal decided on a position, on its way into the log.
+type attempt struct {
+	record
+	decision *commitDecision // nil unless the change is a commit
+	expected Position
+	next     Entry // Seq 0: there is nothing to do
+}
+
+// propose appends what p makes of the newest state and returns the change as it stands in the log; nil if p made
+// none. See Replica for the protocol. Transient errors of the metastore are retried until ctx ends.
+//
+// It is a pipeline of two: while one proposal holds the slot and is appended, the next one, which holds the turn, is
+// decided and encoded on top of it. When it gets the slot and the state is not at the position that it was decided
+// for, because the append before it failed or another broker was faster, it is decided again.
+func (r *Replica) propose(ctx context.Context, p proposal) (change, error) {
+	if err := take(ctx, r.turn); err != nil {
+		return nil, err
 	}
 	mark := newNonce()
-	r.await(mark)
-	defer r.await(0)
+	a, err := r.decideAhead(ctx, mark, p)
+	<-r.turn
+	if err != nil || a.next.Seq == 0 {
+		return nil, err
+	}
+	defer func() { <-r.slot }()
+	defer r.await(0, nil)
+	return r.append(ctx, mark, p, a)
+}
+
+// decideAhead returns with the slot and a decision for the state as it is then; without the slot if there is nothing to
+// append, or an error.
+func (r *Replica) decideAhead(ctx context.Context, mark nonce, p proposal) (attempt, error) {
+	a, err := r.decide(mark, p)
+	ahead := err == nil
+	if err != nil && !errors.Is(err, errNotOnTop) || ahead && a.next.Seq == 0 {
+		return a, err
+	}
+	if err := take(ctx, r.slot); err != nil {
+		return a, err
+	}
+	if !ahead || r.Position() != a.expected {
+		a, err = r.decide(mark, p)
+	}
+	if err != nil || a.next.Seq == 0 {
+		<-r.slot
+		return a, err
+	}
+	r.await(mark, &a)
+	return a, nil
+}
+
+// decide makes an attempt on the present state and the commit in flight, if there is one.
+func (r *Replica) decide(mark nonce, p proposal) (attempt, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.failed != nil {
+		return attempt{}, r.failed
+	}
+	at, before := r.state.at, (*commitDecision)(nil)
+	if f := r.flight; f != nil && f.expected == at {
+		if f.decision == nil {
+			return attempt{}, errNotOnTop
+		}
+		at, before = f.next.Position, f.decision
+	}
+	c, decision, err := p(r.state, before)
+	if err != nil || c == nil {
+		return attempt{}, err
+	}
+	a := attempt{record: record{time: r.opts.Now().UnixMilli(), nonce: mark, change: c}, decision: decision, expected: at}
+	a.next = at.Next(a.encode())
+	return a, nil
+}
+
+// append puts an attempt into the log, and decides again as often as need be. It runs with the slot.
+func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a attempt) (change, error) {
 	for failures := 0; ; {
-		rec, next, expected, err := r.attempt(mark, decide)
-		if err != nil || next.Seq == 0 {
-			return nil, err
-		}
-		err = r.log.Append(ctx, expected, next)
+		err := r.log.Append(ctx, a.expected, a.next)
 		if err == nil {
-			return rec.change, r.foldOwn(next, rec)
+			return a.change, r.foldOwn(a.next, a.record)
 		}
+		r.await(mark, nil) // nothing more is to be decided on top of it
 		if !errors.Is(err, ErrConflict) {
 			failures++
 			if fatal(err) {
@@ -38,7 +116,7 @@ func (r *Replica) propose(ctx context.Context, decide decision) (change, error) 
 				return nil, err
 			}
 			if failures == 1 {
-				r.opts.Logger.Warn("append to commit log, outcome unknown", "seq", next.Seq, "error", err)
+				r.opts.Logger.Warn("append to commit log, outcome unknown", "seq", a.next.Seq, "error", err)
 			}
 			if pause(ctx, backoff(failures)) != nil {
 				return nil, fmt.Errorf("append to commit log: %w", err)
@@ -47,22 +125,11 @@ func (r *Replica) propose(ctx context.Context, decide decision) (change, error) 
 		if landed, err := r.settle(ctx, &failures); landed != nil || err != nil {
 			return landed, err
 		}
+		if a, err = r.decide(mark, p); err != nil || a.next.Seq == 0 {
+			return nil, err
+		}
+		r.await(mark, &a)
 	}
-}
-
-// attempt decides on the present state and encodes the outcome as the next entry.
-func (r *Replica) attempt(mark nonce, decide decision) (rec record, next Entry, expected Position, err error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.failed != nil {
-		return rec, next, expected, r.failed
-	}
-	c, err := decide(r.state)
-	if err != nil || c == nil {
-		return rec, next, expected, err
-	}
-	rec = record{time: r.opts.Now().UnixMilli(), nonce: mark, change: c}
-	return rec, r.state.at.Next(rec.encode()), r.state.at, nil
 }
 
 // settle reads the log until it could be read, and returns the proposal's change if it turns out to be there.
@@ -87,10 +154,25 @@ func (r *Replica) settle(ctx context.Context, failures *int) (change, error) {
 	}
 }
 
-func (r *Replica) await(mark nonce) {
+// await looks out for entries that carry the mark, 0 for none, and lets commits be decided on top of flight. What was
+// found stays found as long as the mark stays.
+func (r *Replica) await(mark nonce, flight *attempt) {
 	r.mu.Lock()
-	r.awaited, r.settled = mark, nil
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if mark != r.awaited {
+		r.awaited, r.settled = mark, nil
+	}
+	r.flight = flight
+}
+
+// take enters a channel of one place.
+func take(ctx context.Context, place chan struct{}) error {
+	select {
+	case place <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // foldOwn folds an entry that we appended. The follower may have been faster, but nobody can have put another entry

@@ -39,12 +39,14 @@ type ReplicaOptions struct {
 //  4. the log is read, entry n carries our nonce: the proposal is settled with what entry n says.
 //
 // Both attempts cannot take effect, since they would be entries n and m > n, and attempt 2 is decided only on a state
-// that holds n. Only if the caller gives up in between is the outcome unknown to it; a commit of segments can then be
+// that holds n. While one proposal is appended, the next commit is decided on top of it (see propose); if the first does
+// not land as it was, the second is void and decided again. Only if the caller gives up in between is the outcome unknown to it; a commit of segments can then be
 // repeated, and finds its segments by their ids.
 type Replica struct {
 	log    Log
 	opts   ReplicaOptions
-	turn   chan struct{} // held by the one proposal under way
+	turn   chan struct{} // held by the one proposal that is decided ahead
+	slot   chan struct{} // held by the one proposal that is appended
 	reload chan struct{} // held by whoever reads the log to fold it
 	snap   chan struct{} // asks Run for a snapshot
 	watch  watchers
@@ -52,9 +54,10 @@ type Replica struct {
 
 	mu      sync.RWMutex
 	state   *State
-	awaited nonce   // of the proposal under way, 0 if none
-	settled *record // the awaited record, once folded
-	failed  error   // why nothing can be folded any more
+	awaited nonce    // of the proposal in the slot, 0 if none
+	settled *record  // the awaited record, once folded
+	flight  *attempt // what is being appended, nil if nothing is or its outcome is in doubt
+	failed  error    // why nothing can be folded any more
 
 	ids producerIDBlock
 }
@@ -78,7 +81,7 @@ func NewReplica(log Log, opts ReplicaOptions) *Replica {
 	}
 	return &Replica{
 		log: log, opts: opts, state: NewState(),
-		turn: make(chan struct{}, 1), reload: make(chan struct{}, 1), snap: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), slot: make(chan struct{}, 1), reload: make(chan struct{}, 1), snap: make(chan struct{}, 1),
 		ids: producerIDBlock{turn: make(chan struct{}, 1)},
 	}
 }

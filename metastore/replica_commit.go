@@ -15,11 +15,14 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 		return nil, err
 	}
 	var known map[SegmentID]Position
-	landed, err := r.propose(ctx, func(s *State) (change, error) {
+	landed, err := r.propose(ctx, func(s *State, before *commitDecision) (change, *commitDecision, error) {
 		known = make(map[SegmentID]Position)
 		var fresh []*SegmentCommit
 		now := r.opts.Now()
 		for i := range segments {
+			if before.holds(segments[i].ID) {
+				return nil, nil, errNotOnTop // its result is in the entry
+			}
 			if g, ok := s.segments[segments[i].ID]; ok {
 				known[g.id] = g.before
 			} else if !s.tooOld(segments[i].ID, now) {
@@ -27,10 +30,10 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 			}
 		}
 		if len(fresh) == 0 {
-			return nil, nil
+			return nil, nil, nil
 		}
-		c, _ := s.decideCommit(fresh, nil)
-		return c, nil
+		c, decision := s.decideCommit(fresh, before)
+		return c, decision, nil
 	})
 	if err != nil {
 		return nil, err

@@ -21,9 +21,9 @@ func (r *Replica) NextProducerID(ctx context.Context) (ProducerID, error) {
 		return NoProducerID, ctx.Err()
 	}
 	if r.ids.left == 0 {
-		landed, err := r.propose(ctx, func(s *State) (change, error) {
+		landed, err := r.propose(ctx, alone(func(s *State) (change, error) {
 			return allocateProducerIDs{first: s.nextProducerID, count: producerIDBlockSize}, nil
-		})
+		}))
 		if err != nil {
 			return NoProducerID, err
 		}

@@ -30,7 +30,7 @@ func (r *Replica) CreateTopic(ctx context.Context, t NewTopic) (*Topic, error) {
 		return nil, ErrPartitionCount
 	}
 	id := TopicID(uuid.New())
-	_, err := r.propose(ctx, func(s *State) (change, error) {
+	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
 		if _, ok := s.names[t.Name]; ok {
 			return nil, ErrTopicExists
 		}
@@ -38,7 +38,7 @@ func (r *Replica) CreateTopic(ctx context.Context, t NewTopic) (*Topic, error) {
 			id: id, name: t.Name, partitions: t.Partitions,
 			replicationFactor: max(t.ReplicationFactor, 1), configs: t.Configs,
 		}, nil
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -50,18 +50,18 @@ func (r *Replica) CreateTopic(ctx context.Context, t NewTopic) (*Topic, error) {
 
 // DeleteTopic removes a topic and all it holds; the name is free at once. ErrUnknownTopic.
 func (r *Replica) DeleteTopic(ctx context.Context, id TopicID) error {
-	_, err := r.propose(ctx, func(s *State) (change, error) {
+	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
 		if _, ok := s.topics[id]; !ok {
 			return nil, ErrUnknownTopic
 		}
 		return deleteTopic{id: id}, nil
-	})
+	}))
 	return err
 }
 
 // CreatePartitions grows a topic to count partitions. ErrUnknownTopic, ErrPartitionCount.
 func (r *Replica) CreatePartitions(ctx context.Context, id TopicID, count int32) error {
-	_, err := r.propose(ctx, func(s *State) (change, error) {
+	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
 		t, ok := s.topics[id]
 		if !ok {
 			return nil, ErrUnknownTopic
@@ -70,17 +70,17 @@ func (r *Replica) CreatePartitions(ctx context.Context, id TopicID, count int32)
 			return nil, ErrPartitionCount
 		}
 		return createPartitions{id: id, partitions: count}, nil
-	})
+	}))
 	return err
 }
 
 // AlterTopicConfigs sets and removes overrides of a topic's configs; the caller has validated them. ErrUnknownTopic.
 func (r *Replica) AlterTopicConfigs(ctx context.Context, id TopicID, set map[string]string, unset []string) error {
-	_, err := r.propose(ctx, func(s *State) (change, error) {
+	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
 		if _, ok := s.topics[id]; !ok {
 			return nil, ErrUnknownTopic
 		}
 		return alterTopicConfigs{id: id, set: set, unset: unset}, nil
-	})
+	}))
 	return err
 }

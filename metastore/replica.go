@@ -39,9 +39,11 @@ type ReplicaOptions struct {
 //  4. the log is read, entry n carries our nonce: the proposal is settled with what entry n says.
 //
 // Both attempts cannot take effect, since they would be entries n and m > n, and attempt 2 is decided only on a state
-// that holds n. While one proposal is appended, the next commit is decided on top of it (see propose); if the first does
-// not land as it was, the second is void and decided again. Only if the caller gives up in between is the outcome unknown to it; a commit of segments can then be
+// that holds n. Only if the caller gives up in between is the outcome unknown to it; a commit of segments can then be
 // repeated, and finds its segments by their ids.
+//
+// While one proposal is appended, the next commit is decided on top of it; if the first does not land as it was, the
+// second is void and decided again. See propose.
 type Replica struct {
 	log    Log
 	opts   ReplicaOptions

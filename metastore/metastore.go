@@ -72,6 +72,10 @@ type Broker struct {
 	Port    int32
 	Zone    string // "" if none
 	Version string // of the software
+
+	// PeerHost and PeerPort are where other brokers reach it; "" and 0 if they cannot.
+	PeerHost string
+	PeerPort int32
 }
 
 // Brokers is the membership: leases in the metastore, by the metastore's clock.
@@ -97,6 +101,34 @@ type Brokers interface {
 
 	// LiveBrokers returns the brokers with a live lease, by node id.
 	LiveBrokers(ctx context.Context) ([]Broker, error)
+}
+
+// Lease is a role that one broker holds for a time: the sequencer, the compactor and others.
+type Lease struct {
+	Name        string
+	Holder      NodeID
+	HolderEpoch int64 // Broker.Epoch of the holder's registration: a broker that restarted under its node id is another holder
+	Epoch       int64 // grows each time the lease is taken, stays while it is extended
+}
+
+// HeldBy tells whether that registration of the broker is the holder.
+func (l Lease) HeldBy(holder NodeID, holderEpoch int64) bool {
+	return l.Holder == holder && l.HolderEpoch == holderEpoch
+}
+
+// Leases gives out roles, by the metastore's clock. A lease keeps brokers from doing the same work twice; it fences
+// nobody: who lost one may not know it yet, so what the role writes must be fenced by itself. The holder stops on a clock
+// of its own, a length after it sent the call that succeeded last.
+type Leases interface {
+	// HoldLease takes the lease for a length from now, or extends it so if the registration holds it already, unless
+	// another's is live. It returns the lease as it stands, so the caller looks at HeldBy. A later registration of the
+	// holder's node id takes over at once, since the holder is dead; an earlier one does not. A lease that ran out but
+	// that nobody else took is extended. The epoch is durable, the holder need not outlive a metastore that lives in its
+	// broker's process. One round trip; while another holds the lease nothing is written and no lock waited for.
+	HoldLease(ctx context.Context, name string, holder NodeID, holderEpoch int64, length time.Duration) (Lease, error)
+
+	// ReleaseLease ends the lease at once. No error if the registration does not hold it.
+	ReleaseLease(ctx context.Context, name string, holder NodeID, holderEpoch int64) error
 }
 
 // GroupEpoch grows each time a coordinator claims a group. It fences the claims before.
@@ -150,6 +182,7 @@ type Groups interface {
 type Store interface {
 	Log
 	Brokers
+	Leases
 	Groups
 	// Close releases connections and files. Calls in flight end with an error.
 	Close() error

@@ -30,6 +30,10 @@ type (
 		id    metastore.NodeID
 		epoch int64
 	}
+	leaseEpoch struct {
+		name  string
+		epoch int64
+	}
 	// groupEpoch is the last epoch given: a checkpoint holds it since the group may be gone.
 	groupEpoch struct{ epoch metastore.GroupEpoch }
 	// groupClaim gives the group, made if need be, its coordinator and epoch.
@@ -123,6 +127,19 @@ func (c *brokerEpoch) applyTo(s *state) error {
 		return fmt.Errorf("epoch %d of broker %d cannot follow %d", c.epoch, c.id, last)
 	}
 	s.brokerEpochs[c.id] = c.epoch
+	return nil
+}
+
+func (*leaseEpoch) kind() recordKind { return kindLeaseEpoch }
+func (c *leaseEpoch) fields(f *fields) {
+	f.text(&c.name)
+	i64(f, &c.epoch)
+}
+func (c *leaseEpoch) applyTo(s *state) error {
+	if last := s.leaseEpochs[c.name]; c.epoch <= last {
+		return fmt.Errorf("epoch %d of lease %q cannot follow %d", c.epoch, c.name, last)
+	}
+	s.leaseEpochs[c.name] = c.epoch
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 // The layout of a journal file; FORMAT.md has the byte tables.
 const (
 	fileMagic       = "RNLJRNL\x00"
-	fileVersion     = 1
+	fileVersion     = 2 // what is written; all from 1 on are read
 	fileHeaderSize  = 24
 	frameMagic      = "RNJF"
 	frameHeaderSize = 24
@@ -23,23 +23,24 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // fileHeader begins a journal file. The salt is random, and goes into the file's checksums: bytes that a client had us
 // store, or that a disk block held in an earlier life, are never taken for a frame.
-func fileHeader(salt uint64) []byte {
+func fileHeader(version uint32, salt uint64) []byte {
 	b := append([]byte(nil), fileMagic...)
-	b = binary.BigEndian.AppendUint32(b, fileVersion)
+	b = binary.BigEndian.AppendUint32(b, version)
 	b = binary.BigEndian.AppendUint64(b, salt)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-func parseFileHeader(b []byte) (salt uint64, err error) {
+func parseFileHeader(b []byte) (version uint32, salt uint64, err error) {
 	switch {
 	case len(b) != fileHeaderSize || string(b[:8]) != fileMagic:
-		return 0, fmt.Errorf("not a journal: %w", ErrCorrupt)
+		return 0, 0, fmt.Errorf("not a journal: %w", ErrCorrupt)
 	case crc32.Checksum(b[:20], castagnoli) != binary.BigEndian.Uint32(b[20:]):
-		return 0, fmt.Errorf("file header: checksum is wrong: %w", ErrCorrupt)
-	case binary.BigEndian.Uint32(b[8:]) != fileVersion:
-		return 0, fmt.Errorf("journal version %d is not known, this is version %d", binary.BigEndian.Uint32(b[8:]), fileVersion)
+		return 0, 0, fmt.Errorf("file header: checksum is wrong: %w", ErrCorrupt)
 	}
-	return binary.BigEndian.Uint64(b[12:]), nil
+	if version = binary.BigEndian.Uint32(b[8:]); version < 1 || version > fileVersion {
+		return 0, 0, fmt.Errorf("journal version %d is not known, this is version %d", version, fileVersion)
+	}
+	return version, binary.BigEndian.Uint64(b[12:]), nil
 }
 
 func saltedSum(salt uint64, b []byte) uint32 {
@@ -68,9 +69,10 @@ var errTorn = errors.New("frame is torn")
 
 // frames reads the frames of a journal file.
 type frames struct {
-	file io.ReaderAt
-	size int64
-	salt uint64
+	file    io.ReaderAt
+	size    int64
+	version uint32
+	salt    uint64
 
 	at     int64  // end of the last good frame
 	number uint64 // of the last good frame, 0 before the first
@@ -84,11 +86,11 @@ func openFrames(file io.ReaderAt, size int64) (*frames, error) {
 		}
 		return nil, fmt.Errorf("read file header: %w", err)
 	}
-	salt, err := parseFileHeader(header[:])
+	version, salt, err := parseFileHeader(header[:])
 	if err != nil {
 		return nil, err
 	}
-	return &frames{file: file, size: size, salt: salt, at: fileHeaderSize}, nil
+	return &frames{file: file, size: size, version: version, salt: salt, at: fileHeaderSize}, nil
 }
 
 // next returns the body of the next frame, or io.EOF. errTorn: no frame stands here, but one whose writing a crash

@@ -39,13 +39,14 @@ type journal struct {
 	flushed  chan struct{} // closed and replaced when they are done
 	err      error         // set for ever by the first failure, and by Close
 
-	file   journalFile
-	number uint64 // of the file
-	salt   uint64
-	frame  uint64 // of the last frame
-	size   int64  // past the checkpoint
-	image  int64  // size of the checkpoint
-	spare  []byte // a buffer to swap with pending
+	file    journalFile
+	number  uint64 // of the file
+	version uint32 // of the file
+	salt    uint64
+	frame   uint64 // of the last frame
+	size    int64  // past the checkpoint
+	image   int64  // size of the checkpoint
+	spare   []byte // a buffer to swap with pending
 }
 
 // journalFile is what the journal needs of an *os.File that it appends to.
@@ -211,7 +212,7 @@ func (j *journal) startFile(image []change) (err error) {
 	if err := syncDir(j.dir); err != nil {
 		return err
 	}
-	j.file, j.size, j.image = file, 0, size
+	j.file, j.version, j.size, j.image = file, fileVersion, 0, size
 	j.number++
 	return nil
 }
@@ -219,7 +220,7 @@ func (j *journal) startFile(image []change) (err error) {
 // writeImage writes the header of a file and its checkpoint, in frames of about a MiB.
 func (j *journal) writeImage(file io.Writer, image []change) (size int64, err error) {
 	w := bufio.NewWriter(file)
-	if _, err := w.Write(fileHeader(j.salt)); err != nil {
+	if _, err := w.Write(fileHeader(fileVersion, j.salt)); err != nil {
 		return 0, err
 	}
 	size = fileHeaderSize

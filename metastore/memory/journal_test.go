@@ -55,6 +55,10 @@ func history(t testing.TB) (file []byte, steps []step) {
 	note(err)
 	_, err = s.RegisterBroker(ctx, metastore.Broker{NodeID: 1}, time.Hour)
 	note(err)
+	for _, holder := range []metastore.NodeID{1, 2} {
+		_, err = s.HoldLease(ctx, "sequencer", holder, 1, time.Hour)
+		note(errors.Join(err, s.ReleaseLease(ctx, "sequencer", holder, 1)))
+	}
 	g, err := s.ClaimGroup(ctx, "g", 1)
 	note(err)
 	g.State, g.StateName, g.ProtocolType = []byte{}, "Empty", "consumer"
@@ -346,12 +350,21 @@ func TestNobodySeesAnAppendBeforeItIsDurable(t *testing.T) {
 
 var writeGolden = flag.Bool("write-golden", false, "write the golden file of a new format version")
 
-// TestGoldenJournal: files that this version has written are read by all later ones.
-func TestGoldenJournal(t *testing.T) {
-	name := fmt.Sprintf("testdata/journal-v%d", fileVersion)
+// goldenJournal is a file that history wrote when its version was new.
+func goldenJournal(t *testing.T, version int) []byte {
+	t.Helper()
+	file, err := os.ReadFile(fmt.Sprintf("testdata/journal-v%d", version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestGoldenJournals: files that a version has written are read by all later ones.
+func TestGoldenJournals(t *testing.T) {
 	if *writeGolden {
 		file, _ := history(t)
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := os.OpenFile(fmt.Sprintf("testdata/journal-v%d", fileVersion), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,10 +375,13 @@ func TestGoldenJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	file, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
+	for version := 1; version <= fileVersion; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { goldenJournalIsRead(t, version) })
 	}
+}
+
+func goldenJournalIsRead(t *testing.T, version int) {
+	file := goldenJournal(t, version)
 	r, err := replay(bytes.NewReader(file), int64(len(file)))
 	if err != nil || r.end != int64(len(file)) {
 		t.Fatalf("readable to %d of %d: %v", r.end, len(file), err)
@@ -375,12 +391,15 @@ func TestGoldenJournal(t *testing.T) {
 		s.snapshot.Seq != 4 || string(s.snapshot.State) != "state" || s.brokerEpochs[1] != 1 || s.groupEpoch != 1 || len(s.groups) != 0 {
 		t.Errorf("state is %+v", s)
 	}
+	if leases := map[int]int64{1: 0, 2: 2}; s.leaseEpochs["sequencer"] != leases[version] {
+		t.Errorf("lease epochs are %v", s.leaseEpochs)
+	}
 	// And the encoder still writes them so: every frame, decoded and encoded again, is what it was.
 	frames, err := openFrames(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := fileHeader(frames.salt)
+	again := fileHeader(frames.version, frames.salt)
 	for {
 		body, err := frames.next()
 		if err != nil {
@@ -398,6 +417,31 @@ func TestGoldenJournal(t *testing.T) {
 	}
 	if !bytes.Equal(again, file) {
 		t.Error("the encoding has changed: that takes a new version")
+	}
+}
+
+// A file of an older version is not written to: what it would get, that version may not know.
+func TestOlderJournalGoesOnInANewFile(t *testing.T) {
+	dir, old := t.TempDir(), goldenJournal(t, 1)
+	s, err := openBytes(t, dir, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, state := s.state.end(), s.state.dump()
+	r, err := replay(bytes.NewReader(old), int64(len(old)))
+	if err != nil || r.state.dump() != state {
+		t.Errorf("the state is not that of the file (%v)", err)
+	}
+	if err := errors.Join(s.Append(t.Context(), end, end.Next([]byte("on"))), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := journalFiles(dir)
+	if err != nil || len(files) != 1 || files[0] != 2 {
+		t.Errorf("files %v (%v), want the second alone", files, err)
+	}
+	s = openDir(t, dir, Options{})
+	if s.journal.version != fileVersion || s.state.end().Seq != end.Seq+1 {
+		t.Errorf("version %d, ending at %d", s.journal.version, s.state.end().Seq)
 	}
 }
 

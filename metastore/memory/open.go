@@ -76,6 +76,12 @@ func (s *Store) openJournal(dir string) (err error) {
 			}
 		}
 	}
+	if s.journal.version < fileVersion {
+		// A file holds only what its version knows, so that a binary of that version reads all of it or refuses it.
+		if _, err := s.writeCheckpoint(); err != nil {
+			return errors.Join(err, s.journal.file.Close())
+		}
+	}
 	return nil
 }
 
@@ -115,6 +121,7 @@ func (s *Store) resume(number uint64) (err error) {
 	s.state = r.state
 	j.file, j.number, j.salt, j.frame = file, number, r.salt, r.number
 	j.image, j.size = r.checkpoint, r.end-r.checkpoint
+	j.version = r.version
 	return nil
 }
 

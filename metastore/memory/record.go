@@ -30,6 +30,7 @@ const (
 	kindOffsetsDelete      recordKind = 12
 	kindTopicOffsetsDelete recordKind = 13
 	kindCheckpointEnd      recordKind = 14
+	kindLeaseEpoch         recordKind = 15 // since version 2
 )
 
 // newChange returns the empty change of a kind, nil if there is no such kind.
@@ -63,6 +64,8 @@ func newChange(k recordKind) change {
 		return &topicOffsetsDelete{}
 	case kindCheckpointEnd:
 		return &checkpointEnd{}
+	case kindLeaseEpoch:
+		return &leaseEpoch{}
 	}
 	return nil
 }

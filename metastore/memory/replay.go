@@ -8,8 +8,9 @@ import (
 
 // replayed is what a journal file holds.
 type replayed struct {
-	state state
-	salt  uint64
+	state   state
+	version uint32
+	salt    uint64
 	// checkpoint is where the checkpoint ends, end where the last good frame does: what lies between end and the size of
 	// the file was being written when the machine or the process died.
 	checkpoint, end int64
@@ -22,7 +23,7 @@ func replay(file io.ReaderAt, size int64) (replayed, error) {
 	if err != nil {
 		return replayed{}, err
 	}
-	r := replayed{state: newState(), salt: frames.salt}
+	r := replayed{state: newState(), version: frames.version, salt: frames.salt}
 	for {
 		body, err := frames.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {

@@ -19,6 +19,7 @@ type state struct {
 	snapshot *metastore.Snapshot // nil: none yet
 
 	brokerEpochs map[metastore.NodeID]int64
+	leaseEpochs  map[string]int64
 	groupEpoch   metastore.GroupEpoch // the last one given, to whichever group: a deleted group's epochs never return
 	groups       map[string]*group
 }
@@ -29,7 +30,11 @@ type group struct {
 }
 
 func newState() state {
-	return state{brokerEpochs: make(map[metastore.NodeID]int64), groups: make(map[string]*group)}
+	return state{
+		brokerEpochs: make(map[metastore.NodeID]int64),
+		leaseEpochs:  make(map[string]int64),
+		groups:       make(map[string]*group),
+	}
 }
 
 // end is the position of the newest entry.
@@ -53,6 +58,9 @@ func (s *state) image() []change {
 	image := []change{&clusterID{s.cluster}}
 	for _, id := range slices.Sorted(maps.Keys(s.brokerEpochs)) {
 		image = append(image, &brokerEpoch{id, s.brokerEpochs[id]})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.leaseEpochs)) {
+		image = append(image, &leaseEpoch{name, s.leaseEpochs[name]})
 	}
 	image = append(image, &groupEpoch{s.groupEpoch})
 	for _, id := range slices.Sorted(maps.Keys(s.groups)) {

@@ -69,12 +69,18 @@ type Store struct {
 	state state
 	news  chan struct{} // closed and replaced when entries were appended
 
-	// leases of brokers, by node id: not durable, a restart of the process ends them all.
+	// The leases of brokers, by node id, and of roles, by name, are not durable: a restart of the process ends them all.
 	leases map[metastore.NodeID]lease
+	roles  map[string]role
 }
 
 type lease struct {
 	metastore.Broker
+	until time.Time
+}
+
+type role struct {
+	metastore.Lease
 	until time.Time
 }
 
@@ -94,6 +100,7 @@ func newStore(opts Options) *Store {
 		news:   make(chan struct{}),
 		state:  newState(),
 		leases: make(map[metastore.NodeID]lease),
+		roles:  make(map[string]role),
 	}
 }
 

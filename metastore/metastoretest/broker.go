@@ -109,7 +109,7 @@ func anyNodeIDRace(ctx context.Context, t *testing.T, s metastore.Store) {
 }
 
 func brokerFields(ctx context.Context, t *testing.T, s metastore.Store) {
-	b := metastore.Broker{NodeID: 7, Host: "broker.example", Port: 19092, Zone: "eu-1a", Version: "0.1.0"}
+	b := metastore.Broker{NodeID: 7, Host: "broker.example", Port: 19092, Zone: "eu-1a", Version: "0.1.0", PeerHost: "peer.example", PeerPort: 19093}
 	got := mustRegister(ctx, t, s, b, longLease)
 	if got.Epoch <= 0 {
 		t.Errorf("epoch %d", got.Epoch)

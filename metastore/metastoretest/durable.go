@@ -108,7 +108,12 @@ func epochsSurvive(ctx context.Context, t *testing.T, s metastore.Store, reopen 
 	if err := s.DeleteGroup(ctx, "g", g.Epoch); err != nil {
 		t.Fatal(err)
 	}
+	l := mustHold(ctx, t, s, "role", 1, 1, longLease)
+	release(ctx, t, s, l)
 	s = reopen(t, s)
+	if again := mustHold(ctx, t, s, "role", 2, 1, longLease); again.Epoch <= l.Epoch {
+		t.Errorf("lease epoch %d after %d", again.Epoch, l.Epoch)
+	}
 	if again := mustRegister(ctx, t, s, at(5, "a"), longLease); again.Epoch <= b.Epoch {
 		t.Errorf("broker epoch %d after %d", again.Epoch, b.Epoch)
 	}

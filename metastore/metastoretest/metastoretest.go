@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 		{"Snapshot", snapshotCases},
 		{"Trim", trimCases},
 		{"Broker", brokerCases},
+		{"Lease", leaseCases},
 		{"Group", groupCases},
 		{"Offsets", offsetCases},
 		{"Close", closeCases},

@@ -15,7 +15,7 @@ import (
 // Random makes random calls to a store and compares every answer with that of a naive model. reopen, if it is not nil,
 // closes the store and returns one on the same data.
 func Random(t *rapid.T, s metastore.Store, reopen func(metastore.Store) metastore.Store) {
-	m := &model{ctx: context.Background(), s: s, log: []metastore.Entry{{}}, groups: map[string]modelGroup{}}
+	m := &model{ctx: context.Background(), s: s, log: []metastore.Entry{{}}, groups: map[string]modelGroup{}, leases: map[string]modelLease{}}
 	steps := map[string]func(*rapid.T){
 		"append":             m.append,
 		"read":               m.read,
@@ -27,10 +27,15 @@ func Random(t *rapid.T, s metastore.Store, reopen func(metastore.Store) metastor
 		"commitOffsets":      m.commitOffsets,
 		"deleteOffsets":      m.deleteOffsets,
 		"deleteTopicOffsets": m.deleteTopicOffsets,
+		"holdLease":          m.holdLease,
+		"releaseLease":       m.releaseLease,
 		"":                   m.compare,
 	}
 	if reopen != nil {
-		steps["reopen"] = func(*rapid.T) { m.s = reopen(m.s) }
+		steps["reopen"] = func(t *rapid.T) {
+			m.releaseAll(t) // whether leases outlive the process is the store's affair
+			m.s = reopen(m.s)
+		}
 	}
 	t.Repeat(steps)
 }
@@ -44,6 +49,13 @@ type model struct {
 	snapshot int               // position of the newest, 0 is none
 	groups   map[string]modelGroup
 	epochs   []metastore.GroupEpoch // ever given
+	leases   map[string]modelLease
+}
+
+// modelLease is the last holder of a lease.
+type modelLease struct {
+	metastore.Lease
+	live bool
 }
 
 type modelGroup struct {
@@ -205,6 +217,47 @@ func (m *model) deleteTopicOffsets(t *rapid.T) {
 	fatalIf(t, err != nil, "delete topic offsets: %v", err)
 	for _, g := range m.groups {
 		maps.DeleteFunc(g.offsets, func(tp metastore.TopicPartition, _ metastore.Offset) bool { return tp.Topic == topicB })
+	}
+}
+
+func (m *model) holder(t *rapid.T) metastore.Lease {
+	return metastore.Lease{
+		Name:        rapid.SampledFrom([]string{"a", "b"}).Draw(t, "lease"),
+		Holder:      metastore.NodeID(rapid.Int32Range(0, 2).Draw(t, "holder")),
+		HolderEpoch: rapid.Int64Range(1, 3).Draw(t, "holder epoch"),
+	}
+}
+
+func (m *model) holdLease(t *rapid.T) {
+	asked := m.holder(t)
+	want := m.leases[asked.Name]
+	mine := want.live && want.HeldBy(asked.Holder, asked.HolderEpoch)
+	dead := want.Holder == asked.Holder && want.HolderEpoch < asked.HolderEpoch
+	if !want.live || (dead && !mine) {
+		asked.Epoch = want.Epoch + 1
+		want = modelLease{asked, true}
+	}
+	got, err := m.s.HoldLease(m.ctx, asked.Name, asked.Holder, asked.HolderEpoch, longLease)
+	fatalIf(t, err != nil || got.Holder != want.Holder || got.HolderEpoch != want.HolderEpoch || got.Epoch < want.Epoch,
+		"lease %+v (%v), want %+v", got, err, want)
+	want.Lease = got
+	m.leases[asked.Name] = want
+}
+
+func (m *model) releaseLease(t *rapid.T) { m.release(t, m.holder(t)) }
+
+func (m *model) release(t *rapid.T, l metastore.Lease) {
+	err := m.s.ReleaseLease(m.ctx, l.Name, l.Holder, l.HolderEpoch)
+	fatalIf(t, err != nil, "release lease: %v", err)
+	if held := m.leases[l.Name]; held.HeldBy(l.Holder, l.HolderEpoch) {
+		held.live = false
+		m.leases[l.Name] = held
+	}
+}
+
+func (m *model) releaseAll(t *rapid.T) {
+	for _, l := range m.leases {
+		m.release(t, l.Lease)
 	}
 }
 

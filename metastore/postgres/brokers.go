@@ -23,12 +23,13 @@ chosen as (
 	                (select min(free) from (select 0 as free union all select node_id + 1 from live where node_id < 2147483647) as f
 	                 where free not in (select node_id from live)))
 	       end as node_id)
-insert into brokers as held (node_id, epoch, host, port, zone, version, registered_at, lease_until)
-select node_id, 1, $2::text, $3::integer, $4::text, $5::text, now(), now() + $6::bigint * interval '1 microsecond'
+insert into brokers as held (node_id, epoch, host, port, zone, version, peer_host, peer_port, registered_at, lease_until)
+select node_id, 1, $2::text, $3::integer, $4::text, $5::text, $6::text, $7::integer, now(), now() + $8::bigint * interval '1 microsecond'
 from chosen
 on conflict (node_id) do update
 set epoch = held.epoch + 1, host = excluded.host, port = excluded.port, zone = excluded.zone, version = excluded.version,
-    registered_at = excluded.registered_at, lease_until = excluded.lease_until
+    peer_host = excluded.peer_host, peer_port = excluded.peer_port, registered_at = excluded.registered_at,
+    lease_until = excluded.lease_until
 where held.lease_until is null or held.lease_until <= now()
    or (held.host = excluded.host and held.port = excluded.port and held.host <> '')
 returning node_id, epoch`
@@ -44,7 +45,7 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, lease ti
 	}
 	err := s.call(ctx, fmt.Sprintf("register broker %d", b.NodeID), func(ctx context.Context) error {
 		for range attempts {
-			err := s.general.QueryRow(ctx, registerSQL, int32(b.NodeID), b.Host, b.Port, b.Zone, b.Version,
+			err := s.general.QueryRow(ctx, registerSQL, int32(b.NodeID), b.Host, b.Port, b.Zone, b.Version, b.PeerHost, b.PeerPort,
 				lease.Microseconds()).Scan(&b.NodeID, &b.Epoch)
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
@@ -90,7 +91,8 @@ func (s *Store) UnregisterBroker(ctx context.Context, id metastore.NodeID, epoch
 }
 
 const liveBrokersSQL = `
-select node_id, epoch, host, port, zone, version from brokers where lease_until > now() order by node_id`
+select node_id, epoch, host, port, zone, version, peer_host, peer_port
+from brokers where lease_until > now() order by node_id`
 
 // LiveBrokers implements metastore.Brokers.
 func (s *Store) LiveBrokers(ctx context.Context) ([]metastore.Broker, error) {
@@ -104,6 +106,6 @@ func (s *Store) LiveBrokers(ctx context.Context) ([]metastore.Broker, error) {
 
 func scanBroker(row pgx.CollectableRow) (metastore.Broker, error) {
 	var b metastore.Broker
-	err := row.Scan(&b.NodeID, &b.Epoch, &b.Host, &b.Port, &b.Zone, &b.Version)
+	err := row.Scan(&b.NodeID, &b.Epoch, &b.Host, &b.Port, &b.Zone, &b.Version, &b.PeerHost, &b.PeerPort)
 	return b, err
 }

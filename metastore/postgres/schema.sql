@@ -11,6 +11,8 @@ create table brokers (
 	version text not null,
 	registered_at timestamp with time zone not null,
 	lease_until timestamp with time zone,
+	peer_host text not null default ''::text,
+	peer_port integer not null default 0,
 	constraint brokers_pkey PRIMARY KEY (node_id)
 ) with (
 	fillfactor=50,
@@ -68,6 +70,20 @@ create table groups (
 	fillfactor=70,
 	autovacuum_vacuum_scale_factor=0.05,
 	autovacuum_vacuum_threshold=1000
+);
+
+create table leases (
+	name text collate "C" not null,
+	holder integer not null,
+	holder_epoch bigint not null,
+	epoch bigint not null,
+	taken_at timestamp with time zone not null,
+	lease_until timestamp with time zone,
+	constraint leases_pkey PRIMARY KEY (name)
+) with (
+	fillfactor=50,
+	autovacuum_vacuum_scale_factor=0,
+	autovacuum_vacuum_threshold=500
 );
 
 create table meta (

@@ -117,7 +117,7 @@ func emptied(t *testing.T) func(t testing.TB) string {
 	dsn := migrated(t)
 	conn := connect(t, dsn)
 	return func(t testing.TB) string {
-		exec(t, conn, "truncate commit_log, snapshots, brokers, groups, group_offsets")
+		exec(t, conn, "truncate commit_log, snapshots, brokers, leases, groups, group_offsets")
 		exec(t, conn, "insert into commit_log (seq, checksum, payload) values (0, 0, '')")
 		return dsn
 	}

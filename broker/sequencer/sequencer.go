@@ -1,0 +1,229 @@
+// Package sequencer lets one broker append to the commit log on behalf of all.
+//
+// Brokers that append each on their own meet conflicts, and decide again. So they send their commits (descriptors of
+// runs, not data) to the broker that holds the lease of the sequencer, which merges what waits into one append after the
+// other, and streams every entry back to all of them.
+//
+// The role is an optimisation and has no authority. The compare-and-set of the log is the fence, and commits are
+// idempotent by the ids of their segments: a commit whose answer does not come, because the sequencer is dead, slow,
+// paused or cut off, is appended directly, wherever the first request may be by then. Two brokers that both believe
+// they hold the role cost conflicts and nothing else. The rejected alternative, a sequencer that alone may
+// append, would make every commit wait for a lease to run out whenever it dies.
+package sequencer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// LeaseName is the sequencer's among the metastore's leases.
+const LeaseName = "sequencer"
+
+// Log is the folded commit log; metastore.Replica is one.
+type Log interface {
+	// Commit sequences segments and returns when the entry is durable and folded. Any error but
+	// metastore.ErrInvalidCommit leaves the outcome open.
+	Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error)
+	// Position is that of the last entry folded.
+	Position() metastore.Position
+	// Await returns when the entry is folded.
+	Await(ctx context.Context, seq metastore.Seq) error
+	// CatchUp folds what the log holds.
+	CatchUp(ctx context.Context) error
+	// Offer folds an entry that is said to be appended, if it is the next; false if it is not.
+	Offer(e metastore.Entry) bool
+}
+
+// Members knows the brokers; cluster.Membership does.
+type Members interface {
+	Self() metastore.Broker
+	Live() []metastore.Broker
+}
+
+// Leases decide who holds the role; a metastore does.
+type Leases interface {
+	HoldLease(ctx context.Context, name string, holder metastore.NodeID, holderEpoch int64, length time.Duration) (metastore.Lease, error)
+	ReleaseLease(ctx context.Context, name string, holder metastore.NodeID, holderEpoch int64) error
+}
+
+// Peers reaches other brokers by the addresses of their peer ports; peer.Client does.
+type Peers interface {
+	// Commit asks a broker to sequence segments. metastore.ErrInvalidCommit; else an error leaves the outcome open.
+	Commit(ctx context.Context, address string, segments []metastore.SegmentCommit) (metastore.Seq, []metastore.SegmentResult, error)
+	// Entries gives what a broker folds after seq to take, until take returns false or the stream ends.
+	Entries(ctx context.Context, address string, seq metastore.Seq, take func(metastore.Entry) bool) error
+	// Ping tells whether a broker answers.
+	Ping(ctx context.Context, address string) error
+}
+
+// Options tunes a Sequencer. The zero value is the default.
+type Options struct {
+	// Lease is how long the role is held after its last renewal: as long as brokers append each on their own after the
+	// sequencer died. Default 3 s.
+	Lease time.Duration
+	// Beat is how often the lease is renewed, or asked for. Default a sixth of the lease.
+	Beat time.Duration
+	// Patience is how long a commit may take at the sequencer before it is appended directly. Default 500 ms: far more
+	// than it takes with a healthy metastore, and small beside what a producer waits for.
+	Patience time.Duration
+
+	Logger     *slog.Logger          // default: discard
+	Registerer prometheus.Registerer // default: metrics are counted but not registered
+}
+
+func (o Options) withDefaults() Options {
+	if o.Lease == 0 {
+		o.Lease = 3 * time.Second
+	}
+	if o.Beat == 0 {
+		o.Beat = o.Lease / 6
+	}
+	if o.Patience == 0 {
+		o.Patience = 500 * time.Millisecond
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Sequencer commits this broker's segments, through the broker that holds the role or directly, and those of other
+// brokers that ask for it.
+type Sequencer struct {
+	log     Log
+	members Members
+	leases  Leases
+	peers   Peers // nil: this broker has no peer port, and appends directly
+	opts    Options
+	metrics *metrics
+	queue   *queue
+
+	mu      sync.Mutex
+	role    role
+	changed chan struct{} // closed and replaced when role changes
+}
+
+// role is who sequences, as far as this broker knows.
+type role struct {
+	lease     metastore.Lease
+	held      bool   // by this broker
+	address   string // of the holder's peer port; "": nobody to ask
+	suspected bool   // the holder did not answer: it is not asked until it answers a ping
+}
+
+// New makes a Sequencer; Run makes it work. peers is nil if other brokers cannot be reached.
+func New(log Log, members Members, leases Leases, peers Peers, opts Options) *Sequencer {
+	s := &Sequencer{
+		log: log, members: members, leases: leases, peers: peers, opts: opts.withDefaults(), changed: make(chan struct{}),
+	}
+	s.metrics = newMetrics(opts.Registerer, s)
+	s.queue = newQueue(log, s.metrics)
+	return s
+}
+
+// Run sequences until ctx ends, and gives the role back. It is called once; Commit and Sequence return errors before and
+// after.
+func (s *Sequencer) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() { s.queue.run(ctx) })
+	if s.peers != nil {
+		parts.Go(func() { s.keepRole(ctx) })
+		parts.Go(func() { s.followHolder(ctx) })
+		parts.Go(func() { s.watchSuspect(ctx) })
+	}
+	parts.Wait()
+	return nil
+}
+
+// Commit sequences this broker's segments and returns when the entry is folded here, too: whoever is told of an offset
+// can read it here. It may be repeated with the same segments after any error and returns the first result.
+func (s *Sequencer) Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
+	if asked := s.known(); asked.address != "" && !asked.suspected {
+		results, err := s.ask(ctx, asked, segments)
+		if err == nil || errors.Is(err, metastore.ErrInvalidCommit) || ctx.Err() != nil {
+			return results, err
+		}
+		s.suspect(asked, err)
+	}
+	path := pathDirect
+	if s.known().held {
+		path = pathHolder
+	}
+	s.metrics.commits.WithLabelValues(path).Inc()
+	_, results, err := s.queue.commit(ctx, segments)
+	return results, err
+}
+
+// Sequence commits another broker's segments; see peer.Sequencer. It does not matter whether this broker holds the role:
+// who asks believes so.
+func (s *Sequencer) Sequence(ctx context.Context, segments []metastore.SegmentCommit) (metastore.Seq, []metastore.SegmentResult, error) {
+	s.metrics.commits.WithLabelValues(pathForOthers).Inc()
+	return s.queue.commit(ctx, segments)
+}
+
+// ask lets the holder of the role commit.
+func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
+	patient, cancel := context.WithTimeout(ctx, s.opts.Patience)
+	defer cancel()
+	start := time.Now()
+	through, results, err := s.peers.Commit(patient, holder.address, segments)
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.commits.WithLabelValues(pathSequencer).Inc()
+	s.metrics.askSeconds.Observe(time.Since(start).Seconds())
+	if s.log.Await(patient, through) == nil {
+		return results, nil
+	}
+	// The stream of entries lags or is broken, which is not the commit's fault.
+	if err := s.log.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	return results, s.log.Await(ctx, through)
+}
+
+// known is the role as it is known.
+func (s *Sequencer) known() role {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.role
+}
+
+// set replaces what is known and wakes those who go by it.
+func (s *Sequencer) set(change func(*role)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.role
+	change(&s.role)
+	if s.role != before {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// suspect stops asking a holder that did not answer.
+func (s *Sequencer) suspect(asked role, why error) {
+	s.metrics.bypassed.Inc()
+	s.set(func(r *role) {
+		if r.address == asked.address && r.lease == asked.lease && !r.suspected {
+			r.suspected = true
+			s.opts.Logger.Warn("sequencer does not answer, appending directly", "node_id", int32(asked.lease.Holder), "error", why)
+		}
+	})
+}
+
+func peerAddress(b metastore.Broker) string {
+	if b.PeerHost == "" {
+		return ""
+	}
+	return net.JoinHostPort(b.PeerHost, strconv.Itoa(int(b.PeerPort)))
+}

@@ -23,6 +23,7 @@ type Config struct {
 	NodeID    int32  // -1: the lowest free id is leased
 	Zone      string // availability zone; "" if none
 	Admin     Admin
+	Peer      Peer
 
 	Cluster *settings.Cluster
 
@@ -38,6 +39,24 @@ type Config struct {
 // Admin is the HTTP server for probes and metrics.
 type Admin struct {
 	Listen string // host:port; "": none
+}
+
+// Peer is the port on which brokers reach each other, and what authenticates them.
+type Peer struct {
+	Listen      string // host:port
+	Advertise   string // host:port for other brokers; "": derived by Advertised
+	Secret      string // shared by all brokers; "": none
+	Certificate string // PEM files, all or none
+	Key         string
+	Authority   string
+}
+
+// Enabled tells whether there is a peer port: not without something that authenticates other brokers.
+func (p *Peer) Enabled() bool { return p.Listen != "" && (p.Secret != "" || p.Certificate != "") }
+
+// Advertised returns the address that other brokers are told, for a port that listens on bound; see Config.Advertised.
+func (p *Peer) Advertised(bound net.Addr) (host string, port int32, err error) {
+	return advertised(p.Advertise, bound)
 }
 
 // Metastore says where metadata lives.
@@ -86,7 +105,10 @@ type Drain struct {
 // Advertised returns the address that clients are told, for a broker that listens on bound: the key advertise, or the
 // bound address, with the machine's host name in place of a wildcard.
 func (c *Config) Advertised(bound net.Addr) (host string, port int32, err error) {
-	address := c.Advertise
+	return advertised(c.Advertise, bound)
+}
+
+func advertised(address string, bound net.Addr) (host string, port int32, err error) {
 	if address == "" {
 		address = bound.String()
 	}

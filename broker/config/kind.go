@@ -47,6 +47,7 @@ var (
 	metastoreURL     = form{"URL", parseMetastoreURL}
 	objectStoreURL   = form{"URL", parseObjectStoreURL}
 	endpointURL      = form{"URL", parseEndpointURL}
+	peerSecret       = form{"text", parsePeerSecret}
 )
 
 // words is a choice.
@@ -219,6 +220,16 @@ func parseEndpointURL(s string) (value, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return value{}, errors.New("must be an http or https URL, such as http://minio:9000")
+	}
+	return value{text: s}, nil
+}
+
+// leastPeerSecret is what package peer demands of a shared secret.
+const leastPeerSecret = 16
+
+func parsePeerSecret(s string) (value, error) {
+	if s != "" && len(s) < leastPeerSecret {
+		return value{}, fmt.Errorf("must have %d characters or more", leastPeerSecret)
 	}
 	return value{text: s}, nil
 }

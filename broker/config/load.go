@@ -208,6 +208,7 @@ func (l *loader) crossCheck(c *Config) {
 	if (c.ObjectStore.AccessKey == "") != (c.ObjectStore.SecretKey == "") {
 		l.problem("", "object_store.access_key and object_store.secret_key must be set together")
 	}
+	l.crossCheckPeer(c)
 	objectsForgotten, metadataForgotten := c.ObjectStore.URL == "memory://", c.Metastore.URL == "memory://"
 	switch {
 	case objectsForgotten && !metadataForgotten && c.Metastore.URL != "":
@@ -221,5 +222,20 @@ func (l *loader) crossCheck(c *Config) {
 	}
 	if c.ObjectStore.Endpoint != "" && c.ObjectStore.Region == "" {
 		c.ObjectStore.Region = "us-east-1"
+	}
+}
+
+func (l *loader) crossCheckPeer(c *Config) {
+	files := 0
+	for _, f := range []string{c.Peer.Certificate, c.Peer.Key, c.Peer.Authority} {
+		if f != "" {
+			files++
+		}
+	}
+	switch {
+	case files != 0 && files != 3:
+		l.problem("", "peer.certificate, peer.key and peer.authority must be set together")
+	case files == 3 && c.Peer.Secret != "":
+		l.problem("", "peer.secret and peer.certificate are two ways to authenticate brokers; set one of them")
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -273,6 +274,36 @@ func TestAdvertised(t *testing.T) {
 		host, port, err := c.Advertised(bound)
 		if err != nil || host != tt.host || port != tt.port {
 			t.Errorf("%q: %s:%d, %v", tt.advertise, host, port, err)
+		}
+	}
+}
+
+func TestPeerPortNeedsWhatAuthenticatesIt(t *testing.T) {
+	base := map[string]string{"metastore.url": "memory://", "object_store.url": "memory://"}
+	for _, tt := range []struct {
+		set     map[string]string
+		enabled bool
+		problem string
+	}{
+		{set: map[string]string{}},
+		{set: map[string]string{"peer.secret": "0123456789abcdef"}, enabled: true},
+		{set: map[string]string{"peer.secret": "0123456789abcdef", "peer.listen": ""}},
+		{set: map[string]string{"peer.secret": "0123456789abcde"}, problem: "16 characters"},
+		{set: map[string]string{"peer.certificate": "c", "peer.key": "k", "peer.authority": "a"}, enabled: true},
+		{set: map[string]string{"peer.certificate": "c", "peer.key": "k"}, problem: "set together"},
+		{set: map[string]string{"peer.secret": "0123456789abcdef", "peer.certificate": "c", "peer.key": "k", "peer.authority": "a"}, problem: "two ways"},
+	} {
+		flags := maps.Clone(base)
+		maps.Copy(flags, tt.set)
+		loaded, err := Load(Sources{Flags: flags})
+		if tt.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.problem) || strings.Contains(err.Error(), "0123456789") {
+				t.Errorf("%v: %v", tt.set, err)
+			}
+			continue
+		}
+		if err != nil || loaded.Config.Peer.Enabled() != tt.enabled {
+			t.Errorf("%v: enabled %v (%v)", tt.set, loaded.Config.Peer.Enabled(), err)
 		}
 	}
 }

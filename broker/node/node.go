@@ -20,6 +20,8 @@ import (
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/peer"
+	"github.com/runnel-io/runnel/broker/sequencer"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/cache"
@@ -40,11 +42,15 @@ type Node struct {
 	log      *slog.Logger
 	kafka    net.Listener
 	admin    net.Listener // nil: none
+	peer     net.Listener // nil: none
 	registry *prometheus.Registry
 	ready    readiness
 
 	members *cluster.Membership
 	replica *metastore.Replica
+	seq     *sequencer.Sequencer
+	peers   *peer.Server // nil: no peer port
+	callers *peer.Client // nil: no peer port
 	writer  *batching.Writer
 	blocks  *cache.Cache
 	groups  *group.Coordinator
@@ -70,11 +76,25 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 			return nil, errors.Join(fmt.Errorf("listen for admin requests: %w", err), n.kafka.Close())
 		}
 	}
-	if err := n.assemble(); err != nil {
+	err = n.listenForPeers(ctx)
+	if err == nil {
+		err = n.assemble()
+	}
+	if err != nil {
 		n.close()
 		return nil, err
 	}
 	return n, nil
+}
+
+func (n *Node) listenForPeers(ctx context.Context) (err error) {
+	if !n.opts.Config.Peer.Enabled() {
+		return nil
+	}
+	if n.peer, err = new(net.ListenConfig).Listen(ctx, "tcp", n.opts.Config.Peer.Listen); err != nil {
+		return fmt.Errorf("listen for other brokers: %w", err)
+	}
+	return nil
 }
 
 // Addr is the address that Kafka clients reach.
@@ -96,6 +116,9 @@ func (n *Node) close() {
 	if n.admin != nil {
 		_ = n.admin.Close()
 	}
+	if n.peer != nil {
+		_ = n.peer.Close()
+	}
 }
 
 func (n *Node) assemble() error {
@@ -104,14 +127,21 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
-	n.members = cluster.New(meta, metastore.Broker{
-		NodeID: metastore.NodeID(c.NodeID), Host: host, Port: port, Zone: c.Zone, Version: n.opts.Version,
-	}, cluster.Options{Logger: n.part("cluster")})
+	self := metastore.Broker{NodeID: metastore.NodeID(c.NodeID), Host: host, Port: port, Zone: c.Zone, Version: n.opts.Version}
+	if n.peer != nil {
+		if self.PeerHost, self.PeerPort, err = c.Peer.Advertised(n.peer.Addr()); err != nil {
+			return err
+		}
+	}
+	n.members = cluster.New(meta, self, cluster.Options{Logger: n.part("cluster")})
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
 		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: c.Cluster.ProducerIDExpiration,
 	})
+	if err := n.assembleSequencer(); err != nil {
+		return err
+	}
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
-	n.writer = batching.New(objects, n.replica, batching.Options{
+	n.writer = batching.New(objects, n.seq, batching.Options{
 		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max),
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
@@ -139,6 +169,30 @@ func (n *Node) assemble() error {
 		IdleTimeout: c.Cluster.ConnectionsMaxIdle,
 	})
 	return err
+}
+
+// assembleSequencer makes the sequencer, which without a peer port commits for this broker alone.
+func (n *Node) assembleSequencer() error {
+	opts := sequencer.Options{Logger: n.part("sequencer"), Registerer: n.registry}
+	if n.peer == nil {
+		n.seq = sequencer.New(n.replica, n.members, n.opts.Stores.Metastore, nil, opts)
+		return nil
+	}
+	credentials, err := peerCredentials(&n.opts.Config.Peer)
+	if err != nil {
+		return err
+	}
+	n.callers = peer.NewClient(credentials, n.members.ClusterID)
+	n.seq = sequencer.New(n.replica, n.members, n.opts.Stores.Metastore, n.callers, opts)
+	n.peers = peer.NewServer(credentials, n.members.ClusterID, n.seq, n.replica, peer.ServerOptions{Logger: n.part("peer")})
+	return nil
+}
+
+func peerCredentials(c *config.Peer) (*peer.Credentials, error) {
+	if c.Secret != "" {
+		return peer.FromSecret(c.Secret)
+	}
+	return peer.FromFiles(c.Certificate, c.Key, c.Authority)
 }
 
 // answerBytes bounds the records that answers to Fetch hold beside the caches, while consumers read them.
@@ -271,6 +325,9 @@ func (n *Node) serve(ctx context.Context) error {
 	stopChecks := start("check stores", n.watchStores)
 	stopMembers := start("membership", n.members.Run)
 	stopGroups := start("group coordinator", n.groups.Run)
+	stopSequencer := start("sequencer", n.seq.Run)
+	stopPeers := start("peer port", n.servePeers)
+	stopRole := start("sequencer's role", n.seq.HoldRole)
 	stopWriter := start("write path", n.writer.Run)
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
@@ -292,6 +349,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.ready.set(componentBroker, errors.New("draining"))
 	n.log.Info("draining")
 	stopMembers() // others take over our keys while we answer what is in flight
+	stopRole()    // another broker sequences, and we what it and others still ask of us
 	stopGroups()  // joins that wait are told to look for another coordinator, else they would hold up the drain
 	drain, cancel := context.WithTimeout(base, n.opts.Config.Drain.Timeout)
 	defer cancel()
@@ -300,9 +358,21 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	<-served
 	stopWriter()
+	stopPeers()
+	stopSequencer()
 	stopChecks()
 	stopReplica()
 	return errors.Join(err, parts.Wait(), n.blocks.Close())
+}
+
+// servePeers answers other brokers until ctx ends.
+func (n *Node) servePeers(ctx context.Context) error {
+	if n.peers == nil {
+		<-ctx.Done()
+		return nil
+	}
+	defer n.callers.Close()
+	return n.peers.Run(ctx, n.peer)
 }
 
 // followLog follows the commit log. One that cannot be followed makes the broker useless, but not for a restart to hide:

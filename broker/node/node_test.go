@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -24,15 +25,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func testConfig(t *testing.T) *config.Config {
+// testConfig is that of a broker in this process, with other keys as given.
+func testConfig(t *testing.T, keys map[string]string) *config.Config {
 	t.Helper()
-	loaded, err := config.Load(config.Sources{
-		Set: []string{"group.initial.rebalance.delay.ms=0"},
-		Flags: map[string]string{
-			"listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "metastore.url": "memory://", "object_store.url": "memory://",
-			"linger.max": "5ms", "linger.min": "0s", "drain.timeout": "5s",
-		},
-	})
+	flags := map[string]string{
+		"listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "metastore.url": "memory://", "object_store.url": "memory://",
+		"linger.max": "5ms", "linger.min": "0s", "drain.timeout": "5s",
+	}
+	maps.Copy(flags, keys)
+	loaded, err := config.Load(config.Sources{Set: []string{"group.initial.rebalance.delay.ms=0"}, Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +43,13 @@ func testConfig(t *testing.T) *config.Config {
 // start runs a node until the test ends, or until stop is called.
 func start(t *testing.T, stores *Stores) (n *Node, stop func()) {
 	t.Helper()
+	return startWith(t, stores, nil)
+}
+
+func startWith(t *testing.T, stores *Stores, keys map[string]string) (n *Node, stop func()) {
+	t.Helper()
 	n, err := Open(t.Context(), Options{
-		Config: testConfig(t), Stores: stores, Version: "test",
+		Config: testConfig(t, keys), Stores: stores, Version: "test",
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

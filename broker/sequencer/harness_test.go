@@ -94,13 +94,12 @@ func (n *network) Ping(ctx context.Context, address string) error {
 
 // broker is a member with a replica of the log and a sequencer.
 type broker struct {
-	self    metastore.Broker
-	store   *memory.Store
-	log     *metastore.Replica
-	seq     *Sequencer
-	net     *network
-	stop    func()
-	stopped bool
+	self  metastore.Broker
+	store *memory.Store
+	log   *metastore.Replica
+	seq   *Sequencer
+	net   *network
+	stop  func()
 }
 
 func (b *broker) Self() metastore.Broker { return b.self }
@@ -179,14 +178,12 @@ func (c *cluster) join(t *testing.T, log metastore.Log, opts Options) *broker {
 	c.net.brokers[peerAddress(self)] = b
 	c.net.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = b.seq.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.seq.Run(ctx) })
+	running.Go(func() { _ = b.seq.HoldRole(ctx) })
 	b.stop = func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 	t.Cleanup(b.stop)
 	return b

@@ -17,8 +17,14 @@ const (
 	pingTimeout = 250 * time.Millisecond
 )
 
-// keepRole holds the lease or learns who does, a beat after the other, and gives it back at the end.
-func (s *Sequencer) keepRole(ctx context.Context) {
+// HoldRole takes the role when it is free, and else learns who has it, until ctx ends; then it gives the role back. A
+// broker that stops ends HoldRole first: it goes on to commit what it has, and what others still ask of it. Without
+// peers there is no role.
+func (s *Sequencer) HoldRole(ctx context.Context) error {
+	if s.peers == nil {
+		<-ctx.Done()
+		return nil
+	}
 	defer s.release(ctx)
 	tick := time.NewTicker(s.opts.Beat)
 	defer tick.Stop()
@@ -41,7 +47,7 @@ func (s *Sequencer) keepRole(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 	}
@@ -80,10 +86,11 @@ func (s *Sequencer) learn(lease metastore.Lease) {
 
 // release ends the lease, so that the next one need not wait for it to run out.
 func (s *Sequencer) release(ctx context.Context) {
-	if !s.known().held {
+	held := s.known().held
+	s.set(func(r *role) { *r = role{} })
+	if !held {
 		return
 	}
-	s.set(func(r *role) { *r = role{} })
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Lease/2)
 	defer cancel()
 	self := s.members.Self()

@@ -130,13 +130,12 @@ func New(log Log, members Members, leases Leases, peers Peers, opts Options) *Se
 	return s
 }
 
-// Run sequences until ctx ends, and gives the role back. It is called once; Commit and Sequence return errors before and
-// after.
+// Run sequences, and follows the holder of the role, until ctx ends. It is called once; after it, Commit and Sequence
+// return errors.
 func (s *Sequencer) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.queue.run(ctx) })
 	if s.peers != nil {
-		parts.Go(func() { s.keepRole(ctx) })
 		parts.Go(func() { s.followHolder(ctx) })
 		parts.Go(func() { s.watchSuspect(ctx) })
 	}

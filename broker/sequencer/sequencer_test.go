@@ -233,7 +233,7 @@ func TestTheRoleIsGivenUpOnOnesOwnClock(t *testing.T) {
 		s := New(c.brokers[0].log, c.brokers[0], leases, c.net, opts)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { _ = s.Run(ctx) })
+		running.Go(func() { _ = s.HoldRole(ctx) })
 		settle(opts)
 		if !s.known().held {
 			t.Fatal("it does not hold the role")

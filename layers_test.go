@@ -61,7 +61,7 @@ var layers = map[string][]string{
 	},
 
 	"cmd/runnel/bench": {"metastore"},
-	"cmd/runnel":       {"broker", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench"},
+	"cmd/runnel":       {"broker", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench", "metastore"},
 }
 
 // confined says which packages may import a foreign module. Modules that are not listed are not confined.

@@ -53,6 +53,23 @@ func (s *Sequencer) HoldRole(ctx context.Context) error {
 	}
 }
 
+// AwaitRole returns when this broker holds the role, or knows who does and how to reach it.
+func (s *Sequencer) AwaitRole(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		known, changed := s.role, s.changed
+		s.mu.Unlock()
+		if known.held || known.address != "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 func (s *Sequencer) hold(ctx context.Context) (metastore.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Lease/2)
 	defer cancel()

@@ -21,7 +21,11 @@ func settle(opts Options) {
 func TestOneBrokerAppendsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, 3, Options{})
-		settle(Options{})
+		for _, b := range c.brokers {
+			if err := b.seq.AwaitRole(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		holder, others := c.holder(t), c.others(t)
 		for i, b := range others {
 			if got := c.commit(t, b, c.segment(0, metastore.ProducerID(i), 0, 10)); got != metastore.Offset(10*i) {

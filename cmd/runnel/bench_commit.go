@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/node"
 	"github.com/runnel-io/runnel/cmd/runnel/bench"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // benchCommitOptions are the flags of bench commit.
@@ -18,6 +19,7 @@ type benchCommitOptions struct {
 	batches    int
 	committers int
 	producers  int
+	sequencer  bool
 	seconds    float64
 	warmup     time.Duration
 }
@@ -28,12 +30,13 @@ func newBenchCommit(env *environment) *cobra.Command {
 		Use:   "commit",
 		Short: "Measure how fast a metastore sequences, without brokers and objects",
 		Long: "Measure how fast a metastore sequences, without brokers and objects. Each committer has connections and a copy of\n" +
-			"the folded log of its own, as a broker has, and commits one segment after the other, of batches of 16 records from idempotent producers\n" +
-			"of its own. It fails if a batch is not accepted.\n\n" +
+			"the folded log of its own, as a broker has, and commits one segment after the other, of batches of 16 records\n" +
+			"from idempotent producers of its own. They append each on its own, or, with --sequencer, through the one among\n" +
+			"them that holds the role, over ports on the loopback. It fails if a batch is not accepted.\n\n" +
 			"Use a migrated database of its own (runnel migrate): brokers on it would follow what is appended, and every\n" +
 			"committer holds all that was committed in memory, some 50 bytes per run.",
 		Example: "  runnel bench commit --metastore postgres://runnel@db/bench --runs 600 --batches 1600 --producers 64\n" +
-			"  runnel bench commit --metastore postgres://runnel@db/bench --runs 600 --committers 8",
+			"  runnel bench commit --metastore postgres://runnel@db/bench --runs 600 --committers 8 --sequencer",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return benchCommit(cmd.Context(), env, &o) },
 	}
@@ -43,6 +46,7 @@ func newBenchCommit(env *environment) *cobra.Command {
 	flags.IntVar(&o.batches, "batches", 0, "record batches of a commit; one per run if unset")
 	flags.IntVar(&o.committers, "committers", 1, "number of committers, each as a broker")
 	flags.IntVar(&o.producers, "producers", 1, "idempotent producers of each committer's batches")
+	flags.BoolVar(&o.sequencer, "sequencer", false, "let one committer append for all, as brokers with a peer port do")
 	flags.Float64Var(&o.seconds, "seconds", 10, "time that counts, in seconds")
 	flags.DurationVar(&o.warmup, "warmup", time.Second, "time that does not count, at the beginning")
 	flags.BoolVar(&env.json, "json", false, "write JSON")
@@ -62,6 +66,9 @@ func benchCommit(ctx context.Context, env *environment, o *benchCommitOptions) (
 	load := bench.Commits{
 		Committers: o.committers, Runs: o.runs, Batches: o.batches, Producers: o.producers,
 		Warmup: o.warmup, Duration: time.Duration(o.seconds * float64(time.Second)),
+	}
+	if o.sequencer {
+		load.Connect = throughSequencer
 	}
 	if err := load.Validate(); err != nil {
 		return usagef("%w", err)
@@ -83,6 +90,16 @@ func benchCommit(ctx context.Context, env *environment, o *benchCommitOptions) (
 	if err != nil {
 		return err
 	}
-	setup := map[string]any{"runs": o.runs, "batches": o.batches, "committers": o.committers, "producers": o.producers}
+	setup := map[string]any{"runs": o.runs, "batches": o.batches, "committers": o.committers, "producers": o.producers, "sequencer": o.sequencer}
 	return writeBench(env, bench.NewResult("commit", setup, first, last, latency.Quantiles()))
+}
+
+// throughSequencer connects committers as brokers are.
+func throughSequencer(ctx context.Context, metas []metastore.Store, replicas []*metastore.Replica) ([]bench.Committer, func() error, error) {
+	made, stop, err := node.StartSequencers(ctx, metas, replicas)
+	committers := make([]bench.Committer, len(made))
+	for i, s := range made {
+		committers[i] = s
+	}
+	return committers, stop, err
 }

@@ -27,6 +27,13 @@ type Commits struct {
 	Producers  int // per committer; idempotent
 	Warmup     time.Duration
 	Duration   time.Duration
+	// Connect makes committers of the replicas, on metas[i] each; nil: they append each on its own.
+	Connect func(ctx context.Context, metas []metastore.Store, replicas []*metastore.Replica) (committers []Committer, stop func() error, err error)
+}
+
+// Committer sequences segments; a metastore.Replica does.
+type Committer interface {
+	Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error)
 }
 
 // Validate tells what makes no sense.
@@ -51,9 +58,10 @@ func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, 
 	var background, load sync.WaitGroup
 	defer background.Wait()
 	defer stop()
-	replicas := make([]*metastore.Replica, c.Committers)
+	replicas, metas := make([]*metastore.Replica, c.Committers), make([]metastore.Store, c.Committers)
 	for i := range replicas {
-		replicas[i] = metastore.NewReplica(logs[i%len(logs)], metastore.ReplicaOptions{})
+		metas[i] = logs[i%len(logs)]
+		replicas[i] = metastore.NewReplica(metas[i], metastore.ReplicaOptions{})
 		if err := replicas[i].Open(ctx); err != nil {
 			return first, last, fmt.Errorf("open metastore: %w", err)
 		}
@@ -77,12 +85,18 @@ func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, 
 		}
 	}
 
+	committers, disconnect, err := c.connect(ctx, metas, replicas)
+	if err != nil {
+		return first, last, err
+	}
+	defer func() { err = errors.Join(err, disconnect()) }()
+
 	loading, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	window := NewWindow(time.Now(), c.Warmup, c.Duration)
-	for i, r := range replicas {
+	for i, to := range committers {
 		load.Go(func() {
-			if err := commitAll(loading, r, sources[i], window, meter, latency); err != nil {
+			if err := commitAll(loading, to, sources[i], window, meter, latency); err != nil {
 				fail(err)
 			}
 		})
@@ -93,6 +107,17 @@ func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, 
 	}
 	load.Wait() // they end with the window
 	return first, last, err
+}
+
+func (c Commits) connect(ctx context.Context, metas []metastore.Store, replicas []*metastore.Replica) ([]Committer, func() error, error) {
+	if c.Connect != nil {
+		return c.Connect(ctx, metas, replicas)
+	}
+	var direct []Committer
+	for _, r := range replicas {
+		direct = append(direct, r)
+	}
+	return direct, func() error { return nil }, nil
 }
 
 // source prepares what a committer commits.
@@ -111,7 +136,7 @@ func (c Commits) source(ctx context.Context, r *metastore.Replica, topic metasto
 }
 
 // commitAll commits one segment after the other until the window ends.
-func commitAll(ctx context.Context, to *metastore.Replica, from *fabricator, w Window, meter *Meter, latency *Latencies) error {
+func commitAll(ctx context.Context, to Committer, from *fabricator, w Window, meter *Meter, latency *Latencies) error {
 	for ctx.Err() == nil {
 		segment := from.next()
 		start := time.Now()

@@ -176,18 +176,19 @@ func bigState(runs, partitions, producers int) *State {
 	s.apply(Position{Seq: 1}, rec, func(TopicPartition) {})
 	t := s.topics[TopicID{1}]
 	for i := range runs / partitions {
-		seg := &segment{id: NewSegmentID(time.Now()), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}}
+		seg := s.addSegment(segment{id: NewSegmentID(time.Now()), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}})
 		for p := range t.partitions {
 			t.partitions[p].runs = append(t.partitions[p].runs, run{
 				base: Offset(i * 40), segment: seg, maxTimestamp: rec.time, position: uint32(p * 5000), length: 5000, records: 40})
+			s.table.refer(seg)
 			t.partitions[p].high = Offset(i*40 + 40)
 		}
 	}
-	for p := range t.partitions {
-		for id := range producers {
-			from := t.partitions[p].producer(ProducerID(id))
+	for id := range producers { // one after the other, so that those of a partition do not lie together
+		for p := range t.partitions {
+			n := s.producers.add(&t.partitions[p], t.number, int32(p), ProducerID(id))
 			for i := range int32(rememberedBatches) {
-				from.accepted(0, i*40, 40, Offset(i*40), rec.time)
+				s.producers.accepted(n, &committedBatch{baseSequence: i * 40, records: 40, offset: Offset(i * 40)}, rec.time)
 			}
 		}
 	}
@@ -203,6 +204,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s.clone()
+				s.thaw()
 			}
 		})
 		b.Run("encode/"+name, func(b *testing.B) {
@@ -223,7 +225,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		})
 		b.Run("look for silent producers/"+name, func(b *testing.B) { // with the state locked
 			for b.Loop() {
-				if s.hasProducersBefore(1) {
+				if s.producers.leastSeen() < 1 {
 					b.Fatal("silent producer")
 				}
 			}

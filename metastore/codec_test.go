@@ -88,8 +88,8 @@ func TestSnapshotMatchesItsGoldenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(decoded, s) {
-		t.Errorf("decoded %+v\nwant %+v", decoded, s)
+	if got, want := describe(t, decoded), describe(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("decoded %+v\nwant %+v", got, want)
 	}
 }
 

@@ -197,8 +197,8 @@ func (d *commitDecision) producer(in int32, id ProducerID) *producer {
 			return d.keep(in, id, d.before.producers[i])
 		}
 	}
-	if known, ok := p.known.producers[id]; ok {
-		return d.keep(in, id, *known)
+	if n, ok := d.state.producers.find(p.known.producers, id); ok {
+		return d.keep(in, id, d.state.producers.at(n).producer)
 	}
 	return nil
 }

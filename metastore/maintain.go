@@ -35,9 +35,15 @@ func (r *Replica) maintain(ctx context.Context) {
 
 // SnapshotNow saves the state as it is and trims the log before it, as far as nobody may ask for its entries again.
 func (r *Replica) SnapshotNow(ctx context.Context) error {
-	r.mu.RLock()
-	frozen := r.state.clone()
-	r.mu.RUnlock()
+	r.mu.Lock()
+	state := r.state
+	frozen := state.clone()
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		state.thaw()
+		r.mu.Unlock()
+	}()
 	if frozen.at.Seq == 0 {
 		return nil
 	}
@@ -56,7 +62,7 @@ func (r *Replica) SnapshotNow(ctx context.Context) error {
 func (s *State) neededFrom() Seq {
 	first := s.at.Seq
 	for _, g := range s.recent {
-		first = min(first, g.before.Seq)
+		first = min(first, s.table.at(g).before.Seq)
 	}
 	return first
 }
@@ -64,23 +70,10 @@ func (s *State) neededFrom() Seq {
 func (r *Replica) expireProducersOnce(ctx context.Context) error {
 	before := r.opts.Now().Add(-r.opts.ProducerExpiration).UnixMilli()
 	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
-		if !s.hasProducersBefore(before) {
+		if s.producers.leastSeen() >= before {
 			return nil, nil
 		}
 		return expireProducers{before: before}, nil
 	}))
 	return err
-}
-
-func (s *State) hasProducersBefore(before int64) bool {
-	for _, t := range s.topics {
-		for i := range t.partitions {
-			for _, p := range t.partitions[i].producers {
-				if p.lastSeen < before {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }

@@ -29,11 +29,15 @@ func (c expireProducers) kind() kind             { return kindExpireProducers }
 func (c expireProducers) append(b []byte) []byte { return binary.AppendVarint(b, c.before) }
 
 func (c expireProducers) apply(s *State, _ int64, _ func(TopicPartition)) {
-	for _, t := range s.topics {
-		for i := range t.partitions {
-			for id, p := range t.partitions[i].producers {
-				if p.lastSeen < c.before {
-					delete(t.partitions[i].producers, id)
+	t := &s.producers
+	for i, oldest := range t.oldest {
+		if oldest >= c.before {
+			continue
+		}
+		for n := uint32(i) * slabItems; n < uint32(i+1)*slabItems; n++ {
+			if known := t.at(n); known.id != NoProducerID && known.lastSeen < c.before {
+				if in := s.numbered[known.topic]; in != nil { // else it goes with its topic
+					t.remove(&in.partitions[known.partition], n)
 				}
 			}
 		}

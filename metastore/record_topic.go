@@ -40,6 +40,13 @@ func decodeCreateTopic(d *decoder) createTopic {
 }
 
 func (c createTopic) apply(s *State, at int64, touched func(TopicPartition)) {
+	s.addTopic(c, at)
+	for i := range c.partitions {
+		touched(TopicPartition{c.id, i})
+	}
+}
+
+func (s *State) addTopic(c createTopic, at int64) *topicState {
 	t := &topicState{
 		Topic: &Topic{
 			ID: c.id, Name: c.name, Partitions: c.partitions, ReplicationFactor: c.replicationFactor,
@@ -47,11 +54,9 @@ func (c createTopic) apply(s *State, at int64, touched func(TopicPartition)) {
 		},
 		partitions: make([]partition, c.partitions),
 	}
-	s.topics[c.id] = t
-	s.names[c.name] = t
-	for i := range c.partitions {
-		touched(TopicPartition{c.id, i})
-	}
+	s.topics[c.id], s.names[c.name] = t, t
+	s.dropped.number(s, t)
+	return t
 }
 
 // deleteTopic removes a topic with all that the state knows of its partitions. Its name is free at once.
@@ -66,6 +71,7 @@ func (c deleteTopic) apply(s *State, _ int64, touched func(TopicPartition)) {
 	}
 	delete(s.topics, c.id)
 	delete(s.names, t.Name)
+	s.dropped.add(s, t)
 	for i := range t.Partitions {
 		touched(TopicPartition{c.id, i})
 	}

@@ -63,7 +63,7 @@ func (r *Replica) Runs(tp TopicPartition, from Offset, maxBytes int) (Watermarks
 	}
 	var runs []Run
 	for i := p.find(from); i < len(p.runs); i++ {
-		runs = append(runs, p.runs[i].export())
+		runs = append(runs, r.state.export(&p.runs[i]))
 		maxBytes -= int(p.runs[i].length)
 		if maxBytes <= 0 {
 			break
@@ -79,7 +79,7 @@ func (r *Replica) RunAt(tp TopicPartition, timestamp int64) (Run, bool) {
 	if p := r.state.partition(tp); p != nil {
 		for i := p.find(p.logStart); i < len(p.runs); i++ {
 			if p.runs[i].maxTimestamp >= timestamp {
-				return p.runs[i].export(), true
+				return r.state.export(&p.runs[i]), true
 			}
 		}
 	}
@@ -103,7 +103,7 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 	if best < 0 {
 		return Run{}, false
 	}
-	return p.runs[best].export(), true
+	return r.state.export(&p.runs[best]), true
 }
 
 // SegmentCommitted tells whether the segment is known to be committed. For those older than MaxSegmentAge it says false.

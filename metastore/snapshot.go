@@ -5,47 +5,31 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 )
 
 // snapshotVersion is the version of the snapshot format that this package writes. See FORMAT.md.
 const snapshotVersion = 1
 
-// clone copies what changes in place, so that the copy can be encoded while the state moves on. Runs are only ever
-// appended, so their slices are shared.
+// clone makes a view that can be encoded while the state moves on, until it is given back to thaw. The state must be
+// locked for writing. Runs are only ever appended, so their slices are shared; producers, segments and their indexes are
+// shared until they change, and copied then. So it copies the partitions themselves and a pointer for every 16 producers
+// or segments.
 func (s *State) clone() *State {
 	c := *s
 	c.topics = make(map[TopicID]*topicState, len(s.topics))
 	for id, t := range s.topics {
-		own := &topicState{
-			Topic: t.Topic, partitions: slices.Clone(t.partitions),
-			frozen: make([][]frozenProducer, len(t.partitions)),
-		}
-		for i := range own.partitions {
-			p := &own.partitions[i]
-			p.runs = p.runs[:len(p.runs):len(p.runs)]
-			own.frozen[i] = freeze(p.producers)
-			p.producers = nil
-		}
-		c.topics[id] = own
+		own := *t
+		own.partitions = slices.Clone(t.partitions)
+		c.topics[id] = &own
 	}
-	c.names, c.segments = nil, nil
+	c.names, c.segments, c.numbered, c.dropped, c.sharing = nil, nil, nil, droppedTopics{}, nil
+	c.table, c.producers = s.table.view(), s.producers.view()
+	s.sharing.freeze()
 	return &c
 }
 
-// frozenProducer is a producer in a clone: a list is copied in a fraction of the time that a map takes.
-type frozenProducer struct {
-	id ProducerID
-	producer
-}
-
-func freeze(producers map[ProducerID]*producer) []frozenProducer {
-	frozen := make([]frozenProducer, 0, len(producers))
-	for id, from := range producers {
-		frozen = append(frozen, frozenProducer{id, *from})
-	}
-	return frozen
-}
+// thaw takes a clone back, which must not be used any more. The state must be locked for writing.
+func (s *State) thaw() { s.sharing.thaw() }
 
 // mayBecome returns ErrRegressed if next, of a later position, cannot have grown out of s. What lies between was
 // trimmed, so there is no checksum to compare; but records and producer ids that were given never go away.
@@ -72,44 +56,59 @@ func (s *State) mayBecome(next *State) error {
 
 // encode writes a clone; equal states may differ in the order of topics and producers.
 func (s *State) encode() []byte {
-	b := []byte{snapshotVersion}
+	b := append(make([]byte, 0, s.sizeHint()), snapshotVersion)
 	b = binary.AppendVarint(b, s.time)
 	b = binary.AppendUvarint(b, uint64(s.nextProducerID))
-	segments, index := s.segmentTable()
+	segments, index := s.namedSegments()
 	b = binary.AppendUvarint(b, uint64(len(segments)))
-	for _, g := range segments {
+	for _, n := range segments {
+		g := s.table.at(n)
 		b = append(b, g.id[:]...)
 		b = binary.AppendUvarint(b, uint64(g.size))
 		b = binary.AppendUvarint(b, uint64(g.before.Seq))
 		b = binary.BigEndian.AppendUint64(b, g.before.Checksum)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.recent)))
-	for _, g := range s.recent {
-		b = binary.AppendUvarint(b, uint64(index[g]))
+	for _, n := range s.recent {
+		b = binary.AppendUvarint(b, uint64(index[n]))
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.topics)))
 	for _, t := range s.topics {
 		b = createTopic{t.ID, t.Name, t.Partitions, t.ReplicationFactor, t.Configs}.append(b)
 		b = binary.AppendVarint(b, t.CreatedAt.UnixMilli())
 		for i := range t.partitions {
-			b = t.partitions[i].encode(b, index, t.frozen[i])
+			b = s.encodePartition(b, &t.partitions[i], index)
 		}
 	}
 	return b
 }
 
-// segmentTable lists the segments that runs or the recent list name.
-func (s *State) segmentTable() ([]*segment, map[*segment]int) {
-	var segments []*segment
-	index := make(map[*segment]int)
-	add := func(g *segment) {
-		if _, ok := index[g]; !ok {
-			index[g] = len(segments)
-			segments = append(segments, g)
+// sizeHint is about how long the encoding will be.
+func (s *State) sizeHint() int {
+	size := 1024 + 40*int(s.table.used) + 40*s.producers.count
+	for _, t := range s.topics {
+		for i := range t.partitions {
+			size += 16 + 12*len(t.partitions[i].runs)
 		}
 	}
-	for _, g := range s.recent {
-		add(g)
+	return size
+}
+
+// namedSegments lists the segments that runs or the recent list name, and where in the list each number is.
+func (s *State) namedSegments() (segments, index []uint32) {
+	const absent = math.MaxUint32
+	index = make([]uint32, s.table.used)
+	for i := range index {
+		index[i] = absent
+	}
+	add := func(n uint32) {
+		if index[n] == absent {
+			index[n] = uint32(len(segments))
+			segments = append(segments, n)
+		}
+	}
+	for _, n := range s.recent {
+		add(n)
 	}
 	for _, t := range s.topics {
 		for i := range t.partitions {
@@ -121,7 +120,7 @@ func (s *State) segmentTable() ([]*segment, map[*segment]int) {
 	return segments, index
 }
 
-func (p *partition) encode(b []byte, segments map[*segment]int, producers []frozenProducer) []byte {
+func (s *State) encodePartition(b []byte, p *partition, segments []uint32) []byte {
 	b = binary.AppendUvarint(b, uint64(p.logStart))
 	b = binary.AppendUvarint(b, uint64(p.high))
 	b = binary.AppendUvarint(b, uint64(len(p.runs)))
@@ -136,9 +135,15 @@ func (p *partition) encode(b []byte, segments map[*segment]int, producers []froz
 		b = binary.AppendVarint(b, r.maxTimestamp-timestamp)
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
-	b = binary.AppendUvarint(b, uint64(len(producers)))
-	for i := range producers {
-		from := &producers[i]
+	if p.producers == nil {
+		return binary.AppendUvarint(b, 0)
+	}
+	b = binary.AppendUvarint(b, uint64(p.producers.used))
+	for _, n := range p.producers.places {
+		if n == 0 {
+			continue
+		}
+		from := s.producers.at(n - 1)
 		b = binary.AppendUvarint(b, uint64(from.id))
 		b = binary.AppendUvarint(b, uint64(from.epoch))
 		b = binary.AppendVarint(b, from.lastSeen)
@@ -162,23 +167,20 @@ func decodeState(snapshot Snapshot) (*State, error) {
 	s.at = snapshot.Position
 	s.time = d.varint()
 	s.nextProducerID = ProducerID(d.uvarintMax(math.MaxInt64, "producer id"))
-	segments := make([]*segment, d.count(26, "segments"))
-	for i := range segments {
-		segments[i] = &segment{
+	for range d.count(26, "segments") {
+		s.table.add(segment{
 			id: d.uuid(), size: int64(d.uvarintMax(math.MaxInt64, "segment size")),
 			before: Position{Seq: Seq(d.uvarintMax(math.MaxInt64, "seq")), Checksum: d.uint64()},
-		}
+		})
 	}
 	for range d.count(1, "recent segments") {
-		if i := d.uvarint(); i < uint64(len(segments)) {
-			s.recent = append(s.recent, segments[i])
-			s.segments[segments[i].id] = segments[i]
-		} else {
-			d.fail("recent segment")
+		if i := d.segment(s); d.err == nil {
+			s.recent = append(s.recent, i)
+			s.segments[s.table.at(i).id] = s.table.at(i)
 		}
 	}
 	for range d.count(20, "topics") {
-		d.topic(s, segments)
+		d.topic(s)
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("snapshot at %d: %w", snapshot.Seq, err)
@@ -186,27 +188,32 @@ func decodeState(snapshot Snapshot) (*State, error) {
 	return s, nil
 }
 
-func (d *decoder) topic(s *State, segments []*segment) {
+// segment reads a reference to a segment.
+func (d *decoder) segment(s *State) uint32 {
+	n := d.uvarint()
+	if n >= uint64(s.table.used) {
+		d.fail("segment reference")
+		return 0
+	}
+	s.table.refer(uint32(n))
+	return uint32(n)
+}
+
+func (d *decoder) topic(s *State) {
 	c := decodeCreateTopic(d)
 	at := d.varint()
 	if d.err != nil || int(c.partitions) > len(d.b) { // a partition takes four bytes or more
 		d.fail("topic")
 		return
 	}
-	t := &topicState{
-		Topic: &Topic{
-			ID: c.id, Name: c.name, Partitions: c.partitions, ReplicationFactor: c.replicationFactor,
-			Configs: c.configs, CreatedAt: time.UnixMilli(at),
-		},
-		partitions: make([]partition, c.partitions),
+	t := s.addTopic(c, at)
+	for i := range c.partitions {
+		d.partition(s, t, i)
 	}
-	for i := range t.partitions {
-		d.partition(&t.partitions[i], segments)
-	}
-	s.topics[c.id], s.names[c.name] = t, t
 }
 
-func (d *decoder) partition(p *partition, segments []*segment) {
+func (d *decoder) partition(s *State, t *topicState, number int32) {
+	p := &t.partitions[number]
 	p.logStart = Offset(d.uvarintMax(math.MaxInt64, "log start"))
 	p.high = Offset(d.uvarintMax(math.MaxInt64, "high watermark"))
 	if n := d.count(6, "runs"); n > 0 {
@@ -217,35 +224,43 @@ func (d *decoder) partition(p *partition, segments []*segment) {
 		r := &p.runs[i]
 		r.base = next + Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
-		if g := d.uvarint(); g < uint64(len(segments)) {
-			r.segment = segments[g]
-		} else {
-			d.fail("segment reference")
-			return
-		}
+		r.segment = d.segment(s)
 		r.position = uint32(d.uvarintMax(math.MaxUint32, "position"))
 		r.length = uint32(d.uvarintMax(math.MaxUint32, "length"))
 		r.maxTimestamp = timestamp + d.varint()
-		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
-	}
-	producers := d.count(5, "producers")
-	if producers > 0 {
-		p.producers = make(map[ProducerID]*producer, producers)
-	}
-	for range producers {
-		id := ProducerID(d.uvarintMax(math.MaxInt64, "producer id"))
-		from := &producer{epoch: ProducerEpoch(d.uvarintMax(math.MaxInt16, "producer epoch")), lastSeen: d.varint(), count: d.byte()}
-		if from.count > rememberedBatches {
-			d.fail("remembered batches")
+		if d.err != nil {
 			return
 		}
-		for i := range from.batches[:from.count] {
-			from.batches[i] = producerBatch{
-				first:  int32(d.uvarintMax(math.MaxInt32, "sequence")),
-				last:   int32(d.uvarintMax(math.MaxInt32, "sequence")),
-				offset: Offset(d.uvarintMax(math.MaxInt64, "offset")),
-			}
-		}
-		p.producers[id] = from
+		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
+	for range d.count(5, "producers") {
+		d.producer(s, t, number)
+	}
+}
+
+func (d *decoder) producer(s *State, t *topicState, number int32) {
+	id := ProducerID(d.uvarintMax(math.MaxInt64, "producer id"))
+	p := &t.partitions[number]
+	if _, twice := s.producers.find(p.producers, id); twice {
+		d.fail("producer: there twice")
+		return
+	}
+	n := s.producers.add(p, t.number, number, id)
+	from := s.producers.change(n)
+	was := from.lastSeen
+	from.epoch = ProducerEpoch(d.uvarintMax(math.MaxInt16, "producer epoch"))
+	from.lastSeen = d.varint()
+	from.count = d.byte()
+	if from.count > rememberedBatches {
+		d.fail("remembered batches")
+		return
+	}
+	for i := range from.batches[:from.count] {
+		from.batches[i] = producerBatch{
+			first:  int32(d.uvarintMax(math.MaxInt32, "sequence")),
+			last:   int32(d.uvarintMax(math.MaxInt32, "sequence")),
+			offset: Offset(d.uvarintMax(math.MaxInt64, "offset")),
+		}
+	}
+	s.producers.seen(n, was)
 }

@@ -51,33 +51,33 @@ type State struct {
 	nextProducerID ProducerID
 	topics         map[TopicID]*topicState
 	names          map[string]*topicState
+	numbered       []*topicState // by number; nil where it is free or its topic is being dropped
 	segments       map[SegmentID]*segment
-	recent         []*segment // committed in the last MaxSegmentAge or so, in order of commit
+	recent         []uint32 // committed in the last MaxSegmentAge or so, in order of commit
+	table          segmentTable
+	producers      producerTable
+	dropped        droppedTopics
+	sharing        *sharing
 }
 
 type topicState struct {
 	*Topic
+	number     uint32
 	partitions []partition
-	frozen     [][]frozenProducer // in a clone: by partition, in place of their producers
 }
 
-// segment is a committed segment. before is the position of the entry before the one that committed it.
-type segment struct {
-	id     SegmentID
-	size   int64
-	before Position
-}
-
+// partition is small, for there may be very many that nobody writes to.
 type partition struct {
 	logStart, high Offset
 	runs           []run
-	producers      map[ProducerID]*producer
+	producers      *producerIndex // nil if there are none
 }
 
+// run has no pointer: there are millions, and the garbage collector need not look at them.
 type run struct {
 	base         Offset
-	segment      *segment
 	maxTimestamp int64
+	segment      uint32 // its number in the table
 	position     uint32
 	length       uint32
 	records      int32
@@ -85,10 +85,14 @@ type run struct {
 
 // NewState is the state of the empty log.
 func NewState() *State {
+	shared := &sharing{}
 	return &State{
-		topics:   make(map[TopicID]*topicState),
-		names:    make(map[string]*topicState),
-		segments: make(map[SegmentID]*segment),
+		topics:    make(map[TopicID]*topicState),
+		names:     make(map[string]*topicState),
+		segments:  make(map[SegmentID]*segment),
+		table:     segmentTable{slab: slab[segment]{sharing: shared}},
+		producers: newProducerTable(shared),
+		sharing:   shared,
 	}
 }
 
@@ -99,14 +103,16 @@ func (s *State) apply(next Position, r record, touched func(TopicPartition)) {
 	r.apply(s, r.time, touched)
 	s.at = next
 	s.forgetSegments()
+	s.dropped.release(s, releaseStep)
 }
 
 // forgetSegments drops what is too old to be asked for again: a segment is refused by its age before this happens.
 func (s *State) forgetSegments() {
 	horizon := time.UnixMilli(s.time).Add(-MaxSegmentAge)
 	n := 0
-	for n < len(s.recent) && s.recent[n].id.Time().Before(horizon) {
-		delete(s.segments, s.recent[n].id)
+	for n < len(s.recent) && s.table.at(s.recent[n]).id.Time().Before(horizon) {
+		delete(s.segments, s.table.at(s.recent[n]).id)
+		s.table.drop(s.recent[n])
 		n++
 	}
 	if n == len(s.recent) {
@@ -117,30 +123,46 @@ func (s *State) forgetSegments() {
 }
 
 func (s *State) partition(tp TopicPartition) *partition {
-	t, ok := s.topics[tp.Topic]
-	if !ok || tp.Partition < 0 || tp.Partition >= int32(len(t.partitions)) {
+	return s.topics[tp.Topic].partition(tp.Partition)
+}
+
+// partition returns nil if there is none; a nil topic has none.
+func (t *topicState) partition(i int32) *partition {
+	if t == nil || i < 0 || i >= int32(len(t.partitions)) {
 		return nil
 	}
-	return &t.partitions[tp.Partition]
+	return &t.partitions[i]
 }
 
 func (c commitSegments) apply(s *State, at int64, touched func(TopicPartition)) {
+	var t *topicState // of the run before: most runs follow one of their own topic
 	for i := range c.segments {
 		in := &c.segments[i]
-		seg := &segment{id: in.id, size: in.size, before: s.at}
-		s.segments[in.id] = seg
-		s.recent = append(s.recent, seg)
+		number := s.addSegment(segment{id: in.id, size: in.size, before: s.at})
 		for j := range in.runs {
-			if p := s.partition(in.runs[j].TopicPartition); p != nil && p.take(seg, &in.runs[j], at) {
-				touched(in.runs[j].TopicPartition)
+			tp := in.runs[j].TopicPartition
+			if t == nil || t.ID != tp.Topic {
+				t = s.topics[tp.Topic]
+			}
+			if p := t.partition(tp.Partition); p != nil && s.take(t, p, number, &in.runs[j], at) {
+				touched(tp)
 			}
 		}
 	}
 }
 
+// addSegment remembers a segment as the latest.
+func (s *State) addSegment(g segment) uint32 {
+	number := s.table.add(g)
+	s.table.refer(number)
+	s.recent = append(s.recent, number)
+	s.segments[g.id] = s.table.at(number)
+	return number
+}
+
 // take appends the accepted batches of a run, as one run for each stretch of them without a gap (and whose count fits),
 // and tells whether there were any.
-func (p *partition) take(seg *segment, in *committedRun, at int64) bool {
+func (s *State) take(t *topicState, p *partition, segment uint32, in *committedRun, at int64) bool {
 	position, last, any := in.position, (*run)(nil), false
 	for i := range in.batches {
 		b := &in.batches[i]
@@ -150,7 +172,8 @@ func (p *partition) take(seg *segment, in *committedRun, at int64) bool {
 			continue
 		}
 		if last == nil || b.offset != last.base+Offset(last.records) || last.records > math.MaxInt32-b.records {
-			p.runs = append(p.runs, run{base: b.offset, segment: seg, maxTimestamp: b.maxTimestamp, position: position})
+			p.runs = append(p.runs, run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
+			s.table.refer(segment)
 			last = &p.runs[len(p.runs)-1]
 		}
 		last.length += b.length
@@ -160,22 +183,14 @@ func (p *partition) take(seg *segment, in *committedRun, at int64) bool {
 		p.high = b.offset + Offset(b.records)
 		any = true
 		if b.producerID != NoProducerID {
-			p.producer(b.producerID).accepted(b.producerEpoch, b.baseSequence, b.records, b.offset, at)
+			n, ok := s.producers.find(p.producers, b.producerID)
+			if !ok {
+				n = s.producers.add(p, t.number, in.Partition, b.producerID)
+			}
+			s.producers.accepted(n, b, at)
 		}
 	}
 	return any
-}
-
-func (p *partition) producer(id ProducerID) *producer {
-	if p.producers == nil {
-		p.producers = make(map[ProducerID]*producer)
-	}
-	known, ok := p.producers[id]
-	if !ok {
-		known = &producer{epoch: -1}
-		p.producers[id] = known
-	}
-	return known
 }
 
 // find returns the index of the first run that ends after the offset.
@@ -187,9 +202,10 @@ func (p *partition) watermarks() Watermarks {
 	return Watermarks{LogStart: p.logStart, High: p.high, Stable: p.high}
 }
 
-func (r *run) export() Run {
+func (s *State) export(r *run) Run {
+	g := s.table.at(r.segment)
 	return Run{
-		Base: r.base, Records: r.records, Segment: r.segment.id, SegmentSize: r.segment.size,
+		Base: r.base, Records: r.records, Segment: g.id, SegmentSize: g.size,
 		Position: r.position, Length: r.length, MaxTimestamp: r.maxTimestamp,
 	}
 }

@@ -1,0 +1,122 @@
+package metastore
+
+import "maps"
+
+// description is what a state says, whatever numbers it uses inside.
+type description struct {
+	At             Position
+	Time           int64
+	NextProducerID ProducerID
+	Topics         map[TopicID]Topic
+	Names          map[string]TopicID
+	Recent         []segment
+	Segments       map[SegmentID]segment
+	Partitions     map[TopicPartition]partitionDescription
+}
+
+type partitionDescription struct {
+	LogStart, High Offset
+	Runs           []Run
+	Producers      map[ProducerID]producer
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// describe also checks that what the state holds twice agrees.
+func describe(t fataler, s *State) description {
+	t.Helper()
+	d := description{
+		At: s.at, Time: s.time, NextProducerID: s.nextProducerID,
+		Topics: make(map[TopicID]Topic), Names: make(map[string]TopicID), Segments: make(map[SegmentID]segment),
+		Partitions: make(map[TopicPartition]partitionDescription),
+	}
+	for name, topic := range s.names {
+		d.Names[name] = topic.ID
+	}
+	for _, n := range s.recent {
+		d.Recent = append(d.Recent, *s.table.at(n))
+	}
+	for id, g := range s.segments {
+		d.Segments[id] = *g
+	}
+	producers, refs := 0, make(map[uint32]uint32)
+	for _, n := range s.recent {
+		refs[n]++
+	}
+	for id, topic := range s.topics {
+		d.Topics[id] = *topic.Topic
+		if s.sharing != nil && s.numbered[topic.number] != topic {
+			t.Fatalf("topic %s is not the one of its number", topic.Name)
+		}
+		for i := range topic.partitions {
+			p := &topic.partitions[i]
+			is := partitionDescription{LogStart: p.logStart, High: p.high, Producers: make(map[ProducerID]producer)}
+			for j := range p.runs {
+				is.Runs = append(is.Runs, s.export(&p.runs[j]))
+				refs[p.runs[j].segment]++
+			}
+			if x := p.producers; x != nil {
+				for _, place := range x.places {
+					if place == 0 {
+						continue
+					}
+					known := s.producers.at(place - 1)
+					if n, ok := s.producers.find(x, known.id); !ok || n != place-1 || known.topic != topic.number || known.partition != int32(i) {
+						t.Fatalf("producer %d of %s, partition %d, is not found where it is", known.id, topic.Name, i)
+					}
+					is.Producers[known.id] = known.producer
+				}
+				if len(is.Producers) != x.used || x.used == 0 {
+					t.Fatalf("%d producers, %d counted", len(is.Producers), x.used)
+				}
+				producers += x.used
+			}
+			d.Partitions[TopicPartition{id, int32(i)}] = is
+		}
+	}
+	if producers != s.producers.count {
+		t.Fatalf("the state has %d producers and counts %d", producers, s.producers.count)
+	}
+	if s.sharing != nil {
+		checkTables(t, s, refs)
+	}
+	return d
+}
+
+// checkTables looks at what only the state itself has, not a clone.
+func checkTables(t fataler, s *State, refs map[uint32]uint32) {
+	t.Helper()
+	for _, topic := range s.dropped.topics {
+		for i := range topic.partitions {
+			for _, r := range topic.partitions[i].runs {
+				refs[r.segment]++
+			}
+		}
+	}
+	held := maps.Clone(refs)
+	for n, count := range s.table.refs {
+		if refs[uint32(n)] != count {
+			t.Fatalf("segment %d is named %d times, and counted %d times", n, refs[uint32(n)], count)
+		}
+	}
+	for _, n := range s.table.free {
+		if held[n] != 0 {
+			t.Fatalf("segment %d is free and named %d times", n, held[n])
+		}
+	}
+	if len(s.table.free)+len(held) != int(s.table.used) {
+		t.Fatalf("%d segments free and %d named, of %d", len(s.table.free), len(held), s.table.used)
+	}
+	for i, chunk := range s.producers.chunks {
+		oldest := noProducer.lastSeen
+		for j := range chunk.items {
+			oldest = min(oldest, chunk.items[j].lastSeen)
+		}
+		if s.producers.oldest[i] != oldest {
+			t.Fatalf("oldest of chunk %d is %d, not %d", i, oldest, s.producers.oldest[i])
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package metastore
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// ledger folds changes into a state, at times of its own.
+type ledger struct {
+	s    *State
+	time int64
+}
+
+func newLedger() *ledger { return &ledger{s: NewState(), time: time.Now().UnixMilli()} }
+
+func (l *ledger) fold(c change) {
+	rec := record{time: l.time, nonce: 7, change: c}
+	l.s.apply(l.s.at.Next(rec.encode()).Position, rec, func(TopicPartition) {})
+}
+
+// decide folds a segment with one batch of one record for each producer, in one partition.
+func (l *ledger) decide(tp TopicPartition, sequence int32, producers ...ProducerID) commitSegments {
+	in := &SegmentCommit{ID: NewSegmentID(time.UnixMilli(l.time)), Size: 1 << 30, Runs: []RunCommit{{TopicPartition: tp}}}
+	for _, id := range producers {
+		in.Runs[0].Batches = append(in.Runs[0].Batches, BatchCommit{Length: 100, Records: 1, ProducerID: id, BaseSequence: sequence})
+	}
+	c, _ := l.s.decideCommit([]*SegmentCommit{in}, nil)
+	l.fold(c)
+	return c
+}
+
+// TestCloneIsTheStateOfItsMoment folds on while clones are held, and then compares what they encode with what the state
+// said when they were made. The tables must add up at all times.
+func TestCloneIsTheStateOfItsMoment(t *testing.T) {
+	type held struct {
+		of    *State
+		clone *State
+		said  description
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		l := newLedger()
+		var clones []held
+		give := func(i int) {
+			h := clones[i]
+			clones = append(clones[:i:i], clones[i+1:]...)
+			restored, err := decodeState(Snapshot{Position: h.clone.at, State: h.clone.encode()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := describe(t, restored); !reflect.DeepEqual(got, h.said) {
+				t.Fatalf("the clone became\n%+v\nand was\n%+v", got, h.said)
+			}
+			h.of.thaw()
+			if rapid.IntRange(0, 3).Draw(t, "restart") == 0 && restored.at == l.s.at {
+				l.s = restored
+			}
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			l.time += rapid.Int64Range(-1000, 30_000).Draw(t, "ms later")
+			topic := TopicID{byte(rapid.IntRange(1, 3).Draw(t, "topic"))}
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			case 0:
+				if l.s.topics[topic] == nil {
+					l.fold(createTopic{id: topic, name: topic.String(), partitions: rapid.Int32Range(1, 3).Draw(t, "partitions"), replicationFactor: 1})
+				}
+			case 1:
+				if rapid.Bool().Draw(t, "really") {
+					l.fold(deleteTopic{id: topic})
+				}
+			case 2:
+				l.fold(createPartitions{id: topic, partitions: rapid.Int32Range(1, 5).Draw(t, "partitions")})
+			case 3:
+				before := l.time - rapid.Int64Range(-1000, 300_000).Draw(t, "silent for")
+				want := describe(t, l.s).Partitions
+				for _, p := range want {
+					for id, from := range p.Producers {
+						if from.lastSeen < before {
+							delete(p.Producers, id)
+						}
+					}
+				}
+				l.fold(expireProducers{before: before})
+				if got := describe(t, l.s).Partitions; !reflect.DeepEqual(got, want) {
+					t.Fatalf("after expiry\n%+v\nwant\n%+v", got, want)
+				}
+			case 4:
+				said := describe(t, l.s)
+				clones = append(clones, held{l.s, l.s.clone(), said})
+			case 5:
+				if len(clones) > 0 {
+					give(rapid.IntRange(0, len(clones)-1).Draw(t, "clone"))
+				}
+			default:
+				in := &SegmentCommit{ID: NewSegmentID(time.UnixMilli(l.time)), Size: 1 << 30}
+				for p := range int32(3) {
+					run := RunCommit{TopicPartition: TopicPartition{topic, p}}
+					for range rapid.IntRange(0, 20).Draw(t, "batches") {
+						run.Batches = append(run.Batches, BatchCommit{
+							Length: 100, Records: 1, ProducerID: ProducerID(rapid.Int64Range(-1, 60).Draw(t, "producer")),
+							ProducerEpoch: ProducerEpoch(rapid.Int16Range(0, 3).Draw(t, "epoch")),
+						})
+					}
+					in.Runs = append(in.Runs, run)
+				}
+				c, _ := l.s.decideCommit([]*SegmentCommit{in}, nil)
+				l.fold(c)
+			}
+			describe(t, l.s)
+		}
+		for len(clones) > 0 {
+			give(0)
+		}
+	})
+}
+
+func TestDeletedTopicIsReleasedInSteps(t *testing.T) {
+	l := newLedger()
+	const producers = 1000
+	ids := make([]ProducerID, producers)
+	for i := range ids {
+		ids[i] = ProducerID(i)
+	}
+	fill := func(topic byte, partitions int32) {
+		l.fold(createTopic{id: TopicID{topic}, name: string(rune('a' + topic)), partitions: partitions, replicationFactor: 1})
+		for p := range partitions {
+			l.decide(TopicPartition{TopicID{topic}, p}, 0, ids...)
+		}
+	}
+	fill(1, 3)
+	fill(2, 4)
+	fill(3, 1)
+	used := l.s.producers.used
+	clone, said := l.s.clone(), describe(t, l.s)
+	l.fold(deleteTopic{id: TopicID{1}})
+	l.fold(deleteTopic{id: TopicID{2}})
+	if got := l.s.producers.count; got != producers {
+		t.Errorf("%d producers counted, want those of the topic that is left, %d", got, producers)
+	}
+	if len(l.s.dropped.topics) == 0 {
+		t.Fatal("released at once: the topics are too small to test the steps")
+	}
+	l.time += 2 * MaxSegmentAge.Milliseconds()
+	l.fold(expireProducers{before: l.time - 1})
+	if got := l.s.producers.count; got != 0 {
+		t.Errorf("%d producers after their expiry", got)
+	}
+	for range 10 {
+		describe(t, l.s)
+		l.fold(alterTopicConfigs{id: TopicID{3}})
+	}
+	if n := len(l.s.dropped.topics); n != 0 {
+		t.Fatalf("%d topics are not released", n)
+	}
+	if free := len(l.s.producers.free); free != int(used) {
+		t.Errorf("%d of %d producers are free", free, used)
+	}
+	if n := l.s.dropped.free; len(n) != 2 {
+		t.Errorf("numbers of topics free: %v", n)
+	}
+	fill(4, 3) // takes the numbers again
+	if l.s.producers.used != used {
+		t.Errorf("the table grew from %d to %d producers", used, l.s.producers.used)
+	}
+	restored, err := decodeState(Snapshot{Position: clone.at, State: clone.encode()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(t, restored); !reflect.DeepEqual(got, said) {
+		t.Error("a clone made before the deletions does not hold what the state held")
+	}
+	l.s.thaw()
+}
+
+// TestCloneIsEncodedWhileTheStateMovesOn is for the race detector.
+func TestCloneIsEncodedWhileTheStateMovesOn(t *testing.T) {
+	l := newLedger()
+	l.fold(createTopic{id: TopicID{1}, name: "t", partitions: 4, replicationFactor: 1})
+	tp := func(i int) TopicPartition { return TopicPartition{TopicID{1}, int32(i % 4)} }
+	for i := range 200 {
+		l.decide(tp(i), 0, ProducerID(i), ProducerID(i+4))
+	}
+	for round := range 5 {
+		said, clone := describe(t, l.s), l.s.clone()
+		encoded := make(chan []byte)
+		go func() { encoded <- clone.encode() }()
+		for i := range 100 {
+			l.time += 1000
+			l.decide(tp(i), int32(round+1), ProducerID(i))
+			l.decide(tp(i), 0, ProducerID(1000*round+500+i))
+			l.fold(expireProducers{before: l.time - 150_000})
+		}
+		restored, err := decodeState(Snapshot{Position: clone.at, State: <-encoded})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := describe(t, restored); !reflect.DeepEqual(got, said) {
+			t.Errorf("round %d: the clone changed", round)
+		}
+		l.s.thaw()
+	}
+}

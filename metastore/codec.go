@@ -18,6 +18,7 @@ var ErrNewerFormat = errors.New("format is newer than this broker understands: u
 // callers check err once. It never allocates more than a small multiple of the bytes it was given.
 type decoder struct {
 	b   []byte
+	at  int // what is read; moved in place of b, whose every write would cost a write barrier
 	err error
 }
 
@@ -25,36 +26,48 @@ func (d *decoder) fail(what string) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: bad %s", ErrCorrupt, what)
 	}
-	d.b = nil
+	d.at = len(d.b)
 }
 
+// left is how many bytes are not read yet.
+func (d *decoder) left() int { return len(d.b) - d.at }
+
 func (d *decoder) byte() byte {
-	if len(d.b) < 1 {
+	if d.at >= len(d.b) {
 		d.fail("byte")
 		return 0
 	}
-	v := d.b[0]
-	d.b = d.b[1:]
+	v := d.b[d.at]
+	d.at++
 	return v
 }
 
 func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
+	if d.at < len(d.b) && d.b[d.at] < 0x80 { // most are
+		v := d.b[d.at]
+		d.at++
+		return uint64(v)
+	}
+	return d.longUvarint()
+}
+
+func (d *decoder) longUvarint() uint64 {
+	v, n := binary.Uvarint(d.b[d.at:])
 	if n <= 0 {
 		d.fail("uvarint")
 		return 0
 	}
-	d.b = d.b[n:]
+	d.at += n
 	return v
 }
 
 func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
+	v, n := binary.Varint(d.b[d.at:])
 	if n <= 0 {
 		d.fail("varint")
 		return 0
 	}
-	d.b = d.b[n:]
+	d.at += n
 	return v
 }
 
@@ -71,7 +84,7 @@ func (d *decoder) uvarintMax(limit uint64, what string) uint64 {
 // count reads the length of a list whose elements take at least size bytes each.
 func (d *decoder) count(size int, what string) int {
 	n := d.uvarint()
-	if n > uint64(len(d.b)/size) {
+	if n > uint64(d.left()/size) {
 		d.fail("count of " + what)
 		return 0
 	}
@@ -79,29 +92,29 @@ func (d *decoder) count(size int, what string) int {
 }
 
 func (d *decoder) uuid() (id [16]byte) {
-	if len(d.b) < len(id) {
+	if d.left() < len(id) {
 		d.fail("uuid")
 		return id
 	}
-	copy(id[:], d.b)
-	d.b = d.b[len(id):]
+	copy(id[:], d.b[d.at:])
+	d.at += len(id)
 	return id
 }
 
 func (d *decoder) uint64() uint64 {
-	if len(d.b) < 8 {
+	if d.left() < 8 {
 		d.fail("uint64")
 		return 0
 	}
-	v := binary.BigEndian.Uint64(d.b)
-	d.b = d.b[8:]
+	v := binary.BigEndian.Uint64(d.b[d.at:])
+	d.at += 8
 	return v
 }
 
 func (d *decoder) string() string {
 	n := d.count(1, "string bytes")
-	s := string(d.b[:n])
-	d.b = d.b[n:]
+	s := string(d.b[d.at : d.at+n])
+	d.at += n
 	return s
 }
 
@@ -132,8 +145,8 @@ func (d *decoder) strings() []string {
 
 // end returns the error, or one if bytes are left over.
 func (d *decoder) end() error {
-	if d.err == nil && len(d.b) > 0 {
-		d.fail(fmt.Sprintf("end: %d bytes left over", len(d.b)))
+	if d.err == nil && d.left() > 0 {
+		d.fail(fmt.Sprintf("end: %d bytes left over", d.left()))
 	}
 	return d.err
 }

@@ -41,11 +41,29 @@ type change interface {
 }
 
 func (r record) encode() []byte {
-	b := make([]byte, 0, 128)
+	size := 128
+	if c, ok := r.change.(commitSegments); ok {
+		size += c.sizeHint()
+	}
+	b := make([]byte, 0, size)
 	b = append(b, recordVersion, byte(r.kind()))
 	b = binary.AppendVarint(b, r.time)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.nonce))
 	return r.append(b)
+}
+
+// touches is about how often applying a change calls touched.
+func touches(c change) int {
+	n := 0
+	switch c := c.(type) {
+	case commitSegments:
+		for i := range c.segments {
+			n += len(c.segments[i].runs)
+		}
+	case createTopic:
+		n = int(c.partitions)
+	}
+	return n
 }
 
 func decodeRecord(payload []byte) (record, error) {

@@ -42,10 +42,28 @@ const (
 
 func (c commitSegments) kind() kind { return kindCommit }
 
+// sizeHint is about how long the encoding will be, rather more than less.
+func (c commitSegments) sizeHint() int {
+	size := 64
+	for i := range c.segments {
+		runs := c.segments[i].runs
+		size += 32 + 8*len(runs)
+		for j := range runs {
+			size += 20 * len(runs[j].batches)
+		}
+	}
+	return size
+}
+
 func (c commitSegments) append(b []byte) []byte {
-	topics, index := c.topicTable()
-	b = binary.AppendUvarint(b, uint64(len(topics)))
-	for _, t := range topics {
+	topics := topicTable{index: make(map[TopicID]int)}
+	for i := range c.segments {
+		for j := range c.segments[i].runs {
+			topics.of(c.segments[i].runs[j].Topic)
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(topics.ids)))
+	for _, t := range topics.ids {
 		b = append(b, t[:]...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.segments)))
@@ -55,30 +73,36 @@ func (c commitSegments) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(s.size))
 		b = binary.AppendUvarint(b, uint64(len(s.runs)))
 		for j := range s.runs {
-			b = s.runs[j].append(b, index)
+			b = s.runs[j].append(b, &topics)
 		}
 	}
 	return b
 }
 
-// topicTable lists the topics in order of first use: a commit of hundreds of runs names few topics.
-func (c commitSegments) topicTable() ([]TopicID, map[TopicID]int) {
-	var topics []TopicID
-	index := make(map[TopicID]int)
-	for i := range c.segments {
-		for j := range c.segments[i].runs {
-			t := c.segments[i].runs[j].Topic
-			if _, ok := index[t]; !ok {
-				index[t] = len(topics)
-				topics = append(topics, t)
-			}
-		}
-	}
-	return topics, index
+// topicTable lists topics in order of first use: a commit of hundreds of runs names few topics.
+type topicTable struct {
+	ids   []TopicID
+	index map[TopicID]int
+	last  int // most runs follow one of their own topic
 }
 
-func (r *committedRun) append(b []byte, topics map[TopicID]int) []byte {
-	b = binary.AppendUvarint(b, uint64(topics[r.Topic]))
+// of returns the topic's place in the table, at the end if it was not there.
+func (t *topicTable) of(id TopicID) int {
+	if len(t.ids) > 0 && t.ids[t.last] == id {
+		return t.last
+	}
+	i, ok := t.index[id]
+	if !ok {
+		i = len(t.ids)
+		t.index[id] = i
+		t.ids = append(t.ids, id)
+	}
+	t.last = i
+	return i
+}
+
+func (r *committedRun) append(b []byte, topics *topicTable) []byte {
+	b = binary.AppendUvarint(b, uint64(topics.of(r.Topic)))
 	b = binary.AppendUvarint(b, uint64(r.Partition))
 	b = binary.AppendUvarint(b, uint64(r.position))
 	b = binary.AppendUvarint(b, uint64(len(r.batches)))
@@ -118,19 +142,36 @@ func decodeCommit(d *decoder) commitSegments {
 		topics[i] = d.uuid()
 	}
 	c := commitSegments{segments: make([]committedSegment, d.count(18, "segments"))}
+	var room batchRoom
 	for i := range c.segments {
 		s := &c.segments[i]
 		s.id = d.uuid()
 		s.size = int64(d.uvarintMax(math.MaxInt64, "segment size"))
 		s.runs = make([]committedRun, d.count(4, "runs"))
 		for j := range s.runs {
-			s.runs[j].decode(d, topics)
+			s.runs[j].decode(d, topics, &room)
 		}
 	}
 	return c
 }
 
-func (r *committedRun) decode(d *decoder, topics []TopicID) {
+// batchRoom is what is left of the batches that were made at once: there are too many runs for a slice of its own for
+// each.
+type batchRoom []committedBatch
+
+// take returns n of them, and makes more when there are not enough: about as many as the bytes that are left to decode
+// may hold, so that truncated or hostile bytes get no more room than they have length.
+func (room *batchRoom) take(n int, d *decoder) []committedBatch {
+	const batchBytes = 24 // of a common batch, with a producer, and its part of the run
+	if n > len(*room) {
+		*room = make([]committedBatch, max(n, d.left()/batchBytes))
+	}
+	taken := (*room)[:n:n]
+	*room = (*room)[n:]
+	return taken
+}
+
+func (r *committedRun) decode(d *decoder, topics []TopicID, room *batchRoom) {
 	if t := d.uvarint(); t < uint64(len(topics)) {
 		r.Topic = topics[t]
 	} else {
@@ -138,7 +179,7 @@ func (r *committedRun) decode(d *decoder, topics []TopicID) {
 	}
 	r.Partition = int32(d.uvarintMax(math.MaxInt32, "partition"))
 	r.position = uint32(d.uvarintMax(math.MaxUint32, "position"))
-	r.batches = make([]committedBatch, d.count(4, "batches"))
+	r.batches = room.take(d.count(4, "batches"), d)
 	next, timestamp := NoOffset, int64(0)
 	for i := range r.batches {
 		x := &r.batches[i]

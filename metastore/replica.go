@@ -251,7 +251,7 @@ func (r *Replica) foldEntry(e Entry) error {
 
 // fold applies an entry unless it was folded before: a proposal and the follower may both come with it.
 func (r *Replica) fold(e Entry, rec record) error {
-	var touched []TopicPartition
+	touched := make([]TopicPartition, 0, touches(rec.change))
 	r.mu.Lock()
 	at := r.state.at
 	if e.Seq <= at.Seq {

@@ -202,7 +202,7 @@ func (d *decoder) segment(s *State) uint32 {
 func (d *decoder) topic(s *State) {
 	c := decodeCreateTopic(d)
 	at := d.varint()
-	if d.err != nil || int(c.partitions) > len(d.b) { // a partition takes four bytes or more
+	if d.err != nil || int(c.partitions) > d.left() { // a partition takes four bytes or more
 		d.fail("topic")
 		return
 	}

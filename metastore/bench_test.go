@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -193,6 +194,92 @@ func bigState(runs, partitions, producers int) *State {
 		}
 	}
 	return s
+}
+
+// BenchmarkFoldWhileShared is the folding of an entry that changes 1,600 producers in 1,600 partitions, each the first
+// of its chunk to change after a snapshot was begun, and once more when it is not. (The entries of a follower while a
+// snapshot is encoded lie in between.)
+func BenchmarkFoldWhileShared(b *testing.B) {
+	for _, shared := range []bool{false, true} {
+		b.Run(fmt.Sprintf("shared=%v", shared), func(b *testing.B) {
+			s := bigState(1_000_000, 10_000, 100)
+			var slowest time.Duration
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				c := commitSegments{segments: []committedSegment{{id: NewSegmentID(time.Now()), runs: make([]committedRun, benchBatches)}}}
+				for j := range c.segments[0].runs {
+					at := (i*benchBatches + j) % 10_000
+					c.segments[0].runs[j] = committedRun{TopicPartition: TopicPartition{TopicID{1}, int32(at)}, batches: []committedBatch{
+						{length: 100, records: 1, producerID: ProducerID((i*7 + j) % 100), offset: s.topics[TopicID{1}].partitions[at].high},
+					}}
+				}
+				if shared {
+					s.clone()
+				}
+				rec := record{time: time.Now().UnixMilli(), change: c}
+				b.StartTimer()
+				start := time.Now()
+				s.apply(Position{Seq: s.at.Seq + 1}, rec, func(TopicPartition) {})
+				slowest = max(slowest, time.Since(start))
+				if shared {
+					s.thaw()
+				}
+			}
+			b.ReportMetric(float64(slowest.Microseconds()), "slowest-fold-us")
+		})
+	}
+}
+
+// BenchmarkExpire is the folding of one step of expiry in a state of a million producers.
+func BenchmarkExpire(b *testing.B) {
+	s := bigState(10_000, 10_000, 100)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		if s.producers.count < 2*expireStep {
+			s = bigState(10_000, 10_000, 100)
+		}
+		for old, n := 0, uint32(i*7919)%s.producers.used; old < expireStep; n = (n + 197) % s.producers.used {
+			if known := s.producers.at(n); known.id != NoProducerID && known.lastSeen > 1 {
+				was := known.lastSeen
+				known.lastSeen = 1
+				s.producers.seen(n, was)
+				old++
+			}
+		}
+		b.StartTimer()
+		s.apply(Position{Seq: s.at.Seq + 1}, record{change: expireProducers{before: 2}}, func(TopicPartition) {})
+	}
+}
+
+// BenchmarkIdle tells what the state keeps in memory for partitions and producers that do nothing.
+func BenchmarkIdle(b *testing.B) {
+	const partitions = 10_000
+	size := func(producers int) float64 {
+		heap := func() float64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return float64(m.HeapAlloc)
+		}
+		before := heap()
+		s := bigState(0, partitions, producers)
+		after := heap()
+		runtime.KeepAlive(s)
+		return after - before
+	}
+	for _, per := range []int{0, 1, 5, 100} {
+		b.Run(fmt.Sprintf("%d producers for each partition", per), func(b *testing.B) {
+			for b.Loop() {
+				idle := size(0)
+				b.ReportMetric(idle/partitions, "B/partition")
+				if per > 0 {
+					b.ReportMetric((size(per)-idle)/float64(partitions*per), "B/producer")
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkSnapshot(b *testing.B) {

@@ -112,8 +112,8 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 	}
 	for i, chunk := range s.producers.chunks {
 		oldest := noProducer.lastSeen
-		for j := range chunk.items {
-			oldest = min(oldest, chunk.items[j].lastSeen)
+		for j := range chunk {
+			oldest = min(oldest, chunk[j].lastSeen)
 		}
 		if s.producers.oldest[i] != oldest {
 			t.Fatalf("oldest of chunk %d is %d, not %d", i, oldest, s.producers.oldest[i])

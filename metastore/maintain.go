@@ -8,8 +8,10 @@ import (
 const (
 	// trimStep is how many entries one Trim removes at most, so that it never takes long.
 	trimStep = 1000
-	// producerSweep is how often silent producers are looked for.
+	// producerSweep is how often producers are looked for that have been silent for ProducerExpiration.
 	producerSweep = 10 * time.Minute
+	// producerCheck is how often their number is compared with MaxProducers. In between it may grow over it.
+	producerCheck = 10 * time.Second
 )
 
 // maintain takes snapshots when they are due, trims what they cover and expires producers, until ctx ends. Every broker
@@ -17,6 +19,9 @@ const (
 func (r *Replica) maintain(ctx context.Context) {
 	sweep := time.NewTicker(producerSweep)
 	defer sweep.Stop()
+	check := time.NewTicker(producerCheck)
+	defer check.Stop()
+	crowded := false
 	for {
 		var err error
 		select {
@@ -26,6 +31,12 @@ func (r *Replica) maintain(ctx context.Context) {
 			err = r.SnapshotNow(ctx)
 		case <-sweep.C:
 			err = r.expireProducersOnce(ctx)
+		case <-check.C:
+			was := crowded
+			if crowded, err = r.capProducersOnce(ctx); crowded && !was {
+				r.opts.Logger.Warn("more producers are active than are to be remembered",
+					"producers", r.Producers(), "max_producers", r.opts.MaxProducers)
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			r.opts.Logger.Warn("maintain commit log", "error", err)
@@ -39,11 +50,7 @@ func (r *Replica) SnapshotNow(ctx context.Context) error {
 	state := r.state
 	frozen := state.clone()
 	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		state.thaw()
-		r.mu.Unlock()
-	}()
+	defer r.thaw(state)
 	if frozen.at.Seq == 0 {
 		return nil
 	}
@@ -67,13 +74,9 @@ func (s *State) neededFrom() Seq {
 	return first
 }
 
-func (r *Replica) expireProducersOnce(ctx context.Context) error {
-	before := r.opts.Now().Add(-r.opts.ProducerExpiration).UnixMilli()
-	_, err := r.propose(ctx, alone(func(s *State) (change, error) {
-		if s.producers.leastSeen() >= before {
-			return nil, nil
-		}
-		return expireProducers{before: before}, nil
-	}))
-	return err
+// thaw says that a view of the state is not used any more. The state need not be the replica's own by now.
+func (r *Replica) thaw(s *State) {
+	r.mu.Lock()
+	s.thaw()
+	r.mu.Unlock()
 }

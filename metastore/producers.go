@@ -68,8 +68,8 @@ func (t *producerTable) add(p *partition, topic uint32, partition int32, id Prod
 	n := t.take()
 	if int(n/slabItems) == len(t.oldest) {
 		t.oldest = append(t.oldest, math.MaxInt64)
-		for i := range t.chunks[n/slabItems].items {
-			t.chunks[n/slabItems].items[i] = noProducer
+		for i := range t.chunks[n/slabItems] {
+			t.chunks[n/slabItems][i] = noProducer
 		}
 	}
 	known := t.change(n)
@@ -129,7 +129,7 @@ func (t *producerTable) seen(n uint32, was int64) {
 		*oldest = is
 	} else if was == *oldest {
 		*oldest = math.MaxInt64
-		items := &t.chunks[n/slabItems].items
+		items := t.chunks[n/slabItems]
 		for i := range items {
 			*oldest = min(*oldest, items[i].lastSeen)
 		}

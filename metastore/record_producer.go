@@ -19,8 +19,8 @@ func (c allocateProducerIDs) apply(s *State, _ int64, _ func(TopicPartition)) {
 	s.nextProducerID = max(s.nextProducerID, c.first+ProducerID(c.count))
 }
 
-// expireProducers forgets the sequences of producers that have been silent since before a time (Kafka's
-// producer.id.expiration.ms).
+// expireProducers forgets the sequences of producers that have been silent since before a time: for Kafka's
+// producer.id.expiration.ms, or because there are too many.
 type expireProducers struct {
 	before int64 // ms
 }

@@ -30,29 +30,23 @@ func (c *sharing) thaw() {
 // at none of them. A number is used again after its release.
 type slab[T any] struct {
 	sharing *sharing
-	chunks  []*slabChunk[T]
-	used    uint32 // numbers below this were given out at some time
+	chunks  []*[slabItems]T
+	epochs  []uint64 // of the chunks. (In them, they would make them outgrow a size of the allocator.)
+	used    uint32   // numbers below this were given out at some time
 	free    []uint32
 }
 
-type slabChunk[T any] struct {
-	epoch uint64
-	items [slabItems]T
-}
-
 // at returns an item to be read.
-func (s *slab[T]) at(i uint32) *T { return &s.chunks[i/slabItems].items[i%slabItems] }
+func (s *slab[T]) at(i uint32) *T { return &s.chunks[i/slabItems][i%slabItems] }
 
 // change returns an item to be written. What at returned for it may be a copy from then on.
 func (s *slab[T]) change(i uint32) *T {
-	c := s.chunks[i/slabItems]
-	if c.epoch < s.sharing.shared {
-		own := *c
-		own.epoch = s.sharing.epoch
-		c = &own
-		s.chunks[i/slabItems] = c
+	c := i / slabItems
+	if s.epochs[c] < s.sharing.shared {
+		own := *s.chunks[c]
+		s.chunks[c], s.epochs[c] = &own, s.sharing.epoch
 	}
-	return &c.items[i%slabItems]
+	return &s.chunks[c][i%slabItems]
 }
 
 // take gives out a number. The item is what it was when the number was released.
@@ -64,7 +58,7 @@ func (s *slab[T]) take() uint32 {
 	}
 	i := s.used
 	if i%slabItems == 0 {
-		s.chunks = append(s.chunks, &slabChunk[T]{epoch: s.sharing.epoch})
+		s.chunks, s.epochs = append(s.chunks, new([slabItems]T)), append(s.epochs, s.sharing.epoch)
 	}
 	s.used++
 	return i

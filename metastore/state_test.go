@@ -202,3 +202,27 @@ func TestCloneIsEncodedWhileTheStateMovesOn(t *testing.T) {
 		l.s.thaw()
 	}
 }
+
+func TestExpiryGoesInStepsUpToItsLimit(t *testing.T) {
+	var times []int64
+	for i := range int64(3 * expireStep) {
+		times = append(times, i/2) // in pairs
+	}
+	for _, c := range []struct {
+		name  string
+		n     int
+		limit int64
+		want  []int64
+	}{
+		{"none", 0, 1 << 40, nil},
+		{"fewer than none", -5, 1 << 40, nil},
+		{"one, with the other of its time", 1, 1 << 40, []int64{1}},
+		{"all", len(times), 1 << 40, []int64{expireStep / 2, expireStep, 3 * expireStep / 2}},
+		{"up to the limit", len(times), expireStep/2 + 10, []int64{expireStep / 2, expireStep/2 + 10}},
+		{"none before the limit", len(times), 0, nil},
+	} {
+		if got := expirySteps(times, c.n, c.limit); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}

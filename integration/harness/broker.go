@@ -78,7 +78,7 @@ func newBroker(t testing.TB) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{t: t, Addr: freeAddress(t), Admin: freeAddress(t), log: log}
+	b := &Broker{t: t, Addr: FreeAddress(t), Admin: FreeAddress(t), log: log}
 	t.Cleanup(func() {
 		if b.running() {
 			b.Stop()
@@ -244,7 +244,8 @@ func (b *Broker) Restart() {
 	b.WaitReady()
 }
 
-func freeAddress(t testing.TB) string {
+// FreeAddress is one on the loopback at which nobody listens.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	port, err := servers.FreePort()
 	if err != nil {

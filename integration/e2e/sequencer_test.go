@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/rand"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
+)
+
+// sequenced is a broker of a cluster that sequences through one.
+type sequenced struct {
+	*harness.Broker
+	link *harness.Link // on which the others reach it
+}
+
+// trio starts three brokers that reach each other, over links, and waits until all commit through one of them.
+func trio(t *testing.T) []*sequenced {
+	t.Helper()
+	stores, secret := harness.NewStores(t), rand.Text()
+	var all []*sequenced
+	for range 3 {
+		listen := harness.FreeAddress(t)
+		link := harness.NewLink(t, listen)
+		b := harness.Node(t, stores, harness.NodeOptions{Env: []string{
+			"RUNNEL_PEER_SECRET=" + secret, "RUNNEL_PEER_LISTEN=" + listen, "RUNNEL_PEER_ADVERTISE=" + link.Addr,
+		}})
+		b.Start()
+		all = append(all, &sequenced{b, link})
+	}
+	for _, b := range all {
+		b.WaitReady()
+	}
+	return all
+}
+
+// number is the value of a metric, with its labels as /metrics prints them.
+func number(t *testing.T, b *harness.Broker, metric string) float64 {
+	t.Helper()
+	for lines := bufio.NewScanner(strings.NewReader(b.Metrics())); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), metric+" "); ok {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	t.Fatalf("no metric %s", metric)
+	return 0
+}
+
+// split tells the broker that sequences from the others.
+func split(t *testing.T, all []*sequenced) (holder *sequenced, others []*sequenced) {
+	t.Helper()
+	eventually(t, "one broker sequences", 15*time.Second, func() bool {
+		holder, others = nil, nil
+		for _, b := range all {
+			if number(t, b.Broker, "runnel_sequencer_held") == 1 {
+				holder = b
+			} else {
+				others = append(others, b)
+			}
+		}
+		return holder != nil && len(others) == len(all)-1
+	})
+	return holder, others
+}
+
+// throughOthers is how many commits of a broker another one made.
+func throughOthers(t *testing.T, b *sequenced) float64 {
+	t.Helper()
+	return number(t, b.Broker, `runnel_sequencer_commits_total{path="sequencer"}`)
+}
+
+// slowCommits is how many commits of a broker took longer than 2.048 s.
+func slowCommits(t *testing.T, b *sequenced) float64 {
+	t.Helper()
+	return number(t, b.Broker, "runnel_batching_commit_seconds_count") -
+		number(t, b.Broker, `runnel_batching_commit_seconds_bucket{le="2.048"}`)
+}
+
+// TestASequencerThatFailsHoldsNobodyUp: whatever happens to the broker that sequences, the others go on, no commit of
+// theirs takes longer than two seconds, nothing acknowledged is lost, doubled or out of order, and soon they
+// commit through another.
+func TestASequencerThatFailsHoldsNobodyUp(t *testing.T) {
+	for _, failure := range []struct {
+		name  string
+		begin func(*sequenced)
+		end   func(*sequenced) // nil: it does not come back
+		gone  bool             // it loses the role
+	}{
+		{"killed", func(b *sequenced) { b.Kill() }, nil, true},
+		{"paused for longer than its lease", func(b *sequenced) { b.Pause() }, func(b *sequenced) { b.Resume() }, true},
+		{"cut off from the other brokers", func(b *sequenced) { b.link.Cut() }, nil, false},
+		{"stopped", func(b *sequenced) { b.Stop() }, nil, true},
+	} {
+		t.Run(failure.name, func(t *testing.T) {
+			t.Parallel()
+			all := trio(t)
+			holder, others := split(t, all)
+			createTopic(t, "failing", 6, through(holder.Broker)...)
+			var ledgers []*ledger
+			for i, b := range others {
+				eventually(t, "the broker knows the topic", 10*time.Second, func() bool {
+					topics, err := admin(t, through(b.Broker)...).ListTopics(t.Context(), "failing")
+					return err == nil && topics["failing"].Err == nil && len(topics["failing"].Partitions) == 6
+				})
+				ledgers = append(ledgers, startLedger(t, "failing", "via"+strconv.Itoa(i), 6, through(b.Broker)...))
+			}
+			addresses := kgo.SeedBrokers(all[0].Addr, all[1].Addr, all[2].Addr)
+			ledgers = append(ledgers, startLedger(t, "failing", "any", 6, addresses))
+			for _, l := range ledgers {
+				l.await(t, 500)
+			}
+			for _, b := range others {
+				eventually(t, "commits go through "+holder.Addr, 15*time.Second, func() bool { return throughOthers(t, b) > 0 })
+			}
+			failure.begin(holder)
+			for _, l := range ledgers[:2] {
+				l.await(t, 2_000)
+			}
+			if failure.gone {
+				heir, rest := split(t, others)
+				if failure.end != nil {
+					failure.end(holder)
+				}
+				before := throughOthers(t, rest[0])
+				eventually(t, "commits go through "+heir.Addr, 15*time.Second, func() bool { return throughOthers(t, rest[0]) > before })
+			}
+			for _, l := range ledgers {
+				l.await(t, 500)
+				l.finish(t)
+			}
+			for _, l := range ledgers {
+				l.check(t, through(others[0].Broker)...)
+			}
+			for _, b := range others {
+				if n := slowCommits(t, b); n != 0 {
+					t.Errorf("%v commits of the broker at %s took more than 2 s", n, b.Addr)
+				}
+			}
+		})
+	}
+}

@@ -34,7 +34,7 @@ func (s *Store) ReadGroup(ctx context.Context, id string) (metastore.GroupRecord
 func (s *Store) oneGroup(ctx context.Context, verb, id, sql string, args ...any) (metastore.GroupRecord, error) {
 	var found []metastore.GroupRecord
 	err := s.call(ctx, fmt.Sprintf("%s group %q", verb, id), func(ctx context.Context) (err error) {
-		found, err = collect(ctx, s.general, scanGroup, sql, args...)
+		found, err = collect(ctx, s.background, scanGroup, sql, args...)
 		if err == nil && len(found) == 0 {
 			err = metastore.ErrGroupNotFound
 		}
@@ -59,7 +59,7 @@ where group_id = $1::text and epoch = $2::bigint`
 // WriteGroup implements metastore.Groups.
 func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
 	return s.call(ctx, fmt.Sprintf("write group %q", g.GroupID), func(ctx context.Context) error {
-		return affects(ctx, s.general, metastore.ErrFenced, writeGroupSQL,
+		return affects(ctx, s.background, metastore.ErrFenced, writeGroupSQL,
 			g.GroupID, int64(g.Epoch), g.ProtocolType, g.StateName, g.State)
 	})
 }
@@ -85,7 +85,7 @@ func (s *Store) DeleteGroup(ctx context.Context, id string, epoch metastore.Grou
 		var both pgx.Batch
 		both.Queue(lockGroupSQL, id, int64(epoch))
 		both.Queue(deleteGroupSQL, id, int64(epoch)).QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
-		if err := s.general.SendBatch(ctx, &both).Close(); err != nil {
+		if err := s.background.SendBatch(ctx, &both).Close(); err != nil {
 			return err
 		}
 		return fencedUnless(deleted)
@@ -107,7 +107,7 @@ select group_id, epoch, coordinator, protocol_type, state_name, null::bytea from
 func (s *Store) ListGroups(ctx context.Context) ([]metastore.GroupRecord, error) {
 	var all []metastore.GroupRecord
 	err := s.call(ctx, "list groups", func(ctx context.Context) (err error) {
-		all, err = collect(ctx, s.general, scanGroup, listGroupsSQL)
+		all, err = collect(ctx, s.background, scanGroup, listGroupsSQL)
 		return err
 	})
 	return all, err

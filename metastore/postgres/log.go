@@ -53,7 +53,7 @@ order by seq`
 func (s *Store) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
 	var entries []metastore.Entry
 	err := s.call(ctx, fmt.Sprintf("read after entry %d", after.Seq), func(ctx context.Context) error {
-		rows, err := collect(ctx, s.general, scanEntry, readSQL, int64(after.Seq), int64(maxBytes))
+		rows, err := collect(ctx, s.read, scanEntry, readSQL, int64(after.Seq), int64(maxBytes))
 		if err == nil {
 			entries, err = follow(after, rows)
 		}
@@ -100,7 +100,7 @@ const newestSQL = `select max(seq) from commit_log`
 func (s *Store) newest(ctx context.Context) (metastore.Seq, error) {
 	var seq int64
 	err := s.call(ctx, "look for news", func(ctx context.Context) error {
-		return s.general.QueryRow(ctx, newestSQL).Scan(&seq)
+		return s.read.QueryRow(ctx, newestSQL).Scan(&seq)
 	})
 	return metastore.Seq(seq), err
 }
@@ -136,7 +136,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error
 	}
 	return s.call(ctx, fmt.Sprintf("save snapshot at %d", snap.Seq), func(ctx context.Context) error {
 		var held bool
-		err := s.general.QueryRow(ctx, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state).Scan(&held)
+		err := s.background.QueryRow(ctx, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state).Scan(&held)
 		if err == nil && !held {
 			err = metastore.ErrRegressed
 		}
@@ -151,7 +151,7 @@ func (s *Store) LatestSnapshot(ctx context.Context) (metastore.Snapshot, error) 
 	var snap metastore.Snapshot
 	err := s.call(ctx, "read latest snapshot", func(ctx context.Context) error {
 		var seq, checksum int64
-		err := s.general.QueryRow(ctx, latestSnapshotSQL).Scan(&seq, &checksum, &snap.State)
+		err := s.read.QueryRow(ctx, latestSnapshotSQL).Scan(&seq, &checksum, &snap.State)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return metastore.ErrNoSnapshot
 		}
@@ -182,7 +182,7 @@ func (s *Store) Trim(ctx context.Context, before metastore.Seq, limit int) (int,
 	}
 	var trimmed int
 	err := s.call(ctx, fmt.Sprintf("trim log before %d", before), func(ctx context.Context) error {
-		return s.general.QueryRow(ctx, trimSQL, int64(before), int64(limit)).Scan(&trimmed)
+		return s.background.QueryRow(ctx, trimSQL, int64(before), int64(limit)).Scan(&trimmed)
 	})
 	return trimmed, err
 }

@@ -21,13 +21,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -42,19 +39,23 @@ const statementTimeout = 30 * time.Second
 // Options configure a Store. The zero value holds the defaults.
 type Options struct {
 	PollInterval time.Duration // between looks at the end of the log while somebody waits; 50 ms
-	CommitConns  int32         // connections for Append, at most; 2
-	Conns        int32         // connections for everything else, at most; 8
+
+	// Connections, at most. Eight brokers with the defaults leave some of PostgreSQL's 100 for people.
+	CommitConns     int32 // for Append; 2
+	ReadConns       int32 // for what follows the log: Read, Wait, LatestSnapshot; 2
+	BackgroundConns int32 // for everything else; 6
 }
 
 func (o Options) withDefaults() Options {
 	o.PollInterval = cmp.Or(o.PollInterval, 50*time.Millisecond)
 	o.CommitConns = cmp.Or(o.CommitConns, 2)
-	o.Conns = cmp.Or(o.Conns, 8)
+	o.ReadConns = cmp.Or(o.ReadConns, 2)
+	o.BackgroundConns = cmp.Or(o.BackgroundConns, 6)
 	return o
 }
 
 func (o Options) validate() error {
-	if o.PollInterval < 0 || o.CommitConns < 0 || o.Conns < 0 {
+	if o.PollInterval < 0 || o.CommitConns < 0 || o.ReadConns < 0 || o.BackgroundConns < 0 {
 		return fmt.Errorf("negative option: %+v", o)
 	}
 	return nil
@@ -63,8 +64,7 @@ func (o Options) validate() error {
 // Store implements metastore.Store. Errors other than the contract's are transient, or their outcome is unknown: the
 // database is down, fails over, or is too slow.
 type Store struct {
-	commit  *pgxpool.Pool // Append has connections of its own: nothing else makes it wait
-	general *pgxpool.Pool
+	pools
 	watch   *watch
 	checked atomic.Bool // the schema is known to match
 
@@ -81,53 +81,21 @@ func Open(_ context.Context, dsn string, opts Options) (*Store, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("open metastore: %w", err)
 	}
-	commit, err := newPool(dsn, opts.CommitConns)
+	pools, err := newPools(dsn, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open metastore: %w", err)
 	}
-	general, err := newPool(dsn, opts.Conns)
-	if err != nil {
-		commit.Close()
-		return nil, fmt.Errorf("open metastore: %w", err)
-	}
-	s := &Store{commit: commit, general: general}
+	s := &Store{pools: pools}
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.watch = newWatch(opts.PollInterval, s.newest)
 	return s, nil
-}
-
-func newPool(dsn string, size int32) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, err
-	}
-	config.MaxConns = size
-	session := config.ConnConfig.RuntimeParams
-	if session["synchronous_commit"] == "off" {
-		return nil, errors.New("synchronous_commit=off: what the metastore acknowledges must be durable")
-	}
-	for name, value := range map[string]string{
-		"application_name":                    "runnel",
-		"synchronous_commit":                  "on",
-		"statement_timeout":                   strconv.FormatInt(statementTimeout.Milliseconds(), 10),
-		"idle_in_transaction_session_timeout": strconv.FormatInt(statementTimeout.Milliseconds(), 10),
-		"default_transaction_isolation":       "read committed",
-	} {
-		session[name] = cmp.Or(session[name], value)
-	}
-	if config.ConnConfig.ValidateConnect == nil {
-		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
-	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 5*time.Second)
-	return pgxpool.NewWithConfig(context.Background(), config)
 }
 
 // Close implements metastore.Store.
 func (s *Store) Close() error {
 	s.end()
 	s.watch.close()
-	s.commit.Close()
-	s.general.Close()
+	s.pools.close()
 	return nil
 }
 
@@ -166,7 +134,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	}
 	var durability string
 	var version int64
-	if err := s.general.QueryRow(ctx, schemaSQL).Scan(&durability, &version); err != nil {
+	if err := s.read.QueryRow(ctx, schemaSQL).Scan(&durability, &version); err != nil {
 		return err
 	}
 	want, err := latestMigration()
@@ -190,31 +158,13 @@ func isUndefined(err error) bool {
 	return errors.As(err, &failure) && (failure.Code == "42P01" || failure.Code == "42703" || failure.Code == "3F000")
 }
 
-// affects runs a statement and returns none if it changed no row.
-func affects(ctx context.Context, pool *pgxpool.Pool, none error, sql string, args ...any) error {
-	tag, err := pool.Exec(ctx, sql, args...)
-	if err == nil && tag.RowsAffected() == 0 {
-		return none
-	}
-	return err
-}
-
-// collect returns all rows of a query; nil if there are none.
-func collect[T any](ctx context.Context, pool *pgxpool.Pool, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	rows, err := pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.AppendRows([]T(nil), rows, scan)
-}
-
 const clusterIDSQL = `select cluster_id from meta`
 
 // ClusterID implements metastore.Brokers.
 func (s *Store) ClusterID(ctx context.Context) (string, error) {
 	var id string
 	err := s.call(ctx, "read cluster id", func(ctx context.Context) error {
-		return s.general.QueryRow(ctx, clusterIDSQL).Scan(&id)
+		return s.background.QueryRow(ctx, clusterIDSQL).Scan(&id)
 	})
 	return id, err
 }

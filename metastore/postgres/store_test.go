@@ -128,7 +128,7 @@ func TestContract(t *testing.T) {
 	openNew := func(t testing.TB) metastore.Store { return open(t, database(t)) }
 	metastoretest.Run(t, openNew)
 	metastoretest.RunDurable(t, openNew, func(t testing.TB, s metastore.Store) metastore.Store {
-		dsn := s.(*Store).general.Config().ConnString()
+		dsn := s.(*Store).background.Config().ConnString()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestDatabaseThatComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, connect(t, server(t).String()),
-		"select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", s.general.Config().ConnConfig.Database)
+		"select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", s.background.Config().ConnConfig.Database)
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		entries, err := s.Read(t.Context(), p, 100)
@@ -203,15 +203,15 @@ func TestSynchronousCommitOffIsRefused(t *testing.T) {
 // A pooler may drop the session's parameters; then those of the database hold.
 func TestSynchronousCommitOffInTheDatabaseIsRefused(t *testing.T) {
 	s := open(t, migrated(t))
-	config := s.general.Config()
+	config := s.read.Config()
 	clear(config.ConnConfig.RuntimeParams)
 	exec(t, connect(t, config.ConnString()), "alter database "+config.ConnConfig.Database+" set synchronous_commit = off")
 	bare, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.general.Close()
-	s.general = bare
+	s.read.Close()
+	s.read = bare
 	if _, err := s.ClusterID(t.Context()); err == nil || !strings.Contains(err.Error(), "synchronous_commit") {
 		t.Errorf("error %v, want one about synchronous_commit", err)
 	}

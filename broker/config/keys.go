@@ -83,7 +83,8 @@ var keys = []Key{
 		Doc: "File with the certificate of the authority that signs the peer certificates of all brokers, and of nobody else; PEM.",
 		set: func(c *Config, v value) { c.Peer.Authority = v.text }},
 	{Name: "metastore.url", Kind: metastoreURL, Required: true,
-		Doc: "Where metadata lives: `postgres://user:password@host/db`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required.",
+		Doc: "Where metadata lives: `postgres://user:password@host/db`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required. " +
+			"pgbouncer may stand in front of PostgreSQL, in transaction mode too; `runnel migrate` needs the database itself.",
 		set: func(c *Config, v value) { c.Metastore.URL = v.text }},
 	{Name: "object_store.url", Kind: objectStoreURL, Required: true,
 		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",

@@ -45,8 +45,8 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, lease ti
 	}
 	err := s.call(ctx, fmt.Sprintf("register broker %d", b.NodeID), func(ctx context.Context) error {
 		for range attempts {
-			err := s.background.QueryRow(ctx, registerSQL, int32(b.NodeID), b.Host, b.Port, b.Zone, b.Version, b.PeerHost, b.PeerPort,
-				lease.Microseconds()).Scan(&b.NodeID, &b.Epoch)
+			err := s.background.row(ctx, []any{&b.NodeID, &b.Epoch}, registerSQL,
+				int32(b.NodeID), b.Host, b.Port, b.Zone, b.Version, b.PeerHost, b.PeerPort, lease.Microseconds())
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
@@ -65,7 +65,7 @@ const clockSQL = `select clock_timestamp()`
 func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	err := s.call(ctx, "read clock", func(ctx context.Context) error {
-		return s.background.QueryRow(ctx, clockSQL).Scan(&now)
+		return s.background.row(ctx, []any{&now}, clockSQL)
 	})
 	return now, err
 }
@@ -77,7 +77,7 @@ where node_id = $1::integer and epoch = $2::bigint and lease_until is not null`
 // RenewBroker implements metastore.Brokers.
 func (s *Store) RenewBroker(ctx context.Context, id metastore.NodeID, epoch int64, lease time.Duration) error {
 	return s.call(ctx, fmt.Sprintf("renew broker %d", id), func(ctx context.Context) error {
-		return affects(ctx, s.background, metastore.ErrFenced, renewSQL, int32(id), epoch, lease.Microseconds())
+		return s.background.affects(ctx, metastore.ErrFenced, renewSQL, int32(id), epoch, lease.Microseconds())
 	})
 }
 
@@ -86,7 +86,7 @@ const unregisterSQL = `update brokers set lease_until = null where node_id = $1:
 // UnregisterBroker implements metastore.Brokers.
 func (s *Store) UnregisterBroker(ctx context.Context, id metastore.NodeID, epoch int64) error {
 	return s.call(ctx, fmt.Sprintf("unregister broker %d", id), func(ctx context.Context) error {
-		return affects(ctx, s.background, nil, unregisterSQL, int32(id), epoch)
+		return s.background.affects(ctx, nil, unregisterSQL, int32(id), epoch)
 	})
 }
 

@@ -59,7 +59,7 @@ where group_id = $1::text and epoch = $2::bigint`
 // WriteGroup implements metastore.Groups.
 func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
 	return s.call(ctx, fmt.Sprintf("write group %q", g.GroupID), func(ctx context.Context) error {
-		return affects(ctx, s.background, metastore.ErrFenced, writeGroupSQL,
+		return s.background.affects(ctx, metastore.ErrFenced, writeGroupSQL,
 			g.GroupID, int64(g.Epoch), g.ProtocolType, g.StateName, g.State)
 	})
 }
@@ -85,7 +85,7 @@ func (s *Store) DeleteGroup(ctx context.Context, id string, epoch metastore.Grou
 		var both pgx.Batch
 		both.Queue(lockGroupSQL, id, int64(epoch))
 		both.Queue(deleteGroupSQL, id, int64(epoch)).QueryRow(func(row pgx.Row) error { return row.Scan(&deleted) })
-		if err := s.background.SendBatch(ctx, &both).Close(); err != nil {
+		if err := s.background.send(ctx, &both); err != nil {
 			return err
 		}
 		return fencedUnless(deleted)

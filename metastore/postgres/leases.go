@@ -45,8 +45,8 @@ func (s *Store) HoldLease(ctx context.Context, name string, holder metastore.Nod
 	l := metastore.Lease{Name: name}
 	err := s.call(ctx, fmt.Sprintf("hold lease %q", name), func(ctx context.Context) (err error) {
 		for range maxHoldAttempts {
-			err = s.background.QueryRow(ctx, holdLeaseSQL, name, int32(holder), holderEpoch, length.Microseconds()).
-				Scan(&l.Holder, &l.HolderEpoch, &l.Epoch)
+			err = s.background.row(ctx, []any{&l.Holder, &l.HolderEpoch, &l.Epoch}, holdLeaseSQL,
+				name, int32(holder), holderEpoch, length.Microseconds())
 			if !errors.Is(err, pgx.ErrNoRows) {
 				break
 			}
@@ -66,6 +66,6 @@ where name = $1::text and holder = $2::integer and holder_epoch = $3::bigint and
 // ReleaseLease implements metastore.Leases.
 func (s *Store) ReleaseLease(ctx context.Context, name string, holder metastore.NodeID, holderEpoch int64) error {
 	return s.call(ctx, fmt.Sprintf("release lease %q", name), func(ctx context.Context) error {
-		return affects(ctx, s.background, nil, releaseLeaseSQL, name, int32(holder), holderEpoch)
+		return s.background.affects(ctx, nil, releaseLeaseSQL, name, int32(holder), holderEpoch)
 	})
 }

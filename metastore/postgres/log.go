@@ -29,7 +29,7 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 		payload = []byte{}
 	}
 	err := s.call(ctx, fmt.Sprintf("append entry %d", next.Seq), func(ctx context.Context) error {
-		return affects(ctx, s.commit, metastore.ErrConflict, appendSQL,
+		return s.commit.affects(ctx, metastore.ErrConflict, appendSQL,
 			int64(next.Seq), int64(next.Checksum), payload, int64(expected.Seq), int64(expected.Checksum))
 	})
 	if err == nil {
@@ -100,7 +100,7 @@ const newestSQL = `select max(seq) from commit_log`
 func (s *Store) newest(ctx context.Context) (metastore.Seq, error) {
 	var seq int64
 	err := s.call(ctx, "look for news", func(ctx context.Context) error {
-		return s.read.QueryRow(ctx, newestSQL).Scan(&seq)
+		return s.read.row(ctx, []any{&seq}, newestSQL)
 	})
 	return metastore.Seq(seq), err
 }
@@ -136,7 +136,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap metastore.Snapshot) error
 	}
 	return s.call(ctx, fmt.Sprintf("save snapshot at %d", snap.Seq), func(ctx context.Context) error {
 		var held bool
-		err := s.background.QueryRow(ctx, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state).Scan(&held)
+		err := s.background.row(ctx, []any{&held}, saveSnapshotSQL, int64(snap.Seq), int64(snap.Checksum), state)
 		if err == nil && !held {
 			err = metastore.ErrRegressed
 		}
@@ -151,7 +151,7 @@ func (s *Store) LatestSnapshot(ctx context.Context) (metastore.Snapshot, error) 
 	var snap metastore.Snapshot
 	err := s.call(ctx, "read latest snapshot", func(ctx context.Context) error {
 		var seq, checksum int64
-		err := s.read.QueryRow(ctx, latestSnapshotSQL).Scan(&seq, &checksum, &snap.State)
+		err := s.read.row(ctx, []any{&seq, &checksum, &snap.State}, latestSnapshotSQL)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return metastore.ErrNoSnapshot
 		}
@@ -182,7 +182,7 @@ func (s *Store) Trim(ctx context.Context, before metastore.Seq, limit int) (int,
 	}
 	var trimmed int
 	err := s.call(ctx, fmt.Sprintf("trim log before %d", before), func(ctx context.Context) error {
-		return s.background.QueryRow(ctx, trimSQL, int64(before), int64(limit)).Scan(&trimmed)
+		return s.background.row(ctx, []any{&trimmed}, trimSQL, int64(before), int64(limit))
 	})
 	return trimmed, err
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -36,8 +37,14 @@ func Migrate(ctx context.Context, dsn string) (applied []Applied, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate metastore: %w", err)
 	}
+	// What the role or the database sets for ordinary statements does not bound a migration. And a pooler shows: it
+	// refuses this, or drops it.
+	config.RuntimeParams[statementTimeoutParam] = migrationTimeout
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := checkDirect(ctx, db); err != nil {
+		return nil, fmt.Errorf("migrate metastore: %w", err)
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, fmt.Errorf("migrate metastore: %w", err)
@@ -59,6 +66,26 @@ func Migrate(ctx context.Context, dsn string) (applied []Applied, err error) {
 		return applied, fmt.Errorf("migrate metastore: %w", err)
 	}
 	return applied, nil
+}
+
+// migrationTimeout bounds each statement of a migration.
+const migrationTimeout = "1h"
+
+const migrationTimeoutSQL = `select current_setting('statement_timeout')`
+
+// checkDirect refuses connection poolers: the lock that keeps migrations apart is a session's, which poolers give to
+// others, and leave behind.
+func checkDirect(ctx context.Context, db *sql.DB) error {
+	const advice = "migrations hold a lock of their session: give them a URL that does not go through a connection pooler"
+	var timeout string
+	err := db.QueryRowContext(ctx, migrationTimeoutSQL).Scan(&timeout)
+	switch {
+	case err != nil && (refusesParameters(err) || losesStatements(err)):
+		return fmt.Errorf("%s: %w", advice, err)
+	case err == nil && timeout != migrationTimeout:
+		return errors.New(advice)
+	}
+	return err
 }
 
 // latestMigration is the highest version among the embedded files, which their names begin with.

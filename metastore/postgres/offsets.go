@@ -69,7 +69,7 @@ func lastOfEach(offsets []metastore.CommittedOffset) []metastore.CommittedOffset
 func (s *Store) underClaim(ctx context.Context, verb, id, sql string, args ...any) error {
 	return s.call(ctx, fmt.Sprintf("%s group %q", verb, id), func(ctx context.Context) error {
 		var found int
-		if err := s.background.QueryRow(ctx, sql, args...).Scan(&found); err != nil {
+		if err := s.background.row(ctx, []any{&found}, sql, args...); err != nil {
 			return err
 		}
 		return fencedUnless(found)
@@ -144,7 +144,7 @@ const deleteTopicOffsetsSQL = `delete from group_offsets where topic_id = $1::te
 // DeleteTopicOffsets implements metastore.Groups.
 func (s *Store) DeleteTopicOffsets(ctx context.Context, topic metastore.TopicID) error {
 	return s.call(ctx, fmt.Sprintf("delete offsets of topic %s", topic), func(ctx context.Context) error {
-		_, err := s.background.Exec(ctx, deleteTopicOffsetsSQL, topic.String())
+		_, err := s.background.exec(ctx, deleteTopicOffsetsSQL, topic.String())
 		return err
 	})
 }

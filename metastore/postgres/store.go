@@ -9,11 +9,15 @@
 // lags looks like one that went back in time.
 //
 // What sessions need is set as start-up parameters: synchronous_commit=on (another value may be given in the DSN, but
-// off is refused), statement_timeout, default_transaction_isolation. Behind pgbouncer in transaction mode:
-//   - list these and application_name in its ignore_startup_parameters, and set them for the role (ALTER ROLE ... SET);
-//   - with a pgbouncer older than 1.21, or max_prepared_statements = 0, put default_query_exec_mode=exec into the DSN:
-//     the default prepares statements;
-//   - give Migrate a DSN that does not go through it: migrations hold a session lock.
+// off is refused), statement_timeout, default_transaction_isolation.
+//
+// pgbouncer may stand in between, in transaction mode too, with nothing to set on either side: the store notices that
+// sessions keep neither parameters nor prepared statements, and does without (see route). Otherwise:
+//   - With pgbouncer 1.21 or later and its max_prepared_statements above 0, default_query_exec_mode=cache_statement in the
+//     DSN saves the database from planning each statement.
+//   - Migrate needs a DSN that does not go through it: migrations hold a session's lock.
+//   - The database must not set default_transaction_isolation to anything else than read committed.
+//   - A broker takes up to ten client connections; its default_pool_size should leave an append one of its own.
 package postgres
 
 import (
@@ -65,6 +69,7 @@ func (o Options) validate() error {
 // database is down, fails over, or is too slow.
 type Store struct {
 	pools
+	route   *route
 	watch   *watch
 	checked atomic.Bool // the schema is known to match
 
@@ -81,11 +86,12 @@ func Open(_ context.Context, dsn string, opts Options) (*Store, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("open metastore: %w", err)
 	}
-	pools, err := newPools(dsn, opts)
+	route := newRoute(dsn)
+	pools, err := newPools(dsn, opts, route)
 	if err != nil {
 		return nil, fmt.Errorf("open metastore: %w", err)
 	}
-	s := &Store{pools: pools}
+	s := &Store{pools: pools, route: route}
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.watch = newWatch(opts.PollInterval, s.newest)
 	return s, nil
@@ -108,9 +114,11 @@ func (s *Store) call(ctx context.Context, what string, run func(ctx context.Cont
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.lifetime, cancel)()
-	err := s.checkSchema(ctx)
-	if err == nil {
-		err = run(ctx)
+	pooled := s.route.pooled.Load()
+	err := s.attempt(ctx, run)
+	if !pooled && s.route.showsPooler(err) {
+		s.reroute()
+		err = s.attempt(ctx, run)
 	}
 	switch {
 	case err == nil:
@@ -120,11 +128,30 @@ func (s *Store) call(ctx context.Context, what string, run func(ctx context.Cont
 	case isUndefined(err):
 		return fmt.Errorf("%s: %w: run `runnel migrate`: %w", what, metastore.ErrSchema, err)
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return fmt.Errorf("%s: %s%w", what, s.route.advice(err), err)
+}
+
+func (s *Store) attempt(ctx context.Context, run func(ctx context.Context) error) error {
+	if err := s.checkSchema(ctx); err != nil {
+		return err
+	}
+	return run(ctx)
+}
+
+// reroute goes the way of poolers from here on.
+func (s *Store) reroute() {
+	if s.route.pooled.CompareAndSwap(false, true) {
+		s.checked.Store(false)
+		for _, p := range s.pools.all() {
+			p.Reset()
+		}
+	}
 }
 
 const schemaSQL = `
 select current_setting('synchronous_commit'),
+       (select setting::bigint from pg_settings where name = 'statement_timeout'),
+       current_setting('transaction_isolation'),
        (select coalesce(max(version_id), 0) from schema_migrations where is_applied)`
 
 // checkSchema makes sure that the database has the migrations that this binary has, and is durable.
@@ -132,9 +159,10 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	if s.checked.Load() {
 		return nil
 	}
-	var durability string
+	var session sessionSettings
 	var version int64
-	if err := s.read.QueryRow(ctx, schemaSQL).Scan(&durability, &version); err != nil {
+	err := s.read.row(ctx, []any{&session.durability, &session.timeout, &session.isolation, &version}, schemaSQL)
+	if err != nil {
 		return err
 	}
 	want, err := latestMigration()
@@ -145,10 +173,32 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return fmt.Errorf("%w: it is at version %d, not %d: run `runnel migrate`", metastore.ErrSchema, version, want)
 	case version > want:
 		return fmt.Errorf("%w: it is at version %d, this binary knows %d: run a newer binary", metastore.ErrSchema, version, want)
-	case durability == "off":
-		return errors.New("the database sets synchronous_commit=off for this session: what the metastore acknowledges must be durable")
+	}
+	if err := session.check(s.read.Config().ConnConfig.RuntimeParams[synchronousCommit]); err != nil {
+		return fmt.Errorf("%w: %w", errSettings, err)
 	}
 	s.checked.Store(true)
+	return nil
+}
+
+// sessionSettings are those that statements run with.
+type sessionSettings struct {
+	durability string // synchronous_commit
+	timeout    int64  // statement_timeout in ms
+	isolation  string
+}
+
+// check refuses what would break the contract.
+func (s sessionSettings) check(durability string) error {
+	switch {
+	case s.durability != durability:
+		return fmt.Errorf("synchronous_commit is %s, not %s", s.durability, durability)
+	case s.timeout <= 0 || s.timeout > statementTimeout.Milliseconds():
+		return fmt.Errorf("statement_timeout is %d ms: without one of at most %s, an append whose outcome is unknown may appear at any later time",
+			s.timeout, statementTimeout)
+	case s.isolation != "read committed":
+		return fmt.Errorf("transactions are %s, not read committed: ALTER DATABASE ... RESET default_transaction_isolation", s.isolation)
+	}
 	return nil
 }
 
@@ -164,7 +214,7 @@ const clusterIDSQL = `select cluster_id from meta`
 func (s *Store) ClusterID(ctx context.Context) (string, error) {
 	var id string
 	err := s.call(ctx, "read cluster id", func(ctx context.Context) error {
-		return s.background.QueryRow(ctx, clusterIDSQL).Scan(&id)
+		return s.background.row(ctx, []any{&id}, clusterIDSQL)
 	})
 	return id, err
 }

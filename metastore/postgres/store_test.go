@@ -191,7 +191,7 @@ func TestSynchronousCommitOffIsRefused(t *testing.T) {
 	if _, err := Open(t.Context(), with(t, dsn, "synchronous_commit", "off"), Options{}); err == nil {
 		t.Error("a DSN with synchronous_commit=off opens")
 	}
-	for set, want := range map[string]string{"": "on", "local": "local"} {
+	for set, want := range map[string]string{"": "on", "local": "local", "yes": "on"} {
 		s := open(t, with(t, dsn, "synchronous_commit", set))
 		var got string
 		if err := s.commit.QueryRow(t.Context(), "show synchronous_commit").Scan(&got); err != nil || got != want {
@@ -200,20 +200,57 @@ func TestSynchronousCommitOffIsRefused(t *testing.T) {
 	}
 }
 
+// openLosing opens a store whose sessions lose their parameters.
+func openLosing(t *testing.T, dsn string) *Store {
+	t.Helper()
+	s := open(t, dsn)
+	for _, p := range s.all() {
+		config := p.Config()
+		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			clear(c.RuntimeParams)
+			return nil
+		}
+		p.Close()
+		var err error
+		if p.Pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
 // A pooler may drop the session's parameters; then those of the database hold.
-func TestSynchronousCommitOffInTheDatabaseIsRefused(t *testing.T) {
-	s := open(t, migrated(t))
-	config := s.read.Config()
-	clear(config.ConnConfig.RuntimeParams)
-	exec(t, connect(t, config.ConnString()), "alter database "+config.ConnConfig.Database+" set synchronous_commit = off")
-	bare, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
+func TestLostParametersAreSetInTransactions(t *testing.T) {
+	dsn := migrated(t)
+	admin := connect(t, dsn)
+	exec(t, admin, "alter database "+admin.Config().Database+" set synchronous_commit = off")
+	s := openLosing(t, dsn)
+	p := metastore.Position{}
+	if err := s.Append(t.Context(), p, p.Next(nil)); err != nil {
 		t.Fatal(err)
 	}
-	s.read.Close()
-	s.read = bare
-	if _, err := s.ClusterID(t.Context()); err == nil || !strings.Contains(err.Error(), "synchronous_commit") {
-		t.Errorf("error %v, want one about synchronous_commit", err)
+	var durability, timeout string
+	err := s.commit.row(t.Context(), []any{&durability, &timeout},
+		"select current_setting('synchronous_commit'), current_setting('statement_timeout')")
+	if err != nil || durability != "on" || timeout != "30s" {
+		t.Errorf("synchronous_commit is %s, statement_timeout %s (%v)", durability, timeout, err)
+	}
+}
+
+func TestSettingsThatBreakTheContractAreRefused(t *testing.T) {
+	dsn := migrated(t)
+	_, err := open(t, with(t, dsn, "statement_timeout", "31000")).ClusterID(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "statement_timeout") {
+		t.Errorf("statement_timeout=31000: error %v", err)
+	}
+	admin := connect(t, dsn)
+	exec(t, admin, "alter database "+admin.Config().Database+" set default_transaction_isolation = serializable")
+	_, err = openLosing(t, dsn).ClusterID(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "serializable") {
+		t.Errorf("serializable: error %v", err)
+	}
+	if _, err := open(t, dsn).ClusterID(t.Context()); err != nil {
+		t.Errorf("a default that the session overrides: %v", err)
 	}
 }
 

@@ -10,18 +10,21 @@ import (
 
 // BenchmarkAppend measures one appender alone, with entries the size of a commit of 100 runs.
 func BenchmarkAppend(b *testing.B, open Open) {
-	s := open(b)
-	p := metastore.Position{}
+	BenchmarkAppendAfter(b, open(b), metastore.Position{})
+}
+
+// BenchmarkAppendAfter measures one appender on a log that ends at the position.
+func BenchmarkAppendAfter(b *testing.B, s metastore.Log, end metastore.Position) {
 	payload := make([]byte, 4<<10)
 	_, _ = rand.Read(payload) // never fails
 	b.ReportAllocs()
 	b.SetBytes(int64(len(payload)))
 	for b.Loop() {
-		next := p.Next(payload)
-		if err := s.Append(b.Context(), p, next); err != nil {
+		next := end.Next(payload)
+		if err := s.Append(b.Context(), end, next); err != nil {
 			b.Fatal(err)
 		}
-		p = next.Position
+		end = next.Position
 	}
 }
 

@@ -161,28 +161,37 @@ func (s *Store) LatestSnapshot(ctx context.Context) (metastore.Snapshot, error) 
 	return snap, err
 }
 
-// trimSQL takes the genesis row along with entry 1, and does not count it.
+// trimSQL moves the mark by at most $2, and deletes that many below the mark. So it reads no more than those, however
+// many that were trimmed before a long transaction keeps in the index. Two at the same time: one waits for the other's
+// mark and goes on from there. It takes the genesis row along with entry 1, and does not count it.
 const trimSQL = `
 with bounds as (
 	select least($1::bigint - 1,
 	             coalesce((select max(seq) from snapshots), 0),
-	             (select max(seq) from commit_log) - 1) as through,
-	       greatest((select min(seq) from commit_log), 1) as oldest),
+	             (select max(seq) from commit_log) - 1) as through),
+moved as (
+	update meta
+	set trimmed_through = least(trimmed_through + $2::bigint, (select through from bounds))
+	where trimmed_through < (select through from bounds)
+	returning trimmed_through as mark),
 gone as (
 	delete from commit_log
-	where seq <= (select through from bounds where through >= oldest)
-	  and seq < (select oldest + $2::bigint from bounds)
+	where seq >= (select mark - $2::bigint from moved) and seq <= (select mark from moved)
 	returning seq)
-select count(*) from gone where seq > 0`
+select (select count(*) from gone where seq > 0), exists (select from moved)`
 
 // Trim implements metastore.Log.
 func (s *Store) Trim(ctx context.Context, before metastore.Seq, limit int) (int, error) {
 	if limit <= 0 {
 		return 0, nil
 	}
-	var trimmed int
-	err := s.call(ctx, fmt.Sprintf("trim log before %d", before), func(ctx context.Context) error {
-		return s.background.row(ctx, []any{&trimmed}, trimSQL, int64(before), int64(limit))
+	trimmed, moved := 0, true
+	err := s.call(ctx, fmt.Sprintf("trim log before %d", before), func(ctx context.Context) (err error) {
+		// A broker that knows of no mark, and goes on while others are replaced, leaves it behind.
+		for trimmed == 0 && moved && err == nil {
+			err = s.background.row(ctx, []any{&trimmed, &moved}, trimSQL, int64(before), int64(limit))
+		}
+		return err
 	})
 	return trimmed, err
 }

@@ -90,6 +90,7 @@ create table meta (
 	only_row boolean not null default true,
 	cluster_id text not null,
 	created_at timestamp with time zone not null default now(),
+	trimmed_through bigint not null default 0,
 	constraint meta_pkey PRIMARY KEY (only_row),
 	constraint meta_only_row_check CHECK (only_row)
 );

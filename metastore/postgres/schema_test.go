@@ -144,6 +144,33 @@ func TestMigrationsAreForwardOnly(t *testing.T) {
 	}
 }
 
+// TestMigrationFindsHowFarTheLogWasTrimmed goes back to the schema before the mark.
+func TestMigrationFindsHowFarTheLogWasTrimmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		log  string
+		want int
+	}{
+		"New":       {"delete from commit_log where false", 0},
+		"Untrimmed": {"insert into commit_log (seq, checksum, payload) values (1, 1, ''), (2, 2, '')", 0},
+		"Trimmed":   {"update commit_log set seq = 5", 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := migrated(t)
+			conn := connect(t, dsn)
+			exec(t, conn, c.log)
+			exec(t, conn, "alter table meta drop column trimmed_through")
+			exec(t, conn, "delete from schema_migrations where version_id >= 3")
+			if _, err := Migrate(t.Context(), dsn); err != nil {
+				t.Fatal(err)
+			}
+			var got int
+			if err := conn.QueryRow(t.Context(), "select trimmed_through from meta").Scan(&got); err != nil || got != c.want {
+				t.Errorf("trimmed through %d (%v), want %d", got, err, c.want)
+			}
+		})
+	}
+}
+
 func TestMigrateTogether(t *testing.T) {
 	dsn := emptyDatabase(t)
 	var all sync.WaitGroup

@@ -119,6 +119,7 @@ func emptied(t *testing.T) func(t testing.TB) string {
 	return func(t testing.TB) string {
 		exec(t, conn, "truncate commit_log, snapshots, brokers, leases, groups, group_offsets")
 		exec(t, conn, "insert into commit_log (seq, checksum, payload) values (0, 0, '')")
+		exec(t, conn, "update meta set trimmed_through = 0")
 		return dsn
 	}
 }
@@ -286,6 +287,46 @@ func TestCloseEndsCallsInFlight(t *testing.T) {
 	}
 }
 
+// A broker of an older version, which was not replaced yet, trims and knows of no mark.
+func TestTrimGoesOnFromAMarkThatWasLeftBehind(t *testing.T) {
+	dsn := migrated(t)
+	s, conn := open(t, dsn), connect(t, dsn)
+	fill(t, conn, 1, 100)
+	exec(t, conn, "insert into snapshots (seq, checksum, state) values (90, 90, '')")
+	exec(t, conn, "delete from commit_log where seq <= 55")
+	for _, want := range []int{5, 10, 10, 10, 0} {
+		if n, err := s.Trim(t.Context(), 1000, 10); err != nil || n != want {
+			t.Errorf("trimmed %d (%v), want %d", n, err, want)
+		}
+	}
+}
+
+// Two that trim at the same time do not take the same entries.
+func TestTrimWaitsForAnother(t *testing.T) {
+	dsn := migrated(t)
+	s, other := open(t, dsn), connect(t, dsn)
+	fill(t, other, 1, 100)
+	exec(t, other, "insert into snapshots (seq, checksum, state) values (90, 90, '')")
+	exec(t, other, "begin")
+	exec(t, other, trimSQL, int64(1000), int64(30))
+	trimmed := make(chan int, 1)
+	go func() {
+		n, err := s.Trim(t.Context(), 1000, 50)
+		if err != nil {
+			t.Error(err)
+		}
+		trimmed <- n
+	}()
+	blocked(t, connect(t, dsn), 1)
+	exec(t, other, "commit")
+	if n := <-trimmed; n != 50 {
+		t.Errorf("trimmed %d, want 50", n)
+	}
+	if n, err := s.Trim(t.Context(), 1000, 50); err != nil || n != 10 {
+		t.Errorf("trimmed %d (%v) of the rest, want 10", n, err)
+	}
+}
+
 // The interleaving above deleteGroupSQL.
 func TestDeletedGroupLeavesNoOffsets(t *testing.T) {
 	dsn := migrated(t)
@@ -308,14 +349,6 @@ func TestDeletedGroupLeavesNoOffsets(t *testing.T) {
 	if err := committer.QueryRow(ctx, "select count(*) from group_offsets").Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d offsets left (%v)", left, err)
 	}
-}
-
-func BenchmarkAppend(b *testing.B) {
-	metastoretest.BenchmarkAppend(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
-}
-
-func BenchmarkCommitOffsets(b *testing.B) {
-	metastoretest.BenchmarkCommitOffsets(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
 }
 
 func TestRandomCalls(t *testing.T) {

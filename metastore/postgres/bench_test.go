@@ -32,6 +32,13 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendBehindPgbouncer measures what the way of poolers costs, and the pooler.
+func BenchmarkAppendBehindPgbouncer(b *testing.B) {
+	metastoretest.BenchmarkAppend(b, func(t testing.TB) metastore.Store {
+		return open(t, startPgbouncer(t).through(t, migrated(t)))
+	})
+}
+
 // BenchmarkTrim measures a trim of ten entries, where 20,000 that went before cannot be cleaned up.
 func BenchmarkTrim(b *testing.B) {
 	dsn := migrated(b)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -235,6 +236,22 @@ func TestLostParametersAreSetInTransactions(t *testing.T) {
 		"select current_setting('synchronous_commit'), current_setting('statement_timeout')")
 	if err != nil || durability != "on" || timeout != "30s" {
 		t.Errorf("synchronous_commit is %s, statement_timeout %s (%v)", durability, timeout, err)
+	}
+}
+
+// What stands in a transaction beside the settings must be under them, not only what follows it.
+func TestTimeoutInTransactionsEndsTheStatement(t *testing.T) {
+	s := openLosing(t, with(t, migrated(t), "statement_timeout", "50"))
+	err := s.call(t.Context(), "sleep", func(ctx context.Context) error {
+		_, err := s.background.exec(ctx, "select pg_sleep(20)")
+		return err
+	})
+	var failure *pgconn.PgError
+	if !errors.As(err, &failure) || failure.Code != "57014" {
+		t.Errorf("error %v, want the server's about the time-out", err)
+	}
+	if !s.route.pooled.Load() {
+		t.Error("the settings were not in the transaction: the test shows nothing")
 	}
 }
 

@@ -92,7 +92,8 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			b.StartTimer()
 		}
-		c, _ := l.s.decideCommit(requests[i%len(requests)], nil)
+		c, d := l.s.decideCommit(requests[i%len(requests)], nil)
+		d.release()
 		rec := record{time: 1, nonce: 7, change: c}
 		e := l.s.at.Next(rec.encode())
 		l.s.apply(e.Position, rec, func(TopicPartition) {})
@@ -113,7 +114,8 @@ func BenchmarkCommitParts(b *testing.B) {
 	b.Run("decide", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			l.s.decideCommit(request, nil)
+			_, d := l.s.decideCommit(request, nil)
+			d.release()
 		}
 	})
 	b.Run("encode", func(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -49,7 +50,7 @@ func (s *State) tooOld(id SegmentID, now time.Time) bool {
 // pure function of state, before and request; batches are judged in order, each seeing the ones before it.
 //
 // The decision returned may be the next one's before as soon as its own before is folded. If the entry of before does
-// not land where it was meant to, what was decided on it is void.
+// not land where it was meant to, what was decided on it is void. A decision that is not needed any more may be released.
 func (s *State) decideCommit(segments []*SegmentCommit, before *commitDecision) (commitSegments, *commitDecision) {
 	runs, batches, idempotent := 0, 0, 0
 	for _, in := range segments {
@@ -63,21 +64,14 @@ func (s *State) decideCommit(segments []*SegmentCommit, before *commitDecision) 
 			}
 		}
 	}
-	d := &commitDecision{
-		state: s, before: before,
-		decided:    make([]committedBatch, batches),
-		segments:   make([]SegmentID, len(segments)),
-		index:      make(map[TopicPartition]int32, runs),
-		partitions: make([]partitionDecision, 0, runs),
-	}
-	if idempotent > 0 {
-		d.producerIndex = make(map[decidedProducer]int32, idempotent)
-		d.producers = make([]producer, 0, idempotent)
-	}
+	d := s.decisions.Get().(*commitDecision)
+	d.state, d.before, d.decided = s, before, make([]committedBatch, batches)
+	d.partitions = slices.Grow(d.partitions, runs)
+	d.producers = slices.Grow(d.producers, idempotent)
 	c := commitSegments{segments: make([]committedSegment, len(segments))}
 	made := make([]committedRun, runs)
 	for i, in := range segments {
-		d.segments[i] = in.ID
+		d.segments = append(d.segments, in.ID)
 		out := &c.segments[i]
 		out.id, out.size = in.ID, in.Size
 		out.runs, made = made[:len(in.Runs):len(in.Runs)], made[len(in.Runs):]
@@ -85,7 +79,8 @@ func (s *State) decideCommit(segments []*SegmentCommit, before *commitDecision) 
 			d.decideRun(&in.Runs[j], &out.runs[j])
 		}
 	}
-	d.state, d.before, d.decided = nil, nil, nil // or a chain of all decisions ever made would stay in memory
+	// Else a chain of all decisions ever made would stay in memory.
+	d.state, d.before, d.decided, d.topic = nil, nil, nil, nil
 	return c, d
 }
 
@@ -95,23 +90,50 @@ type commitDecision struct {
 	state    *State           // while deciding
 	before   *commitDecision  // while deciding
 	decided  []committedBatch // while deciding: room for the batches to come
+	topic    *topicState      // while deciding: of the run before
 	segments []SegmentID
 
-	index         map[TopicPartition]int32 // into partitions
+	index         map[decidedPartition]int32 // into partitions
 	partitions    []partitionDecision
 	producerIndex map[decidedProducer]int32 // into producers: those that this decision changed
 	producers     []producer
+	pool          *sync.Pool // of the state that it was made on
 }
+
+type decidedPartition uint64 // number of the topic, and partition: a key that is hashed fast
 
 type partitionDecision struct {
 	high    Offset
-	known   *partition // in the state
-	earlier int32      // in the partitions of before, or -1
+	known   *producerIndex // what the state has of producers; while deciding
+	earlier int32          // in the partitions of before, or -1
 }
 
 type decidedProducer struct {
-	partition int32
+	partition int64
 	id        ProducerID
+}
+
+// newDecisions is a pool of decisions without anything decided.
+func newDecisions() *sync.Pool {
+	pool := new(sync.Pool)
+	pool.New = func() any {
+		return &commitDecision{
+			index: make(map[decidedPartition]int32), producerIndex: make(map[decidedProducer]int32), pool: pool,
+		}
+	}
+	return pool
+}
+
+// release gives the memory of a decision to a later one. Nobody may use it any more, nor decide on it.
+func (d *commitDecision) release() {
+	if cap(d.partitions)+cap(d.producers) > 1<<14 {
+		return // after one very large commit all the small ones would have large maps to clear
+	}
+	clear(d.index)
+	clear(d.producerIndex)
+	clear(d.partitions)
+	d.segments, d.partitions, d.producers = d.segments[:0], d.partitions[:0], d.producers[:0]
+	d.pool.Put(d)
 }
 
 // holds tells whether the segment is one of those decided on. A nil decision holds none.
@@ -121,22 +143,26 @@ func (d *commitDecision) holds(id SegmentID) bool {
 
 // partition returns the index of a partition in d.partitions, false if there is no such partition.
 func (d *commitDecision) partition(tp TopicPartition) (int32, bool) {
-	if i, ok := d.index[tp]; ok {
-		return i, true
+	if d.topic == nil || d.topic.ID != tp.Topic {
+		d.topic = d.state.topics[tp.Topic]
 	}
-	known := d.state.partition(tp)
+	known := d.topic.partition(tp.Partition)
 	if known == nil {
 		return 0, false
 	}
-	p := partitionDecision{high: known.high, known: known, earlier: -1}
+	key := decidedPartition(d.topic.number)<<32 | decidedPartition(tp.Partition)
+	if i, ok := d.index[key]; ok {
+		return i, true
+	}
+	p := partitionDecision{high: known.high, known: known.producers, earlier: -1}
 	if d.before != nil {
-		if i, ok := d.before.index[tp]; ok {
+		if i, ok := d.before.index[key]; ok {
 			p.high, p.earlier = d.before.partitions[i].high, i
 		}
 	}
 	i := int32(len(d.partitions))
 	d.partitions = append(d.partitions, p)
-	d.index[tp] = i
+	d.index[key] = i
 	return i, true
 }
 
@@ -188,16 +214,16 @@ func (d *commitDecision) decide(in int32, b *BatchCommit) (Verdict, Offset) {
 // producer returns a copy that the decision may change, valid until the next is kept, or nil if the partition does not
 // know the producer.
 func (d *commitDecision) producer(in int32, id ProducerID) *producer {
-	if i, ok := d.producerIndex[decidedProducer{in, id}]; ok {
+	if i, ok := d.producerIndex[decidedProducer{int64(in), id}]; ok {
 		return &d.producers[i]
 	}
 	p := &d.partitions[in]
 	if p.earlier >= 0 {
-		if i, ok := d.before.producerIndex[decidedProducer{p.earlier, id}]; ok {
+		if i, ok := d.before.producerIndex[decidedProducer{int64(p.earlier), id}]; ok {
 			return d.keep(in, id, d.before.producers[i])
 		}
 	}
-	if n, ok := d.state.producers.find(p.known.producers, id); ok {
+	if n, ok := d.state.producers.find(p.known, id); ok {
 		return d.keep(in, id, d.state.producers.at(n).producer)
 	}
 	return nil
@@ -206,6 +232,6 @@ func (d *commitDecision) producer(in int32, id ProducerID) *producer {
 func (d *commitDecision) keep(in int32, id ProducerID, own producer) *producer {
 	i := int32(len(d.producers))
 	d.producers = append(d.producers, own)
-	d.producerIndex[decidedProducer{in, id}] = i
+	d.producerIndex[decidedProducer{int64(in), id}] = i
 	return &d.producers[i]
 }

@@ -35,6 +35,14 @@ type attempt struct {
 	next     Entry // Seq 0: there is nothing to do
 }
 
+// release lets the memory of the decision be used again: nobody decides on it any more.
+func (a *attempt) release() {
+	if a.decision != nil {
+		a.decision.release()
+		a.decision = nil
+	}
+}
+
 // propose appends what p makes of the newest state and returns the change as it stands in the log; nil if p made
 // none. See Replica for the protocol. Transient errors of the metastore are retried until ctx ends.
 //
@@ -52,8 +60,7 @@ func (r *Replica) propose(ctx context.Context, p proposal) (change, error) {
 		return nil, err
 	}
 	defer func() { <-r.slot }()
-	defer r.await(0, nil)
-	return r.append(ctx, mark, p, a)
+	return r.append(ctx, mark, p, &a)
 }
 
 // decideAhead returns with the slot and a decision for the state as it is then; without the slot if there is nothing to
@@ -68,6 +75,7 @@ func (r *Replica) decideAhead(ctx context.Context, mark nonce, p proposal) (atte
 		return a, err
 	}
 	if !ahead || r.Position() != a.expected {
+		a.release()
 		a, err = r.decide(mark, p)
 	}
 	if err != nil || a.next.Seq == 0 {
@@ -102,13 +110,18 @@ func (r *Replica) decide(mark nonce, p proposal) (attempt, error) {
 }
 
 // append puts an attempt into the log, and decides again as often as need be. It runs with the slot.
-func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a attempt) (change, error) {
+func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt) (change, error) {
+	defer func() {
+		r.await(0, nil)
+		a.release()
+	}()
 	for failures := 0; ; {
 		err := r.log.Append(ctx, a.expected, a.next)
 		if err == nil {
 			return a.change, r.foldOwn(a.next, a.record)
 		}
 		r.await(mark, nil) // nothing more is to be decided on top of it
+		a.release()
 		if !errors.Is(err, ErrConflict) {
 			failures++
 			if fatal(err) {
@@ -125,10 +138,10 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a attempt)
 		if landed, err := r.settle(ctx, &failures); landed != nil || err != nil {
 			return landed, err
 		}
-		if a, err = r.decide(mark, p); err != nil || a.next.Seq == 0 {
+		if *a, err = r.decide(mark, p); err != nil || a.next.Seq == 0 {
 			return nil, err
 		}
-		r.await(mark, &a)
+		r.await(mark, a)
 	}
 }
 

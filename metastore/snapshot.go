@@ -22,7 +22,8 @@ func (s *State) clone() *State {
 		own.partitions = slices.Clone(t.partitions)
 		c.topics[id] = &own
 	}
-	c.names, c.segments, c.numbered, c.dropped, c.sharing = nil, nil, nil, droppedTopics{}, nil
+	c.names, c.segments, c.numbered, c.dropped = nil, nil, nil, droppedTopics{}
+	c.sharing, c.decisions = nil, nil
 	c.table, c.producers = s.table.view(), s.producers.view()
 	s.sharing.freeze()
 	return &c

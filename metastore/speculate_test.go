@@ -34,9 +34,11 @@ func TestDecisionOnADecisionIsThatOnTheStateItMakes(t *testing.T) {
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("decided on a decision\n%+v\nwant\n%+v", got, want)
 			}
-			if again, _ := behind.decideCommit(asked, before); !reflect.DeepEqual(again, want) {
+			again, same := behind.decideCommit(asked, before)
+			if !reflect.DeepEqual(again, want) {
 				t.Fatalf("decided once more\n%+v\nwant\n%+v", again, want)
 			}
+			same.release()
 			for _, segment := range asked {
 				if !next.holds(segment.ID) || before.holds(segment.ID) {
 					t.Fatalf("segment %s: held %v, held before %v", segment.ID, next.holds(segment.ID), before.holds(segment.ID))
@@ -45,6 +47,9 @@ func TestDecisionOnADecisionIsThatOnTheStateItMakes(t *testing.T) {
 			fold(ahead, want)
 			if inFlight != nil {
 				fold(behind, *inFlight)
+			}
+			if before != nil {
+				before.release()
 			}
 			before, inFlight = next, &got
 			if rapid.IntRange(0, 3).Draw(t, "drain") == 0 {

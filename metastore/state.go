@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"sort"
+	"sync"
 	"time"
 )
 
@@ -58,6 +59,7 @@ type State struct {
 	producers      producerTable
 	dropped        droppedTopics
 	sharing        *sharing
+	decisions      *sync.Pool
 }
 
 type topicState struct {
@@ -93,6 +95,7 @@ func NewState() *State {
 		table:     segmentTable{slab: slab[segment]{sharing: shared}},
 		producers: newProducerTable(shared),
 		sharing:   shared,
+		decisions: newDecisions(),
 	}
 }
 

@@ -1,8 +1,10 @@
 package metastore
 
 import (
+	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -81,7 +83,7 @@ func (l *benchLog) commit() (e Entry, runs int) {
 func BenchmarkCommit(b *testing.B) {
 	l := newBenchLog()
 	requests := make([][]*SegmentCommit, 1000)
-	var size int
+	size, runs := 0, 0
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if i%len(requests) == 0 {
@@ -94,12 +96,16 @@ func BenchmarkCommit(b *testing.B) {
 		}
 		c, d := l.s.decideCommit(requests[i%len(requests)], nil)
 		d.release()
+		for j := range c.segments {
+			runs += len(c.segments[j].runs)
+		}
 		rec := record{time: 1, nonce: 7, change: c}
 		e := l.s.at.Next(rec.encode())
 		l.s.apply(e.Position, rec, func(TopicPartition) {})
 		size += len(e.Payload)
 	}
 	b.ReportMetric(float64(size)/float64(b.N), "entry-bytes")
+	b.ReportMetric(float64(runs)/b.Elapsed().Seconds(), "runs/s")
 }
 
 func BenchmarkCommitParts(b *testing.B) {
@@ -198,37 +204,86 @@ func bigState(runs, partitions, producers int) *State {
 	return s
 }
 
-// BenchmarkFoldWhileShared is the folding of an entry that changes 1,600 producers in 1,600 partitions, each the first
-// of its chunk to change after a snapshot was begun, and once more when it is not. (The entries of a follower while a
-// snapshot is encoded lie in between.)
+// manyProducers is a commit of 1,600 batches in as many partitions, of different producers with each i.
+func manyProducers(s *State, i int) commitSegments {
+	c := commitSegments{segments: []committedSegment{{id: NewSegmentID(time.Now()), runs: make([]committedRun, benchBatches)}}}
+	for j := range c.segments[0].runs {
+		at := (i*benchBatches + j) % 10_000
+		c.segments[0].runs[j] = committedRun{TopicPartition: TopicPartition{TopicID{1}, int32(at)}, batches: []committedBatch{
+			{length: 100, records: 1, producerID: ProducerID((i*7 + j) % 100), offset: s.topics[TopicID{1}].partitions[at].high},
+		}}
+	}
+	return c
+}
+
+// BenchmarkFoldWhileShared folds an entry that changes 1,600 producers, each the first of its chunk to change since a
+// snapshot was begun. It is the worst entry that there is: the following ones find more and more copied.
 func BenchmarkFoldWhileShared(b *testing.B) {
 	for _, shared := range []bool{false, true} {
 		b.Run(fmt.Sprintf("shared=%v", shared), func(b *testing.B) {
 			s := bigState(1_000_000, 10_000, 100)
-			var slowest time.Duration
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				b.StopTimer()
-				c := commitSegments{segments: []committedSegment{{id: NewSegmentID(time.Now()), runs: make([]committedRun, benchBatches)}}}
-				for j := range c.segments[0].runs {
-					at := (i*benchBatches + j) % 10_000
-					c.segments[0].runs[j] = committedRun{TopicPartition: TopicPartition{TopicID{1}, int32(at)}, batches: []committedBatch{
-						{length: 100, records: 1, producerID: ProducerID((i*7 + j) % 100), offset: s.topics[TopicID{1}].partitions[at].high},
-					}}
-				}
+				rec := record{time: time.Now().UnixMilli(), change: manyProducers(s, i)}
 				if shared {
 					s.clone()
 				}
-				rec := record{time: time.Now().UnixMilli(), change: c}
 				b.StartTimer()
-				start := time.Now()
 				s.apply(Position{Seq: s.at.Seq + 1}, rec, func(TopicPartition) {})
-				slowest = max(slowest, time.Since(start))
 				if shared {
 					s.thaw()
 				}
 			}
-			b.ReportMetric(float64(slowest.Microseconds()), "slowest-fold-us")
+		})
+	}
+}
+
+// sink is a log that keeps nothing.
+type sink struct{ Log }
+
+func (sink) SaveSnapshot(context.Context, Snapshot) error { return nil }
+func (sink) Trim(context.Context, Seq, int) (int, error)  { return 0, nil }
+
+// BenchmarkFollowWhileSnapshotting follows a log while one snapshot is taken after the other, of a state of 10,000
+// partitions with 100 producers each. An operation is the folding of an entry of 1,600 batches, each of another
+// partition.
+func BenchmarkFollowWhileSnapshotting(b *testing.B) {
+	for _, snapshots := range []bool{false, true} {
+		b.Run(fmt.Sprintf("snapshots=%v", snapshots), func(b *testing.B) {
+			r := NewReplica(sink{}, ReplicaOptions{})
+			r.state = bigState(1_000_000, 10_000, 100)
+			ctx, cancel := context.WithCancel(b.Context())
+			taken := make(chan int)
+			go func() {
+				n := 0
+				for ; snapshots && ctx.Err() == nil; n++ {
+					if err := r.SnapshotNow(ctx); err != nil {
+						b.Error(err)
+					}
+				}
+				taken <- n
+			}()
+			var times []time.Duration
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				rec := record{time: time.Now().UnixMilli(), change: manyProducers(r.state, i)}
+				e := r.state.at.Next(rec.encode())
+				b.StartTimer()
+				start := time.Now()
+				if err := r.foldEntry(e); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(start))
+			}
+			cancel()
+			n := <-taken
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-us")
+			b.ReportMetric(float64(times[len(times)-1].Microseconds()), "max-us")
+			b.ReportMetric(float64(n), "snapshots")
 		})
 	}
 }
@@ -319,5 +374,43 @@ func BenchmarkSnapshot(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestRunsCostNoAllocationEach keeps what the benchmarks tell. The state's own growth is amortised.
+func TestRunsCostNoAllocationEach(t *testing.T) {
+	l := newBenchLog()
+	const entries, runs = 100, 1600
+	request := l.segments()
+	c, d := l.s.decideCommit(request, nil)
+	d.release()
+	rec := record{nonce: 7, change: c}
+	payload := rec.encode()
+	for name, f := range map[string]func(){
+		"decide": func() { _, d := l.s.decideCommit(request, nil); d.release() },
+		"encode": func() { rec.encode() },
+		"decode": func() { _, _ = decodeRecord(payload) },
+	} {
+		if n := testing.AllocsPerRun(20, f); n > runs/50 {
+			t.Errorf("%s %d runs: %.0f allocations", name, runs, n)
+		}
+	}
+	var decoded []record
+	for range entries {
+		e, _ := l.commit()
+		rec, err := decodeRecord(e.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoded = append(decoded, rec)
+	}
+	l = newBenchLog()
+	i := 0
+	n := testing.AllocsPerRun(entries-1, func() { // which calls it once more
+		l.s.apply(Position{Seq: l.s.at.Seq + 1}, decoded[i], func(TopicPartition) {})
+		i++
+	})
+	if n > runs/8 {
+		t.Errorf("apply %d runs: %.0f allocations", runs, n)
 	}
 }

@@ -22,15 +22,16 @@ type committedRun struct {
 	batches  []committedBatch
 }
 
+// committedBatch has its large fields first, so that they need no padding: there are very many.
 type committedBatch struct {
-	length        uint32
-	records       int32
 	maxTimestamp  int64
 	producerID    ProducerID
-	producerEpoch ProducerEpoch
-	baseSequence  int32
-	verdict       Verdict
 	offset        Offset
+	length        uint32
+	records       int32
+	baseSequence  int32
+	producerEpoch ProducerEpoch
+	verdict       Verdict
 }
 
 // Bits of the first byte of a batch; the low four hold the verdict.

@@ -26,6 +26,7 @@ import (
 type cluster struct {
 	addresses, admins []string
 	prefix            string // in the bucket
+	secret            string // that the brokers share
 	processes         []*servers.Process
 	logs              []*servers.Log
 }
@@ -56,7 +57,7 @@ func (m *machine) startCluster(ctx context.Context, brokers int, endpoint string
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{prefix: name}
+	c := &cluster{prefix: name, secret: rand.Text()}
 	for range brokers {
 		if err := c.start(ctx, m, dsn, endpoint); err != nil {
 			return nil, errors.Join(err, c.stop())
@@ -66,7 +67,7 @@ func (m *machine) startCluster(ctx context.Context, brokers int, endpoint string
 }
 
 func (c *cluster) start(ctx context.Context, m *machine, dsn, endpoint string) error {
-	var address [2]string
+	var address [3]string
 	for i := range address {
 		port, err := servers.FreePort()
 		if err != nil {
@@ -77,6 +78,7 @@ func (c *cluster) start(ctx context.Context, m *machine, dsn, endpoint string) e
 	cmd := exec.Command(m.binary, "broker")
 	cmd.Env = environ(
 		"RUNNEL_LISTEN="+address[0], "RUNNEL_ADVERTISE="+address[0], "RUNNEL_ADMIN_LISTEN="+address[1], "RUNNEL_METASTORE_URL="+dsn,
+		"RUNNEL_PEER_LISTEN="+address[2], "RUNNEL_PEER_SECRET="+c.secret,
 		"RUNNEL_OBJECT_STORE_URL=s3://"+servers.Bucket+"/"+c.prefix, "RUNNEL_OBJECT_STORE_ENDPOINT="+endpoint,
 		"RUNNEL_OBJECT_STORE_REGION="+servers.Region, "RUNNEL_OBJECT_STORE_ACCESS_KEY="+m.s3.AccessKey,
 		"RUNNEL_OBJECT_STORE_SECRET_KEY="+m.s3.SecretKey)

@@ -57,32 +57,6 @@ func endToEndOn(ctx context.Context, m *machine, s *section, name string, slow *
 	return nil
 }
 
-func commitAlone(ctx context.Context, m *machine) (section, error) {
-	return commits(ctx, m, "--runs", "600", "--batches", "1600", "--producers", "64", "--committers", "1")
-}
-
-func commitTogether(ctx context.Context, m *machine) (section, error) {
-	s, err := commits(ctx, m, "--runs", "600", "--committers", "8")
-	s.note = "Direct appends: each committer on its own, with its own connections, as that many brokers without a sequencer. All eight copies of the folded log are in one process on the same cores."
-	return s, err
-}
-
-// commits measures the sequencing path alone.
-func commits(ctx context.Context, m *machine, args ...string) (section, error) {
-	s := newSection("commits/s", "p50, ms", "p99, ms", "p99.9, ms")
-	_, dsn, err := m.database(ctx)
-	if err != nil {
-		return s, err
-	}
-	r, err := m.runnelBench(ctx, &s.commands, append([]string{"commit", "--metastore", dsn, "--seconds", m.size.seconds}, args...)...)
-	if err != nil {
-		return s, err
-	}
-	s.row(optional(r.CommitsPerS), number(r.P50), number(r.P99), number(r.P999))
-	s.outcome = fmt.Sprintf("%s commits/s, p50 %s ms, p99 %s ms", optional(r.CommitsPerS), number(r.P50), number(r.P99))
-	return s, nil
-}
-
 // manyProducers is a broker as busy as it gets.
 func manyProducers(ctx context.Context, m *machine) (s section, err error) {
 	c, err := m.startCluster(ctx, 1, m.s3.Endpoint())

@@ -77,6 +77,7 @@ var loads = []load{
 	{"f", "Load of several producers, linger at most 250 ms", "objects of at least 4 MiB, at most 256 PUT/GiB, at most 2 CPU s/GiB", manyProducers},
 	{"g", "Catch-up read beside a plain loop of GETs", "none", catchUp},
 	{"h", "Allocations of the hot paths", "none per record", allocations},
+	{"i", "Memory of a broker that 200 connections overload", "at most the configured budget and 150 MiB", overload},
 }
 
 func run(ctx context.Context, small bool, only, out, perf string) (err error) {

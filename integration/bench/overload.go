@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/runnel-io/runnel/integration/slows3"
+)
+
+// overload lets far more connections produce than the object store can take, so that the broker's budgets fill up.
+func overload(ctx context.Context, m *machine) (s section, err error) {
+	const budget, allowed = 512, 150 // MiB: memory.produce and memory.cache by default, and the bar
+	endpoint, stop, err := m.slow(ctx, slows3.Standard)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	c, err := m.startCluster(ctx, 1, endpoint)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	s = newSection("connections", "MB/s", "p50 / p99, ms", "most memory resident, MiB", "budget and 150 MiB")
+	r, err := m.runnelBench(ctx, &s.commands, "produce", "--bootstrap", c.bootstrap(), "--admin", c.admin(),
+		"--clients", "200", "--partitions", "200", "--duration", m.size.seconds+"s")
+	if err != nil {
+		return s, err
+	}
+	peak, err := peakMemory(c.processes[0].Pid())
+	if err != nil {
+		return s, err
+	}
+	s.row("200", optional(r.ThroughputMBPerS), number(r.P50)+" / "+number(r.P99), number(peak), strconv.Itoa(budget+allowed))
+	s.outcome = fmt.Sprintf("%s MiB resident at most, of %d allowed", number(peak), budget+allowed)
+	s.note = "memory.produce and memory.cache have their defaults, 256 MiB each. The memory is VmHWM of the process, over its whole life."
+	return s, nil
+}
+
+// peakMemory is the most memory that a process has had resident, in MiB.
+func peakMemory(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, errors.New("no VmHWM in /proc")
+}

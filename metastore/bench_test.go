@@ -340,7 +340,7 @@ func BenchmarkIdle(b *testing.B) {
 }
 
 func BenchmarkSnapshot(b *testing.B) {
-	for _, size := range []struct{ runs, partitions, producers int }{{1_000_000, 600, 0}, {1_000_000, 600, 64}, {1_000_000, 10_000, 100}} {
+	for _, size := range []struct{ runs, partitions, producers int }{{1_000_000, 600, 0}, {1_000_000, 600, 64}, {1_000_000, 10_000, 100}, {1_000_000, 100_000, 10}} {
 		s := bigState(size.runs, size.partitions, size.producers)
 		state := s.clone().encode()
 		name := fmt.Sprintf("%d runs, %d partitions, %d producers each", size.runs, size.partitions, size.producers)

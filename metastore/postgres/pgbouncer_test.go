@@ -193,16 +193,22 @@ func (l *lockedBuffer) String() string {
 // ignoring has pgbouncer drop what it would refuse.
 const ignoring = "ignore_startup_parameters = synchronous_commit, statement_timeout, idle_in_transaction_session_timeout, default_transaction_isolation"
 
-// TestContractBehindPgbouncer needs nothing of the DSN.
+// TestContractBehindPgbouncer needs nothing of the DSN, and is not put off by what it may say.
 func TestContractBehindPgbouncer(t *testing.T) {
-	for name, lines := range map[string][]string{
-		"ParametersRefused": nil,
-		"ParametersDropped": {ignoring},
+	for name, c := range map[string]struct {
+		lines []string
+		mode  string // how statements are sent, in the DSN
+	}{
+		"ParametersRefused": {nil, ""},
+		"ParametersDropped": {[]string{ignoring}, ""},
+		"ModeInTheURL":      {nil, "exec"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bouncer := startPgbouncer(t, lines...)
+			bouncer := startPgbouncer(t, c.lines...)
 			database := emptied(t)
-			metastoretest.Run(t, func(t testing.TB) metastore.Store { return open(t, bouncer.through(t, database(t))) })
+			metastoretest.Run(t, func(t testing.TB) metastore.Store {
+				return open(t, with(t, bouncer.through(t, database(t)), "default_query_exec_mode", c.mode))
+			})
 		})
 	}
 }

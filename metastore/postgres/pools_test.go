@@ -32,7 +32,7 @@ func stalls(t *testing.T, dsn, table string, n int, call func(ctx context.Contex
 func TestPoolsAreApart(t *testing.T) {
 	dsn := migrated(t)
 	s, p := open(t, dsn), metastore.Position{}
-	appendOne := func(t *testing.T, ctx context.Context) {
+	appendOne := func(ctx context.Context, t *testing.T) {
 		t.Helper()
 		next := p.Next([]byte("entry"))
 		if err := s.Append(ctx, p, next); err != nil {
@@ -40,7 +40,7 @@ func TestPoolsAreApart(t *testing.T) {
 		}
 		p = next.Position
 	}
-	follow := func(t *testing.T, ctx context.Context) {
+	follow := func(ctx context.Context, t *testing.T) {
 		t.Helper()
 		if entries, err := s.Read(ctx, metastore.Position{}, 1<<20); err != nil || len(entries) != int(p.Seq) {
 			t.Errorf("read: %d entries (%v), want %d", len(entries), err, p.Seq)
@@ -56,7 +56,7 @@ func TestPoolsAreApart(t *testing.T) {
 		_, err := s.ClaimGroup(ctx, "g", 1)
 		return err
 	}
-	appendOne(t, t.Context())
+	appendOne(t.Context(), t)
 	if err := s.SaveSnapshot(t.Context(), metastore.Snapshot{Position: p}); err != nil {
 		t.Fatal(err)
 	}
@@ -64,17 +64,17 @@ func TestPoolsAreApart(t *testing.T) {
 		conns int32
 		table string
 		call  func(ctx context.Context) error
-		goOn  func(t *testing.T, ctx context.Context)
+		goOn  func(ctx context.Context, t *testing.T)
 	}{
-		"Background": {s.background.Config().MaxConns, "groups", claim, func(t *testing.T, ctx context.Context) {
-			appendOne(t, ctx)
-			follow(t, ctx)
+		"Background": {s.background.Config().MaxConns, "groups", claim, func(ctx context.Context, t *testing.T) {
+			appendOne(ctx, t)
+			follow(ctx, t)
 		}},
 		"Read": {s.read.Config().MaxConns, "snapshots", func(ctx context.Context) error {
 			_, err := s.LatestSnapshot(ctx)
 			return err
-		}, func(t *testing.T, ctx context.Context) {
-			appendOne(t, ctx)
+		}, func(ctx context.Context, t *testing.T) {
+			appendOne(ctx, t)
 			if err := claim(ctx); err != nil {
 				t.Errorf("claim: %v", err)
 			}
@@ -85,7 +85,7 @@ func TestPoolsAreApart(t *testing.T) {
 			defer resume()
 			ctx, cancel := context.WithTimeout(t.Context(), statementTimeout/2) // the calls that wait would end by themselves
 			defer cancel()
-			c.goOn(t, ctx)
+			c.goOn(ctx, t)
 			if n := stalled(); n != int(c.conns) {
 				t.Errorf("%d of %d calls still wait: the test shows nothing", n, c.conns)
 			}

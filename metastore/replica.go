@@ -142,8 +142,9 @@ func (r *Replica) Run(ctx context.Context) error {
 	defer func() { <-maintained }()
 	failures := 0
 	for ctx.Err() == nil {
-		err := r.log.Wait(ctx, r.Position().Seq)
-		if err == nil {
+		after := r.Position()
+		err := r.log.Wait(ctx, after.Seq)
+		if err == nil && r.Position() == after { // else entries come by another way, and are not read twice
 			err = r.CatchUp(ctx)
 		}
 		switch {
@@ -250,6 +251,9 @@ func (r *Replica) fail(err error) {
 }
 
 func (r *Replica) foldEntry(e Entry) error {
+	if e.Seq <= r.Position().Seq {
+		return nil // folded before: it is not worth decoding
+	}
 	rec, err := decodeRecord(e.Payload)
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", e.Seq, err)

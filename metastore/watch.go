@@ -60,6 +60,9 @@ func (w *Watch) signal() {
 func (ws *watchers) wake(touched []TopicPartition) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	if len(ws.by) == 0 {
+		return
+	}
 	for _, tp := range touched {
 		for w := range ws.by[tp] {
 			w.signal()

@@ -152,9 +152,9 @@ func compareRuns(t *rapid.T, m model, s *State) {
 	for tp, history := range m {
 		p := s.partition(tp)
 		var offsets, want []Offset
-		for i := range p.runs {
-			for o := range Offset(p.runs[i].records) {
-				offsets = append(offsets, p.runs[i].base+o)
+		for i := range p.runs.len() {
+			for o := range Offset(p.runs.at(i).records) {
+				offsets = append(offsets, p.runs.at(i).base+o)
 			}
 		}
 		bytes := uint32(0)
@@ -164,8 +164,8 @@ func compareRuns(t *rapid.T, m model, s *State) {
 				want = append(want, a.offset+o)
 			}
 		}
-		for i := range p.runs {
-			bytes -= p.runs[i].length
+		for i := range p.runs.len() {
+			bytes -= p.runs.at(i).length
 		}
 		if len(offsets) != len(want) || bytes != 0 {
 			t.Fatalf("%v: runs hold %d offsets, want %d; bytes off by %d", tp, len(offsets), len(want), bytes)
@@ -212,7 +212,7 @@ func TestManyRecordsInOneRunDoNotOverflow(t *testing.T) {
 	b := BatchCommit{Length: 100, Records: math.MaxInt32, ProducerID: NoProducerID}
 	c, _ := s.decideCommit([]*SegmentCommit{{ID: NewSegmentID(time.Now()), Size: 1000, Runs: []RunCommit{{TopicPartition: tp, Batches: []BatchCommit{b, b, b}}}}}, nil)
 	s.apply(Position{Seq: 2}, record{change: c}, func(TopicPartition) {})
-	if p := s.partition(tp); len(p.runs) != 3 || p.high != 3*math.MaxInt32 || p.runs[2].position != 200 {
-		t.Errorf("%d runs, high watermark %d", len(p.runs), p.high)
+	if p := s.partition(tp); p.runs.len() != 3 || p.high != 3*math.MaxInt32 || p.runs.at(2).position != 200 {
+		t.Errorf("%d runs, high watermark %d", p.runs.len(), p.high)
 	}
 }

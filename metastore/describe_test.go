@@ -54,9 +54,9 @@ func describe(t fataler, s *State) description {
 		for i := range topic.partitions {
 			p := &topic.partitions[i]
 			is := partitionDescription{LogStart: p.logStart, High: p.high, Producers: make(map[ProducerID]producer)}
-			for j := range p.runs {
-				is.Runs = append(is.Runs, s.export(&p.runs[j]))
-				refs[p.runs[j].segment]++
+			for j := range p.runs.len() {
+				is.Runs = append(is.Runs, s.export(p.runs.at(j)))
+				refs[p.runs.at(j).segment]++
 			}
 			if x := p.producers; x != nil {
 				for _, place := range x.places {
@@ -91,8 +91,8 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 	t.Helper()
 	for _, topic := range s.dropped.topics {
 		for i := range topic.partitions {
-			for _, r := range topic.partitions[i].runs {
-				refs[r.segment]++
+			for j := range topic.partitions[i].runs.len() {
+				refs[topic.partitions[i].runs.at(j).segment]++
 			}
 		}
 	}

@@ -62,9 +62,9 @@ func (r *Replica) Runs(tp TopicPartition, from Offset, maxBytes int) (Watermarks
 		return w, nil, ErrOffsetOutOfRange
 	}
 	var runs []Run
-	for i := p.find(from); i < len(p.runs); i++ {
-		runs = append(runs, r.state.export(&p.runs[i]))
-		maxBytes -= int(p.runs[i].length)
+	for i := p.runs.find(from); i < p.runs.len(); i++ {
+		runs = append(runs, r.state.export(p.runs.at(i)))
+		maxBytes -= int(p.runs.at(i).length)
 		if maxBytes <= 0 {
 			break
 		}
@@ -77,9 +77,9 @@ func (r *Replica) RunAt(tp TopicPartition, timestamp int64) (Run, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if p := r.state.partition(tp); p != nil {
-		for i := p.find(p.logStart); i < len(p.runs); i++ {
-			if p.runs[i].maxTimestamp >= timestamp {
-				return r.state.export(&p.runs[i]), true
+		for i := p.runs.find(p.logStart); i < p.runs.len(); i++ {
+			if p.runs.at(i).maxTimestamp >= timestamp {
+				return r.state.export(p.runs.at(i)), true
 			}
 		}
 	}
@@ -95,15 +95,15 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 		return Run{}, false
 	}
 	best := -1
-	for i := p.find(p.logStart); i < len(p.runs); i++ {
-		if best < 0 || p.runs[i].maxTimestamp > p.runs[best].maxTimestamp {
+	for i := p.runs.find(p.logStart); i < p.runs.len(); i++ {
+		if best < 0 || p.runs.at(i).maxTimestamp > p.runs.at(best).maxTimestamp {
 			best = i
 		}
 	}
 	if best < 0 {
 		return Run{}, false
 	}
-	return r.state.export(&p.runs[best]), true
+	return r.state.export(p.runs.at(best)), true
 }
 
 // SegmentCommitted tells whether the segment is known to be committed. For those older than MaxSegmentAge it says false.

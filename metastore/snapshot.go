@@ -89,7 +89,7 @@ func (s *State) sizeHint() int {
 	size := 1024 + 40*int(s.table.used) + 40*s.producers.count
 	for _, t := range s.topics {
 		for i := range t.partitions {
-			size += 16 + 12*len(t.partitions[i].runs)
+			size += 16 + 12*t.partitions[i].runs.len()
 		}
 	}
 	return size
@@ -113,8 +113,8 @@ func (s *State) namedSegments() (segments, index []uint32) {
 	}
 	for _, t := range s.topics {
 		for i := range t.partitions {
-			for j := range t.partitions[i].runs {
-				add(t.partitions[i].runs[j].segment)
+			for j := range t.partitions[i].runs.len() {
+				add(t.partitions[i].runs.at(j).segment)
 			}
 		}
 	}
@@ -124,10 +124,10 @@ func (s *State) namedSegments() (segments, index []uint32) {
 func (s *State) encodePartition(b []byte, p *partition, segments []uint32) []byte {
 	b = binary.AppendUvarint(b, uint64(p.logStart))
 	b = binary.AppendUvarint(b, uint64(p.high))
-	b = binary.AppendUvarint(b, uint64(len(p.runs)))
+	b = binary.AppendUvarint(b, uint64(p.runs.len()))
 	next, timestamp := Offset(0), int64(0)
-	for i := range p.runs {
-		r := &p.runs[i]
+	for i := range p.runs.len() {
+		r := p.runs.at(i)
 		b = binary.AppendUvarint(b, uint64(r.base-next))
 		b = binary.AppendUvarint(b, uint64(r.records))
 		b = binary.AppendUvarint(b, uint64(segments[r.segment]))
@@ -217,12 +217,9 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 	p := &t.partitions[number]
 	p.logStart = Offset(d.uvarintMax(math.MaxInt64, "log start"))
 	p.high = Offset(d.uvarintMax(math.MaxInt64, "high watermark"))
-	if n := d.count(6, "runs"); n > 0 {
-		p.runs = make([]run, n)
-	}
 	next, timestamp := Offset(0), int64(0)
-	for i := range p.runs {
-		r := &p.runs[i]
+	for range d.count(6, "runs") {
+		r := p.runs.add(run{})
 		r.base = next + Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
 		r.segment = d.segment(s)

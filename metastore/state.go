@@ -3,7 +3,6 @@ package metastore
 import (
 	"errors"
 	"math"
-	"sort"
 	"sync"
 	"time"
 )
@@ -71,7 +70,7 @@ type topicState struct {
 // partition is small, for there may be very many that nobody writes to.
 type partition struct {
 	logStart, high Offset
-	runs           []run
+	runs           runList
 	producers      *producerIndex // nil if there are none
 }
 
@@ -175,9 +174,8 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 			continue
 		}
 		if last == nil || b.offset != last.base+Offset(last.records) || last.records > math.MaxInt32-b.records {
-			p.runs = append(p.runs, run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
+			last = p.runs.add(run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
 			s.table.refer(segment)
-			last = &p.runs[len(p.runs)-1]
 		}
 		last.length += b.length
 		last.records += b.records
@@ -194,11 +192,6 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 		}
 	}
 	return any
-}
-
-// find returns the index of the first run that ends after the offset.
-func (p *partition) find(offset Offset) int {
-	return sort.Search(len(p.runs), func(i int) bool { return p.runs[i].base+Offset(p.runs[i].records) > offset })
 }
 
 func (p *partition) watermarks() Watermarks {

@@ -110,7 +110,8 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 	if len(s.table.free)+len(held) != int(s.table.used) {
 		t.Fatalf("%d segments free and %d named, of %d", len(s.table.free), len(held), s.table.used)
 	}
-	for i, chunk := range s.producers.chunks {
+	for i := range s.producers.chunks() {
+		chunk := s.producers.chunk(i)
 		oldest := noProducer.lastSeen
 		for j := range chunk {
 			oldest = min(oldest, chunk[j].lastSeen)

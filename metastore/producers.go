@@ -22,7 +22,7 @@ var noProducer = knownProducer{id: NoProducerID, producer: producer{lastSeen: ma
 // producerTable holds the producers of all partitions.
 type producerTable struct {
 	slab[knownProducer]
-	oldest []int64 // by chunk: the least lastSeen in it
+	oldest []int64 // by chunk: the least lastSeen in it; views lack it
 	count  int     // of those whose topics exist
 	seed   [2]uint64
 }
@@ -32,7 +32,7 @@ func newProducerTable(shared *sharing) producerTable {
 }
 
 func (t *producerTable) view() producerTable {
-	return producerTable{slab: t.slab.view(), oldest: slices.Clone(t.oldest), count: t.count, seed: t.seed}
+	return producerTable{slab: t.slab.view(), count: t.count, seed: t.seed}
 }
 
 // producerIndex finds the producers of one partition in the table: open addressing with linear probing, the numbers
@@ -68,8 +68,9 @@ func (t *producerTable) add(p *partition, topic uint32, partition int32, id Prod
 	n := t.take()
 	if int(n/slabItems) == len(t.oldest) {
 		t.oldest = append(t.oldest, math.MaxInt64)
-		for i := range t.chunks[n/slabItems] {
-			t.chunks[n/slabItems][i] = noProducer
+		fresh := t.chunk(int(n / slabItems))
+		for i := range fresh {
+			fresh[i] = noProducer
 		}
 	}
 	known := t.change(n)
@@ -129,7 +130,7 @@ func (t *producerTable) seen(n uint32, was int64) {
 		*oldest = is
 	} else if was == *oldest {
 		*oldest = math.MaxInt64
-		items := t.chunks[n/slabItems]
+		items := t.chunk(int(n / slabItems))
 		for i := range items {
 			*oldest = min(*oldest, items[i].lastSeen)
 		}

@@ -2,9 +2,14 @@ package metastore
 
 import "slices"
 
-// slabItems is how many items lie together. It is what a change copies while a view is being read: few enough that an
-// entry that changes a thousand items all over the slab copies a few megabytes at most.
-const slabItems = 16
+const (
+	// slabItems is how many items lie together, in a chunk. It is what a change copies while a view is being read: few
+	// enough that an entry that changes a thousand items all over the slab copies a few megabytes at most.
+	slabItems = 16
+	// slabChunks is how many chunks a block names. A view copies the list of blocks alone: while the garbage collector
+	// marks, copying a pointer costs some 30 ns, and a list of all chunks would take milliseconds with the state locked.
+	slabChunks = 16
+)
 
 // sharing lets views of a state be read without a lock while the state moves on: what is in a view is copied before it
 // changes. Views are made and given back with the state locked for writing.
@@ -30,23 +35,46 @@ func (c *sharing) thaw() {
 // at none of them. A number is used again after its release.
 type slab[T any] struct {
 	sharing *sharing
-	chunks  []*[slabItems]T
-	epochs  []uint64 // of the chunks. (In them, they would make them outgrow a size of the allocator.)
-	used    uint32   // numbers below this were given out at some time
+	blocks  []*slabBlock[T]
+	used    uint32 // numbers below this were given out at some time
 	free    []uint32
 }
 
+type slabBlock[T any] struct {
+	epoch  uint64
+	chunks [slabChunks]*[slabItems]T
+	epochs [slabChunks]uint64 // of the chunks. (In them, they would make them outgrow a size of the allocator.)
+}
+
+// chunk returns one of chunks() to be read.
+func (s *slab[T]) chunk(c int) *[slabItems]T { return s.blocks[c/slabChunks].chunks[c%slabChunks] }
+
+func (s *slab[T]) chunks() int { return int((s.used + slabItems - 1) / slabItems) }
+
 // at returns an item to be read.
-func (s *slab[T]) at(i uint32) *T { return &s.chunks[i/slabItems][i%slabItems] }
+func (s *slab[T]) at(i uint32) *T {
+	return &s.blocks[i/(slabItems*slabChunks)].chunks[i/slabItems%slabChunks][i%slabItems]
+}
 
 // change returns an item to be written. What at returned for it may be a copy from then on.
 func (s *slab[T]) change(i uint32) *T {
-	c := i / slabItems
-	if s.epochs[c] < s.sharing.shared {
-		own := *s.chunks[c]
-		s.chunks[c], s.epochs[c] = &own, s.sharing.epoch
+	b, c := s.ownBlock(i), i/slabItems%slabChunks
+	if b.epochs[c] < s.sharing.shared {
+		own := *b.chunks[c]
+		b.chunks[c], b.epochs[c] = &own, s.sharing.epoch
 	}
-	return &s.chunks[c][i%slabItems]
+	return &b.chunks[c][i%slabItems]
+}
+
+// ownBlock returns the block of an item to be written.
+func (s *slab[T]) ownBlock(i uint32) *slabBlock[T] {
+	n := i / (slabItems * slabChunks)
+	if s.blocks[n].epoch < s.sharing.shared {
+		own := *s.blocks[n]
+		own.epoch = s.sharing.epoch
+		s.blocks[n] = &own
+	}
+	return s.blocks[n]
 }
 
 // take gives out a number. The item is what it was when the number was released.
@@ -57,8 +85,12 @@ func (s *slab[T]) take() uint32 {
 		return i
 	}
 	i := s.used
+	if i%(slabItems*slabChunks) == 0 {
+		s.blocks = append(s.blocks, &slabBlock[T]{epoch: s.sharing.epoch})
+	}
 	if i%slabItems == 0 {
-		s.chunks, s.epochs = append(s.chunks, new([slabItems]T)), append(s.epochs, s.sharing.epoch)
+		b, c := s.ownBlock(i), i/slabItems%slabChunks
+		b.chunks[c], b.epochs[c] = new([slabItems]T), s.sharing.epoch
 	}
 	s.used++
 	return i
@@ -67,4 +99,4 @@ func (s *slab[T]) take() uint32 {
 func (s *slab[T]) release(i uint32) { s.free = append(s.free, i) }
 
 // view is a copy for reading, good until the sharing thaws.
-func (s *slab[T]) view() slab[T] { return slab[T]{chunks: slices.Clone(s.chunks), used: s.used} }
+func (s *slab[T]) view() slab[T] { return slab[T]{blocks: slices.Clone(s.blocks), used: s.used} }

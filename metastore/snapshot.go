@@ -12,8 +12,8 @@ const snapshotVersion = 1
 
 // clone makes a view that can be encoded while the state moves on, until it is given back to thaw. The state must be
 // locked for writing. Runs are only ever appended, so their slices are shared; producers, segments and their indexes are
-// shared until they change, and copied then. So it copies the partitions themselves and a pointer for every 16 producers
-// or segments.
+// shared until they change, and copied then. So it copies the partitions themselves and a pointer for every 256
+// producers or segments.
 func (s *State) clone() *State {
 	c := *s
 	c.topics = make(map[TopicID]*topicState, len(s.topics))

@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -166,4 +167,27 @@ func FuzzDecodeSnapshot(f *testing.F) {
 			t.Errorf("own encoding: %v", err)
 		}
 	})
+}
+
+func TestNumbersOfEveryLengthAreRead(t *testing.T) {
+	for bit := range 65 {
+		for _, v := range []uint64{1<<bit - 1, 1 << bit, 1<<bit + 1, 0x5555555555555555 & (1<<bit - 1)} {
+			for _, behind := range [][]byte{nil, {0x80}, bytes.Repeat([]byte{0xff}, 9)} {
+				d := &decoder{b: append(binary.AppendUvarint(nil, v), behind...)}
+				if got := d.uvarint(); got != v || d.err != nil || d.left() != len(behind) {
+					t.Errorf("%#x came back as %#x (%v), %d bytes left", v, got, d.err, d.left())
+				}
+				d = &decoder{b: append(binary.AppendVarint(nil, -int64(v)), behind...)}
+				if got := d.varint(); got != -int64(v) || d.err != nil {
+					t.Errorf("%d came back as %d (%v)", -int64(v), got, d.err)
+				}
+			}
+		}
+	}
+	for n := range 12 {
+		d := &decoder{b: bytes.Repeat([]byte{0x80}, n)}
+		if d.uvarint(); d.err == nil {
+			t.Errorf("%d bytes without an end are a number", n)
+		}
+	}
 }

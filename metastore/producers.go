@@ -129,11 +129,14 @@ func (t *producerTable) seen(n uint32, was int64) {
 	if is := t.at(n).lastSeen; is <= *oldest {
 		*oldest = is
 	} else if was == *oldest {
-		*oldest = math.MaxInt64
-		items := t.chunk(int(n / slabItems))
-		for i := range items {
-			*oldest = min(*oldest, items[i].lastSeen)
+		least, items := int64(math.MaxInt64), t.chunk(int(n/slabItems))
+		for i := range uint32(slabItems) {
+			// Commits go through producers in turn: the next in the chunk was most likely seen as long ago.
+			if least = min(least, items[(n+i)%slabItems].lastSeen); least == was {
+				return
+			}
 		}
+		*oldest = least
 	}
 }
 

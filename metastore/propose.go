@@ -118,7 +118,7 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt
 	for failures := 0; ; {
 		err := r.log.Append(ctx, a.expected, a.next)
 		if err == nil {
-			return a.change, r.foldOwn(a.next, a.record)
+			return a.change, r.foldOwn(a)
 		}
 		r.await(mark, nil) // nothing more is to be decided on top of it
 		a.release()
@@ -190,12 +190,12 @@ func take(ctx context.Context, place chan struct{}) error {
 
 // foldOwn folds an entry that we appended. The follower may have been faster, but nobody can have put another entry
 // in its place.
-func (r *Replica) foldOwn(e Entry, rec record) error {
-	if err := r.fold(e, rec); err != nil {
+func (r *Replica) foldOwn(a *attempt) error {
+	if err := r.fold(a.next, a.record, a.expected, a.next.Position); err != nil {
 		r.fail(err)
 		return err
 	}
-	if e.Seq%Seq(r.opts.SnapshotEvery) == 0 {
+	if a.next.Seq%Seq(r.opts.SnapshotEvery) == 0 {
 		select {
 		case r.snap <- struct{}{}:
 		default:

@@ -258,23 +258,33 @@ func (r *Replica) foldEntry(e Entry) error {
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", e.Seq, err)
 	}
-	return r.fold(e, rec)
+	before := r.Position()
+	return r.fold(e, rec, before, before.Next(e.Payload).Position)
 }
 
-// fold applies an entry unless it was folded before: a proposal and the follower may both come with it.
-func (r *Replica) fold(e Entry, rec record) error {
-	touched := make([]TopicPartition, 0, touches(rec.change))
+// fold applies an entry unless it was folded before: a proposal and the follower may both come with it. next is where
+// the entry's payload leads from before.
+func (r *Replica) fold(e Entry, rec record, before, next Position) error {
 	r.mu.Lock()
 	at := r.state.at
 	if e.Seq <= at.Seq {
 		r.mu.Unlock()
 		return nil
 	}
-	if want := at.Next(e.Payload).Position; e.Position != want {
+	if at != before {
+		next = at.Next(e.Payload).Position
+	}
+	if e.Position != next {
 		r.mu.Unlock()
 		return fmt.Errorf("entry %d after %d does not continue the chain: %w", e.Seq, at.Seq, ErrRegressed)
 	}
-	r.state.apply(e.Position, rec, func(tp TopicPartition) { touched = append(touched, tp) })
+	var touched []TopicPartition
+	note := func(TopicPartition) {}
+	if r.watch.any() { // whoever begins to watch after this reads the state after it
+		touched = make([]TopicPartition, 0, touches(rec.change))
+		note = func(tp TopicPartition) { touched = append(touched, tp) }
+	}
+	r.state.apply(e.Position, rec, note)
 	if rec.nonce == r.awaited && r.awaited != 0 {
 		r.settled = &rec
 	}

@@ -116,11 +116,7 @@ func (r *Replica) Await(ctx context.Context, seq Seq) error {
 // now or before. An entry is folded only if its checksum continues ours, so a mistaken broker cannot lead us astray
 // without being found out by the log itself, which stays the truth.
 func (r *Replica) Offer(e Entry) bool {
-	at := r.Position()
-	if e.Seq <= at.Seq {
-		return true
-	}
-	if r.Health() != nil || at.Next(e.Payload).Position != e.Position {
+	if seq := r.Position().Seq; e.Seq > seq+1 || r.Health() != nil {
 		return false
 	}
 	return r.foldEntry(e) == nil

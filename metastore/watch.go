@@ -57,12 +57,19 @@ func (w *Watch) signal() {
 	}
 }
 
-func (ws *watchers) wake(touched []TopicPartition) {
+// any tells whether anything is watched.
+func (ws *watchers) any() bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if len(ws.by) == 0 {
+	return len(ws.by) > 0
+}
+
+func (ws *watchers) wake(touched []TopicPartition) {
+	if len(touched) == 0 {
 		return
 	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
 	for _, tp := range touched {
 		for w := range ws.by[tp] {
 			w.signal()

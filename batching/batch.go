@@ -2,6 +2,7 @@ package batching
 
 import (
 	"context"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/metastore"
@@ -13,6 +14,9 @@ type Batch struct {
 	metastore.TopicPartition
 	Bytes  []byte
 	Header recordbatch.Header // of Bytes
+	// MaxLinger is the longest that the batch waits for company; 0 is the Writer's, negative is none. A longer one than
+	// the Writer's asks for cheap PUTs: the batch then waits for its own deadline, a full segment, or company that leaves.
+	MaxLinger time.Duration
 }
 
 // records is how many offsets the batch takes.

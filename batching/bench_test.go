@@ -48,7 +48,7 @@ func BenchmarkAppend(b *testing.B) {
 			TopicPartition: metastore.TopicPartition{Topic: topic, Partition: int32(i % 64)},
 			Bytes:          payload, Header: header,
 		}
-		p, err := w.Append(batches)
+		p, err := w.Append(nil, batches)
 		if err != nil {
 			b.Fatal(err)
 		}

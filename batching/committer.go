@@ -149,6 +149,11 @@ func (w *Writer) finishAll(group []*segmentWrite, err error) {
 func (w *Writer) finish(seg *segmentWrite, err error) {
 	w.mu.Lock()
 	w.buffered -= seg.size
+	now := time.Now()
+	for _, own := range seg.shares {
+		own.source.leave(seg, now, w.opts.MinLinger)
+	}
+	seg.shares = nil
 	w.mu.Unlock()
 	if err != nil {
 		w.lost.add(seg.parts, time.Now())

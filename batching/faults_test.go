@@ -196,7 +196,7 @@ func TestRunEndsWhenTheLogWentBack(t *testing.T) {
 			t.Fatalf("Wait: %v", err)
 		}
 		synctest.Wait()
-		if _, err := r.w.Append([]batching.Batch{r.batch(0, 1, 100)}); !errors.Is(err, batching.ErrClosed) {
+		if _, err := r.w.Append(nil, []batching.Batch{r.batch(0, 1, 100)}); !errors.Is(err, batching.ErrClosed) {
 			t.Fatalf("Append: %v", err)
 		}
 		if err := r.stop(); !errors.Is(err, metastore.ErrRegressed) {

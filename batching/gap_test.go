@@ -55,7 +55,7 @@ func TestBatchWhoseForerunnerWasNotTakenDoesNotTakeItsPlace(t *testing.T) {
 		}
 		other := r.append(r.batch(1, 1, 600))
 		const first = 1<<31 - 10 // the next wraps to 0
-		if _, err := r.w.Append([]batching.Batch{batch(first, 600)}); !errors.Is(err, batching.ErrOverloaded) {
+		if _, err := r.w.Append(nil, []batching.Batch{batch(first, 600)}); !errors.Is(err, batching.ErrOverloaded) {
 			t.Fatalf("append: %v, want ErrOverloaded", err)
 		}
 		results, err := r.append(batch(0, 200)).Wait(t.Context())

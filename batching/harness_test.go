@@ -96,7 +96,12 @@ func (r *rig) encode(partition int32, n, size int, o recordbatchtest.Options) ba
 
 func (r *rig) append(batches ...batching.Batch) *batching.Pending {
 	r.t.Helper()
-	p, err := r.w.Append(batches)
+	return r.appendFrom(nil, batches...)
+}
+
+func (r *rig) appendFrom(source *batching.Source, batches ...batching.Batch) *batching.Pending {
+	r.t.Helper()
+	p, err := r.w.Append(source, batches)
 	if err != nil {
 		r.t.Fatal(err)
 	}

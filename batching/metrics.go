@@ -9,7 +9,8 @@ const (
 	sealBytes   sealReason = "bytes"
 	sealRuns    sealReason = "runs"
 	sealRecords sealReason = "records"
-	sealAge     sealReason = "age"
+	sealAge     sealReason = "age"     // the window is over, or a batch has waited for its longest
+	sealStalled sealReason = "stalled" // producers wait for us
 	sealClose   sealReason = "close"
 )
 
@@ -45,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, w *Writer) *metrics {
 		commitRetries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "runnel_batching_commit_retries_total", Help: "Commits asked for again."}),
 	}
-	for _, reason := range []sealReason{sealBytes, sealRuns, sealRecords, sealAge, sealClose} {
+	for _, reason := range []sealReason{sealBytes, sealRuns, sealRecords, sealAge, sealStalled, sealClose} {
 		m.sealed.WithLabelValues(string(reason))
 	}
 	if reg == nil {

@@ -16,18 +16,20 @@ type Options struct {
 	SegmentBytes int64
 	// SegmentRuns seals a segment when it has batches of so many partitions. Default 10,000: a commit of about 0.5 MiB.
 	SegmentRuns int
-	// MaxLinger is the longest that a batch waits for its segment to fill, and the time between grants of small PUTs (see
-	// pacer). Default 250 ms: 4 small PUTs per second, some 50 USD a month and broker on S3. Negative: none.
+	// MaxLinger is the longest that a batch waits for its segment to fill, unless the batch says otherwise. It waits so
+	// long only on a broker that takes half a SegmentBytes in that time, see pacer. Default 250 ms. Negative: none.
 	MaxLinger time.Duration
-	// MinLinger is how long nothing must come before a segment is sealed that is not full. Default 5 ms: small beside a
-	// PUT, and long enough for the requests that a client has in flight to share a segment instead of waiting for the
-	// next. Negative: none.
+	// MinLinger is how long the first batch of a segment waits at least, and after what silence a source counts as
+	// waiting for us. Default 2 ms: small beside a PUT, and long enough for the requests that a client sends together to
+	// share a segment instead of waiting for the next. Negative: none.
 	MinLinger time.Duration
-	// PutBurst is how many grants of small PUTs are saved up while little happens. Default 8.
-	PutBurst int
-	// PutWorthBytes is the size from which a segment needs no grant. Default 64 KiB, which a default Java producer has in
-	// flight even for a single partition. It makes 16,384 PUTs per GiB at the worst, some 0.08 USD: what a GiB costs that
-	// is replicated from zone to zone.
+	// PutRate is how many segments per second are sealed early, that is before they are full or the longest linger is
+	// over, not counting those of stalled sources. Default 25: a batch on a broker with little to do waits 40 ms at the
+	// most, and a steady trickle costs some 320 USD a month and broker on S3 (5 USD per million PUTs).
+	PutRate int
+	// PutWorthBytes of sources that wait for us are worth a PUT at once. Default 64 KiB, which a default Java producer has
+	// in flight even for a single partition. It makes 16,384 PUTs per GiB at the worst, some 0.08 USD: what a GiB costs
+	// that is replicated from zone to zone.
 	PutWorthBytes int64
 	// MaxBuffered bounds the bytes that wait for upload or commit. It is the last resort: callers push back earlier, but
 	// give up waiting (a producer's request.timeout.ms) before the Writer does. Default 1 GiB.
@@ -59,8 +61,8 @@ func (o Options) withDefaults() Options {
 	def(&o.SegmentBytes, 8<<20)
 	def(&o.SegmentRuns, 10_000)
 	def(&o.MaxLinger, 250*time.Millisecond)
-	def(&o.MinLinger, 5*time.Millisecond)
-	def(&o.PutBurst, 8)
+	def(&o.MinLinger, 2*time.Millisecond)
+	def(&o.PutRate, 25)
 	def(&o.PutWorthBytes, 64<<10)
 	def(&o.MaxBuffered, 1<<30)
 	def(&o.Uploads, 16)
@@ -99,7 +101,7 @@ func (o Options) Validate() error {
 	}
 	check(o.SegmentBytes > 0 && o.SegmentBytes <= 1<<30, "segment bytes %d: must be from 1 to 1 GiB", o.SegmentBytes)
 	check(o.SegmentRuns > 0, "segment runs %d: must be positive", o.SegmentRuns)
-	check(o.PutBurst > 0, "put burst %d: must be positive", o.PutBurst)
+	check(o.PutRate > 0, "put rate %d: must be positive", o.PutRate)
 	check(o.PutWorthBytes > 0, "put worth bytes %d: must be positive", o.PutWorthBytes)
 	check(o.MaxBuffered > 0, "max buffered bytes %d: must be positive", o.MaxBuffered)
 	check(o.Uploads > 0, "uploads %d: must be positive", o.Uploads)

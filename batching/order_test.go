@@ -52,7 +52,7 @@ func TestConcurrentAppenders(t *testing.T) {
 				for p := range int32(partitions) {
 					batches = append(batches, r.batch(p, 1+caller%3, 100))
 				}
-				p, err := r.w.Append(batches)
+				p, err := r.w.Append(nil, batches)
 				if err != nil {
 					t.Error(err)
 					return

@@ -5,52 +5,101 @@ import (
 	"time"
 )
 
-func TestPacer(t *testing.T) {
-	const ms = time.Millisecond
+const ms = time.Millisecond
+
+func testPacer() pacer {
+	return pacer{minLinger: 2 * ms, maxLinger: 250 * ms, shortest: 40 * ms, target: 4 << 20, worth: 64 << 10}
+}
+
+func TestPacerSealsByAge(t *testing.T) {
 	start := time.Unix(1000, 0)
-	small, large := int64(100), int64(1000)
 	for _, tc := range []struct {
-		name   string
-		seals  []time.Duration // of small segments, before
-		first  time.Duration
-		last   time.Duration
-		size   int64
-		wanted time.Duration
+		name    string
+		sealed  time.Duration // the latest seal; 0: none
+		rate    float64       // bytes per second
+		eager   time.Duration // the first batch; negative: none
+		latest  time.Duration
+		stalled int64
+		wanted  time.Duration
 	}{
-		{name: "idle", first: 0, last: 0, size: small, wanted: 5 * ms},
-		{name: "still coming", first: 0, last: 30 * ms, size: small, wanted: 35 * ms},
-		{name: "coming for too long", first: 0, last: 249 * ms, size: small, wanted: 250 * ms},
-		{name: "one grant left", seals: []time.Duration{0, 0}, first: 1 * ms, last: 1 * ms, size: small, wanted: 6 * ms},
-		{name: "no grant left", seals: []time.Duration{0, 0, 0}, first: 1 * ms, last: 1 * ms, size: small, wanted: 250 * ms},
-		{name: "no grant needed", seals: []time.Duration{0, 0, 0}, first: 1 * ms, last: 1 * ms, size: large, wanted: 6 * ms},
-		{name: "no grant soon", seals: []time.Duration{0, 0, 0, 0, 0, 0}, first: 1 * ms, last: 1 * ms, size: small, wanted: 251 * ms},
-		{name: "a grant comes back", seals: []time.Duration{0, 0, 0}, first: 300 * ms, last: 300 * ms, size: small, wanted: 305 * ms},
+		{name: "the first of all", eager: 1000 * ms, latest: 1250 * ms, wanted: 1002 * ms},
+		{name: "idle", sealed: 500 * ms, eager: 1000 * ms, latest: 1250 * ms, wanted: 1002 * ms},
+		{name: "trickle", sealed: 990 * ms, eager: 1000 * ms, latest: 1250 * ms, wanted: 1030 * ms},
+		{name: "a quarter of the load", sealed: 990 * ms, rate: 4 << 20, eager: 1000 * ms, latest: 1250 * ms, wanted: 1052500 * time.Microsecond},
+		{name: "under load", sealed: 990 * ms, rate: 16 << 20, eager: 1000 * ms, latest: 1250 * ms, wanted: 1240 * ms},
+		{name: "more load", sealed: 990 * ms, rate: 160 << 20, eager: 1000 * ms, latest: 1250 * ms, wanted: 1240 * ms},
+		{name: "some wait for us", sealed: 990 * ms, rate: 16 << 20, eager: 1000 * ms, latest: 1250 * ms, stalled: 64<<10 - 1, wanted: 1240 * ms},
+		{name: "enough wait for us", sealed: 990 * ms, rate: 16 << 20, eager: 1000 * ms, latest: 1250 * ms, stalled: 64 << 10, wanted: 1000 * ms},
+		{name: "a batch in a hurry", sealed: 990 * ms, rate: 16 << 20, eager: 1000 * ms, latest: 1010 * ms, wanted: 1010 * ms},
+		{name: "no batch that may cause a PUT", eager: -1, latest: 5000 * ms, wanted: 5000 * ms},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := pacer{minLinger: 5 * ms, maxLinger: 250 * ms, burst: 3, worth: 1000}
-			for _, at := range tc.seals {
-				p.sealed(start.Add(at), small)
+			p := testPacer()
+			now := start.Add(time.Second)
+			p.rate, p.counted = tc.rate, now
+			if tc.sealed > 0 {
+				p.sealed(start.Add(tc.sealed))
 			}
-			p.sealed(start, large)
-			if got := p.due(start.Add(tc.first), start.Add(tc.last), tc.size).Sub(start); got != tc.wanted {
+			var eager time.Time
+			if tc.eager >= 0 {
+				eager = start.Add(tc.eager)
+			}
+			if got := p.due(now, eager, start.Add(tc.latest), tc.stalled).Sub(start); got != tc.wanted {
 				t.Errorf("due after %v, want %v", got, tc.wanted)
 			}
 		})
 	}
 }
 
-// TestTrickleCostsNoMoreThanAFixedWindow seals whenever a small segment is due, as a producer that sends one record
-// after the other makes it.
-func TestTrickleCostsNoMoreThanAFixedWindow(t *testing.T) {
-	p := pacer{minLinger: 5 * time.Millisecond, maxLinger: 250 * time.Millisecond, burst: 8, worth: 1000}
+// drive sends size bytes every interval through a pacer that seals when due or full, and returns the seals in a minute.
+func drive(p *pacer, size int64, interval, full time.Duration) (seals int) {
 	start := time.Unix(1000, 0)
-	now, seals := start, 0
-	for now.Sub(start) < time.Minute {
-		now = p.due(now, now, 100)
-		p.sealed(now, 100)
-		seals++
+	var first time.Time
+	next := start
+	for next.Sub(start) < time.Minute {
+		if !first.IsZero() {
+			if due := p.due(next, first, first.Add(p.maxLinger), 0); !due.After(next) || next.Sub(first) >= full {
+				p.sealed(due)
+				first = time.Time{}
+				seals++
+				continue
+			}
+		}
+		p.arrived(next, size)
+		if first.IsZero() {
+			first = next
+		}
+		next = next.Add(interval)
 	}
-	if want := 8 + 4*60; seals > want+1 {
-		t.Errorf("%d PUTs in a minute, want at most %d", seals, want)
+	return seals
+}
+
+func TestTrickleCostsNoMoreThanThePutRate(t *testing.T) {
+	p := testPacer()
+	if n := drive(&p, 100, ms, time.Hour); n < 23*60 || n > 25*60+1 {
+		t.Errorf("%d PUTs in a minute, want up to 25 per second", n)
+	}
+}
+
+func TestLoadCostsNoMoreThanAFixedWindow(t *testing.T) {
+	p := testPacer()
+	// The first second has no history.
+	if n := drive(&p, 20_000, ms, time.Hour); n > 4*60+20 {
+		t.Errorf("%d PUTs in a minute of 20 MB/s, want 4 per second", n)
+	}
+}
+
+func TestRateForgets(t *testing.T) {
+	p := testPacer()
+	start := time.Unix(1000, 0)
+	for at := start; at.Sub(start) < 10*time.Second; at = at.Add(ms) {
+		p.arrived(at, 20_000)
+	}
+	end := start.Add(10 * time.Second)
+	if got := p.rateAt(end); got < 19.9e6 || got > 20.1e6 {
+		t.Errorf("rate %.0f, want 20 MB/s", got)
+	}
+	if got := p.window(end.Add(5 * time.Second)); got != p.shortest {
+		t.Errorf("window %v after 5 s of silence, want the shortest", got)
 	}
 }

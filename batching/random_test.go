@@ -117,7 +117,7 @@ func produceUnderFaults(r *rig, producer int64) (all []*sent) {
 				r.t.Error(err)
 				return all
 			}
-			p, err := r.w.Append([]batching.Batch{{TopicPartition: r.tp(s.partition), Bytes: b, Header: h}})
+			p, err := r.w.Append(nil, []batching.Batch{{TopicPartition: r.tp(s.partition), Bytes: b, Header: h}})
 			if err != nil {
 				r.t.Errorf("Append: %v", err)
 				return all

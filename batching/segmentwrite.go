@@ -30,12 +30,15 @@ const (
 type segmentWrite struct {
 	// while open
 	index   map[metastore.TopicPartition]int32 // into parts; nil from the seal on
-	first   time.Time                          // when its first batch came
-	last    time.Time                          // when its latest batch came
+	eager   time.Time                          // when its first batch came that may cause an early PUT; zero: none
+	latest  time.Time                          // when the first of its batches has waited for its longest
+	stalled int64                              // bytes of sources that wait for us, see share.count
 	parts   []part                             // one per partition, in order of first appearance
 	size    int64                              // bytes of all batches
 	records int64
 	batches int
+
+	shares []*share // by source, until finished
 
 	// from the seal on
 	id       metastore.SegmentID
@@ -57,17 +60,15 @@ type part struct {
 	batches []segment.Batch
 }
 
-func newSegmentWrite(now time.Time) *segmentWrite {
+func newSegmentWrite() *segmentWrite {
 	return &segmentWrite{
 		index: make(map[metastore.TopicPartition]int32),
-		first: now,
 		done:  make(chan struct{}),
 	}
 }
 
-// add appends the batches of one request that comes now.
-func (s *segmentWrite) add(batches []Batch, size, records int64, now time.Time) *Pending {
-	s.last = now
+// add appends the batches of one request.
+func (s *segmentWrite) add(batches []Batch, size, records int64) *Pending {
 	p := &Pending{seg: s, places: make([]place, len(batches))}
 	for i := range batches {
 		b := &batches[i]

@@ -59,10 +59,14 @@ func (w *Writer) next(now time.Time) (seg *segmentWrite, wait time.Duration, mor
 		if w.open == nil {
 			return nil, 0, !w.closed
 		}
-		if wait := w.pacer.due(w.open.first, w.open.last, w.open.size).Sub(now); wait > 0 {
+		o, reason := w.open, sealAge
+		if wait := w.pacer.due(now, o.eager, o.latest, o.stalled).Sub(now); wait > 0 {
 			return nil, wait, true
 		}
-		w.seal(sealAge)
+		if o.stalled >= w.opts.PutWorthBytes {
+			reason = sealStalled
+		}
+		w.seal(reason)
 	}
 	seg = w.line[w.started]
 	w.started++

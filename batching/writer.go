@@ -85,7 +85,8 @@ func New(store objstore.Store, log Committer, opts Options) *Writer {
 		ready:  make(chan struct{}, 1),
 		recent: newRecent(opts.RecentBytes),
 		pacer: pacer{
-			minLinger: opts.MinLinger, maxLinger: opts.MaxLinger, burst: opts.PutBurst, worth: opts.PutWorthBytes,
+			minLinger: opts.MinLinger, maxLinger: opts.MaxLinger, shortest: time.Second / time.Duration(opts.PutRate),
+			target: max(opts.SegmentBytes/2, 1), worth: opts.PutWorthBytes,
 		},
 	}
 	w.metrics = newMetrics(opts.Registerer, w)
@@ -96,11 +97,12 @@ func New(store objstore.Store, log Committer, opts Options) *Writer {
 func (w *Writer) Recent() *Recent { return w.recent }
 
 // Append puts the batches of one request, in their order, into the open segment: all into the same one, after all
-// batches of earlier calls. It does not block. The batches' bytes belong to the Writer until Done, which means
+// batches of earlier calls. The source is the connection that the request came from; nil if nothing is to be learned
+// from it. Append does not block. The batches' bytes belong to the Writer until Done, which means
 // that the frame they lie in stays in memory as long.
 //
 // Errors are ErrClosed, ErrOverloaded and ErrTooManyRecords; nothing was appended then.
-func (w *Writer) Append(batches []Batch) (*Pending, error) {
+func (w *Writer) Append(source *Source, batches []Batch) (*Pending, error) {
 	if len(batches) == 0 {
 		return &Pending{}, nil
 	}
@@ -112,14 +114,14 @@ func (w *Writer) Append(batches []Batch) (*Pending, error) {
 	if records > maxRecords {
 		return nil, ErrTooManyRecords
 	}
-	p, wake, err := w.append(batches, size, records)
+	p, wake, err := w.append(source, batches, size, records)
 	if wake {
 		notify(w.kick)
 	}
 	return p, err
 }
 
-func (w *Writer) append(batches []Batch, size, records int64) (p *Pending, wake bool, err error) {
+func (w *Writer) append(source *Source, batches []Batch, size, records int64) (p *Pending, wake bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -127,7 +129,7 @@ func (w *Writer) append(batches []Batch, size, records int64) (p *Pending, wake 
 	}
 	now := time.Now()
 	if w.buffered > 0 && w.buffered+size > w.opts.MaxBuffered {
-		w.lost.addRefused(batches, time.Now())
+		w.lost.addRefused(batches, now)
 		return nil, false, ErrOverloaded
 	}
 	if o := w.open; o != nil {
@@ -144,20 +146,47 @@ func (w *Writer) append(batches []Batch, size, records int64) (p *Pending, wake 
 		}
 	}
 	if w.open == nil {
-		w.open = newSegmentWrite(now)
+		w.open = newSegmentWrite()
 		wake = true
 	}
-	wasWorth := w.open.size >= w.opts.PutWorthBytes
-	p = w.open.add(batches, size, records, now)
-	if !wasWorth && w.open.size >= w.opts.PutWorthBytes {
-		wake = true // it may be due earlier than the uploader expects
+	if w.pace(source, batches, size, now) {
+		wake = true
 	}
+	p = w.open.add(batches, size, records)
 	w.buffered += size
 	if w.open.size >= w.opts.SegmentBytes {
 		w.seal(sealBytes)
 		wake = true
 	}
 	return p, wake, nil
+}
+
+// pace notes when the open segment, to which the request is about to be added, is to be sealed. Wake: that may be earlier
+// than the uploader expects. Caller holds mu.
+func (w *Writer) pace(source *Source, batches []Batch, size int64, now time.Time) (wake bool) {
+	o := w.open
+	var eager int64
+	for i := range batches {
+		longest := batches[i].MaxLinger
+		if longest == 0 {
+			longest = w.opts.MaxLinger
+		}
+		if longest <= w.opts.MaxLinger {
+			eager += int64(len(batches[i].Bytes))
+		}
+		if latest := now.Add(max(longest, 0)); o.latest.IsZero() || latest.Before(o.latest) {
+			o.latest, wake = latest, true
+		}
+	}
+	if eager > 0 && o.eager.IsZero() {
+		o.eager, wake = now, true
+	}
+	w.pacer.arrived(now, size)
+	if source == nil {
+		return wake
+	}
+	source.join(o, now, size, eager)
+	return wake || o.stalled >= w.opts.PutWorthBytes
 }
 
 // seal closes the open segment and puts it in line. Caller holds mu.
@@ -167,7 +196,7 @@ func (w *Writer) seal(reason sealReason) {
 	s.index = nil
 	s.id = metastore.NewSegmentID(w.opts.Now())
 	s.sealedAt = time.Now()
-	w.pacer.sealed(s.sealedAt, s.size)
+	w.pacer.sealed(s.sealedAt)
 	w.line = append(w.line, s)
 	w.metrics.sealed.WithLabelValues(string(reason)).Inc()
 	w.metrics.segmentBytes.Observe(float64(s.size))

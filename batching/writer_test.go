@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,55 +20,158 @@ func TestIdleWriterAnswersAfterMinLinger(t *testing.T) {
 		for range 3 {
 			begin := time.Now()
 			r.offsets(r.append(r.batch(0, 1, 100)))
-			took(t, begin, 5*time.Millisecond)
+			took(t, begin, 2*time.Millisecond)
 			time.Sleep(time.Second)
 		}
 	})
 }
 
-func TestBusyWriterSealsEveryMaxLinger(t *testing.T) {
+func TestTrickleIsSealedAtThePutRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, batching.Options{PutBurst: 1})
+		r := start(t, batching.Options{PutRate: 10})
 		begin := time.Now()
 		r.offsets(r.append(r.batch(0, 1, 100)))
-		took(t, begin, 5*time.Millisecond)
+		took(t, begin, 2*time.Millisecond)
 		for i := 1; i <= 3; i++ {
 			r.offsets(r.append(r.batch(0, 1, 100)))
-			took(t, begin, 5*time.Millisecond+time.Duration(i)*250*time.Millisecond)
+			took(t, begin, 2*time.Millisecond+time.Duration(i)*100*time.Millisecond)
 		}
-		// 100 ms after a seal: 150 ms are left.
-		time.Sleep(100 * time.Millisecond)
+		// 60 ms after a seal: 40 ms are left.
+		time.Sleep(60 * time.Millisecond)
 		begin = time.Now()
 		r.offsets(r.append(r.batch(0, 1, 100)))
-		took(t, begin, 150*time.Millisecond)
+		took(t, begin, 40*time.Millisecond)
 	})
 }
 
-func TestProducersThatCanSendNoMoreNeedNotWait(t *testing.T) {
+func TestLoadIsSealedEveryMaxLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, batching.Options{PutBurst: 1, PutWorthBytes: 1000})
-		for range 10 {
-			begin := time.Now()
-			first, second := r.append(r.batch(0, 1, 600)), r.append(r.batch(1, 1, 600))
-			r.offsets(first)
-			r.offsets(second)
-			took(t, begin, 5*time.Millisecond)
+		r := start(t, batching.Options{SegmentBytes: 80_000})
+		var first *batching.Pending
+		for range 1000 { // 200 kB/s: 50 kB in 250 ms
+			first = r.append(r.batch(0, 1, 1000))
+			time.Sleep(5 * time.Millisecond)
 		}
-		if n := len(r.store.trace()); n != 10 {
-			t.Errorf("%d PUTs, want 10", n)
-		}
-	})
-}
-
-func TestSegmentThatGrewWorthAPutIsSealedWithoutItsGrant(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, batching.Options{PutBurst: 1, PutWorthBytes: 1000})
-		r.offsets(r.append(r.batch(0, 1, 100))) // takes the grant
+		r.offsets(first)
+		puts := len(r.store.trace())
 		begin := time.Now()
-		r.append(r.batch(0, 1, 600))
-		time.Sleep(20 * time.Millisecond)
-		r.offsets(r.append(r.batch(0, 1, 600)))
-		took(t, begin, 25*time.Millisecond)
+		for range 1000 {
+			first = r.append(r.batch(0, 1, 1000))
+			time.Sleep(5 * time.Millisecond)
+		}
+		r.offsets(first)
+		if n, windows := len(r.store.trace())-puts, int(time.Since(begin)/(250*time.Millisecond)); n > windows+1 {
+			t.Errorf("%d PUTs in %d times the longest linger", n, windows)
+		}
+	})
+}
+
+// closedLoop sends n requests of 600 bytes at a time as soon as the ones before are answered, and returns how long each
+// round took.
+func (r *rig) closedLoop(source *batching.Source, rounds, n int) (took []time.Duration) {
+	for range rounds {
+		begin := time.Now()
+		var pending []*batching.Pending
+		for i := range n {
+			pending = append(pending, r.appendFrom(source, r.batch(int32(i), 1, 600)))
+		}
+		for _, p := range pending {
+			r.offsets(p)
+		}
+		took = append(took, time.Since(begin))
+	}
+	return took
+}
+
+func TestProducerThatWaitsForUsIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{PutWorthBytes: 1000})
+		rounds := r.closedLoop(batching.NewSource(), 20, 2)
+		for i, d := range rounds[5:] {
+			if d != 0 {
+				t.Errorf("round %d took %v, want no wait", i+5, d)
+			}
+		}
+		// One of too few bytes waits for its window.
+		time.Sleep(time.Second)
+		rounds = r.closedLoop(batching.NewSource(), 20, 1)
+		if d := rounds[19]; d != 40*time.Millisecond {
+			t.Errorf("a round of too few bytes took %v, want a window", d)
+		}
+	})
+}
+
+func TestProducerThatWaitsForUsIsNotWaitedForAmidATrickleFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{PutWorthBytes: 1000})
+		ctx, cancel := context.WithCancel(t.Context())
+		var others sync.WaitGroup
+		for i := range 10 {
+			others.Go(func() {
+				source := batching.NewSource()
+				for time.Sleep(time.Duration(i) * time.Millisecond); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+					r.appendFrom(source, r.batch(int32(50+i), 1, 100))
+				}
+			})
+		}
+		rounds := r.closedLoop(batching.NewSource(), 100, 2)
+		for i, d := range rounds[20:] {
+			if d != 0 {
+				t.Errorf("round %d took %v, want no wait", i+20, d)
+			}
+		}
+		cancel()
+		others.Wait()
+	})
+}
+
+func TestTopicsThatAskForLessOrMoreLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{MinLinger: 100 * time.Millisecond})
+		batch := func(linger time.Duration) batching.Batch {
+			b := r.batch(0, 1, 600)
+			b.MaxLinger = linger
+			return b
+		}
+		begin := time.Now()
+		r.offsets(r.append(batch(-1)))
+		took(t, begin, 0)
+		time.Sleep(time.Second)
+
+		begin = time.Now()
+		r.offsets(r.append(batch(10 * time.Millisecond)))
+		took(t, begin, 10*time.Millisecond)
+		time.Sleep(time.Second)
+
+		begin = time.Now()
+		patient := r.append(batch(5 * time.Second))
+		time.Sleep(time.Second)
+		other := r.append(batch(6 * time.Second))
+		r.offsets(patient)
+		took(t, begin, 5*time.Second)
+		r.offsets(other)
+		took(t, begin, 5*time.Second)
+
+		begin = time.Now()
+		patient = r.append(batch(5 * time.Second))
+		time.Sleep(time.Second)
+		r.offsets(r.append(batch(0)))
+		took(t, begin, 1100*time.Millisecond)
+		r.offsets(patient) // in company
+		took(t, begin, 1100*time.Millisecond)
+	})
+}
+
+func TestProducerOfPatientTopicsDoesNotHurryThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{PutWorthBytes: 1000})
+		source := batching.NewSource()
+		r.closedLoop(source, 20, 2)
+		b := r.batch(0, 1, 5000)
+		b.MaxLinger = 3 * time.Second
+		begin := time.Now()
+		r.offsets(r.appendFrom(source, b))
+		took(t, begin, 3*time.Second)
 	})
 }
 
@@ -75,7 +179,7 @@ func TestBurstSharesASegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, batching.Options{})
 		first := r.append(r.batch(0, 2, 100), r.batch(1, 3, 100), r.batch(0, 4, 100))
-		time.Sleep(4 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 		second := r.append(r.batch(1, 5, 100), r.batch(0, 1, 100))
 		r.wantOffsets(first, 0, 0, 2)
 		r.wantOffsets(second, 3, 6)
@@ -181,7 +285,7 @@ func TestAppendRefusesBeyondMaxBuffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, batching.Options{MaxBuffered: 1000})
 		first := r.append(r.batch(0, 1, 5000)) // larger than all, but alone
-		if _, err := r.w.Append([]batching.Batch{r.batch(0, 1, 100)}); !errors.Is(err, batching.ErrOverloaded) {
+		if _, err := r.w.Append(nil, []batching.Batch{r.batch(0, 1, 100)}); !errors.Is(err, batching.ErrOverloaded) {
 			t.Fatalf("Append: %v", err)
 		}
 		r.wantOffsets(first, 0)
@@ -206,7 +310,7 @@ func TestOffsetsOfASegmentFit32Bits(t *testing.T) {
 		if n := len(r.store.trace()); n != 3 {
 			t.Errorf("%d PUTs, want 3", n)
 		}
-		if _, err := r.w.Append([]batching.Batch{big(), big()}); !errors.Is(err, batching.ErrTooManyRecords) {
+		if _, err := r.w.Append(nil, []batching.Batch{big(), big()}); !errors.Is(err, batching.ErrTooManyRecords) {
 			t.Fatalf("Append: %v", err)
 		}
 	})
@@ -229,7 +333,7 @@ func TestDrainCommitsWhatIsBuffered(t *testing.T) {
 		for i, p := range pending {
 			r.wantOffsets(p, metastore.Offset(i))
 		}
-		if _, err := r.w.Append([]batching.Batch{r.batch(0, 1, 100)}); !errors.Is(err, batching.ErrClosed) {
+		if _, err := r.w.Append(nil, []batching.Batch{r.batch(0, 1, 100)}); !errors.Is(err, batching.ErrClosed) {
 			t.Fatalf("Append after Run: %v", err)
 		}
 	})

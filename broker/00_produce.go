@@ -30,7 +30,7 @@ import (
 
 // Appender takes validated batches, those of one call together and in order; batching.Writer does.
 type Appender interface {
-	Append(batches []batching.Batch) (*batching.Pending, error)
+	Append(source *batching.Source, batches []batching.Batch) (*batching.Pending, error)
 }
 
 // leastProduceTimeout keeps a client that asks for (almost) none, which Kafka can keep with a single replica, from
@@ -53,7 +53,7 @@ func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) 
 	p := &production{req: req, resp: respond[*kmsg.ProduceResponse](req), now: b.Now()}
 	b.admit(p)
 	p.letGo()
-	pending, err := b.Writer.Append(p.batches)
+	pending, err := b.Writer.Append(sourceOf(c), p.batches)
 	if err != nil {
 		p.failAppended(err)
 		pending = nil
@@ -70,6 +70,16 @@ func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) 
 		}
 		return nil
 	}
+}
+
+// sourceOf is the connection as the write path knows it.
+func sourceOf(c *wire.Conn) *batching.Source {
+	source, ok := c.Attached.(*batching.Source)
+	if !ok {
+		source = batching.NewSource()
+		c.Attached = source
+	}
+	return source
 }
 
 // admit makes a row of the answer for every partition, and a batch to append for every one that is not refused.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -254,7 +255,7 @@ func TestProduceTimesOut(t *testing.T) {
 		req.TimeoutMillis = 5000
 		req.SetVersion(9)
 		begin := time.Now()
-		resp := h.broker.produce(t.Context(), nil, req)(t.Context()).(*kmsg.ProduceResponse)
+		resp := h.broker.produce(t.Context(), new(wire.Conn), req)(t.Context()).(*kmsg.ProduceResponse)
 		equal(t, "waited", time.Since(begin), 5*time.Second)
 		equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, kerr.RequestTimedOut.Code)
 		equal(t, "offset", resp.Topics[0].Partitions[0].BaseOffset, -1)
@@ -274,7 +275,7 @@ func TestProduceToATopicThatIsDeletedMeanwhile(t *testing.T) {
 			reopen := h.objects.shut()
 			req := produceRequest(topic, 0, testBatch(2))
 			req.SetVersion(tc.version)
-			pending := h.broker.produce(t.Context(), nil, req)
+			pending := h.broker.produce(t.Context(), new(wire.Conn), req)
 			must(t, h.replica.DeleteTopic(t.Context(), topic.ID))
 			reopen()
 			resp := pending(t.Context()).(*kmsg.ProduceResponse)

@@ -10,6 +10,7 @@ import (
 	"github.com/runnel-io/runnel/batching"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/memory"
 	"github.com/runnel-io/runnel/objstore/cache"
@@ -49,7 +50,7 @@ func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
 	for range n {
 		req := produceRequest(topic, 0, testBatch(50))
 		req.SetVersion(11)
-		broker.produce(b.Context(), nil, req)(b.Context())
+		broker.produce(b.Context(), new(wire.Conn), req)(b.Context())
 	}
 	return broker, topic
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/memory"
 	"github.com/runnel-io/runnel/objstore"
@@ -150,7 +151,7 @@ func (h *recordHarness) produce(topic *metastore.Topic, partition int32, batch [
 	h.t.Helper()
 	req := produceRequest(topic, partition, batch)
 	req.SetVersion(13)
-	resp := h.broker.produce(h.t.Context(), nil, req)(h.t.Context()).(*kmsg.ProduceResponse)
+	resp := h.broker.produce(h.t.Context(), new(wire.Conn), req)(h.t.Context()).(*kmsg.ProduceResponse)
 	row := resp.Topics[0].Partitions[0]
 	if row.ErrorCode != 0 {
 		h.t.Fatalf("produce: error %d: %s", row.ErrorCode, *row.ErrorMessage)

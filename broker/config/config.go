@@ -31,6 +31,7 @@ type Config struct {
 	ObjectStore ObjectStore
 	Segment     Segment
 	Linger      Linger
+	Put         Put
 	Memory      Memory
 	Log         Log
 	Drain       Drain
@@ -83,6 +84,11 @@ type Segment struct {
 type Linger struct {
 	Min time.Duration
 	Max time.Duration
+}
+
+// Put bounds what uploads cost.
+type Put struct {
+	Rate int // early ones per second
 }
 
 // Memory bounds what a broker holds.

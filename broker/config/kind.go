@@ -62,6 +62,19 @@ func (w words) parse(s string) (value, error) {
 	return value{text: s}, nil
 }
 
+// number is a whole number in an interval.
+type number struct{ min, max int64 }
+
+func (number) String() string { return "number" }
+
+func (k number) parse(s string) (value, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < k.min || n > k.max {
+		return value{}, fmt.Errorf("must be a whole number from %d to %d", k.min, k.max)
+	}
+	return value{text: s, number: n}, nil
+}
+
 // size is a number of bytes in an interval.
 type size struct{ min, max int64 }
 

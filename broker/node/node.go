@@ -142,7 +142,7 @@ func (n *Node) assemble() error {
 	}
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	n.writer = batching.New(objects, n.seq, batching.Options{
-		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max),
+		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max), PutRate: c.Put.Rate,
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})

@@ -31,6 +31,10 @@ type Conn struct {
 	alive context.Context
 	die   context.CancelCauseFunc
 
+	// Attached is what Handlers keep with the connection, and only they: they are called one at a time, so that they may
+	// use it without a lock; Pendings may not.
+	Attached any
+
 	held int64 // bytes of the AnswerBudget; the writer's
 
 	mu       sync.Mutex

@@ -184,9 +184,20 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 		h.MaxTimestamp = stamp
 	}
 	tp := metastore.TopicPartition{Topic: topic.ID, Partition: row.Partition}
-	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h})
+	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h, MaxLinger: maxLinger(set)})
 	p.rows = append(p.rows, row)
 	p.stamps = append(p.stamps, stamp)
+}
+
+// maxLinger is the topic's latency class as the Writer has it: 0 is the broker's, negative is none.
+func maxLinger(set settings.Topic) time.Duration {
+	switch set.LingerMaxMs {
+	case -1:
+		return 0
+	case 0:
+		return -1
+	}
+	return time.Duration(set.LingerMaxMs) * time.Millisecond
 }
 
 // refuse answers one partition with an error.

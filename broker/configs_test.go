@@ -21,12 +21,12 @@ func describeRequest(kind kmsg.ConfigResourceType, name string, names ...string)
 
 func TestDescribeConfigsOfTopics(t *testing.T) {
 	h := newHarness(t, map[string]string{"log.retention.ms": "777"}, 0)
-	_, err := h.replica.CreateTopic(t.Context(), metastore.NewTopic{Name: "events", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}})
+	_, err := h.replica.CreateTopic(t.Context(), metastore.NewTopic{Name: "events", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact", "runnel.linger.max.ms": "0"}})
 	must(t, err)
 	h.versions(32, func(t *testing.T, v int16) {
-		got := ask[*kmsg.DescribeConfigsResponse](h, v, describeRequest(kmsg.ConfigResourceTypeTopic, "events", "cleanup.policy", "retention.ms", "segment.bytes", "no.such"))
+		got := ask[*kmsg.DescribeConfigsResponse](h, v, describeRequest(kmsg.ConfigResourceTypeTopic, "events", "cleanup.policy", "retention.ms", "runnel.linger.max.ms", "segment.bytes", "no.such"))
 		configs := got.Resources[0].Configs
-		equal(t, "settings", len(configs), 3)
+		equal(t, "settings", len(configs), 4)
 		for i, want := range []struct {
 			name, value string
 			source      kmsg.ConfigSource
@@ -34,6 +34,7 @@ func TestDescribeConfigsOfTopics(t *testing.T) {
 		}{
 			{"cleanup.policy", "compact", kmsg.ConfigSourceDynamicTopicConfig, 2},
 			{"retention.ms", "777", kmsg.ConfigSourceStaticBrokerConfig, 1},
+			{"runnel.linger.max.ms", "0", kmsg.ConfigSourceDynamicTopicConfig, 1},
 			{"segment.bytes", "1073741824", kmsg.ConfigSourceDefaultConfig, 1},
 		} {
 			c := configs[i]
@@ -126,6 +127,7 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 			got  int16
 			want *kerr.Error
 		}{
+			"bad linger":        {alter(v, false, topic, "events", change{"runnel.linger.max.ms", set, "-2"}), kerr.InvalidConfig},
 			"bad value":         {alter(v, false, topic, "events", change{"retention.ms", set, "x"}, change{"segment.bytes", set, "1048576"}), kerr.InvalidConfig},
 			"unknown":           {alter(v, false, topic, "events", change{"no.such", set, "x"}), kerr.InvalidConfig},
 			"empty topic name":  {alter(v, false, topic, "", change{"retention.ms", set, "1"}), kerr.InvalidRequest},

@@ -264,6 +264,19 @@ func TestProduceTimesOut(t *testing.T) {
 	})
 }
 
+func TestProduceWaitsAsLongAsTheTopicSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		for name, want := range map[string]time.Duration{"-1": 0, "0": 0, "5000": 5 * time.Second} {
+			topic := h.topicWith("linger"+name, 1, map[string]string{"runnel.linger.max.ms": name})
+			time.Sleep(time.Second) // the broker is idle
+			begin := time.Now()
+			h.produce(topic, 0, testBatch(1))
+			equal(t, "linger "+name, time.Since(begin), want)
+		}
+	})
+}
+
 func TestProduceToATopicThatIsDeletedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)

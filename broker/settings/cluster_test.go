@@ -28,7 +28,7 @@ func TestDefaultsAreKafkas(t *testing.T) {
 		t.Errorf("groups: %+v", c)
 	}
 	want := Topic{MaxMessageBytes: 1048588, SegmentBytes: 1 << 30, TimestampType: CreateTime, TimestampBeforeMax: 1<<63 - 1,
-		TimestampAfterMax: 3600000, CompressionType: "producer", Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, MinInsyncReplicas: 1}
+		TimestampAfterMax: 3600000, CompressionType: "producer", Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, MinInsyncReplicas: 1, LingerMaxMs: -1}
 	if got := c.Topic(nil); got != want {
 		t.Errorf("topic defaults\n got %+v\nwant %+v", got, want)
 	}

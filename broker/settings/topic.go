@@ -26,6 +26,7 @@ type Topic struct {
 	RetentionMs        int64  // -1: for ever
 	RetentionBytes     int64  // -1: without limit
 	MinInsyncReplicas  int32
+	LingerMaxMs        int32 // that a batch waits for company; -1: the broker's
 }
 
 // apply sets what values name. A value that does not fit its setting is left out: it was refused when it was set, so
@@ -59,6 +60,8 @@ func (t *Topic) apply(values map[string]string) {
 			t.RetentionBytes = parseLong(value)
 		case "min.insync.replicas":
 			t.MinInsyncReplicas = int32(parseLong(value))
+		case LingerMax:
+			t.LingerMaxMs = int32(parseLong(value))
 		}
 	}
 }

@@ -23,7 +23,11 @@ func logPrefix(names ...string) []Alias {
 
 func same(name string) []Alias { return []Alias{{Name: name, Factor: 1}} }
 
-// topicTable is sorted by name. Names, types, defaults and ranges are those of Kafka 4.2's topic configs.
+// LingerMax is the latency class of a topic.
+const LingerMax = "runnel.linger.max.ms"
+
+// topicTable is sorted by name. Names, types, defaults and ranges are those of Kafka 4.2's topic configs, but for those
+// that begin with "runnel.".
 var topicTable = []Definition{
 	{Name: "cleanup.policy", Type: List, Default: "delete", Check: listOf{"compact", "delete"}, Support: Acts, Cluster: logPrefix("cleanup.policy"),
 		Doc:  "What becomes of old records: deleted by age and size, compacted to the last one of each key, or both.",
@@ -93,6 +97,9 @@ var topicTable = []Definition{
 	{Name: "retention.ms", Type: Long, Default: "604800000", Check: atLeast(-1), Support: Stored,
 		Cluster: []Alias{{"log.retention.ms", 1}, {"log.retention.minutes", minutes}, {"log.retention.hours", hours}},
 		Doc:     "How long records are kept; -1 is for ever.", Note: notYet},
+	{Name: LingerMax, Type: Int, Default: "-1", Check: between{-1, 60000}, Support: Acts,
+		Doc:  "The longest that a batch waits in the broker for company; -1 is the broker's linger.max.",
+		Note: "Runnel's own, and Kafka has nothing like it: less answers sooner and costs uploads (0 is one for what is there at the moment), more than the broker's makes uploads few, and must stay below the producers' request.timeout.ms. What is promised is the same."},
 	{Name: "segment.bytes", Type: Int, Default: "1073741824", Check: atLeast(1 << 20), Support: Acts, Cluster: logPrefix("segment.bytes"),
 		Doc: "The size of a log file of Kafka.", Note: "Bounds a record batch, as in Kafka. The size of Runnel's own segments is the broker's setting segment.size."},
 	{Name: "segment.index.bytes", Type: Int, Default: "10485760", Check: atLeast(4), Support: Stored, Cluster: logPrefix("index.size.max.bytes"),

@@ -33,6 +33,9 @@ func TestValidateTopic(t *testing.T) {
 		{"append time", "message.timestamp.type", "LogAppendTime", ""},
 		{"timestamp type in small letters", "message.timestamp.type", "logappendtime", "must be one of CreateTime"},
 		{"gzip level 0", "compression.gzip.level", "0", "must be between 1 and 9, or -1"},
+		{"linger", "runnel.linger.max.ms", "0", ""},
+		{"the broker's linger", "runnel.linger.max.ms", "-1", ""},
+		{"long linger", "runnel.linger.max.ms", "60001", "must be between -1 and 60000"},
 		{"small segment", "segment.bytes", "1024", "must be at least 1048576"},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package batching
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
@@ -12,7 +13,7 @@ import (
 // the topic asks for that: the Writer does not look inside.
 type Batch struct {
 	metastore.TopicPartition
-	Bytes  []byte
+	Bytes  []byte             // the caller's again once Append returned
 	Header recordbatch.Header // of Bytes
 	// MaxLinger is the longest that the batch waits for company; 0 is the Writer's, negative is none. A longer one than
 	// the Writer's asks for cheap PUTs: the batch then waits for its own deadline, a full segment, or company that leaves.
@@ -21,6 +22,38 @@ type Batch struct {
 
 // records is how many offsets the batch takes.
 func (b *Batch) records() int64 { return int64(b.Header.LastOffsetDelta) + 1 }
+
+// pieceBytes bounds what batches of one request share of memory, and so what a reader of one of them keeps of others.
+const pieceBytes = 256 << 10
+
+// copyBatches appends a copy of each batch's bytes to dst, and tells how much memory the copies hold. Batches of a
+// request share pieces of memory, so that small ones do not cost an allocation each; requests share none, so that a
+// segment holds what is in it and no more.
+func copyBatches(dst [][]byte, batches []Batch) (copies [][]byte, held int64) {
+	for len(batches) > 0 {
+		n, size := 1, len(batches[0].Bytes)
+		for n < len(batches) && size+len(batches[n].Bytes) <= pieceBytes {
+			size += len(batches[n].Bytes)
+			n++
+		}
+		piece := slices.Grow([]byte(nil), size)
+		for i := range batches[:n] {
+			from := len(piece)
+			piece = append(piece, batches[i].Bytes...)
+			dst = append(dst, piece[from:len(piece):len(piece)])
+		}
+		held += int64(cap(piece))
+		batches = batches[n:]
+	}
+	return dst, held
+}
+
+// request sums up what a call of Append brings.
+type request struct {
+	size    int64 // bytes of the batches
+	held    int64 // bytes of memory of their copies
+	records int64
+}
 
 // Pending is a request that was appended and waits for its commit.
 type Pending struct {
@@ -54,7 +87,7 @@ func (p *Pending) Wait(ctx context.Context) ([]metastore.BatchResult, error) {
 	return results, nil
 }
 
-// Done is closed when Wait would not block: the write path has let go of the batches' bytes.
+// Done is closed when Wait would not block.
 func (p *Pending) Done() <-chan struct{} {
 	if len(p.places) == 0 {
 		return closed

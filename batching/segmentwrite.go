@@ -35,6 +35,7 @@ type segmentWrite struct {
 	stalled int64                              // bytes of sources that wait for us, see share.count
 	parts   []part                             // one per partition, in order of first appearance
 	size    int64                              // bytes of all batches
+	held    int64                              // bytes of memory that they take
 	records int64
 	batches int
 
@@ -67,8 +68,8 @@ func newSegmentWrite() *segmentWrite {
 	}
 }
 
-// add appends the batches of one request.
-func (s *segmentWrite) add(batches []Batch, size, records int64) *Pending {
+// add appends the batches of one request, whose bytes are in copies.
+func (s *segmentWrite) add(batches []Batch, copies [][]byte, r request) *Pending {
 	p := &Pending{seg: s, places: make([]place, len(batches))}
 	for i := range batches {
 		b := &batches[i]
@@ -81,7 +82,7 @@ func (s *segmentWrite) add(batches []Batch, size, records int64) *Pending {
 		pt := &s.parts[at]
 		p.places[i] = place{part: at, batch: int32(len(pt.batches))}
 		pt.batches = append(pt.batches, segment.Batch{
-			Bytes:         b.Bytes,
+			Bytes:         copies[i],
 			Records:       int32(b.records()),
 			MaxTimestamp:  b.Header.MaxTimestamp,
 			ProducerID:    b.Header.ProducerID,
@@ -89,8 +90,9 @@ func (s *segmentWrite) add(batches []Batch, size, records int64) *Pending {
 			BaseSequence:  b.Header.BaseSequence,
 		})
 	}
-	s.size += size
-	s.records += records
+	s.size += r.size
+	s.held += r.held
+	s.records += r.records
 	s.batches += len(batches)
 	return p
 }
@@ -157,21 +159,17 @@ func (s *segmentWrite) finish(err error) {
 	close(s.done)
 }
 
-// recentCost is what recent will take of memory.
-func (s *segmentWrite) recentCost() int64 { return s.size + int64(s.batches)*batchOverhead }
+// recentCost is what recent keeps of memory.
+func (s *segmentWrite) recentCost() int64 { return s.held + int64(s.batches)*batchOverhead }
 
-// recent is what Recent keeps of an uploaded segment. It is a copy: the frames that the batches arrived in may be larger
-// by any factor, with batches that were refused, and are to go when their requests are answered.
+// recent is what Recent keeps of an uploaded segment: the memory that it was uploaded from.
 func (s *segmentWrite) recent() recentSegment {
 	r := recentSegment{id: s.id, cost: s.recentCost(), runs: make(map[uint32]recentRun, len(s.order))}
-	copied := make([]byte, 0, s.size)
 	for i, at := range s.order {
 		batches := s.parts[at].batches
 		run := recentRun{slices: make([][]byte, len(batches))}
 		for j := range batches {
-			from := len(copied)
-			copied = append(copied, batches[j].Bytes...)
-			run.slices[j] = copied[from:len(copied):len(copied)]
+			run.slices[j] = batches[j].Bytes
 			run.length += uint32(len(batches[j].Bytes))
 		}
 		r.runs[s.commit.Runs[i].Position] = run

@@ -98,8 +98,8 @@ func (w *Writer) Recent() *Recent { return w.recent }
 
 // Append puts the batches of one request, in their order, into the open segment: all into the same one, after all
 // batches of earlier calls. The source is the connection that the request came from; nil if nothing is to be learned
-// from it. Append does not block. The batches' bytes belong to the Writer until Done, which means
-// that the frame they lie in stays in memory as long.
+// from it. Append does not block. It copies the batches' bytes, the only copy between socket and object store: they are
+// the caller's again when it returns.
 //
 // Errors are ErrClosed, ErrOverloaded and ErrTooManyRecords; nothing was appended then.
 func (w *Writer) Append(source *Source, batches []Batch) (*Pending, error) {
@@ -114,33 +114,35 @@ func (w *Writer) Append(source *Source, batches []Batch) (*Pending, error) {
 	if records > maxRecords {
 		return nil, ErrTooManyRecords
 	}
-	p, wake, err := w.append(source, batches, size, records)
+	var few [8][]byte
+	copies, held := copyBatches(few[:0], batches)
+	p, wake, err := w.append(source, batches, copies, request{size: size, held: held, records: records})
 	if wake {
 		notify(w.kick)
 	}
 	return p, err
 }
 
-func (w *Writer) append(source *Source, batches []Batch, size, records int64) (p *Pending, wake bool, err error) {
+func (w *Writer) append(source *Source, batches []Batch, copies [][]byte, r request) (p *Pending, wake bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return nil, false, ErrClosed
 	}
 	now := time.Now()
-	if w.buffered > 0 && w.buffered+size > w.opts.MaxBuffered {
+	if w.buffered > 0 && w.buffered+r.size > w.opts.MaxBuffered {
 		w.lost.addRefused(batches, now)
 		return nil, false, ErrOverloaded
 	}
 	if o := w.open; o != nil {
 		switch {
-		case o.size+size > w.opts.SegmentBytes:
+		case o.size+r.size > w.opts.SegmentBytes:
 			w.seal(sealBytes)
 			wake = true
 		case len(o.parts)+len(batches) > w.opts.SegmentRuns:
 			w.seal(sealRuns)
 			wake = true
-		case o.records+records > maxRecords:
+		case o.records+r.records > maxRecords:
 			w.seal(sealRecords)
 			wake = true
 		}
@@ -149,11 +151,11 @@ func (w *Writer) append(source *Source, batches []Batch, size, records int64) (p
 		w.open = newSegmentWrite()
 		wake = true
 	}
-	if w.pace(source, batches, size, now) {
+	if w.pace(source, batches, r.size, now) {
 		wake = true
 	}
-	p = w.open.add(batches, size, records)
-	w.buffered += size
+	p = w.open.add(batches, copies, r)
+	w.buffered += r.size
 	if w.open.size >= w.opts.SegmentBytes {
 		w.seal(sealBytes)
 		wake = true

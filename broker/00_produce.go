@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,23 +36,33 @@ type Appender interface {
 // being told that every request timed out.
 const leastProduceTimeout = time.Second
 
-// production is a Produce request on its way.
+// production is a Produce request on its way. Once it is appended it holds nothing of the request's frame, which is
+// used again.
 type production struct {
-	req     *kmsg.ProduceRequest
+	acks    int16
+	timeout time.Duration
+	version int16
 	resp    *kmsg.ProduceResponse
 	now     time.Time
-	batches []batching.Batch
+	batches []batching.Batch                      // until they are appended
 	rows    []*kmsg.ProduceResponseTopicPartition // rows[i] answers batches[i]
 	stamps  []int64                               // LogAppendTime of batches[i], or -1
 	refused error                                 // any of the refusals
 }
 
+func (b *Broker) production(req *kmsg.ProduceRequest) *production {
+	return &production{
+		acks: req.Acks, timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, version: req.Version,
+		resp: respond[*kmsg.ProduceResponse](req), now: b.Now(),
+	}
+}
+
 func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) wire.Pending {
 	req := request.(*kmsg.ProduceRequest)
-	p := &production{req: req, resp: respond[*kmsg.ProduceResponse](req), now: b.Now()}
-	b.admit(p)
-	p.letGo()
+	p := b.production(req)
+	b.admit(p, req)
 	pending, err := b.Writer.Append(sourceOf(c), p.batches)
+	p.batches = nil
 	if err != nil {
 		p.failAppended(err)
 		pending = nil
@@ -62,7 +71,7 @@ func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) 
 		if pending != nil {
 			p.await(ctx, pending)
 		}
-		if req.Acks != 0 {
+		if p.acks != 0 {
 			return p.resp
 		}
 		if p.refused != nil && ctx.Err() == nil {
@@ -83,18 +92,18 @@ func sourceOf(c *wire.Conn) *batching.Source {
 }
 
 // admit makes a row of the answer for every partition, and a batch to append for every one that is not refused.
-func (b *Broker) admit(p *production) {
-	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
-	for i := range p.req.Topics {
-		from, to := &p.req.Topics[i], &p.resp.Topics[i]
+func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
+	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		from, to := &req.Topics[i], &p.resp.Topics[i]
 		to.Topic, to.TopicID = from.Topic, from.TopicID
 		to.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(from.Partitions))
-		topic, err := b.topicByNameOrID(from.Topic, from.TopicID, p.req.Version >= 13)
+		topic, err := b.topicByNameOrID(from.Topic, from.TopicID, p.version >= 13)
 		var rules recordbatch.Rules
 		var set settings.Topic
 		if err == nil {
 			set = b.Settings.Topic(topic.Configs)
-			rules = produceRules(set, p.now, p.req.Version)
+			rules = produceRules(set, p.now, p.version)
 		}
 		for j := range from.Partitions {
 			row := &to.Partitions[j]
@@ -106,26 +115,6 @@ func (b *Broker) admit(p *production) {
 			}
 			p.admit(row, topic, set, rules, from.Partitions[j].Records)
 		}
-	}
-}
-
-// letGo copies what was admitted if that is less than half of what came: the batches keep the frame that they lie in,
-// which should not be much more than what is counted of it while it waits for the object store.
-func (p *production) letGo() {
-	came, admitted := 0, 0
-	for i := range p.req.Topics {
-		for j := range p.req.Topics[i].Partitions {
-			came += len(p.req.Topics[i].Partitions[j].Records)
-		}
-	}
-	for i := range p.batches {
-		admitted += len(p.batches[i].Bytes)
-	}
-	if admitted >= came/2 {
-		return
-	}
-	for i := range p.batches {
-		p.batches[i].Bytes = bytes.Clone(p.batches[i].Bytes)
 	}
 }
 
@@ -161,8 +150,8 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 		p.refuse(row, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("topic has %d partitions", topic.Partitions)))
 		return
 	}
-	if p.req.Acks < -1 || p.req.Acks > 1 {
-		p.refuse(row, refuse(kerr.InvalidRequiredAcks, fmt.Sprintf("acks is %d, must be -1, 0 or 1", p.req.Acks)))
+	if p.acks < -1 || p.acks > 1 {
+		p.refuse(row, refuse(kerr.InvalidRequiredAcks, fmt.Sprintf("acks is %d, must be -1, 0 or 1", p.acks)))
 		return
 	}
 	h, err := recordbatch.Validate(records, rules)
@@ -227,9 +216,9 @@ func (p *production) failAppended(err error) {
 
 // await fills in what became of the batches.
 func (p *production) await(ctx context.Context, pending *batching.Pending) {
-	if p.req.Acks != 0 {
+	if p.acks != 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, max(time.Duration(p.req.TimeoutMillis)*time.Millisecond, leastProduceTimeout))
+		ctx, cancel = context.WithTimeout(ctx, max(p.timeout, leastProduceTimeout))
 		defer cancel()
 	}
 	results, err := pending.Wait(ctx)
@@ -241,7 +230,7 @@ func (p *production) await(ctx context.Context, pending *batching.Pending) {
 		row := p.rows[i]
 		row.LogStartOffset = int64(res.LogStart)
 		if res.Verdict != metastore.Accepted && res.Verdict != metastore.Duplicate {
-			p.refuse(row, verdictError(res.Verdict, p.req.Version))
+			p.refuse(row, verdictError(res.Verdict, p.version))
 			continue
 		}
 		row.BaseOffset, row.LogAppendTime = int64(res.Offset), p.stamps[i]

@@ -80,7 +80,7 @@ func New(deps Deps) *Broker {
 func (b *Broker) Routes() wire.Routes {
 	routes := make(wire.Routes)
 	for _, a := range b.apis() {
-		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: a.handle, Order: a.order, Budgeted: a.budgeted}
+		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: a.handle, Order: a.order, Budgeted: a.budgeted, Borrows: a.borrows}
 	}
 	return routes
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -297,7 +298,37 @@ func TestProduceToATopicThatIsDeletedMeanwhile(t *testing.T) {
 	})
 }
 
-// What stays in memory is the frame itself, so decoding must not copy.
+// The frame is used again for another request when the handler has returned.
+func TestProduceKeepsNothingOfTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topic("events", 1, 1)
+		sent := testBatch(50)
+		req := produceRequest(topic, 0, bytes.Clone(sent))
+		req.SetVersion(9)
+		frame := req.AppendTo(nil)
+		decoded := kmsg.NewPtrProduceRequest()
+		decoded.SetVersion(9)
+		must(t, decoded.ReadFrom(frame))
+		pending := h.broker.produce(t.Context(), new(wire.Conn), decoded)
+		for i := range frame {
+			frame[i] = 0xDB
+		}
+		*decoded = kmsg.ProduceRequest{}
+		resp := pending(t.Context()).(*kmsg.ProduceResponse)
+		equal(t, "topic", resp.Topics[0].Topic, "events")
+		equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, 0)
+		_, runs, err := h.replica.Runs(metastore.TopicPartition{Topic: topic.ID}, 0, 1)
+		must(t, err)
+		stored, err := h.objects.Get(t.Context(), segment.Key(runs[0].Segment), int64(runs[0].Position), int64(runs[0].Length))
+		must(t, err)
+		if !bytes.Equal(stored, sent) {
+			t.Error("other bytes were stored than were sent")
+		}
+	})
+}
+
+// The one copy of records is that of the write path, so decoding must not make another.
 func TestDecodingDoesNotCopyRecords(t *testing.T) {
 	for _, version := range []int16{3, 9, 13} {
 		req := produceRequest(&metastore.Topic{Name: "events"}, 0, testBatch(10))

@@ -17,6 +17,7 @@ type api struct {
 	handle   wire.Handler
 	order    wire.Order
 	budgeted bool
+	borrows  bool
 	needs    string // Kafka's authorization: operation and resource; nothing checks it yet
 	notes    string // for docs/protocol.md: what is different from Kafka
 }
@@ -24,7 +25,7 @@ type api struct {
 // A minimum is Kafka 4.2's own: clients (librdkafka 2.0 for one) look for exact old versions in the advertised range.
 func (b *Broker) apis() []api {
 	return []api{
-		{key: 0, name: "Produce", min: 3, max: 13, claimed: 3, handle: b.produce, order: wire.Overlapping, budgeted: true, needs: "Write on Topic",
+		{key: 0, name: "Produce", min: 3, max: 13, claimed: 3, handle: b.produce, order: wire.Overlapping, budgeted: true, borrows: true, needs: "Write on Topic",
 			notes: "acks=1 waits as acks=all does. Compressed batches are not decompressed, except for compacted topics. Bytes after the batch are refused. A partition that is named twice gets both batches. No transactions."},
 		{key: 1, name: "Fetch", min: 4, max: 18, handle: blocking(b.fetch), needs: "Read on Topic",
 			notes: "Requests of followers are answered as those of consumers. The leader epoch is 0 for ever. Batches are never cut. Negative sizes count as 0, unknown isolation levels as read_uncommitted."},

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/runnel-io/runnel/batching"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker/settings"
@@ -64,8 +62,8 @@ func BenchmarkAdmit(b *testing.B) {
 	b.SetBytes(int64(len(req.Topics[0].Partitions[0].Records)))
 	b.ReportAllocs()
 	for b.Loop() {
-		p := &production{req: req, resp: respond[*kmsg.ProduceResponse](req), now: broker.Now()}
-		broker.admit(p)
+		p := broker.production(req)
+		broker.admit(p, req)
 		if len(p.batches) != 1 {
 			b.Fatal(p.refused)
 		}

@@ -165,6 +165,7 @@ func (n *Node) assemble() error {
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
 		AnswerBudget:    wire.NewBudget(answerBytes),
+		FrameBytes:      c.Memory.Produce / 8,
 		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: c.Cluster.MaxConnections,
 		IdleTimeout: c.Cluster.ConnectionsMaxIdle,
 	})

@@ -32,10 +32,15 @@ func (c *Conn) dispatch(base context.Context) {
 func (c *Conn) begin(base context.Context, r *request) (pending Pending) {
 	pending = Ready(nil)
 	if c.alive.Err() != nil && (r.route.Order == Serial || base.Err() != nil) {
+		c.doneWithFrame(r)
 		return pending
 	}
 	defer c.recovered(r)
-	return r.route.Handler(base, c, r.body)
+	pending = r.route.Handler(base, c, r.body)
+	if r.route.Borrows { // after a panic nobody knows who has the frame
+		c.doneWithFrame(r)
+	}
+	return pending
 }
 
 // recovered turns a panic into the end of the connection.

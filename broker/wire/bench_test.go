@@ -12,7 +12,7 @@ import (
 func BenchmarkPipelinedProduce(b *testing.B) {
 	for _, size := range []int{1 << 10, 16 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			conn := benchServer(b, Routes{0: {Name: "Produce", Min: 3, Max: 13, Order: Overlapping, Budgeted: true,
+			conn := benchServer(b, Routes{0: {Name: "Produce", Min: 3, Max: 13, Order: Overlapping, Budgeted: true, Borrows: true,
 				Handler: func(_ context.Context, _ *Conn, req kmsg.Request) Pending { return Ready(req.ResponseKind()) }}})
 			frame := frameOf(1, produceRequest(size))
 			b.SetBytes(int64(len(frame)))

@@ -49,6 +49,7 @@ type request struct {
 	header
 	route   Route
 	body    kmsg.Request
+	frame   []byte // that body lies in, if it is to be used again
 	size    int
 	grant   grant
 	arrived time.Time

@@ -57,6 +57,7 @@ func serve(t *testing.T, routes Routes, opts Options) *fixture {
 	var err error
 	f.srv, err = NewServer(routes, opts)
 	must(t, err)
+	f.srv.frames.poison = true
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	f.addr = ln.Addr().String()
@@ -190,7 +191,7 @@ func (h *held) handle(_ context.Context, c *Conn, req kmsg.Request) Pending {
 }
 
 func (h *held) produceRoute() Route {
-	return Route{Name: "Produce", Min: 3, Max: 13, Handler: h.handle, Order: Overlapping, Budgeted: true}
+	return Route{Name: "Produce", Min: 3, Max: 13, Handler: h.handle, Order: Overlapping, Budgeted: true, Borrows: true}
 }
 
 func TestAnswersLeaveInTheOrderOfTheRequests(t *testing.T) {

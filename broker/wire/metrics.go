@@ -11,7 +11,7 @@ type metrics struct {
 	errors      *prometheus.CounterVec // reason
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, frames *frames) *metrics {
 	m := &metrics{
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "runnel_wire_connections", Help: "Open client connections.",
@@ -35,7 +35,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.requests, m.seconds, m.bytesIn, m.bytesOut, m.errors)
+		reg.MustRegister(m.connections, m.requests, m.seconds, m.bytesIn, m.bytesOut, m.errors,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "runnel_wire_idle_frame_bytes", Help: "Memory that lies ready for the frames of Produce requests.",
+			}, func() float64 { return float64(frames.bytes()) }))
 	}
 	return m
 }

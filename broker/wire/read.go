@@ -93,6 +93,9 @@ func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*r
 		r.grant.release()
 		return nil, c.readFailed(err)
 	}
+	if r.route.Borrows {
+		r.frame = rest
+	}
 	c.srv.metrics.bytesIn.Add(float64(4 + size))
 	r.arrived = time.Now()
 	if r.pending != nil {
@@ -100,6 +103,7 @@ func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*r
 	}
 	clientID, body, err := decode(r.header, rest)
 	if err != nil {
+		c.doneWithFrame(r)
 		r.grant.release()
 		return nil, err
 	}
@@ -117,7 +121,7 @@ func (c *Conn) pay(r *request) (start int, err error) {
 	var budget *Budget
 	switch {
 	case r.route.Budgeted:
-		start, budget = 2<<20, c.srv.opts.Budget
+		start, budget = trustedFrame, c.srv.opts.Budget
 	case r.size > c.srv.opts.MaxControlBytes:
 		return 0, fmt.Errorf("%w: %d bytes for %s, allowed are %d", errFrameSize, r.size, r.route.Name, c.srv.opts.MaxControlBytes)
 	case r.size > free:
@@ -136,14 +140,27 @@ func (c *Conn) pay(r *request) (start int, err error) {
 // while others wait for them.
 func (c *Conn) readBody(br *bufio.Reader, r *request, start int) ([]byte, error) {
 	n := r.size - headerPrefix
+	read := func(from io.Reader) ([]byte, error) { return readGrowing(from, n, start) }
+	if r.route.Borrows {
+		read = func(from io.Reader) ([]byte, error) { return c.srv.frames.read(from, n) }
+	}
 	if r.grant.budget == nil {
-		return readGrowing(br, n, start)
+		return read(br)
 	}
 	a := r.grant.budget.arrives(br, func() {
 		c.fail(fmt.Errorf("%w: others wait, and a frame of %d bytes does not get on", errSlowSender, r.size))
 	})
 	defer r.grant.budget.arrived(a)
-	return readGrowing(a, n, start)
+	return read(a)
+}
+
+// doneWithFrame gives the memory of a request back, to which nobody refers any more.
+func (c *Conn) doneWithFrame(r *request) {
+	r.body = nil
+	if r.frame != nil {
+		c.srv.frames.put(r.frame)
+		r.frame = nil
+	}
 }
 
 // findRoute looks up the handler. ApiVersions of an unknown version is answered here.

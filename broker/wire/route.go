@@ -36,7 +36,7 @@ type Pending func(ctx context.Context) kmsg.Response
 // Handler begins a request. It is called in arrival order, one call at a time per connection, and may start work whose
 // order matters; it should not wait for anything but back-pressure. Its ctx outlives the peer (a producer with acks=0
 // sends and leaves) and ends when the server stops. req and the byte slices in it belong to the handler; the slices
-// share the memory of the frame. A panic in a Handler or a Pending closes the connection.
+// share the memory of the frame. (Unless the Route Borrows.) A panic in a Handler or a Pending closes the connection.
 type Handler func(ctx context.Context, c *Conn, req kmsg.Request) Pending
 
 // Ready is a Pending whose answer is there.
@@ -59,6 +59,9 @@ type Route struct {
 	Handler  Handler
 	Order    Order
 	Budgeted bool // frames take from the Budget before their body is read
+	// Borrows says that the Handler keeps nothing of the request once it has returned: the frame's memory is then used
+	// for another. Its Pending must not look at the request either.
+	Borrows bool
 }
 
 // Routes maps API keys to routes. It is not changed once a Server has it.

@@ -23,6 +23,7 @@ type Options struct {
 	MaxRequestBytes    int           // socket.request.max.bytes; default 100 MiB. Larger frames close the connection
 	MaxControlBytes    int           // the same for routes that are not Budgeted; default 16 MiB
 	ControlBudget      *Budget       // for frames above 16 KiB of routes that are not Budgeted; default 256 MiB
+	FrameBytes         int64         // idle memory kept for frames of routes that Borrow; default 32 MiB, negative is none
 	AnswerBudget       *Budget       // for what Conn.Hold takes; default 128 MiB
 	MaxConnections     int           // default 10,000. Connections above it are closed at once
 	MaxInFlight        int           // requests per connection that are read but not answered; default 64
@@ -43,6 +44,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AnswerBudget == nil {
 		o.AnswerBudget = NewBudget(128 << 20)
+	}
+	if o.FrameBytes == 0 {
+		o.FrameBytes = 32 << 20
 	}
 	setDefault(&o.MaxRequestBytes, 100<<20)
 	setDefault(&o.MaxControlBytes, 16<<20)
@@ -73,6 +77,7 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
+	frames  *frames
 
 	complaints complaints
 
@@ -93,8 +98,9 @@ func NewServer(routes Routes, opts Options) (*Server, error) {
 		}
 	}
 	opts = opts.withDefaults()
+	frames := newFrames(opts.FrameBytes)
 	return &Server{
-		routes: routes, opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer),
+		routes: routes, opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer, frames), frames: frames,
 		listeners: make(map[net.Listener]struct{}), conns: make(map[*Conn]struct{}),
 	}, nil
 }

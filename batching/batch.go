@@ -36,7 +36,10 @@ func copyBatches(dst [][]byte, batches []Batch) (copies [][]byte, held int64) {
 			size += len(batches[n].Bytes)
 			n++
 		}
-		piece := slices.Grow([]byte(nil), size)
+		var piece []byte
+		if n > 1 {
+			piece = slices.Grow(piece, size)
+		} // else append does not clear what it is about to fill
 		for i := range batches[:n] {
 			from := len(piece)
 			piece = append(piece, batches[i].Bytes...)

@@ -17,7 +17,7 @@ const (
 	groupBatches = 20_000
 )
 
-// commitAll commits what is uploaded, in order, until the Writer is closed and nothing is left. An error means that
+// commitAll commits what is uploaded until the Writer is closed and nothing is left. An error means that
 // nothing can be committed any more.
 func (w *Writer) commitAll(work context.Context) error {
 	for {
@@ -39,16 +39,20 @@ func (w *Writer) commitAll(work context.Context) error {
 	}
 }
 
-// nextGroup takes the finished segments at the head of the line: those to commit and those that failed.
+// nextGroup takes, in order of seals, the segments that are finished and not to come after one that is not: those to
+// commit and those that failed. Failed ones are to be finished before the others are committed, which may hold what
+// came after, see losses.
 func (w *Writer) nextGroup() (group, refused []*segmentWrite, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n, batches := 0, 0
-	for ; n < len(w.line) && batches < groupBatches; n++ {
-		seg := w.line[n]
-		if seg.phase == waiting {
-			break
+	rest, batches := w.line[:0], 0
+	for _, seg := range w.line {
+		if seg.phase == waiting || batches >= groupBatches || !seg.free() {
+			rest = append(rest, seg)
+			continue
 		}
+		w.sequence.taken(seg)
+		w.started--
 		if seg.phase == failed {
 			refused = append(refused, seg)
 			continue
@@ -56,9 +60,8 @@ func (w *Writer) nextGroup() (group, refused []*segmentWrite, more bool) {
 		group = append(group, seg)
 		batches += seg.batches
 	}
-	clear(w.line[:n])
-	w.line = w.line[n:]
-	w.started -= n
+	clear(w.line[len(rest):])
+	w.line = rest
 	return group, refused, !w.closed || w.open != nil || len(w.line) > 0
 }
 

@@ -26,7 +26,8 @@ func TestBatchWhoseForerunnerFailedDoesNotTakeItsPlace(t *testing.T) {
 			return next()
 		}
 		send := func(sequence int32) *batching.Pending {
-			return r.append(r.encode(0, 10, 600, recordbatchtest.Options{ProducerID: 9, BaseSequence: sequence}))
+			// Each by a connection of its own: the producer's sequence alone keeps them in order.
+			return r.appendFrom(batching.NewSource(), r.encode(0, 10, 600, recordbatchtest.Options{ProducerID: 9, BaseSequence: sequence}))
 		}
 		first := send(0)
 		synctest.Wait()

@@ -106,6 +106,7 @@ func randomFaults(t *testing.T, rng *rand.Rand) {
 
 // produceUnderFaults sends batches of one producer to all partitions, several at a time.
 func produceUnderFaults(r *rig, producer int64) (all []*sent) {
+	source := batching.NewSource()
 	for round := range 30 {
 		var window []*sent
 		var pending []*batching.Pending
@@ -117,7 +118,7 @@ func produceUnderFaults(r *rig, producer int64) (all []*sent) {
 				r.t.Error(err)
 				return all
 			}
-			p, err := r.w.Append(nil, []batching.Batch{{TopicPartition: r.tp(s.partition), Bytes: b, Header: h}})
+			p, err := r.w.Append(source, []batching.Batch{{TopicPartition: r.tp(s.partition), Bytes: b, Header: h}})
 			if err != nil {
 				r.t.Errorf("Append: %v", err)
 				return all

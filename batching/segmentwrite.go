@@ -39,12 +39,15 @@ type segmentWrite struct {
 	records int64
 	batches int
 
-	shares []*share // by source, until finished
+	shares []*share                 // by source, until finished
+	keys   map[sequenceKey]struct{} // see sequence; until the committer takes it
 
 	// from the seal on
 	id       metastore.SegmentID
 	sealedAt time.Time
 	phase    phase
+	after    map[*segmentWrite]struct{} // that must be taken before it
+	taken    bool                       // by the committer
 
 	// from the upload on
 	order  []int32 // order[i] is the index in parts of the i-th run of the object
@@ -59,17 +62,21 @@ type segmentWrite struct {
 type part struct {
 	tp      metastore.TopicPartition
 	batches []segment.Batch
+
+	// of the latest batch, whose keys the segment has
+	source, producer int64
 }
 
 func newSegmentWrite() *segmentWrite {
 	return &segmentWrite{
 		index: make(map[metastore.TopicPartition]int32),
+		keys:  make(map[sequenceKey]struct{}),
 		done:  make(chan struct{}),
 	}
 }
 
-// add appends the batches of one request, whose bytes are in copies.
-func (s *segmentWrite) add(batches []Batch, copies [][]byte, r request) *Pending {
+// add appends the batches of one request of a source, whose bytes are in copies.
+func (s *segmentWrite) add(source int64, batches []Batch, copies [][]byte, r request) *Pending {
 	p := &Pending{seg: s, places: make([]place, len(batches))}
 	for i := range batches {
 		b := &batches[i]
@@ -77,9 +84,17 @@ func (s *segmentWrite) add(batches []Batch, copies [][]byte, r request) *Pending
 		if !ok {
 			at = int32(len(s.parts))
 			s.index[b.TopicPartition] = at
-			s.parts = append(s.parts, part{tp: b.TopicPartition})
+			s.parts = append(s.parts, part{tp: b.TopicPartition, source: -1, producer: -1})
 		}
 		pt := &s.parts[at]
+		if pt.source != source {
+			pt.source = source
+			s.keys[sourceKey(source, pt.tp)] = struct{}{}
+		}
+		if id := b.Header.ProducerID; id >= 0 && pt.producer != id {
+			pt.producer = id
+			s.keys[producerKey(id, pt.tp)] = struct{}{}
+		}
 		p.places[i] = place{part: at, batch: int32(len(pt.batches))}
 		pt.batches = append(pt.batches, segment.Batch{
 			Bytes:         copies[i],

@@ -9,7 +9,7 @@ import (
 // the order in which they were appended, and its habits tell whether waiting for more from it makes sense. It belongs
 // to its connection; the Writer holds it only as long as a request of it is not answered.
 type Source struct {
-	id uint64
+	id int64
 	habits
 	shares []*share // of segments that are not answered, oldest first
 }
@@ -102,7 +102,7 @@ func (s *share) count() {
 	s.segment.stalled += s.stalled
 }
 
-var sources atomic.Uint64
+var sources atomic.Int64 // ids given; 0 is of requests without a source
 
 // NewSource makes a source of its own. It costs nothing to leave it.
 func NewSource() *Source { return &Source{id: sources.Add(1)} }

@@ -48,9 +48,9 @@ type Committer interface {
 // idempotent by id, so an attempt whose answer was lost does no harm. The batches never get a second id: with one, a
 // lost answer would put them in the log twice.
 //
-// Segments are committed in the order of their seals (a failed one is left out), which keeps requests of one connection
-// in order (promise 4) without knowing connections. The price: one slow PUT holds up the segments after it. Ordering
-// only those that share a producer and partition would avoid that.
+// Segments that share a source and partition, or a producer and partition, are committed in the order of their seals,
+// which keeps requests of one connection and sequences of one producer in order (promise 4; see sequence). Others do not
+// wait for each other, so that a slow PUT holds up no more than it must. A failed segment is left out.
 //
 // All that can be committed when the committer is free goes in one call.
 type Writer struct {
@@ -62,12 +62,13 @@ type Writer struct {
 	lost    losses
 
 	kick  chan struct{} // cap 1: something to upload, or a deadline to wait for
-	ready chan struct{} // cap 1: the head of the line may be finished
+	ready chan struct{} // cap 1: something in line may be finished
 
 	mu        sync.Mutex
 	closed    bool
 	open      *segmentWrite // nil or with at least one batch
 	pacer     pacer
+	sequence  sequence
 	line      []*segmentWrite // sealed and not yet taken by the committer, in order of seals
 	started   int             // line[:started] were given to uploaders
 	uploading int             // busy uploaders
@@ -98,7 +99,7 @@ func (w *Writer) Recent() *Recent { return w.recent }
 
 // Append puts the batches of one request, in their order, into the open segment: all into the same one, after all
 // batches of earlier calls. The source is the connection that the request came from; nil if nothing is to be learned
-// from it. Append does not block. It copies the batches' bytes, the only copy between socket and object store: they are
+// from it, and then the request has its place among others of none. Append does not block. It copies the batches' bytes, the only copy between socket and object store: they are
 // the caller's again when it returns.
 //
 // Errors are ErrClosed, ErrOverloaded and ErrTooManyRecords; nothing was appended then.
@@ -154,7 +155,11 @@ func (w *Writer) append(source *Source, batches []Batch, copies [][]byte, r requ
 	if w.pace(source, batches, r.size, now) {
 		wake = true
 	}
-	p = w.open.add(batches, copies, r)
+	var from int64
+	if source != nil {
+		from = source.id
+	}
+	p = w.open.add(from, batches, copies, r)
 	w.buffered += r.size
 	if w.open.size >= w.opts.SegmentBytes {
 		w.seal(sealBytes)
@@ -199,6 +204,7 @@ func (w *Writer) seal(reason sealReason) {
 	s.id = metastore.NewSegmentID(w.opts.Now())
 	s.sealedAt = time.Now()
 	w.pacer.sealed(s.sealedAt)
+	w.sequence.sealed(s)
 	w.line = append(w.line, s)
 	w.metrics.sealed.WithLabelValues(string(reason)).Inc()
 	w.metrics.segmentBytes.Observe(float64(s.size))

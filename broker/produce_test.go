@@ -256,7 +256,7 @@ func TestProduceTimesOut(t *testing.T) {
 		req.TimeoutMillis = 5000
 		req.SetVersion(9)
 		begin := time.Now()
-		resp := h.broker.produce(t.Context(), new(wire.Conn), req)(t.Context()).(*kmsg.ProduceResponse)
+		resp := h.broker.produce(t.Context(), h.producer, req)(t.Context()).(*kmsg.ProduceResponse)
 		equal(t, "waited", time.Since(begin), 5*time.Second)
 		equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, kerr.RequestTimedOut.Code)
 		equal(t, "offset", resp.Topics[0].Partitions[0].BaseOffset, -1)

@@ -26,7 +26,8 @@ import (
 // recordHarness is a harness with a write and a read path on a store in memory.
 type recordHarness struct {
 	*harness
-	objects *gate
+	objects  *gate
+	producer *wire.Conn // of produce
 }
 
 // gate is a store whose PUTs wait while it is shut, and whose GETs are counted.
@@ -79,7 +80,8 @@ func (g *gate) shut() (reopen func()) {
 // newRecordBroker makes a broker whose handlers can be called, without a server.
 func newRecordBroker(t *testing.T, overrides map[string]string) *recordHarness {
 	t.Helper()
-	h := &recordHarness{harness: &harness{t: t, store: memory.New(memory.Options{})}, objects: &gate{Store: objmemory.New(), waiting: make(chan struct{}, 1)}}
+	h := &recordHarness{harness: &harness{t: t, store: memory.New(memory.Options{})}, producer: new(wire.Conn),
+		objects: &gate{Store: objmemory.New(), waiting: make(chan struct{}, 1)}}
 	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{})
 	must(t, h.replica.Open(t.Context()))
 	defaults, err := settings.NewCluster(overrides)
@@ -151,7 +153,7 @@ func (h *recordHarness) produce(topic *metastore.Topic, partition int32, batch [
 	h.t.Helper()
 	req := produceRequest(topic, partition, batch)
 	req.SetVersion(13)
-	resp := h.broker.produce(h.t.Context(), new(wire.Conn), req)(h.t.Context()).(*kmsg.ProduceResponse)
+	resp := h.broker.produce(h.t.Context(), h.producer, req)(h.t.Context()).(*kmsg.ProduceResponse)
 	row := resp.Topics[0].Partitions[0]
 	if row.ErrorCode != 0 {
 		h.t.Fatalf("produce: error %d: %s", row.ErrorCode, *row.ErrorMessage)

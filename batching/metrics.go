@@ -20,6 +20,8 @@ type metrics struct {
 	segmentBytes   prometheus.Histogram
 	putSeconds     prometheus.Histogram
 	putRetries     prometheus.Counter
+	hedges         prometheus.Counter
+	hedgesWon      prometheus.Counter
 	commitSeconds  prometheus.Histogram
 	commitSegments prometheus.Histogram
 	commitRetries  prometheus.Counter
@@ -39,6 +41,10 @@ func newMetrics(reg prometheus.Registerer, w *Writer) *metrics {
 			Name: "runnel_batching_put_seconds", Help: "Time to upload a segment, attempts that failed included.", Buckets: seconds}),
 		putRetries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "runnel_batching_put_retries_total", Help: "Uploads tried again."}),
+		hedges: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_batching_put_hedges_total", Help: "Second PUTs of an object beside one that was late."}),
+		hedgesWon: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_batching_put_hedges_won_total", Help: "Second PUTs that were faster than the first."}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "runnel_batching_commit_seconds", Help: "Time to commit a group of segments, attempts that failed included.", Buckets: seconds}),
 		commitSegments: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -52,7 +58,7 @@ func newMetrics(reg prometheus.Registerer, w *Writer) *metrics {
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.sealed, m.failed, m.segmentBytes, m.putSeconds, m.putRetries, m.commitSeconds, m.commitSegments,
+	reg.MustRegister(m.sealed, m.failed, m.segmentBytes, m.putSeconds, m.putRetries, m.hedges, m.hedgesWon, m.commitSeconds, m.commitSegments,
 		m.commitRetries,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "runnel_batching_buffered_bytes", Help: "Bytes of batches appended and not yet answered."}, func() float64 {

@@ -20,6 +20,7 @@ const (
 // then, and when all uploaders are done, does it return.
 func (w *Writer) uploadAll(work context.Context) {
 	var uploads sync.WaitGroup
+	defer w.puts.Wait()
 	defer uploads.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -109,9 +110,8 @@ func (w *Writer) put(work context.Context, seg *segmentWrite) error {
 	key := segment.Key(seg.id)
 	start := time.Now()
 	for attempt := 0; ; attempt++ {
-		err := w.putOnce(ctx, key, object)
-		// ErrExists: an earlier attempt of ours arrived after all, or the store repeated a request by itself.
-		if err == nil || errors.Is(err, objstore.ErrExists) {
+		err := w.putOnce(ctx, key, object, seg.size)
+		if err == nil {
 			w.metrics.putSeconds.Observe(time.Since(start).Seconds())
 			return nil
 		}
@@ -122,13 +122,6 @@ func (w *Writer) put(work context.Context, seg *segmentWrite) error {
 		w.opts.Logger.Warn("upload of segment failed, trying again",
 			"segment", seg.id, "attempt", attempt+1, "error", err)
 	}
-}
-
-// putOnce is one attempt. A hedge against slow PUTs belongs here: the object may be put any number of times.
-func (w *Writer) putOnce(ctx context.Context, key string, object [][]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, w.opts.AttemptTimeout)
-	defer cancel()
-	return w.store.Put(ctx, key, object)
 }
 
 // refusal is the error of batches whose commit was never asked for.

@@ -60,6 +60,8 @@ type Writer struct {
 	metrics *metrics
 	recent  *Recent
 	lost    losses
+	hedges  hedges
+	puts    sync.WaitGroup // calls of store.Put
 
 	kick  chan struct{} // cap 1: something to upload, or a deadline to wait for
 	ready chan struct{} // cap 1: something in line may be finished

@@ -12,6 +12,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching"
 	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/objstore/memory"
 )
@@ -130,5 +131,29 @@ func TestRecentCountsTheMemoryOfItsSegments(t *testing.T) {
 	held, stored := int64(after.HeapAlloc)-int64(before.HeapAlloc)-r.store.Store.(*memory.Store).Bytes(), r.w.RecentCost()
 	if held > stored*5/4+1<<20 {
 		t.Errorf("Recent holds about %d bytes and counts %d", held, stored)
+	}
+}
+
+// Connections come and go by the thousands.
+func TestSourceIsHeldOnlyWhileARequestOfItWaits(t *testing.T) {
+	r := start(t, batching.Options{MinLinger: -1, MaxLinger: -1})
+	freed := make(chan struct{})
+	p := func() *batching.Pending {
+		source := batching.NewSource()
+		runtime.AddCleanup(source, func(freed chan struct{}) { close(freed) }, freed)
+		return r.appendFrom(source, r.encode(0, 1, 300, recordbatchtest.Options{ProducerID: 7}))
+	}()
+	r.wantOffsets(p, 0)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		runtime.GC()
+		select {
+		case <-freed:
+			runtime.KeepAlive(p)
+			return
+		case <-time.After(time.Millisecond):
+			if time.Now().After(deadline) {
+				t.Fatal("the source is still held")
+			}
+		}
 	}
 }

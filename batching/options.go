@@ -12,7 +12,8 @@ import (
 // Options of a Writer. The zero value of each field is its default.
 type Options struct {
 	// SegmentBytes seals a segment when its batches reach it. Default 8 MiB: the size from which S3's throughput per
-	// request no longer grows much, and still some 40 ms of one upload. A larger request gets a segment of its own.
+	// request no longer grows much, and still some 40 ms of one upload. A request that does not fit goes into the next one,
+	// unless the segment is less than half full: it is then larger by that half at most, or than a larger request.
 	SegmentBytes int64
 	// SegmentRuns seals a segment when it has batches of so many partitions. Default 10,000: a commit of about 0.5 MiB.
 	SegmentRuns int

@@ -139,7 +139,8 @@ func (w *Writer) append(source *Source, batches []Batch, copies [][]byte, r requ
 	}
 	if o := w.open; o != nil {
 		switch {
-		case o.size+r.size > w.opts.SegmentBytes:
+		case o.size+r.size > w.opts.SegmentBytes && 2*o.size >= w.opts.SegmentBytes:
+			// Below the half it takes the request and is larger: one PUT for both instead of one for a small rest.
 			w.seal(sealBytes)
 			wake = true
 		case len(o.parts)+len(batches) > w.opts.SegmentRuns:

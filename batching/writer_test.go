@@ -201,7 +201,9 @@ func TestSealsFullSegmentsAtOnce(t *testing.T) {
 		{name: "below the limits", bytes: 1000, sizes: []int{400, 400}, puts: 0},
 		{name: "at the size", bytes: 800, sizes: []int{400, 400}, puts: 1},
 		{name: "next would pass the size", bytes: 1000, sizes: []int{400, 400, 400}, puts: 1},
-		{name: "larger than a segment", bytes: 1000, sizes: []int{400, 5000}, puts: 2},
+		{name: "next would pass the size of one less than half full", bytes: 1000, sizes: []int{400, 900}, puts: 1},
+		{name: "larger than a segment, behind little", bytes: 1000, sizes: []int{400, 5000}, puts: 1},
+		{name: "larger than a segment, behind much", bytes: 1000, sizes: []int{600, 5000}, puts: 2},
 		{name: "runs", bytes: 1 << 20, runs: 2, sizes: []int{100, 100, 100, 100, 100}, puts: 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

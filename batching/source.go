@@ -18,17 +18,17 @@ type Source struct {
 //
 // Clients have a limit of requests in flight. A source that is at its limit sends nothing before we answer, so waiting
 // for more from it brings nothing. Answering it sooner brings more, too, if it is closed-loop: if it sends because we
-// answered. That shows when it was silent at its limit and its next request comes right behind the answer; the later
-// signs weigh more.
+// answered. That shows when it was silent at its limit and its next request comes right behind the answer. A client that
+// takes longer than that, beside the silence, would be hardly faster for less of it.
 //
 // A source that sends at its own rate and comes to its limit now and then gives the same signs, but other sizes: what it
 // gathered while it could not send leaves as one large request behind our answer, and small ones follow. To wait less for
-// it would only make its requests smaller, so it does not count as waiting.
+// it would only make its requests smaller, so it does not count as stalled.
 type habits struct {
 	requests int           // outstanding
 	limit    int           // most that ever were outstanding
-	last     int64         // bytes of the latest request
-	largest  int64         // bytes of the largest outstanding one
+	bytes    int64         // outstanding
+	largest  int64         // bytes of the largest outstanding request
 	arrived  time.Time     // of the latest request
 	answered time.Time     // when requests were last answered
 	silence  time.Duration // between the two
@@ -41,42 +41,48 @@ const (
 	// prompt is how soon behind an answer a request comes that waited for it: a client's time to take the answer and
 	// send, beside a round trip in one region.
 	prompt = 4 * time.Millisecond
-	// signWeight is that of one sign: two in a row make up a mind.
-	signWeight = 0.3
+	// A sign for a closed loop is believed at once, since to wait for such a source costs a window each time. It takes three
+	// signs against it in a row to stop: a client may pause.
+	weightFor, weightAgainst = 0.5, 0.25
 )
 
 // arrive takes note of a request.
 func (h *habits) arrive(now time.Time, size int64) {
 	if h.silent {
-		// What a client takes long for beside our silence would be no faster if that were shorter.
 		late := now.Sub(h.answered) > max(prompt, h.silence/2)
 		switch {
 		case late:
-			h.closed -= h.closed * signWeight
+			h.closed -= h.closed * weightAgainst
 		case h.full:
-			h.closed += (1 - h.closed) * signWeight
+			h.closed += (1 - h.closed) * weightFor
 		}
 	}
 	h.silent = false
-	h.arrived, h.last = now, size
+	h.arrived = now
+	h.bytes += size
 	h.largest = max(h.largest, size)
 	if h.requests++; h.requests > h.limit {
 		h.limit, h.closed = h.requests, 0 // what looked like a limit was none
 	}
 }
 
-// answer takes note of answers to n requests; largest is that of the rest. A silence before it is long from pause on.
-func (h *habits) answer(now time.Time, n int, largest int64, pause time.Duration) {
+// answer takes note of answers to n requests of so many bytes; largest is that of the rest. A silence before it is long
+// from pause on.
+func (h *habits) answer(now time.Time, n int, bytes, largest int64, pause time.Duration) {
 	if h.silence = now.Sub(h.arrived); h.silence >= pause && !h.silent {
 		h.silent, h.full = true, h.atLimit()
 	}
 	h.requests -= n
+	h.bytes -= bytes
 	h.largest = largest
 	h.answered = now
 }
 
-// atLimit tells whether the source can send nothing, and would send more if it could.
-func (h *habits) atLimit() bool { return h.requests >= h.limit && 4*h.last >= 3*h.largest }
+// atLimit tells whether the source can send nothing, and would send more if it could: its requests are about as large as
+// they get.
+func (h *habits) atLimit() bool {
+	return h.requests >= h.limit && 10*h.bytes >= 7*h.largest*int64(h.requests)
+}
 
 // stalled tells whether the source waits for our answers, and would be faster with faster ones.
 func (h *habits) stalled() bool { return h.closed >= 0.5 && h.atLimit() }
@@ -86,6 +92,7 @@ type share struct {
 	source   *Source
 	segment  *segmentWrite
 	requests int
+	bytes    int64
 	eager    int64 // bytes that may cause an early PUT
 	largest  int64 // bytes of a request
 	stalled  int64 // bytes counted in segment.stalled
@@ -119,6 +126,7 @@ func (s *Source) join(seg *segmentWrite, now time.Time, size, eager int64) {
 		seg.shares = append(seg.shares, own)
 	}
 	own.requests++
+	own.bytes += size
 	own.eager += eager
 	own.largest = max(own.largest, size)
 	own.count()
@@ -126,11 +134,12 @@ func (s *Source) join(seg *segmentWrite, now time.Time, size, eager int64) {
 
 // leave notes that a segment was answered.
 func (s *Source) leave(seg *segmentWrite, now time.Time, pause time.Duration) {
-	n, largest := 0, int64(0)
+	var n int
+	var bytes, largest int64
 	kept := s.shares[:0]
 	for _, own := range s.shares {
 		if own.segment == seg {
-			n += own.requests
+			n, bytes = n+own.requests, bytes+own.bytes
 			continue
 		}
 		largest = max(largest, own.largest)
@@ -138,7 +147,7 @@ func (s *Source) leave(seg *segmentWrite, now time.Time, pause time.Duration) {
 	}
 	clear(s.shares[len(kept):])
 	s.shares = kept
-	s.answer(now, n, largest, pause)
+	s.answer(now, n, bytes, largest, pause)
 	for _, own := range kept {
 		own.count()
 	}

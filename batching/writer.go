@@ -100,9 +100,9 @@ func New(store objstore.Store, log Committer, opts Options) *Writer {
 func (w *Writer) Recent() *Recent { return w.recent }
 
 // Append puts the batches of one request, in their order, into the open segment: all into the same one, after all
-// batches of earlier calls. The source is the connection that the request came from; nil if nothing is to be learned
-// from it, and then the request has its place among others of none. Append does not block. It copies the batches' bytes, the only copy between socket and object store: they are
-// the caller's again when it returns.
+// batches of earlier calls. The source is the connection that the request came from; requests without one (nil) count as
+// of one source that is never stalled. Append does not block. It copies the batches' bytes, the only copy between socket
+// and object store: they are the caller's again when it returns.
 //
 // Errors are ErrClosed, ErrOverloaded and ErrTooManyRecords; nothing was appended then.
 func (w *Writer) Append(source *Source, batches []Batch) (*Pending, error) {
@@ -224,8 +224,8 @@ func (w *Writer) close() {
 
 // Run uploads and commits until ctx ends; then it drains: seals, uploads and commits what is left for at most
 // DrainTimeout, and fails the rest. It returns nil, or, without waiting for ctx, an error that makes further commits
-// impossible (metastore.ErrRegressed, ErrNewerFormat, ErrCorrupt). It is called once; when it returns, no goroutine of the Writer is left, every
-// Pending is answered.
+// impossible (metastore.ErrRegressed, ErrNewerFormat, ErrCorrupt). It is called once; when it returns, no goroutine of
+// the Writer is left, every Pending is answered.
 func (w *Writer) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

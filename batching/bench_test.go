@@ -43,12 +43,16 @@ func BenchmarkAppend(b *testing.B) {
 	b.SetBytes(int64(len(payload)))
 	b.ReportAllocs()
 	batches := make([]batching.Batch, 1)
+	sources := make([]*batching.Source, 16)
+	for i := range sources {
+		sources[i] = batching.NewSource()
+	}
 	for i := 0; b.Loop(); i++ {
 		batches[0] = batching.Batch{
 			TopicPartition: metastore.TopicPartition{Topic: topic, Partition: int32(i % 64)},
 			Bytes:          payload, Header: header,
 		}
-		p, err := w.Append(nil, batches)
+		p, err := w.Append(sources[i%16], batches)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -64,8 +64,9 @@ func (f *faults) interfere(ctx context.Context, next func() error) error {
 	}
 }
 
-// sent is a batch that was given to the Writer, and what became of it. Its timestamp is its identity; producers are not
-// idempotent, so that the log does not hide what is written twice.
+// sent is a batch that was given to the Writer, and what became of it. Its timestamp is its identity. Producers of even
+// number are not idempotent, so that the log does not hide what is written twice; those of odd number are, and send nothing
+// again.
 type sent struct {
 	partition int32
 	identity  int64
@@ -107,12 +108,18 @@ func randomFaults(t *testing.T, rng *rand.Rand) {
 // produceUnderFaults sends batches of one producer to all partitions, several at a time.
 func produceUnderFaults(r *rig, producer int64) (all []*sent) {
 	source := batching.NewSource()
+	var sequences [randomPartitions]int32
 	for round := range 30 {
 		var window []*sent
 		var pending []*batching.Pending
 		for range 5 {
 			s := &sent{partition: int32((len(all) + len(window)) % randomPartitions), identity: producer<<32 | int64(len(all)+len(window))}
-			b := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: s.identity, Value: make([]byte, 150)}}, recordbatchtest.Options{}.NotIdempotent())
+			o := recordbatchtest.Options{}.NotIdempotent()
+			if producer%2 == 1 {
+				o = recordbatchtest.Options{ProducerID: producer, BaseSequence: sequences[s.partition]}
+				sequences[s.partition]++
+			}
+			b := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: s.identity, Value: make([]byte, 150)}}, o)
 			h, err := recordbatch.ParseHeader(b)
 			if err != nil {
 				r.t.Error(err)
@@ -167,6 +174,7 @@ func compareWithLog(r *rig, byProducer map[int64][]*sent) {
 	}
 	for producer, all := range byProducer {
 		last := [randomPartitions]metastore.Offset{-1, -1, -1, -1}
+		var lost [randomPartitions]bool
 		for i, s := range all {
 			offsets := logs[s.partition][s.identity]
 			what := fmt.Sprintf("batch %d of producer %d", i, producer)
@@ -181,6 +189,12 @@ func compareWithLog(r *rig, byProducer map[int64][]*sent) {
 				}
 			case len(offsets) != 0:
 				r.t.Errorf("%s: refused (%v, verdict %d), in the log at %d", what, s.err, s.result.Verdict, offsets)
+			}
+			if producer%2 == 1 && lost[s.partition] && len(offsets) != 0 {
+				r.t.Errorf("%s: in the log at %d, although one before it was lost", what, offsets)
+			}
+			if s.err != nil && !errors.Is(s.err, batching.ErrUnknownOutcome) {
+				lost[s.partition] = true
 			}
 			for _, offset := range offsets {
 				if offset <= last[s.partition] {

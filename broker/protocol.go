@@ -55,7 +55,7 @@ func (b *Broker) apis() []api {
 		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, handle: blocking(b.offsetForLeaderEpoch), needs: "Describe on Topic",
 			notes: "The leader epoch is 0 for ever; the answer is the end of the log."},
 		{key: 32, name: "DescribeConfigs", min: 1, max: 4, handle: blocking(b.describeConfigs), needs: "DescribeConfigs on Topic or Cluster",
-			notes: "Topics and brokers."},
+			notes: "Topics and brokers. Topics have a setting that Kafka does not know, runnel.linger.max.ms."},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, handle: blocking(b.createPartitions), needs: "Alter on Topic",
 			notes: "Brokers that are assigned need not exist."},
 		{key: 42, name: "DeleteGroups", min: 0, max: 3, handle: blocking(b.deleteGroups), needs: "Delete on Group"},

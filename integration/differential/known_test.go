@@ -39,9 +39,10 @@ var known = []difference{
 	{"delete-topics/v6/name and id apart", "Topics[*]", "", "", "what is named twice is answered as it was named first; Kafka answers by name"},
 
 	// Settings.
-	{"create-topics/v7/*", "Topics[*].Configs", "33", "35", newSettings},
-	{"describe-configs/*", "Resources[*].Configs", "33", "35", newSettings},
+	{"create-topics/v7/*", "Topics[*].Configs", "33", "36", newSettings},
+	{"describe-configs/*", "Resources[*].Configs", "33", "36", newSettings},
 	{"*", "*.Configs[\"remote.copy.lag.*\"]", "absent", "there", newSettings},
+	{"*", "*.Configs[\"runnel.linger.max.ms\"]", "absent", "there", "a setting of Runnel's own"},
 	{"create-topics/v7/*", "*Configs[\"min.insync.replicas\"].Source", "3", "5", dynamicISR},
 	{"describe-configs/*", "*Configs[\"min.insync.replicas\"]*", "", "", dynamicISR},
 	{"describe-configs/*/all brokers", "Resources[\"\"].Configs", "1", "null", dynamicISR},
@@ -93,7 +94,7 @@ const (
 	badAsAWhole    = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
 	answeredOnce   = "what a request names twice is answered once, so that small requests have no huge answers"
 	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"
-	newSettings    = "the settings remote.copy.lag.* are newer than the reference"
+	newSettings    = "the settings remote.copy.lag.* are newer than the reference, and one is Runnel's own"
 	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
 	claimedTime    = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
 	notInflated    = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"

@@ -117,7 +117,7 @@ var keys = []Key{
 		Doc: "Uploads per second of segments that are not full while records trickle in. At 5 USD per million, 25 cost up to 324 USD a month and broker, and a record waits for up to 40 ms; 4 cost 52 USD, and it waits for up to 250 ms. An idle broker spends none of it.",
 		set: func(c *Config, v value) { c.Put.Rate = int(v.number) }},
 	{Name: "memory.produce", Kind: size{1 << 20, 1 << 50}, Default: "256MiB",
-		Doc: "Bytes of records that may be received and not yet acknowledged. When they are spent, sockets are not read.",
+		Doc: "Bytes of records that may be received and not yet acknowledged. When they are spent, sockets are not read. Up to an eighth more lies ready for the next requests.",
 		set: func(c *Config, v value) { c.Memory.Produce = v.number }},
 	{Name: "memory.cache", Kind: size{0, 1 << 50}, Default: "256MiB",
 		Doc: "Bytes of segments that are kept in memory for fetches.",

@@ -96,7 +96,13 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 			}
 		}
 	}
-	held := maps.Clone(refs)
+	held, named := maps.Clone(refs), uint32(0)
+	for _, n := range refs {
+		named += n
+	}
+	if want := int(named) - len(s.recent); s.runs != want {
+		t.Fatalf("the state has %d runs and counts %d", want, s.runs)
+	}
 	for n, count := range s.table.refs {
 		if refs[uint32(n)] != count {
 			t.Fatalf("segment %d is named %d times, and counted %d times", n, refs[uint32(n)], count)

@@ -106,6 +106,25 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 	return r.state.export(p.runs.at(best)), true
 }
 
+// Memory is about how many bytes the folded state takes. It grows with what the log tells of, and no budget bounds it.
+func (r *Replica) Memory() int64 {
+	const (
+		runBytes       = 40 // in lists that grow, with the counts of segments
+		producerBytes  = 140
+		segmentBytes   = 100
+		partitionBytes = 56
+	)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s := r.state
+	partitions := 0
+	for _, t := range s.topics {
+		partitions += len(t.partitions)
+	}
+	return tailBytes + int64(s.runs)*runBytes + int64(s.producers.count)*producerBytes + int64(s.table.used)*segmentBytes +
+		int64(partitions)*partitionBytes
+}
+
 // SegmentCommitted tells whether the segment is known to be committed. For those older than MaxSegmentAge it says false.
 func (r *Replica) SegmentCommitted(id SegmentID) bool {
 	r.mu.RLock()

@@ -220,6 +220,7 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 	next, timestamp := Offset(0), int64(0)
 	for range d.count(6, "runs") {
 		r := p.runs.add(run{})
+		s.runs++
 		r.base = next + Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
 		r.segment = d.segment(s)

@@ -57,6 +57,7 @@ type State struct {
 	table          segmentTable
 	producers      producerTable
 	dropped        droppedTopics
+	runs           int // of all partitions
 	sharing        *sharing
 	decisions      *sync.Pool
 }
@@ -175,6 +176,7 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 		}
 		if last == nil || b.offset != last.base+Offset(last.records) || last.records > math.MaxInt32-b.records {
 			last = p.runs.add(run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
+			s.runs++
 			s.table.refer(segment)
 		}
 		last.length += b.length

@@ -33,12 +33,12 @@ func newBroker(env *environment) *cobra.Command {
 		for _, w := range loaded.Warnings {
 			log.Warn("configuration", "warning", w)
 		}
-		return runBroker(cmd.Context(), &loaded.Config, log)
+		return runBroker(cmd.Context(), env, &loaded.Config, log)
 	}
 	return cmd
 }
 
-func runBroker(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
+func runBroker(ctx context.Context, env *environment, c *config.Config, log *slog.Logger) (err error) {
 	version := readBuild().Version
 	log.Info("starting", "version", version, "metastore", config.RedactURL(c.Metastore.URL), "object_store", config.RedactURL(c.ObjectStore.URL))
 	stores, err := node.OpenStores(ctx, c)
@@ -50,6 +50,8 @@ func runBroker(ctx context.Context, c *config.Config, log *slog.Logger) (err err
 	if err != nil {
 		return err
 	}
+	stop := boundMemory(ctx, n.Memory, env.getenv("GOMEMLIMIT"))
+	defer stop()
 	if err := n.Run(ctx); err != nil {
 		return fmt.Errorf("run broker: %w", err)
 	}

@@ -26,7 +26,7 @@ func overload(ctx context.Context, m *machine) (s section, err error) {
 	defer func() { err = errors.Join(err, c.stop()) }()
 	s = newSection("connections", "MB/s", "p50 / p99, ms", "most memory resident, MiB", "budget and 150 MiB")
 	r, err := m.runnelBench(ctx, &s.commands, "produce", "--bootstrap", c.bootstrap(), "--admin", c.admin(),
-		"--clients", "200", "--partitions", "200", "--duration", m.size.seconds+"s")
+		"--clients", "200", "--partitions", "16", "--batch-bytes", "131072", "--duration", m.size.seconds+"s")
 	if err != nil {
 		return s, err
 	}

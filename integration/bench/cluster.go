@@ -136,18 +136,25 @@ func (c *cluster) admin() string     { return strings.Join(c.admins, ",") }
 
 // slow starts a proxy in front of the S3 server and returns its URL.
 func (m *machine) slow(ctx context.Context, p slows3.Profile) (endpoint string, stop func() error, err error) {
+	_, endpoint, stop, err = m.proxied(ctx, p)
+	return endpoint, stop, err
+}
+
+// proxied starts a proxy in front of the S3 server.
+func (m *machine) proxied(ctx context.Context, p slows3.Profile) (proxy *slows3.Proxy, endpoint string, stop func() error, err error) {
 	server, err := url.Parse(m.s3.Endpoint())
 	if err != nil {
-		return "", nil, err
+		return nil, "", nil, err
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return nil, "", nil, err
 	}
+	proxy = slows3.New(server, slows3.NewDraws(p, 1))
 	serving, end := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- slows3.New(server, slows3.NewDraws(p, 1)).Serve(serving, ln) }()
-	return "http://" + ln.Addr().String(), func() error { end(); return <-done }, nil
+	go func() { done <- proxy.Serve(serving, ln) }()
+	return proxy, "http://" + ln.Addr().String(), func() error { end(); return <-done }, nil
 }
 
 // result is what `runnel bench --json` writes.

@@ -18,6 +18,9 @@ const z99 = 2.3263478740408408
 
 // sample is the value at a standard normal deviate.
 func (d Distribution) sample(z float64) time.Duration {
+	if d.P50 == 0 {
+		return 0
+	}
 	sigma := math.Log(float64(d.P99)/float64(d.P50)) / z99
 	return time.Duration(float64(d.P50) * math.Exp(sigma*z))
 }
@@ -44,6 +47,9 @@ var Express = Profile{
 	Put:  Distribution{6 * time.Millisecond, 20 * time.Millisecond},
 	Get:  Distribution{6 * time.Millisecond, 20 * time.Millisecond},
 }
+
+// None adds nothing: the proxy only looks on.
+var None = Profile{Name: "no delay"}
 
 // ByName finds a profile: standard or express.
 func ByName(name string) (Profile, error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,9 @@ import (
 type Proxy struct {
 	draws *Draws
 	proxy httputil.ReverseProxy
+
+	mu   sync.Mutex
+	puts []time.Duration
 }
 
 // arrival is when a request came and how long it is to take.
@@ -54,6 +58,20 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		takes = p.draws.Get()
 	}
 	p.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), arrivalKey{}, arrival{now.Add(takes)})))
+	if r.Method == http.MethodPut {
+		p.mu.Lock()
+		p.puts = append(p.puts, time.Since(now))
+		p.mu.Unlock()
+	}
+}
+
+// Puts returns how long each PUT took that ended since the last call, in the order of their ends.
+func (p *Proxy) Puts() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	puts := p.puts
+	p.puts = nil
+	return puts
 }
 
 // hold waits before the head of the answer is sent. A server slower than what was drawn is not made slower still.

@@ -99,7 +99,8 @@ func TestProxyHoldsAnswersAndChangesNothing(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	fixed := Profile{Put: Distribution{80 * time.Millisecond, 80 * time.Millisecond}, Get: Distribution{40 * time.Millisecond, 40 * time.Millisecond}}
-	go func() { served <- New(target, NewDraws(fixed, 1)).Serve(ctx, ln) }()
+	proxy := New(target, NewDraws(fixed, 1))
+	go func() { served <- proxy.Serve(ctx, ln) }()
 
 	for method, least := range map[string]time.Duration{http.MethodPut: 80 * time.Millisecond, http.MethodGet: 40 * time.Millisecond} {
 		request, err := http.NewRequest(method, "http://"+ln.Addr().String()+"/bucket/a%2Fb?x=1", strings.NewReader("body"))
@@ -125,6 +126,12 @@ func TestProxyHoldsAnswersAndChangesNothing(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	stop()
+	if puts := proxy.Puts(); len(puts) != 1 || puts[0] < 80*time.Millisecond || len(proxy.Puts()) != 0 {
+		t.Errorf("the proxy saw PUTs of %v, want one, and then none", puts)
+	}
+	if d := NewDraws(None, 1); d.Put(1<<20) != 0 || d.Get() != 0 {
+		t.Error("a profile without delay delays")
+	}
 	if err := <-served; err != nil {
 		t.Error(err)
 	}

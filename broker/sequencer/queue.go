@@ -39,6 +39,7 @@ type queue struct {
 	waiting []*request
 	batches int // of those that wait
 	stopped bool
+	pace    pace
 }
 
 type request struct {
@@ -123,9 +124,28 @@ func (q *queue) work(ctx context.Context) {
 			return
 		case <-q.kick:
 		}
+		q.gather(ctx)
 		if group := q.take(); len(group) > 0 {
 			q.append(ctx, group)
 		}
+	}
+}
+
+// gather waits, while a group is being appended, until most of its time is over: what comes meanwhile joins the next one,
+// which could not be appended any sooner, and the rest is enough to decide it.
+func (q *queue) gather(ctx context.Context) {
+	q.mu.Lock()
+	wait, landed := q.pace.ahead(time.Now())
+	q.mu.Unlock()
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-landed:
+	case <-ctx.Done():
 	}
 }
 
@@ -177,7 +197,13 @@ func (q *queue) append(ctx context.Context, group []*request) {
 		}
 	}
 	q.metrics.merged.Observe(float64(len(group)))
+	q.mu.Lock()
+	q.pace.begin(time.Now())
+	q.mu.Unlock()
 	results, err := q.log.Commit(ctx, merged)
+	q.mu.Lock()
+	q.pace.end(time.Now())
+	q.mu.Unlock()
 	through := q.log.Position().Seq
 	for _, r := range group {
 		if r.err = err; err == nil {

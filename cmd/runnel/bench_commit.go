@@ -84,14 +84,18 @@ func benchCommit(ctx context.Context, env *environment, o *benchCommitOptions) (
 	shown := startProgress(env.err, line.text)
 	following, stop := context.WithCancel(ctx)
 	go line.follow(following, bench.NewWindow(time.Now(), load.Warmup, load.Duration))
-	first, last, err := load.Run(ctx, stores, benchName(), &meter, latency)
+	first, last, least, err := load.Run(ctx, stores, benchName(), &meter, latency)
 	stop()
 	shown.close()
 	if err != nil {
 		return err
 	}
 	setup := map[string]any{"runs": o.runs, "batches": o.batches, "committers": o.committers, "producers": o.producers, "sequencer": o.sequencer}
-	return writeBench(env, bench.NewResult("commit", setup, first, last, latency.Quantiles()))
+	result := bench.NewResult("commit", setup, first, last, latency.Quantiles())
+	if o.committers > 1 {
+		result.AddLeast(least)
+	}
+	return writeBench(env, result)
 }
 
 // throughSequencer connects committers as brokers are.

@@ -75,6 +75,7 @@ func writeBench(env *environment, r *bench.Result) error {
 		}
 	}
 	optional("commits", r.CommitsPerS, "per s")
+	optional("of slowest", r.LeastCommitsPerS, "per s")
 	optional("broker CPU", r.CPUSecondsPerGiB, "s/GiB")
 	optional("PUT requests", r.PutsPerGiB, "per GiB")
 	optional("GET requests", r.GetsPerGiB, "per GiB")

@@ -108,7 +108,7 @@ func TestBenchmarksOfACluster(t *testing.T) {
 
 func TestBenchCommitWritesATable(t *testing.T) {
 	out, errOut, code := run(t, nil, strings.Fields("bench commit --metastore memory:// --runs 20 --committers 2 --warmup 0s --seconds 0.1")...)
-	if code != 0 || !strings.Contains(out, "commits  ") || !strings.Contains(out, "latency  p50 ") || strings.Contains(out, "throughput") {
+	if code != 0 || !strings.Contains(out, "commits     ") || !strings.Contains(out, "of slowest  ") || !strings.Contains(out, "latency     p50 ") || strings.Contains(out, "throughput") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
 }

@@ -162,6 +162,7 @@ type result struct {
 	ThroughputMBPerS *float64 `json:"throughput_mb_per_s"`
 	RecordsPerS      float64  `json:"records_per_s"`
 	CommitsPerS      *float64 `json:"commits_per_s"`
+	LeastCommitsPerS *float64 `json:"least_commits_per_s"`
 	P50              float64  `json:"p50_ms"`
 	P99              float64  `json:"p99_ms"`
 	P999             float64  `json:"p999_ms"`

@@ -29,7 +29,7 @@ func commitAlone(ctx context.Context, m *machine) (s section, err error) {
 
 // commitTogether measures brokers that commit at the same time.
 func commitTogether(ctx context.Context, m *machine) (section, error) {
-	s := newSection("append", "commits/s", "p50, ms", "p99, ms", "p99.9, ms")
+	s := newSection("append", "commits/s", "p50, ms", "p99, ms", "p99.9, ms", "commits/s of the slowest")
 	s.note = "Eight committers, each with connections and a copy of the folded log of its own, all in one process on the same cores: every commit is folded eight times. Through the sequencer they also talk to each other, over TLS on the loopback."
 	load := []string{"--runs", "600", "--committers", "8"}
 	if err := commitsOn(ctx, m, &s, "through the sequencer", nil, append(load, "--sequencer")...); err != nil {
@@ -55,7 +55,11 @@ func commitsOn(ctx context.Context, m *machine, s *section, name string, prepare
 	if err != nil {
 		return err
 	}
-	s.row(name, optional(r.CommitsPerS), number(r.P50), number(r.P99), number(r.P999))
+	cells := []string{name, optional(r.CommitsPerS), number(r.P50), number(r.P99), number(r.P999)}
+	if r.LeastCommitsPerS != nil {
+		cells = append(cells, optional(r.LeastCommitsPerS))
+	}
+	s.row(cells...)
 	s.outcome += fmt.Sprintf("%s: %s commits/s, p50 %s ms, p99 %s ms. ", name, optional(r.CommitsPerS), number(r.P50), number(r.P99))
 	return nil
 }

@@ -233,11 +233,14 @@ func TestCommitsMeasuresTheWindowAndCleansUp(t *testing.T) {
 	}
 	var meter Meter
 	latency := NewLatencies(DefaultSamples)
-	first, last, err := load.Run(t.Context(), []metastore.Store{store}, "bench", &meter, latency)
+	first, last, least, err := load.Run(t.Context(), []metastore.Store{store}, "bench", &meter, latency)
 	if err != nil {
 		t.Fatal(err)
 	}
 	res := NewResult("commit", nil, first, last, latency.Quantiles())
+	if least == 0 || least > res.Samples/3 {
+		t.Errorf("%d commits of the slowest of three, %d of all", least, res.Samples)
+	}
 	if res.CommitsPerS == nil || res.Samples == 0 || res.ThroughputMBPerS != nil || res.Seconds < 0.05 {
 		t.Errorf("%+v", res)
 	}
@@ -256,7 +259,7 @@ func TestCommitsTellsWhyItFailed(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := load.Run(t.Context(), []metastore.Store{store}, "bench", &Meter{}, NewLatencies(1)); err == nil || errors.Is(err, context.Canceled) {
+	if _, _, _, err := load.Run(t.Context(), []metastore.Store{store}, "bench", &Meter{}, NewLatencies(1)); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("closed metastore: %v", err)
 	}
 	for _, bad := range []Commits{{}, {Committers: 1, Runs: 5, Batches: 4, Producers: 1, Duration: 1}, {Committers: 1, Runs: 1, Batches: 1 << 30, Producers: 1, Duration: 1}} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,8 +53,9 @@ func (c Commits) Validate() error {
 }
 
 // Run makes a topic of that name in the metastore, commits to it and deletes it. Only commits that begin in the window
-// count as samples. The logs are ways to one log, which committers take in turn.
-func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, meter *Meter, latency *Latencies) (first, last Reading, err error) {
+// count as samples; least is how many of them the committer made that made the fewest. The logs are ways to one log,
+// which committers take in turn.
+func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, meter *Meter, latency *Latencies) (first, last Reading, least int64, err error) {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background, load sync.WaitGroup
 	defer background.Wait()
@@ -63,13 +65,13 @@ func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, 
 		metas[i] = logs[i%len(logs)]
 		replicas[i] = metastore.NewReplica(metas[i], metastore.ReplicaOptions{})
 		if err := replicas[i].Open(ctx); err != nil {
-			return first, last, fmt.Errorf("open metastore: %w", err)
+			return first, last, 0, fmt.Errorf("open metastore: %w", err)
 		}
 		background.Go(func() { _ = replicas[i].Run(following) }) // an error is Health's, and fails the commits
 	}
 	created, err := replicas[0].CreateTopic(ctx, metastore.NewTopic{Name: topic, Partitions: int32(c.Runs)})
 	if err != nil {
-		return first, last, fmt.Errorf("create topic %s: %w", topic, err)
+		return first, last, 0, fmt.Errorf("create topic %s: %w", topic, err)
 	}
 	defer func() {
 		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -81,22 +83,24 @@ func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, 
 	sources := make([]*fabricator, c.Committers)
 	for i, r := range replicas {
 		if sources[i], err = c.source(ctx, r, created.ID); err != nil {
-			return first, last, err
+			return first, last, 0, err
 		}
 	}
 
 	committers, disconnect, err := c.connect(ctx, metas, replicas)
 	if err != nil {
-		return first, last, err
+		return first, last, 0, err
 	}
 	defer func() { err = errors.Join(err, disconnect()) }()
 
 	loading, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	window := NewWindow(time.Now(), c.Warmup, c.Duration)
+	made := make([]int64, len(committers))
 	for i, to := range committers {
 		load.Go(func() {
-			if err := commitAll(loading, to, sources[i], window, meter, latency); err != nil {
+			var err error
+			if made[i], err = commitAll(loading, to, sources[i], window, meter, latency); err != nil {
 				fail(err)
 			}
 		})
@@ -106,7 +110,7 @@ func (c Commits) Run(ctx context.Context, logs []metastore.Store, topic string, 
 		err = context.Cause(loading)
 	}
 	load.Wait() // they end with the window
-	return first, last, err
+	return first, last, slices.Min(made), err
 }
 
 func (c Commits) connect(ctx context.Context, metas []metastore.Store, replicas []*metastore.Replica) ([]Committer, func() error, error) {
@@ -135,28 +139,29 @@ func (c Commits) source(ctx context.Context, r *metastore.Replica, topic metasto
 	return newFabricator(topic, c.Runs, c.Batches, producers), nil
 }
 
-// commitAll commits one segment after the other until the window ends.
-func commitAll(ctx context.Context, to Committer, from *fabricator, w Window, meter *Meter, latency *Latencies) error {
+// commitAll commits one segment after the other until the window ends, and tells how many it counted.
+func commitAll(ctx context.Context, to Committer, from *fabricator, w Window, meter *Meter, latency *Latencies) (made int64, err error) {
 	for ctx.Err() == nil {
 		segment := from.next()
 		start := time.Now()
 		if !start.Before(w.To) {
-			return nil
+			return made, nil
 		}
 		results, err := to.Commit(ctx, []metastore.SegmentCommit{segment})
 		if err != nil {
-			return fmt.Errorf("commit: %w", err)
+			return made, fmt.Errorf("commit: %w", err)
 		}
 		if w.Holds(start) {
+			made++
 			latency.Add(time.Since(start))
 		}
 		if err := allAccepted(results); err != nil {
-			return err
+			return made, err
 		}
 		meter.AddCommit()
 		meter.Add(int64(from.batches)*batchRecords, 0) // no bytes are moved
 	}
-	return nil
+	return made, nil
 }
 
 // allAccepted: a load that is refused would be fast and mean nothing.

@@ -19,6 +19,8 @@ type Result struct {
 	ThroughputMBPerS *float64 `json:"throughput_mb_per_s"` // MB are millions of bytes
 	RecordsPerS      float64  `json:"records_per_s"`
 	CommitsPerS      *float64 `json:"commits_per_s"`
+	// LeastCommitsPerS are those of the committer that got the fewest.
+	LeastCommitsPerS *float64 `json:"least_commits_per_s,omitempty"`
 
 	P50      float64 `json:"p50_ms"`
 	P99      float64 `json:"p99_ms"`
@@ -68,6 +70,9 @@ func (r *Result) AddCost(first, last Reading) {
 	r.AvgObjectBytes = ratio(spent.BytesPut, spent.ObjectsPut)
 	r.CommitsPerS = ratio(spent.Commits, r.Seconds)
 }
+
+// AddLeast adds how many commits the slowest of several committers made.
+func (r *Result) AddLeast(commits int64) { r.LeastCommitsPerS = ratio(float64(commits), r.Seconds) }
 
 // AddAcks adds the producers' latencies.
 func (r *Result) AddAcks(q Quantiles) {

@@ -69,7 +69,7 @@ var targets = []target{
 		return b.Addr
 	}},
 	{"kafka", func(t *testing.T) string {
-		kafka, err := servers.OpenKafka(t.Context(), clients(t).java.classPath)
+		kafka, err := servers.OpenKafka(t.Context(), clients(t).java.classPath, servers.KafkaOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func openKafka(t *testing.T) (bootstrap string) {
 		}
 		t.Skipf("NOT COMPARED WITH KAFKA: Apache Kafka, the reference, cannot be had: %v", err)
 	}
-	kafka, err := servers.OpenKafka(t.Context(), jars)
+	kafka, err := servers.OpenKafka(t.Context(), jars, servers.KafkaOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

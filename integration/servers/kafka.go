@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -27,7 +28,7 @@ const kafkaConfig = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:%[2]d
 listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+advertised.listeners=PLAINTEXT://%[4]s
 controller.listener.names=CONTROLLER
 log.dirs=%[3]s
 offsets.topic.replication.factor=1
@@ -39,8 +40,13 @@ group.initial.rebalance.delay.ms=0
 num.partitions=3
 `
 
+// KafkaOptions are what may differ from one Kafka to another.
+type KafkaOptions struct {
+	Advertised string // host:port that clients are told to connect to; the broker's own if empty
+}
+
 // OpenKafka starts a broker from a class path that holds Kafka's core, in a new temporary directory.
-func OpenKafka(ctx context.Context, classPath string) (_ *Kafka, err error) {
+func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka, err error) {
 	var ports [2]int
 	for i := range ports {
 		if ports[i], err = FreePort(); err != nil {
@@ -58,7 +64,7 @@ func OpenKafka(ctx context.Context, classPath string) (_ *Kafka, err error) {
 		}
 	}()
 	config := filepath.Join(k.dir, "server.properties")
-	text := fmt.Sprintf(kafkaConfig, ports[0], ports[1], filepath.Join(k.dir, "data"))
+	text := fmt.Sprintf(kafkaConfig, ports[0], ports[1], filepath.Join(k.dir, "data"), cmp.Or(o.Advertised, k.Bootstrap))
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("write Kafka's configuration: %w", err)
 	}

@@ -62,7 +62,7 @@ func run(ctx context.Context, durable, withKafka bool, command []string) (err er
 		if err != nil {
 			return err
 		}
-		kafka, err := servers.OpenKafka(ctx, classes)
+		kafka, err := servers.OpenKafka(ctx, classes, servers.KafkaOptions{})
 		if err != nil {
 			return err
 		}

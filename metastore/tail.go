@@ -2,12 +2,16 @@ package metastore
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
 // tailBytes bounds the payloads that a Replica keeps for those who follow it. At tens of entries of some ten kilobytes
 // a second, they may be seconds behind.
 const tailBytes = 8 << 20
+
+// tailStep bounds the entries that After returns at a time, since it copies them while nothing can be folded.
+const tailStep = 1000
 
 // tail holds the newest entries that were folded, for Replica.After, and wakes those who wait for an entry.
 type tail struct {
@@ -57,8 +61,9 @@ func (t *tail) movement() <-chan struct{} {
 	return t.moved
 }
 
-// After returns entries after seq that were folded, oldest first, at least one: it waits for it until ctx ends.
-// ErrTrimmed: they are not kept any more; read the log. The payloads are shared: read them only.
+// After returns the entries after seq that were folded, oldest first, at least one, for which it waits until ctx ends,
+// and not all if they are many. ErrTrimmed: they are not kept any more; read the log. The payloads are shared: read them
+// only.
 func (r *Replica) After(ctx context.Context, seq Seq) ([]Entry, error) {
 	for {
 		found, moved, err := r.tail.after(seq, r.Position().Seq)
@@ -85,7 +90,8 @@ func (t *tail) after(seq, at Seq) ([]Entry, <-chan struct{}, error) {
 			return nil, nil, ErrTrimmed
 		}
 		from := n - int(t.entries[n-1].Seq-seq)
-		return t.entries[from:n:n], nil, nil
+		// Copied, for what is dropped later is cleared in place.
+		return slices.Clone(t.entries[from:min(n, from+tailStep)]), nil, nil
 	case n == 0 && at > seq:
 		return nil, nil, ErrTrimmed
 	}

@@ -3,6 +3,10 @@ package metastore_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -100,5 +104,32 @@ func TestAfterSaysWhatItDoesNotKeep(t *testing.T) {
 	createTopic(t, b, "u", 1)
 	if entries, err := b.After(t.Context(), 1); err != nil || len(entries) != 1 || entries[0].Seq != 2 {
 		t.Errorf("%v (%v), want entry 2", entries, err)
+	}
+}
+
+func TestEntriesThatWereHandedOnStayAsTheyAre(t *testing.T) {
+	store := memory.New(memory.Options{})
+	defer store.Close()
+	a := open(t, store, metastore.ReplicaOptions{})
+	for i := range 10 {
+		createTopic(t, a, fmt.Sprint(i), 1)
+	}
+	entries, err := a.After(t.Context(), 0)
+	if err != nil || len(entries) != 10 {
+		t.Fatalf("%d entries (%v), want 10", len(entries), err)
+	}
+	before := slices.Clone(entries)
+	// What is folded while they are being sent is so large that the replica does not keep them any more.
+	large := metastore.NewTopic{Name: "large", Partitions: 1, Configs: map[string]string{"k": strings.Repeat("v", 9<<20)}}
+	if _, err := a.CreateTopic(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.After(t.Context(), 0); !errors.Is(err, metastore.ErrTrimmed) {
+		t.Fatalf("the replica still keeps them (%v): the test shows nothing", err)
+	}
+	for i := range before {
+		if !reflect.DeepEqual(entries[i], before[i]) {
+			t.Errorf("entry %d became %v", before[i].Seq, entries[i].Position)
+		}
 	}
 }

@@ -189,8 +189,11 @@ func take(ctx context.Context, place chan struct{}) error {
 }
 
 // foldOwn folds an entry that we appended. The follower may have been faster, but nobody can have put another entry
-// in its place.
+// in its place, unless it was offered and the log never had it, or lost it.
 func (r *Replica) foldOwn(a *attempt) error {
+	r.mu.Lock()
+	r.own = a.next.Seq
+	r.mu.Unlock()
 	if err := r.fold(a.next, a.record, a.expected, a.next.Position); err != nil {
 		r.fail(err)
 		return err

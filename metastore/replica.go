@@ -64,6 +64,7 @@ type Replica struct {
 	awaited nonce    // of the proposal in the slot, 0 if none
 	settled *record  // the awaited record, once folded
 	flight  *attempt // what is being appended, nil if nothing is or its outcome is in doubt
+	own     Seq      // of the newest entry that we appended: the log held all before it
 	failed  error    // why nothing can be folded any more
 
 	ids producerIDBlock
@@ -131,6 +132,10 @@ func (r *Replica) loadSnapshot(ctx context.Context) error {
 	return err
 }
 
+// longestUnread is how long entries may come by another way without a look at the log. Whoever sends them may append to
+// a metastore that was since replaced by an older copy of it.
+const longestUnread = time.Second
+
 // Run follows the log, and takes snapshots, until ctx ends. It returns early only when the log cannot be followed any
 // further: ErrRegressed, ErrNewerFormat, ErrCorrupt. Transient errors are logged and retried.
 func (r *Replica) Run(ctx context.Context) error {
@@ -140,11 +145,13 @@ func (r *Replica) Run(ctx context.Context) error {
 		r.maintain(ctx)
 	}()
 	defer func() { <-maintained }()
-	failures := 0
+	failures, read := 0, time.Now()
 	for ctx.Err() == nil {
 		after := r.Position()
 		err := r.log.Wait(ctx, after.Seq)
-		if err == nil && r.Position() == after { // else entries come by another way, and are not read twice
+		// Entries that come by another way are not read twice, but it is for the log to say that they are there.
+		if err == nil && (r.Position() == after || time.Since(read) >= longestUnread) {
+			read = time.Now()
 			err = r.CatchUp(ctx)
 		}
 		switch {
@@ -212,8 +219,8 @@ func (r *Replica) CatchUp(ctx context.Context) error {
 		}
 		if err != nil {
 			if errors.Is(err, ErrRegressed) {
-				if r.Position() != after {
-					continue // folded on by an append of ours meanwhile: ask again from there
+				if r.appendedSince(after) {
+					continue // the log took an append of ours meanwhile: ask again from there
 				}
 				r.fail(err)
 			}
@@ -229,6 +236,13 @@ func (r *Replica) CatchUp(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// appendedSince tells whether the log took an entry of ours on top of one that we folded.
+func (r *Replica) appendedSince(at Position) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.own > at.Seq
 }
 
 // jump loads a snapshot past a place in the log that was trimmed away.
@@ -251,7 +265,7 @@ func (r *Replica) fail(err error) {
 }
 
 func (r *Replica) foldEntry(e Entry) error {
-	if e.Seq <= r.Position().Seq {
+	if at := r.Position(); e.Seq < at.Seq || e.Position == at {
 		return nil // folded before: it is not worth decoding
 	}
 	rec, err := decodeRecord(e.Payload)
@@ -267,7 +281,7 @@ func (r *Replica) foldEntry(e Entry) error {
 func (r *Replica) fold(e Entry, rec record, before, next Position) error {
 	r.mu.Lock()
 	at := r.state.at
-	if e.Seq <= at.Seq {
+	if e.Seq < at.Seq || e.Position == at {
 		r.mu.Unlock()
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // proposal makes a change from the state, or an error that ends it, or neither when there is nothing to do. It runs with
@@ -115,8 +116,13 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt
 		r.await(0, nil)
 		a.release()
 	}()
+	if err := r.letOthersIn(ctx); err != nil {
+		return nil, fmt.Errorf("append to commit log: %w", err)
+	}
 	for failures := 0; ; {
+		begun := time.Now()
 		err := r.log.Append(ctx, a.expected, a.next)
+		r.breather.appended(begun, time.Now())
 		if err == nil {
 			return a.change, r.foldOwn(a)
 		}

@@ -67,7 +67,8 @@ type Replica struct {
 	own     Seq      // of the newest entry that we appended: the log held all before it
 	failed  error    // why nothing can be folded any more
 
-	ids producerIDBlock
+	breather breather
+	ids      producerIDBlock
 }
 
 // NewReplica makes a replica of log. Open must succeed before anything else is called.

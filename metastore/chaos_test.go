@@ -108,8 +108,17 @@ func chaos(t *testing.T, seed uint64) {
 	for i := range brokers {
 		brokers[i], stops[i] = broker(uint64(i))
 	}
+	pick := func(rng *rand.Rand) *metastore.Replica {
+		mu.Lock()
+		defer mu.Unlock()
+		return brokers[rng.IntN(len(brokers))]
+	}
 	ended := make(chan struct{})
 	var restarts sync.WaitGroup
+	for n := range uint64(4) { // entries come by three ways: by the log, by own appends, and from the others
+		rng := rand.New(rand.NewPCG(seed, 50+n))
+		restarts.Go(func() { gossip(rng, ended, pick) })
+	}
 	restarts.Go(func() {
 		for n := uint64(10); ; n++ {
 			select {
@@ -125,12 +134,6 @@ func chaos(t *testing.T, seed uint64) {
 			stop() // the old one may still be asked: a broker that does not know that it is dead
 		}
 	})
-	pick := func(rng *rand.Rand) *metastore.Replica {
-		mu.Lock()
-		defer mu.Unlock()
-		return brokers[rng.IntN(len(brokers))]
-	}
-
 	var all []sent
 	var producers sync.WaitGroup
 	for id := range metastore.ProducerID(6) {
@@ -162,6 +165,25 @@ func chaos(t *testing.T, seed uint64) {
 	}
 	late.Wait()
 	verify(t, store, all, append(brokers, first))
+}
+
+// gossip offers to brokers what others folded, now and then some of it twice, or with a gap.
+func gossip(rng *rand.Rand, ended <-chan struct{}, pick func(*rand.Rand) *metastore.Replica) {
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Duration(rng.IntN(300)) * time.Millisecond):
+		}
+		from, to := pick(rng), pick(rng)
+		after := max(to.Position().Seq+metastore.Seq(rng.IntN(4)-2), 0)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		entries, err := from.After(ctx, after)
+		cancel()
+		for i := 0; err == nil && i < len(entries); i++ {
+			to.Offer(entries[i])
+		}
+	}
 }
 
 // segmentNow is a plain segment made at the bubble's time. (uuid.NewV7 never goes back to it from the process's.)

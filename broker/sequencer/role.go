@@ -19,7 +19,7 @@ const (
 
 // HoldRole takes the role when it is free, and else learns who has it, until ctx ends; then it gives the role back. A
 // broker that stops ends HoldRole first: it goes on to commit what it has, and what others still ask of it. Without
-// peers there is no role.
+// peers there is no role, and a broker that can commit nothing any more does not keep it from the others.
 func (s *Sequencer) HoldRole(ctx context.Context) error {
 	if s.peers == nil {
 		<-ctx.Done()
@@ -30,6 +30,12 @@ func (s *Sequencer) HoldRole(ctx context.Context) error {
 	defer tick.Stop()
 	var deadline time.Time // of our lease, on our own clock
 	for failing := false; ; {
+		if err := s.log.Health(); err != nil {
+			s.opts.Logger.Warn("no candidate for the sequencer's role any more", "error", err)
+			s.release(ctx)
+			<-ctx.Done()
+			return nil
+		}
 		asked := time.Now()
 		lease, err := s.hold(ctx)
 		switch {

@@ -41,6 +41,8 @@ type Log interface {
 	CatchUp(ctx context.Context) error
 	// Offer folds an entry that is said to be appended, if it is the next; false if it is not.
 	Offer(e metastore.Entry) bool
+	// Health is why nothing can be committed any more, nil as long as it can.
+	Health() error
 }
 
 // Members knows the brokers; cluster.Membership does.

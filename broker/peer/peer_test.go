@@ -165,6 +165,58 @@ func TestEntriesAreStreamedAsTheyAreFolded(t *testing.T) {
 	}
 }
 
+// slowBackend answers a commit when the test says so.
+type slowBackend struct {
+	backend
+	asked, answer chan struct{}
+}
+
+func (b *slowBackend) Sequence(ctx context.Context, segments []metastore.SegmentCommit) (metastore.Seq, []metastore.SegmentResult, error) {
+	close(b.asked)
+	select {
+	case <-b.answer:
+		return b.backend.Sequence(ctx, segments)
+	case <-ctx.Done():
+		return 0, nil, ctx.Err()
+	}
+}
+
+func TestCommitsInFlightAreAnsweredWhenAServerStops(t *testing.T) {
+	b := &slowBackend{backend: backend{moved: make(chan struct{})}, asked: make(chan struct{}), answer: make(chan struct{})}
+	b.fold("first")
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- NewServer(shared(t), inCluster("one"), b, b, ServerOptions{}).Run(ctx, ln) }()
+	client := newClient(t, shared(t), "one")
+	following, streamed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		streamed <- client.Entries(t.Context(), ln.Addr().String(), 0, func(metastore.Entry) bool {
+			close(following)
+			return true
+		})
+	}()
+	<-following
+	committed := make(chan error, 1)
+	go func() {
+		_, _, err := client.Commit(t.Context(), ln.Addr().String(), []metastore.SegmentCommit{segment(100)})
+		committed <- err
+	}()
+	<-b.asked
+	stop()
+	<-streamed // the stream ends first
+	close(b.answer)
+	if err := <-committed; err != nil {
+		t.Errorf("commit: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
 func TestStrangersAreKeptOut(t *testing.T) {
 	address := serve(t, shared(t), &backend{})
 	other, err := FromSecret("another secret of the same length")

@@ -43,6 +43,7 @@ type Server struct {
 	sequencer Sequencer
 	log       Log
 	logger    *slog.Logger
+	stopping  chan struct{} // closed when Run is to end
 	conns     atomic.Int64
 	limit     int64
 }
@@ -55,7 +56,10 @@ func NewServer(c *Credentials, cluster func() string, sequencer Sequencer, entri
 	if opts.MaxConnections == 0 {
 		opts.MaxConnections = 1024
 	}
-	s := &Server{cluster: cluster, sequencer: sequencer, log: entries, logger: opts.Logger, limit: int64(opts.MaxConnections)}
+	s := &Server{
+		cluster: cluster, sequencer: sequencer, log: entries, logger: opts.Logger, stopping: make(chan struct{}),
+		limit: int64(opts.MaxConnections),
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+commitPath, s.commit)
 	mux.HandleFunc("GET "+entriesPath, s.entries)
@@ -92,12 +96,11 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 	}
 }
 
-// Run serves until ctx ends, then gives requests in flight a second.
+// Run serves until ctx ends, then ends the streams and gives commits in flight a second. It is called once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
-	// Requests live under this context and not under ctx, so that a stream of entries ends first.
-	requests, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	s.http.BaseContext = func(net.Listener) context.Context { return requests }
+	// Requests do not live under ctx, so that a commit that others wait for is answered.
+	base := context.WithoutCancel(ctx)
+	s.http.BaseContext = func(net.Listener) context.Context { return base }
 	served := make(chan error, 1)
 	go func() { served <- s.http.ServeTLS(ln, "", "") }()
 	select {
@@ -105,8 +108,8 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve other brokers: %w", err)
 	case <-ctx.Done():
 	}
-	end()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	close(s.stopping)
+	stop, cancel := context.WithTimeout(base, time.Second)
 	defer cancel()
 	if s.http.Shutdown(stop) != nil {
 		_ = s.http.Close()
@@ -170,8 +173,17 @@ func (s *Server) entries(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cannot stream", http.StatusInternalServerError)
 		return
 	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() { // ends with this call
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for seq, begun := metastore.Seq(after), false; ; begun = true {
-		found, err := s.next(r.Context(), seq)
+		found, err := s.next(ctx, seq)
 		if errors.Is(err, metastore.ErrTrimmed) {
 			if !begun {
 				http.Error(w, err.Error(), http.StatusGone)

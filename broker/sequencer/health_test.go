@@ -49,3 +49,46 @@ func TestABrokerThatCannotFollowTheLogDoesNotKeepTheRole(t *testing.T) {
 		c.commit(t, other, c.segment(0, 1, 0, 1))
 	})
 }
+
+func TestASequencerThatOnlyAnswersPingsIsAskedLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := Options{}.withDefaults()
+		c := start(t, 2, opts)
+		settle(opts)
+		holder, other := c.holder(t), c.others(t)[0]
+		c.net.breakAt(peerAddress(holder.self), deaf)
+		waited, sequence := 0, int32(0)
+		commit := func() time.Duration {
+			begun := time.Now()
+			c.commit(t, other, c.segment(0, 1, sequence, 1))
+			sequence++
+			return time.Since(begun)
+		}
+		for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(100 * time.Millisecond) {
+			if commit() >= opts.Patience {
+				waited++
+			}
+		}
+		if waited < 2 || waited > 15 {
+			t.Errorf("%d commits in a minute waited for a sequencer that does not answer them", waited)
+		}
+		c.net.breakAt(peerAddress(holder.self), 0)
+		asked := func() float64 { return counted(t, other.seq.metrics.commits.WithLabelValues(pathSequencer)) }
+		for begun := time.Now(); asked() == 0; time.Sleep(100 * time.Millisecond) {
+			if commit(); time.Since(begun) > 15*time.Second {
+				t.Fatal("it is not asked again although it answers")
+			}
+		}
+		if other.seq.known().suspected {
+			t.Error("it is suspected although it answered")
+		}
+		c.net.breakAt(peerAddress(holder.self), paused)
+		commit()
+		c.net.breakAt(peerAddress(holder.self), 0)
+		time.Sleep(2 * (pingPause + pingTimeout))
+		synctest.Wait()
+		if other.seq.known().suspected {
+			t.Error("its failures of before still count")
+		}
+	})
+}

@@ -15,6 +15,9 @@ const (
 	// pingPause is how often a suspected holder is asked whether it is back, and pingTimeout how soon it must say so.
 	pingPause   = 250 * time.Millisecond
 	pingTimeout = 250 * time.Millisecond
+	// longestDoubt is how long a holder is not even pinged that answered pings before, but not the commits that followed.
+	// The time doubles with each; else half of all commits would wait for their patience to run out.
+	longestDoubt = 8 * time.Second
 )
 
 // HoldRole takes the role when it is free, and else learns who has it, until ctx ends; then it gives the role back. A
@@ -99,6 +102,9 @@ func (s *Sequencer) learn(lease metastore.Lease) {
 		}
 	}
 	s.set(func(r *role) {
+		if r.lease != next.lease || r.address != next.address {
+			s.doubts = 0
+		}
 		next.suspected = r.suspected && r.lease == next.lease && r.address == next.address
 		if next.lease != r.lease || next.held != r.held {
 			s.opts.Logger.Info("sequencer", "node_id", int32(lease.Holder), "lease_epoch", lease.Epoch, "self", next.held)
@@ -182,7 +188,7 @@ func (s *Sequencer) follow(ctx context.Context, holder role, changed <-chan stru
 func (s *Sequencer) watchSuspect(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.mu.Lock()
-		holder, changed := s.role, s.changed
+		holder, changed, doubts := s.role, s.changed, s.doubts
 		s.mu.Unlock()
 		if !holder.suspected {
 			select {
@@ -192,7 +198,9 @@ func (s *Sequencer) watchSuspect(ctx context.Context) {
 			continue
 		}
 		select {
-		case <-time.After(pingPause):
+		case <-time.After(min(pingPause<<min(max(doubts-1, 0), 10), longestDoubt)):
+		case <-changed: // another holder may be suspected next
+			continue
 		case <-ctx.Done():
 			return
 		}

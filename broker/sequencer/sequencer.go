@@ -111,6 +111,7 @@ type Sequencer struct {
 
 	mu      sync.Mutex
 	role    role
+	doubts  int           // how often the holder was suspected since it last answered a commit
 	changed chan struct{} // closed and replaced when role changes
 }
 
@@ -180,6 +181,7 @@ func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.S
 	if err != nil {
 		return nil, err
 	}
+	s.set(func(*role) { s.doubts = 0 })
 	s.metrics.commits.WithLabelValues(pathSequencer).Inc()
 	s.metrics.askSeconds.Observe(time.Since(start).Seconds())
 	if s.log.Await(patient, through) == nil {
@@ -217,6 +219,7 @@ func (s *Sequencer) suspect(asked role, why error) {
 	s.set(func(r *role) {
 		if r.address == asked.address && r.lease == asked.lease && !r.suspected {
 			r.suspected = true
+			s.doubts++
 			s.opts.Logger.Warn("sequencer does not answer, appending directly", "node_id", int32(asked.lease.Holder), "error", why)
 		}
 	})

@@ -1,0 +1,78 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestNodesWithAndWithoutAPeerPortShareALog is a cluster in the middle of getting its peer ports, with one node that was
+// given another secret.
+func TestNodesWithAndWithoutAPeerPortShareALog(t *testing.T) {
+	stores := memoryStores()
+	keys := func(secret string) map[string]string {
+		return map[string]string{"peer.listen": "127.0.0.1:0", "peer.secret": secret}
+	}
+	a, _ := startWith(t, stores, keys("a secret of the tests alone"))
+	eventually(t, "the first node sequences", func() bool { return metric(t, a, "runnel_sequencer_held", "") == 1 })
+	b, _ := startWith(t, stores, keys("another secret of the tests"))
+	c, _ := startWith(t, stores, nil)
+	d, _ := startWith(t, stores, keys("a secret of the tests alone"))
+	nodes := []*Node{a, b, c, d}
+	eventually(t, "all nodes ready and in view", func() bool {
+		for _, n := range nodes {
+			if n.Ready() != "" || len(n.members.Live()) != len(nodes) {
+				return false
+			}
+		}
+		return true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	const partitions, each = 16, 100 // partitions lead to all of the nodes
+	if _, err := kadm.NewClient(client(t, c)).CreateTopic(ctx, partitions, 1, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, len(nodes))
+	for _, n := range nodes {
+		producer := client(t, n, kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		go func() {
+			for i := range each {
+				r := &kgo.Record{Partition: int32(i % partitions), Value: []byte(fmt.Sprint(i))}
+				if err := producer.ProduceSync(ctx, r).FirstErr(); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range nodes {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range nodes {
+		offsets, err := kadm.NewClient(client(t, n)).ListEndOffsets(ctx, "t")
+		if err != nil || offsets.Error() != nil {
+			t.Fatal(err, offsets.Error())
+		}
+		total := int64(0)
+		offsets.Each(func(o kadm.ListedOffset) { total += o.Offset })
+		if want := int64(each * len(nodes)); total != want {
+			t.Errorf("%d records in the log, want %d", total, want)
+		}
+	}
+	if metric(t, d, "runnel_sequencer_commits_total", "sequencer") == 0 {
+		t.Error("the node that shares the secret does not commit through the sequencer")
+	}
+	for _, n := range []*Node{b, c} {
+		if metric(t, n, "runnel_sequencer_commits_total", "sequencer") != 0 || metric(t, n, "runnel_sequencer_commits_total", "direct") == 0 {
+			t.Error("a node that cannot reach the sequencer does not commit directly")
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,4 +106,54 @@ func TestRetryAfterACommitOfUnknownOutcomeKeepsTheOrder(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A sequencer may still read a request that it was asked for, although nobody waits for its answer any more.
+func TestRequestOfACommitDoesNotChangeWhenItIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{SegmentBytes: 500, UploadTimeout: 59 * time.Second, CommitTimeout: time.Minute, AttemptTimeout: time.Minute})
+		log := &unanswered{Committer: r.log.Committer}
+		r.log.Committer = log
+		r.store.put = func(_ context.Context, n int, next func() error) error {
+			time.Sleep(58 * time.Second / time.Duration(n*n)) // the second is there, and waits for the first
+			return next()
+		}
+		send := func(sequence int32) *batching.Pending {
+			p := r.append(r.encode(0, 10, 600, recordbatchtest.Options{ProducerID: 9, BaseSequence: sequence}))
+			time.Sleep(30 * time.Second)
+			return p
+		}
+		first, second := send(0), send(10)
+		if _, err := first.Wait(t.Context()); !errors.Is(err, batching.ErrUnknownOutcome) {
+			t.Fatalf("error %v, want ErrUnknownOutcome", err)
+		}
+		results, err := second.Wait(t.Context())
+		if err != nil || results[0].Verdict != metastore.OutOfOrderSequence {
+			t.Errorf("batch after the one of unknown outcome: %v, error %v, want a refusal", results, err)
+		}
+		if len(log.requests) == 0 || !reflect.DeepEqual(log.requests, log.copies) {
+			t.Errorf("of %d requests, one changed after it was handed over", len(log.requests))
+		}
+	})
+}
+
+// unanswered is a Committer that does not answer requests of several segments, but keeps them.
+type unanswered struct {
+	batching.Committer
+	requests, copies [][]metastore.SegmentCommit
+}
+
+func (u *unanswered) Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
+	if len(segments) == 1 {
+		return u.Committer.Commit(ctx, segments)
+	}
+	copied := slices.Clone(segments)
+	for i := range copied {
+		copied[i].Runs = slices.Clone(copied[i].Runs)
+		for j := range copied[i].Runs {
+			copied[i].Runs[j].Batches = slices.Clone(copied[i].Runs[j].Batches)
+		}
+	}
+	u.requests, u.copies = append(u.requests, segments), append(u.copies, copied)
+	return nil, errBroken
 }

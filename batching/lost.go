@@ -1,6 +1,7 @@
 package batching
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -77,14 +78,17 @@ func (l *losses) addOne(tp metastore.TopicPartition, id int64, epoch int16, sequ
 	l.of[from] = lost
 }
 
-// mark tells the log which batches of a commit come after a lost one.
+// mark tells the log which batches of a commit come after a lost one. It does so in a copy: after an attempt without an
+// answer, the Committer may still read what it was asked for.
 func (l *losses) mark(c *metastore.SegmentCommit, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.of) == 0 {
 		return
 	}
+	c.Runs = slices.Clone(c.Runs)
 	for i := range c.Runs {
+		c.Runs[i].Batches = slices.Clone(c.Runs[i].Batches)
 		for j := range c.Runs[i].Batches {
 			b := &c.Runs[i].Batches[j]
 			lost, ok := l.of[lostFrom{c.Runs[i].TopicPartition, b.ProducerID}]

@@ -124,7 +124,11 @@ func (w *Writer) settle(group []*segmentWrite, results []metastore.SegmentResult
 			w.finish(seg, ErrUnknownOutcome)
 			continue
 		}
-		w.lost.settled(seg.parts, seg.results, time.Now())
+		if seg.results[0][0].Verdict == metastore.SegmentTooOld { // and so are all others
+			w.lost.add(seg.parts, time.Now())
+		} else {
+			w.lost.settled(seg.parts, seg.results, time.Now())
+		}
 		w.finish(seg, nil)
 	}
 }

@@ -71,6 +71,29 @@ func TestBatchWhoseForerunnerWasNotTakenDoesNotTakeItsPlace(t *testing.T) {
 	})
 }
 
+// A clock that steps dates a segment so that the log refuses it; the next one it takes.
+func TestBatchWhoseForerunnerWasTooOldDoesNotTakeItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var step time.Duration
+		r := start(t, batching.Options{Now: func() time.Time { return time.Now().Add(step) }})
+		send := func(sequence int32) *batching.Pending {
+			return r.append(r.encode(0, 10, 600, recordbatchtest.Options{ProducerID: 9, BaseSequence: sequence}))
+		}
+		wantVerdict := func(p *batching.Pending, want metastore.Verdict) {
+			t.Helper()
+			if results, err := p.Wait(t.Context()); err != nil || results[0].Verdict != want {
+				t.Errorf("%v, error %v, want verdict %d", results, err, want)
+			}
+		}
+		step = -2 * metastore.MaxSegmentAge
+		wantVerdict(send(0), metastore.SegmentTooOld)
+		step = 0
+		wantVerdict(send(10), metastore.OutOfOrderSequence) // before the client knows
+		r.wantOffsets(send(0), 0)
+		r.wantOffsets(send(10), 10)
+	})
+}
+
 func TestRetryAfterACommitOfUnknownOutcomeKeepsTheOrder(t *testing.T) {
 	for _, landed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("landed %v", landed), func(t *testing.T) {

@@ -61,10 +61,13 @@ func (w *Writer) next(now time.Time) (seg *segmentWrite, wait time.Duration, mor
 			return nil, 0, !w.closed
 		}
 		o, reason := w.open, sealAge
-		if wait := w.pacer.due(now, o.eager, o.latest, o.stalled).Sub(now); wait > 0 {
+		wait := w.pacer.due(now, o.eager, o.latest, o.stalled).Sub(now)
+		switch {
+		case w.hurried:
+			reason = sealClose
+		case wait > 0:
 			return nil, wait, true
-		}
-		if o.stalled >= w.opts.PutWorthBytes {
+		case o.stalled >= w.opts.PutWorthBytes:
 			reason = sealStalled
 		}
 		w.seal(reason)

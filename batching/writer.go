@@ -68,6 +68,7 @@ type Writer struct {
 
 	mu        sync.Mutex
 	closed    bool
+	hurried   bool          // see Hurry
 	open      *segmentWrite // nil or with at least one batch
 	pacer     pacer
 	sequence  sequence
@@ -211,6 +212,15 @@ func (w *Writer) seal(reason sealReason) {
 	w.line = append(w.line, s)
 	w.metrics.sealed.WithLabelValues(string(reason)).Inc()
 	w.metrics.segmentBytes.Observe(float64(s.size))
+}
+
+// Hurry makes the Writer send what it has and what still comes without waiting for company, for a broker that reads no
+// more requests and waits for the answers to the last.
+func (w *Writer) Hurry() {
+	w.mu.Lock()
+	w.hurried = true
+	w.mu.Unlock()
+	notify(w.kick)
 }
 
 // close ends Append for good. What is open is sealed by the next call of next.

@@ -416,3 +416,18 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestHurriedWriterDoesNotWaitForCompany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{})
+		lazy := r.batch(0, 1, 100)
+		lazy.MaxLinger = time.Minute
+		begin := time.Now()
+		before := r.append(lazy)
+		synctest.Wait()
+		r.w.Hurry()
+		r.wantOffsets(before, 0)
+		r.wantOffsets(r.append(lazy), 1)
+		took(t, begin, 0)
+	})
+}

@@ -357,6 +357,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopMembers() // others take over our keys while we answer what is in flight
 	stopRole()    // another broker sequences, and we what it and others still ask of us
 	stopGroups()  // joins that wait are told to look for another coordinator, else they would hold up the drain
+	n.writer.Hurry()
 	drain, cancel := context.WithTimeout(base, n.opts.Config.Drain.Timeout)
 	defer cancel()
 	if drainErr := n.server.Shutdown(drain); drainErr != nil {

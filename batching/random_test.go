@@ -33,7 +33,8 @@ func TestRandomFaults(t *testing.T) {
 type faults struct {
 	mu        sync.Mutex
 	rng       *rand.Rand
-	rate      float64 // of calls
+	rate      float64       // of calls
+	longest   time.Duration // outage
 	downUntil time.Time
 }
 
@@ -42,7 +43,7 @@ func (f *faults) interfere(ctx context.Context, next func() error) error {
 	roll, kind, wait := f.rng.Float64(), f.rng.IntN(8), time.Duration(f.rng.IntN(300))*time.Millisecond
 	down := time.Now().Before(f.downUntil)
 	if roll < f.rate && kind == 0 {
-		f.downUntil = time.Now().Add(time.Duration(f.rng.IntN(400)) * time.Second)
+		f.downUntil = time.Now().Add(time.Duration(f.rng.Int64N(int64(f.longest))))
 	}
 	f.mu.Unlock()
 	time.Sleep(wait)
@@ -78,7 +79,7 @@ const randomPartitions = 4
 
 func randomFaults(t *testing.T, rng *rand.Rand) {
 	r := start(t, batching.Options{SegmentBytes: 2000, Uploads: 1 + rng.IntN(4), MinLinger: -1, MaxLinger: 50 * time.Millisecond})
-	f := &faults{rng: rng, rate: rng.Float64() * 0.6}
+	f := &faults{rng: rng, rate: rng.Float64() * 0.6, longest: 400 * time.Second}
 	r.store.put = func(ctx context.Context, _ int, next func() error) error { return f.interfere(ctx, next) }
 	r.log.commit = func(ctx context.Context, _ int, next commitFunc) (results []metastore.SegmentResult, err error) {
 		err = f.interfere(ctx, func() error {

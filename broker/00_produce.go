@@ -173,21 +173,25 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 		h.MaxTimestamp = stamp
 	}
 	tp := metastore.TopicPartition{Topic: topic.ID, Partition: row.Partition}
-	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h, MaxLinger: maxLinger(set)})
+	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h, MaxLinger: p.maxLinger(set)})
 	p.rows = append(p.rows, row)
 	p.stamps = append(p.stamps, stamp)
 }
 
-// maxLinger is the topic's latency class as the Writer has it: 0 is the broker's, negative is none.
-func maxLinger(set settings.Topic) time.Duration {
+// maxLinger is the topic's latency class as the Writer has it: 0 is the broker's, negative is none. It leaves half of the
+// request's time-out for the rest: a client must not be told that a batch timed out which waits here by choice.
+func (p *production) maxLinger(set settings.Topic) time.Duration {
 	switch set.LingerMaxMs {
 	case -1:
 		return 0
 	case 0:
 		return -1
 	}
-	return time.Duration(set.LingerMaxMs) * time.Millisecond
+	return min(time.Duration(set.LingerMaxMs)*time.Millisecond, p.patience()/2)
 }
+
+// patience is for how long the client wants to wait for the answer.
+func (p *production) patience() time.Duration { return max(p.timeout, leastProduceTimeout) }
 
 // refuse answers one partition with an error.
 func (p *production) refuse(row *kmsg.ProduceResponseTopicPartition, err error) {
@@ -218,7 +222,7 @@ func (p *production) failAppended(err error) {
 func (p *production) await(ctx context.Context, pending *batching.Pending) {
 	if p.acks != 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, max(p.timeout, leastProduceTimeout))
+		ctx, cancel = context.WithTimeout(ctx, p.patience())
 		defer cancel()
 	}
 	results, err := pending.Wait(ctx)

@@ -278,6 +278,24 @@ func TestProduceWaitsAsLongAsTheTopicSays(t *testing.T) {
 	})
 }
 
+// The client would send again what waits here by choice, and a producer that is not idempotent have it twice.
+func TestProduceDoesNotWaitForCompanyUntilTheRequestTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topicWith("lazy", 1, map[string]string{"runnel.linger.max.ms": "60000"})
+		for offset, timeout := range []int32{30_000, 10_000, 0} {
+			req := produceRequest(topic, 0, testBatch(1))
+			req.TimeoutMillis = timeout
+			req.SetVersion(9)
+			begin := time.Now()
+			resp := h.broker.produce(t.Context(), h.producer, req)(t.Context()).(*kmsg.ProduceResponse)
+			equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, 0)
+			equal(t, "offset", resp.Topics[0].Partitions[0].BaseOffset, int64(offset))
+			equal(t, "waited", time.Since(begin), max(time.Duration(timeout)*time.Millisecond, leastProduceTimeout)/2)
+		}
+	})
+}
+
 func TestProduceToATopicThatIsDeletedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)

@@ -99,7 +99,7 @@ var topicTable = []Definition{
 		Doc:     "How long records are kept; -1 is for ever.", Note: notYet},
 	{Name: LingerMax, Type: Int, Default: "-1", Check: between{-1, 60000}, Support: Acts,
 		Doc:  "The longest that a batch waits in the broker for company; -1 is the broker's linger.max.",
-		Note: "Runnel's own, and Kafka has nothing like it: less answers sooner and costs uploads (0 is one for what is there at the moment), more than the broker's makes uploads few, and must stay below the producers' request.timeout.ms. What is promised is the same."},
+		Note: "Runnel's own, and Kafka has nothing like it: less answers sooner and costs uploads (0 is one for what is there at the moment), more than the broker's makes uploads few, and is cut to half of a request's timeout. What is promised is the same."},
 	{Name: "segment.bytes", Type: Int, Default: "1073741824", Check: atLeast(1 << 20), Support: Acts, Cluster: logPrefix("segment.bytes"),
 		Doc: "The size of a log file of Kafka.", Note: "Bounds a record batch, as in Kafka. The size of Runnel's own segments is the broker's setting segment.size."},
 	{Name: "segment.index.bytes", Type: Int, Default: "10485760", Check: atLeast(4), Support: Stored, Cluster: logPrefix("index.size.max.bytes"),

@@ -13,6 +13,7 @@ import (
 // on the client id, from v2 tagged fields) and the body.
 
 const (
+	produceKey     = 0
 	apiVersionsKey = 18
 	// headerPrefix is what every request header begins with: key, version, correlation id.
 	headerPrefix = 8

@@ -40,13 +40,23 @@ type field struct {
 	fields   []field
 }
 
+// mostElements is what a body may have of elements. Those of Produce are answered one by one while its frame's bytes of a
+// Budget are all that is counted, so beyond a few they must be as many as can have records: a partition and its topic, 32
+// bytes each.
+func mostElements(key int16, body []byte) int {
+	if key == produceKey {
+		return min(1000+len(body)/32, maxElements)
+	}
+	return maxElements
+}
+
 // checkShape tells whether body has the shape of the request. A key without a shape is refused.
 func checkShape(key, version int16, flexible bool, body []byte) error {
 	shape, ok := shapes[key]
 	if !ok {
 		return fmt.Errorf("%w: key %d has no shape", errUnknownAPI, key)
 	}
-	w := walker{src: body, version: version, flexible: flexible, budget: maxElements}
+	w := walker{src: body, version: version, flexible: flexible, budget: mostElements(key, body)}
 	w.structure(shape)
 	if w.bad {
 		return fmt.Errorf("%w: body of %d bytes does not have the shape of key %d version %d", errMalformed, len(body), key, version)

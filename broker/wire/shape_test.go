@@ -109,6 +109,43 @@ func TestShapeRefusesClaims(t *testing.T) {
 	}
 }
 
+// A row of an answer takes 88 bytes and the text of its error, and a partition of a request six bytes if it has no records.
+func TestProduceOfMorePartitionsThanCanHaveRecordsIsRefused(t *testing.T) {
+	request := func(version int16, topics, partitions, size int) []byte {
+		req := kmsg.NewPtrProduceRequest()
+		req.SetVersion(version)
+		for range topics {
+			topic := kmsg.NewProduceRequestTopic()
+			topic.Topic = "t"
+			for range partitions {
+				p := kmsg.NewProduceRequestTopicPartition()
+				p.Records = make([]byte, size)
+				topic.Partitions = append(topic.Partitions, p)
+			}
+			req.Topics = append(req.Topics, topic)
+		}
+		return req.AppendTo(nil)
+	}
+	const leastBatch = 61 + 7 // a header, and a record of nothing
+	for _, version := range []int16{3, 9, 13} {
+		for _, c := range []struct {
+			topics, partitions, size int
+			taken                    bool
+		}{
+			{1, 100_000, leastBatch, true},
+			{50_000, 1, leastBatch, true},
+			{1, 900, 0, true},
+			{1, 100_000, 0, false},
+			{1, 1 << 19, 4, false},
+		} {
+			err := checkShape(0, version, version >= 9, request(version, c.topics, c.partitions, c.size))
+			if taken := err == nil; taken != c.taken {
+				t.Errorf("v%d, %d topics of %d partitions with %d bytes: %v", version, c.topics, c.partitions, c.size, err)
+			}
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for key := range shapes {
 		req := kmsg.RequestForKey(key)

@@ -8,10 +8,11 @@ import (
 const (
 	// breatherEvery is how long a broker may append without a pause that lets another in.
 	breatherEvery = time.Second
-	// breatherAppends is how many appends such a pause takes the place of: a broker that lost needs to hear of it, read
-	// what is new and append, and may be farther from the log than we are.
+	// breatherAppends is how many appends such a pause takes the place of. A broker that lost needs three round trips at
+	// most, to hear of it, to read what is new and to append, and may be farther from the log than we are.
 	breatherAppends = 8
-	// leastBreather and longestBreather bound it. The least is for brokers in another zone, if ours stands beside the log.
+	// leastBreather and longestBreather bound it. The least is for brokers in another zone, if ours stands beside the log:
+	// with 3 ms to a round trip the first pause lets them in, with more it is a matter of luck.
 	leastBreather   = 10 * time.Millisecond
 	longestBreather = 100 * time.Millisecond
 	// breatherShare bounds what the pauses cost, as one in so many.

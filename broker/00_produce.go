@@ -57,9 +57,10 @@ func (b *Broker) production(req *kmsg.ProduceRequest) *production {
 	}
 }
 
-func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) wire.Pending {
+func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request) wire.Pending {
 	req := request.(*kmsg.ProduceRequest)
 	p := b.production(req)
+	b.learn(ctx, req)
 	b.admit(p, req)
 	pending, err := b.Writer.Append(sourceOf(c), p.batches)
 	p.batches = nil
@@ -78,6 +79,31 @@ func (b *Broker) produce(_ context.Context, c *wire.Conn, request kmsg.Request) 
 			c.Abort(fmt.Errorf("refused what was produced without acknowledgement: %w", p.refused))
 		}
 		return nil
+	}
+}
+
+// learnWait bounds how long a request waits for news of topics.
+const learnWait = time.Second
+
+// learn looks for what this broker has not heard of, and another broker may have made a moment ago. A producer that sends
+// its first batches to such a topic would have the first refused and, when the topic is known by then, the
+// second taken; the first would never get in.
+func (b *Broker) learn(ctx context.Context, req *kmsg.ProduceRequest) {
+	for i := range req.Topics {
+		topic, err := b.topicByNameOrID(req.Topics[i].Topic, req.Topics[i].TopicID, req.Version >= 13)
+		known := err == nil
+		for j := range req.Topics[i].Partitions {
+			known = known && req.Topics[i].Partitions[j].Partition < topic.Partitions
+		}
+		if known {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, learnWait)
+		defer cancel()
+		if err := b.Topics.Refresh(ctx); err != nil {
+			b.Logger.Debug("look for a topic that is produced to", "error", err)
+		}
+		return
 	}
 }
 

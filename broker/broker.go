@@ -18,6 +18,9 @@ type Topics interface {
 	TopicByID(id metastore.TopicID) (*metastore.Topic, bool)
 	Topics() []*metastore.Topic // by name
 	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
+	// Refresh returns when all that was changed before the call, through any broker, is visible. It may be called for
+	// whatever clients send: calls share their cost.
+	Refresh(ctx context.Context) error
 }
 
 // TopicChanges are durable, and visible in Topics, when they return nil. Values have been checked by the caller.

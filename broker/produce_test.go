@@ -362,3 +362,20 @@ func TestDecodingDoesNotCopyRecords(t *testing.T) {
 		}
 	}
 }
+
+func TestProduceKnowsWhatAnotherBrokerHasJustMade(t *testing.T) {
+	h := newRecordHarness(t, nil)
+	other := metastore.NewReplica(h.store, metastore.ReplicaOptions{})
+	must(t, other.Open(t.Context()))
+	topic, err := other.CreateTopic(t.Context(), metastore.NewTopic{Name: "fresh", Partitions: 1})
+	must(t, err)
+	resp := ask[*kmsg.ProduceResponse](h.harness, 12, produceRequest(topic, 0, testBatch(3)))
+	equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, 0)
+	must(t, other.CatchUp(t.Context()))
+	must(t, other.CreatePartitions(t.Context(), topic.ID, 2))
+	resp = ask[*kmsg.ProduceResponse](h.harness, 13, produceRequest(topic, 1, testBatch(3)))
+	equal(t, "error of a new partition", resp.Topics[0].Partitions[0].ErrorCode, 0)
+	gone := &metastore.Topic{ID: metastore.TopicID{1}, Name: "never", Partitions: 1}
+	resp = ask[*kmsg.ProduceResponse](h.harness, 13, produceRequest(gone, 0, testBatch(1)))
+	equal(t, "error of a topic that nobody made", resp.Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicID.Code)
+}

@@ -67,8 +67,9 @@ type Replica struct {
 	own     Seq      // of the newest entry that we appended: the log held all before it
 	failed  error    // why nothing can be folded any more
 
-	breather breather
-	ids      producerIDBlock
+	breather  breather
+	refreshes refreshes
+	ids       producerIDBlock
 }
 
 // NewReplica makes a replica of log. Open must succeed before anything else is called.

@@ -1,0 +1,70 @@
+package metastore_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/memory"
+)
+
+// readCounter counts reads of a log.
+type readCounter struct {
+	metastore.Log
+	mu    sync.Mutex
+	reads int
+}
+
+func (c *readCounter) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
+	c.mu.Lock()
+	c.reads++
+	c.mu.Unlock()
+	return c.Log.Read(ctx, after, maxBytes)
+}
+
+func TestRefreshFoldsWhatOthersAppendedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		a, b := open(t, store, metastore.ReplicaOptions{}), open(t, store, metastore.ReplicaOptions{})
+		for _, name := range []string{"t", "u", "v"} {
+			createTopic(t, a, name, 1)
+			if _, ok := b.Topic(name); ok {
+				t.Fatal("b follows by itself: the test shows nothing")
+			}
+			if err := b.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := b.Topic(name); !ok {
+				t.Errorf("topic %s is not known after a look", name)
+			}
+		}
+	})
+}
+
+func TestRefreshesShareReadsAndAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		log := &readCounter{Log: store}
+		r := open(t, log, metastore.ReplicaOptions{})
+		opened := log.reads
+		var asking sync.WaitGroup
+		for range 50 {
+			asking.Go(func() {
+				for begun := time.Now(); time.Since(begun) < time.Second; {
+					if err := r.Refresh(context.Background()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		asking.Wait()
+		if got := log.reads - opened; got < 15 || got > 25 {
+			t.Errorf("%d reads in a second, want about 20", got)
+		}
+	})
+}

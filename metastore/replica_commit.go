@@ -3,6 +3,7 @@ package metastore
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Commit sequences uploaded segments: every batch gets its verdict and its offset, durably, in the order of the slice.
@@ -18,6 +19,7 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 	landed, err := r.propose(ctx, func(s *State, before *commitDecision) (change, *commitDecision, error) {
 		known = make(map[SegmentID]Position)
 		var fresh []*SegmentCommit
+		var lost lostBatches
 		now := r.opts.Now()
 		for i := range segments {
 			if before.holds(segments[i].ID) {
@@ -25,8 +27,10 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 			}
 			if g, ok := s.segments[segments[i].ID]; ok {
 				known[g.id] = g.before
-			} else if !s.tooOld(segments[i].ID, now) {
-				fresh = append(fresh, &segments[i])
+			} else if s.tooOld(segments[i].ID, now) {
+				lost.add(&segments[i])
+			} else {
+				fresh = append(fresh, lost.mark(&segments[i]))
 			}
 		}
 		if len(fresh) == 0 {
@@ -53,6 +57,47 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 		}
 	}
 	return results, nil
+}
+
+// lostBatches are those of segments that are too old, by whom. What the same producers send to the same partitions in
+// later segments of the call is no beginning.
+type lostBatches map[lostBatch]struct{}
+
+type lostBatch struct {
+	TopicPartition
+	producer ProducerID
+	epoch    ProducerEpoch
+}
+
+func (l *lostBatches) add(c *SegmentCommit) {
+	if *l == nil {
+		*l = make(lostBatches)
+	}
+	for i := range c.Runs {
+		for _, b := range c.Runs[i].Batches {
+			(*l)[lostBatch{c.Runs[i].TopicPartition, b.ProducerID, b.ProducerEpoch}] = struct{}{}
+		}
+	}
+}
+
+// mark returns the segment, or a copy in which the batches say so that come after a lost one.
+func (l lostBatches) mark(c *SegmentCommit) *SegmentCommit {
+	if len(l) == 0 {
+		return c
+	}
+	marked := *c
+	marked.Runs = slices.Clone(c.Runs)
+	for i := range marked.Runs {
+		run := &marked.Runs[i]
+		run.Batches = slices.Clone(run.Batches)
+		for j := range run.Batches {
+			b := &run.Batches[j]
+			if _, lost := l[lostBatch{run.TopicPartition, b.ProducerID, b.ProducerEpoch}]; lost && b.ProducerID != NoProducerID {
+				b.AfterLoss = true
+			}
+		}
+	}
+	return &marked
 }
 
 // CheckCommit tells what Commit would refuse as invalid: ErrInvalidCommit.

@@ -192,6 +192,34 @@ func TestOldSegmentIsRefused(t *testing.T) {
 	}
 }
 
+func TestWhatFollowsAnOldSegmentIsNoBeginning(t *testing.T) {
+	now := time.Now()
+	store := memory.New(memory.Options{})
+	r := open(t, store, metastore.ReplicaOptions{Now: func() time.Time { return now }})
+	tp := metastore.TopicPartition{Topic: createTopic(t, r, "t", 1).ID}
+	sent := func(producer metastore.ProducerID, sequence int32) metastore.SegmentCommit {
+		c := plain(tp, 1)
+		c.ID = metastore.NewSegmentID(now)
+		c.Runs[0].Batches[0].ProducerID, c.Runs[0].Batches[0].BaseSequence = producer, sequence
+		return c
+	}
+	old := sent(1, 0)
+	now = now.Add(metastore.MaxSegmentAge + time.Second)
+	next, others := sent(1, 1), sent(2, 0)
+	res, err := r.Commit(t.Context(), []metastore.SegmentCommit{old, next, others})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []metastore.Verdict{metastore.SegmentTooOld, metastore.OutOfOrderSequence, metastore.Accepted} {
+		if got := res[i].Runs[0][0].Verdict; got != want {
+			t.Errorf("segment %d: verdict %d, want %d", i, got, want)
+		}
+	}
+	if next.Runs[0].Batches[0].AfterLoss {
+		t.Error("the request was written to")
+	}
+}
+
 func TestSnapshotHoldsTheWholeState(t *testing.T) {
 	store := memory.New(memory.Options{})
 	a := open(t, store, metastore.ReplicaOptions{})

@@ -111,9 +111,11 @@ func (n *Node) AdminAddr() net.Addr {
 // Ready tells why clients cannot be served, "" if they can.
 func (n *Node) Ready() string { return n.ready.why() }
 
-// Memory is what this broker may hold: its configured budgets, and the metadata, which no configuration bounds.
+// Memory is what this broker may hold: its configured budgets, frames of Produce that lie ready, and the metadata, which
+// no configuration bounds.
 func (n *Node) Memory() int64 {
-	return n.opts.Config.Memory.Produce + n.opts.Config.Memory.Cache + n.replica.Memory()
+	c := &n.opts.Config.Memory
+	return c.Produce + c.Produce/8 + c.Cache + n.replica.Memory()
 }
 
 func (n *Node) close() {

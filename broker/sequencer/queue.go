@@ -61,12 +61,7 @@ func (q *queue) commit(ctx context.Context, segments []metastore.SegmentCommit) 
 	if err := metastore.CheckCommit(segments); err != nil {
 		return 0, nil, err // alone, and not with all that it would be merged with
 	}
-	r := &request{segments: segments, done: make(chan struct{})}
-	for i := range segments {
-		for j := range segments[i].Runs {
-			r.batches += len(segments[i].Runs[j].Batches)
-		}
-	}
+	r := &request{segments: segments, batches: batchesOf(segments), done: make(chan struct{})}
 	if err := q.add(r); err != nil {
 		return 0, nil, err
 	}

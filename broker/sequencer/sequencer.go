@@ -149,7 +149,7 @@ func (s *Sequencer) Run(ctx context.Context) error {
 // Commit sequences this broker's segments and returns when the entry is folded here, too: whoever is told of an offset
 // can read it here. It may be repeated with the same segments after any error and returns the first result.
 func (s *Sequencer) Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
-	if asked := s.known(); asked.address != "" && !asked.suspected {
+	if asked := s.known(); asked.address != "" && !asked.suspected && batchesOf(segments) <= mostAsked {
 		results, err := s.ask(ctx, asked, segments)
 		if err == nil || errors.Is(err, metastore.ErrInvalidCommit) || ctx.Err() != nil {
 			return results, err
@@ -163,6 +163,20 @@ func (s *Sequencer) Commit(ctx context.Context, segments []metastore.SegmentComm
 	s.metrics.commits.WithLabelValues(path).Inc()
 	_, results, err := s.queue.commit(ctx, segments)
 	return results, err
+}
+
+// mostAsked is how many batches a commit may have that another broker is asked to make. One that is larger, which takes
+// a hostile client, would be refused for its size.
+const mostAsked = 10 * groupBatches
+
+func batchesOf(segments []metastore.SegmentCommit) int {
+	n := 0
+	for i := range segments {
+		for j := range segments[i].Runs {
+			n += len(segments[i].Runs[j].Batches)
+		}
+	}
+	return n
 }
 
 // Sequence commits another broker's segments; see peer.Sequencer. It does not matter whether this broker holds the role:

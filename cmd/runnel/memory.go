@@ -8,9 +8,8 @@ import (
 )
 
 const (
-	// overhead is what a broker takes beside its budgets and the metadata: code, stacks, connections, requests, frames
-	// that lie ready.
-	overhead = 100 << 20
+	// overhead is what a broker takes beside its budgets and the metadata: code, stacks, connections, requests.
+	overhead = 70 << 20
 	// memoryBeat is how often the limit follows the metadata as it grows.
 	memoryBeat = 5 * time.Second
 )

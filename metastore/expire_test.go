@@ -148,3 +148,28 @@ func TestSilentProducersExpire(t *testing.T) {
 		}
 	})
 }
+
+func TestAProducerOfABrokerThatIsLateIsNotForgottenEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		r := open(t, store, metastore.ReplicaOptions{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		tp := metastore.TopicPartition{Topic: createTopic(t, r, "t", 1).ID}
+		late := open(t, store, metastore.ReplicaOptions{Now: func() time.Time { return time.Now().Add(-48 * time.Hour) }})
+		if _, err := late.Commit(ctx, []metastore.SegmentCommit{batchOfEach(rand.New(rand.NewPCG(1, 1)), tp, 0, 7)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := r.Producers(); n != 1 {
+			t.Errorf("%d producers are remembered an hour after the batch, want 1", n)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

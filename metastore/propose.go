@@ -105,7 +105,9 @@ func (r *Replica) decide(mark nonce, p proposal) (attempt, error) {
 	if err != nil || c == nil {
 		return attempt{}, err
 	}
-	a := attempt{record: record{time: r.opts.Now().UnixMilli(), nonce: mark, change: c}, decision: decision, expected: at}
+	// The time of the log does not go back, or a broker that is late would make others forget its producers.
+	now := max(r.opts.Now().UnixMilli(), r.state.time)
+	a := attempt{record: record{time: now, nonce: mark, change: c}, decision: decision, expected: at}
 	a.next = at.Next(a.encode())
 	return a, nil
 }

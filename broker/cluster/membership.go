@@ -20,6 +20,8 @@ type Options struct {
 	// Beat is how often the lease is renewed and the list of brokers read. Default a sixth of the lease.
 	Beat time.Duration
 	Now  func() time.Time // default: time.Now, whose monotonic part counts
+	// Elapsed is how long it is since some moment, whatever is done to the clock. Default: by time's monotonic clock.
+	Elapsed func() time.Duration
 }
 
 // Membership is this broker's registration and its view of the others. The view may be stale by a beat; nothing but
@@ -33,8 +35,10 @@ type Membership struct {
 	cluster  string
 	live     []metastore.Broker
 	deadline time.Time     // of our lease, on our own clock
-	ahead    time.Duration // of the metastore's clock to ours
-	compared bool          // ahead was measured
+	theirs   time.Time     // what the metastore's clock said
+	at       time.Duration // when it did, by opts.Elapsed
+	ahead    time.Duration // of the metastore's clock to ours, for people
+	compared bool          // theirs was read
 	failure  error         // of the last renewal, nil if it succeeded
 }
 
@@ -51,6 +55,10 @@ func New(brokers metastore.Brokers, self metastore.Broker, opts Options) *Member
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Elapsed == nil {
+		begun := time.Now()
+		opts.Elapsed = func() time.Duration { return time.Since(begun) }
 	}
 	return &Membership{brokers: brokers, self: self, opts: opts}
 }
@@ -84,12 +92,12 @@ const (
 
 // compareClocks measures how far the metastore's clock is ahead of ours.
 func (m *Membership) compareClocks(ctx context.Context) error {
-	asked := m.opts.Now()
+	asked, begun := m.opts.Now(), m.opts.Elapsed()
 	theirs, err := m.brokers.Clock(ctx)
 	if err != nil {
 		return fmt.Errorf("read metastore's clock: %w", err)
 	}
-	trip := m.opts.Now().Sub(asked)
+	trip := m.opts.Elapsed() - begun
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.compared && trip > slowAnswer {
@@ -100,16 +108,20 @@ func (m *Membership) compareClocks(ctx context.Context) error {
 	if ahead.Abs() > notableSkew && (m.ahead-ahead).Abs() > notableSkew {
 		m.opts.Logger.Warn("clock differs from the metastore's; going by the metastore's", "behind_by", ahead)
 	}
-	m.ahead, m.compared = ahead, true
+	m.theirs, m.at, m.ahead, m.compared = theirs, begun+trip/2, ahead, true
 	return nil
 }
 
 // Now is the time by the metastore's clock, as far as it is known: the same on all brokers to within a round trip,
-// whatever their own clocks say.
+// whatever their own clocks say, and whenever they are set: one entry from the future would make everybody's commits too
+// old. A machine that slept is late until the next look, and the log's time does not go back for it.
 func (m *Membership) Now() time.Time {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.opts.Now().Round(0).Add(m.ahead)
+	if !m.compared {
+		return m.opts.Now().Round(0)
+	}
+	return m.theirs.Add(m.opts.Elapsed() - m.at).Round(0)
 }
 
 // Run renews the lease and follows the list of brokers until ctx ends, then leaves at once. It returns early with

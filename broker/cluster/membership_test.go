@@ -91,6 +91,28 @@ func TestWrongClockGoesByTheMetastores(t *testing.T) {
 	})
 }
 
+// TestAStepOfTheClockBetweenTwoBeatsDatesNothing: one entry a day ahead makes everybody's commits too old for a day.
+func TestAStepOfTheClockBetweenTwoBeatsDatesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, begun := memory.New(memory.Options{}), time.Now()
+		var wrong atomic.Int64
+		m := New(store, metastore.Broker{NodeID: metastore.AnyNodeID}, Options{
+			Now:     func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) },
+			Elapsed: func() time.Duration { return time.Since(begun) },
+		})
+		if err := m.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
+			wrong.Store(int64(step))
+			time.Sleep(500 * time.Millisecond)
+			if got := m.Now(); time.Until(got).Abs() > time.Millisecond {
+				t.Errorf("now %v after a step by %v, the metastore's clock says %v", got, step, time.Now())
+			}
+		}
+	})
+}
+
 func TestBrokerWhoseNodeIDWasTakenStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New(memory.Options{})

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,54 @@ func TestASequencerThatOnlyAnswersPingsIsAskedLessAndLess(t *testing.T) {
 		synctest.Wait()
 		if other.seq.known().suspected {
 			t.Error("its failures of before still count")
+		}
+	})
+}
+
+// sluggish is a log of a metastore that is slow for everybody.
+type sluggish struct {
+	metastore.Log
+	append time.Duration
+}
+
+func (l sluggish) Append(ctx context.Context, expected metastore.Position, next metastore.Entry) error {
+	time.Sleep(l.append)
+	return l.Log.Append(ctx, expected, next)
+}
+
+// TestASequencerThatIsSlowBecauseTheLogIsSlowIsNotBypassed: brokers that append each on their own would only make each
+// other decide again.
+func TestASequencerThatIsSlowBecauseTheLogIsSlowIsNotBypassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := Options{}.withDefaults()
+		c := start(t, 1, opts)
+		c.brokers[0].stop()
+		const slow = 300 * time.Millisecond
+		c.brokers = nil
+		for range 6 {
+			c.brokers = append(c.brokers, c.join(t, sluggish{c.store, slow}, opts))
+		}
+		time.Sleep(opts.Lease) // of the one that was stopped, which gave it back
+		settle(opts)
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		var commits sync.WaitGroup
+		for i, b := range c.brokers {
+			commits.Go(func() {
+				for n := int32(0); ctx.Err() == nil; n++ {
+					begun := time.Now()
+					c.commit(t, b, c.segment(0, metastore.ProducerID(i), n, 1))
+					if took := time.Since(begun); took > 4*slow {
+						t.Errorf("a commit took %v", took)
+					}
+				}
+			})
+		}
+		commits.Wait()
+		for _, b := range c.brokers {
+			if n := counted(t, b.seq.metrics.bypassed); n != 0 {
+				t.Errorf("broker %d bypassed the sequencer %v times", b.self.NodeID, n)
+			}
 		}
 	})
 }

@@ -169,6 +169,7 @@ func (s *Sequencer) follow(ctx context.Context, holder role, changed <-chan stru
 	err := s.peers.Entries(ctx, holder.address, s.log.Position().Seq, func(e metastore.Entry) bool {
 		worked = true
 		s.metrics.pushed.Inc()
+		s.set(func(*role) { s.heard = time.Now() })
 		return s.log.Offer(e)
 	})
 	if ctx.Err() != nil {

@@ -74,8 +74,9 @@ type Options struct {
 	Lease time.Duration
 	// Beat is how often the lease is renewed, or asked for. Default a sixth of the lease.
 	Beat time.Duration
-	// Patience is how long a commit may take at the sequencer before it is appended directly. Default 500 ms: far more
-	// than it takes with a healthy metastore, and small beside what a producer waits for.
+	// Patience is how long a commit may take at the sequencer before it is appended directly, counted anew with each entry
+	// that the sequencer sends: where the metastore is slow for all, many that append directly only make each other decide
+	// again. Default 500 ms: far more than it takes with a healthy metastore, and small beside what a producer waits for.
 	Patience time.Duration
 
 	Logger     *slog.Logger          // default: discard
@@ -111,6 +112,7 @@ type Sequencer struct {
 
 	mu      sync.Mutex
 	role    role
+	heard   time.Time     // when an entry came from the holder
 	doubts  int           // how often the holder was suspected since it last answered a commit
 	changed chan struct{} // closed and replaced when role changes
 }
@@ -186,10 +188,14 @@ func (s *Sequencer) Sequence(ctx context.Context, segments []metastore.SegmentCo
 	return s.queue.commit(ctx, segments)
 }
 
+// longestPatience bounds the wait for a sequencer that sends entries, which may all be of others: in patiences.
+const longestPatience = 10
+
 // ask lets the holder of the role commit.
 func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
-	patient, cancel := context.WithTimeout(ctx, s.opts.Patience)
+	patient, cancel := context.WithTimeout(ctx, longestPatience*s.opts.Patience)
 	defer cancel()
+	go s.losePatience(patient, cancel) // ends with this call
 	start := time.Now()
 	through, results, err := s.peers.Commit(patient, holder.address, segments)
 	if err != nil {
@@ -206,6 +212,27 @@ func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.S
 		return nil, err
 	}
 	return results, s.log.Await(ctx, through)
+}
+
+// losePatience cancels when nothing was heard of the holder for the patience, and returns when ctx ends.
+func (s *Sequencer) losePatience(ctx context.Context, cancel context.CancelFunc) {
+	for since := time.Now(); ; {
+		s.mu.Lock()
+		if s.heard.After(since) {
+			since = s.heard
+		}
+		s.mu.Unlock()
+		left := s.opts.Patience - time.Since(since)
+		if left <= 0 {
+			cancel()
+			return
+		}
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // known is the role as it is known.

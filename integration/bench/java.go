@@ -141,18 +141,17 @@ func javaOnSlowS3(ctx context.Context, m *machine) (s section, err error) {
 
 // javaToFarKafka is how fast the client is where nothing but the way of the answers takes time.
 func (m *machine) javaToFarKafka(ctx context.Context) (r javaResult, err error) {
-	way, err := openFarAway(ctx, distance)
+	var kafka *servers.Kafka // told the way's address before it has its own
+	way, err := openFarAway(ctx, func() string { return kafka.Bootstrap }, distance)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, way.close()) }()
-	kafka, err := servers.OpenKafka(ctx, m.jars, servers.KafkaOptions{Advertised: way.address()})
-	if err != nil {
+	defer func() { err = errors.Join(err, way.Close()) }()
+	if kafka, err = servers.OpenKafka(ctx, m.jars, servers.KafkaOptions{Advertised: way.Addr()}); err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, kafka.Close()) }()
-	way.lead(kafka.Bootstrap)
-	return m.java(ctx, way.address(), "far")
+	return m.java(ctx, way.Addr(), "far")
 }
 
 func median(all []float64) float64 {

@@ -28,6 +28,7 @@ const (
 	dead   fault = iota + 1 // connections are refused
 	paused                  // nothing comes back until the caller gives up, and what was asked is not done
 	deaf                    // what is asked is done, and the answer is lost
+	strict                  // commits are refused as invalid
 )
 
 var errDead = errors.New("connection refused")
@@ -56,6 +57,9 @@ func (n *network) Commit(ctx context.Context, address string, segments []metasto
 	b, f, err := n.reach(ctx, address)
 	if err != nil {
 		return 0, nil, err
+	}
+	if f == strict {
+		return 0, nil, metastore.ErrInvalidCommit
 	}
 	through, results, err := b.seq.Sequence(ctx, segments)
 	if f == deaf {

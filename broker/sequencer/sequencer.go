@@ -153,10 +153,13 @@ func (s *Sequencer) Run(ctx context.Context) error {
 func (s *Sequencer) Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
 	if asked := s.known(); asked.address != "" && !asked.suspected && batchesOf(segments) <= mostAsked {
 		results, err := s.ask(ctx, asked, segments)
-		if err == nil || errors.Is(err, metastore.ErrInvalidCommit) || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return results, err
 		}
-		s.suspect(asked, err)
+		// A holder of another version may know less of what is valid: what our own check says is what counts.
+		if !errors.Is(err, metastore.ErrInvalidCommit) {
+			s.suspect(asked, err)
+		}
 	}
 	path := pathDirect
 	if s.known().held {

@@ -293,3 +293,19 @@ func TestARepeatThatWaitsBesideTheFirstIsAnsweredAlike(t *testing.T) {
 		}
 	})
 }
+
+// TestAHolderThatKnowsLessOfWhatIsValidIsNotBelieved has a sequencer of an older version.
+func TestAHolderThatKnowsLessOfWhatIsValidIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, 2, Options{})
+		settle(Options{})
+		holder, other := c.holder(t), c.others(t)[0]
+		c.net.breakAt(peerAddress(holder.self), strict)
+		if got := c.commit(t, other, c.segment(0, 1, 0, 10)); got != 0 {
+			t.Errorf("offset %d, want 0", got)
+		}
+		if other.seq.known().suspected {
+			t.Error("a holder that answers is not asked any more")
+		}
+	})
+}

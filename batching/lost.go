@@ -14,6 +14,8 @@ const (
 	lossMemory = 30 * time.Minute
 	// maxLosses bounds the memory of an outage, since clients choose their producer ids: some 10 MiB.
 	maxLosses = 100_000
+	// lossPrune is how often all of them are looked through, which takes milliseconds after an outage.
+	lossPrune = time.Minute
 )
 
 // losses are the batches of idempotent producers that did not get into the log, so that their successors, which were
@@ -25,8 +27,9 @@ const (
 //
 // A producer that the log knows needs none of this. There are losses only after a failure.
 type losses struct {
-	mu sync.Mutex
-	of map[lostFrom]loss
+	mu     sync.Mutex
+	of     map[lostFrom]loss
+	pruned time.Time // when those were last looked for that are too old
 }
 
 type lostFrom struct {
@@ -111,6 +114,10 @@ func (l *losses) settled(parts []part, results [][]metastore.BatchResult, now ti
 			}
 		}
 	}
+	if now.Sub(l.pruned) < lossPrune {
+		return
+	}
+	l.pruned = now
 	for from, lost := range l.of {
 		if now.Sub(lost.at) >= lossMemory {
 			delete(l.of, from)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runnel-io/runnel/broker/settings"
 )
@@ -196,10 +197,16 @@ func (l *loader) resolveCluster(c *Config) {
 	c.Cluster = cluster
 }
 
+// mostLinger is half of a Java producer's request.timeout.ms by default.
+const mostLinger = 15 * time.Second
+
 // crossCheck refuses values that are right one by one and wrong together.
 func (l *loader) crossCheck(c *Config) {
 	if c.Linger.Min > c.Linger.Max {
 		l.problem(l.keys["linger.min"].origin, "linger.min (%s) must not be above linger.max (%s)", c.Linger.Min, c.Linger.Max)
+	}
+	if c.Linger.Max > mostLinger {
+		l.problem(l.keys["linger.max"].origin, "linger.max (%s) must not be above %s: clients give up on requests that take so long", c.Linger.Max, mostLinger)
 	}
 	if c.Segment.Size > c.Memory.Produce {
 		l.problem(l.keys["memory.produce"].origin, "memory.produce (%s) must hold at least one segment (segment.size is %s)",

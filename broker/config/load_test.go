@@ -169,6 +169,7 @@ func TestValuesThatDoNotGoTogether(t *testing.T) {
 		flags map[string]string
 		want  string
 	}{
+		{"linger too long", map[string]string{"linger.max": "1m"}, "linger.max (1m0s) must not be above 15s"},
 		{"linger", map[string]string{"linger.min": "2s", "linger.max": "1s"}, "linger.min (2s) must not be above linger.max (1s)"},
 		{"segment over budget", map[string]string{"segment.size": "8MiB", "memory.produce": "4MiB"}, "must hold at least one segment"},
 		{"half a credential", map[string]string{"object_store.access_key": "a"}, "must be set together"},

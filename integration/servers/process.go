@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,13 +168,17 @@ func (l *Log) Close() error {
 	return l.file.Close()
 }
 
-// FreePort returns a loopback TCP port that nobody listens on at the moment. Another process can take it before the
-// caller does; the window is small, and who loses says so and fails.
+// FreePort returns a loopback TCP port that nobody listens on at the moment. It lies below those that the kernel gives to
+// whoever asks for any, so that only another caller, in another process, could take it first; there are thousands.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	const from, to = 12_000, 32_000
+	var err error
+	for range 100 {
+		var l net.Listener
+		port := from + rand.IntN(to-from)
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", err)
 }

@@ -121,15 +121,18 @@ func TestVerdictsComeBackInTheOrderOfTheRequest(t *testing.T) {
 	})
 }
 
+// slowAtFirst is a store whose first PUT takes a second.
+func slowAtFirst(_ context.Context, n int, next func() error) error {
+	if n == 1 {
+		time.Sleep(time.Second)
+	}
+	return next()
+}
+
 func TestSlowPutOfOneProducerDoesNotDelayAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, batching.Options{SegmentBytes: 500})
-		r.store.put = func(_ context.Context, n int, next func() error) error {
-			if n == 1 {
-				time.Sleep(time.Second)
-			}
-			return next()
-		}
+		r.store.put = slowAtFirst
 		slow, quick := batching.NewSource(), batching.NewSource()
 		begin := time.Now()
 		first := r.appendFrom(slow, r.batch(0, 1, 600))
@@ -151,12 +154,7 @@ func TestSlowPutOfOneProducerDoesNotDelayAnother(t *testing.T) {
 func TestSegmentsBehindOneAnotherWaitForAllBeforeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, batching.Options{SegmentBytes: 500})
-		r.store.put = func(_ context.Context, n int, next func() error) error {
-			if n == 1 {
-				time.Sleep(time.Second)
-			}
-			return next()
-		}
+		r.store.put = slowAtFirst
 		a, b := batching.NewSource(), batching.NewSource()
 		begin := time.Now()
 		r.appendFrom(a, r.batch(0, 1, 600))

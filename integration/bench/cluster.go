@@ -27,6 +27,8 @@ type cluster struct {
 	addresses, admins []string
 	prefix            string // in the bucket
 	secret            string // that the brokers share
+	proxy             *slows3.Proxy
+	stopProxy         func() error // nil: no proxy
 	processes         []*servers.Process
 	logs              []*servers.Log
 }
@@ -128,16 +130,27 @@ func (c *cluster) stop() error {
 			err = errors.Join(err, fmt.Errorf("%w\n%s", stopErr, c.logs[i].Tail()))
 		}
 	}
+	if c.stopProxy != nil {
+		err = errors.Join(err, c.stopProxy())
+	}
 	return err
 }
 
 func (c *cluster) bootstrap() string { return strings.Join(c.addresses, ",") }
 func (c *cluster) admin() string     { return strings.Join(c.admins, ",") }
 
-// slow starts a proxy in front of the S3 server and returns its URL.
-func (m *machine) slow(ctx context.Context, p slows3.Profile) (endpoint string, stop func() error, err error) {
-	_, endpoint, stop, err = m.proxied(ctx, p)
-	return endpoint, stop, err
+// startSlowCluster is startCluster on an S3 server that is as slow as a profile says, and that the cluster stops.
+func (m *machine) startSlowCluster(ctx context.Context, brokers int, p slows3.Profile) (*cluster, error) {
+	proxy, endpoint, stop, err := m.proxied(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	c, err := m.startCluster(ctx, brokers, endpoint)
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	c.proxy, c.stopProxy = proxy, stop
+	return c, nil
 }
 
 // proxied starts a proxy in front of the S3 server.

@@ -28,12 +28,7 @@ func idleCluster(ctx context.Context, m *machine) (s section, err error) {
 }
 
 func idleOn(ctx context.Context, m *machine, s *section, profile slows3.Profile) (err error) {
-	proxy, endpoint, stop, err := m.proxied(ctx, profile)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	c, err := m.startCluster(ctx, 1, endpoint)
+	c, err := m.startSlowCluster(ctx, 1, profile)
 	if err != nil {
 		return err
 	}
@@ -46,7 +41,7 @@ func idleOn(ctx context.Context, m *machine, s *section, profile slows3.Profile)
 	if err != nil {
 		return err
 	}
-	puts := proxy.Puts()
+	puts := c.proxy.Puts()
 	if len(puts) == 0 {
 		return errors.New("the proxy saw no PUT")
 	}
@@ -57,7 +52,7 @@ func idleOn(ctx context.Context, m *machine, s *section, profile slows3.Profile)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	idle := len(proxy.Puts())
+	idle := len(c.proxy.Puts())
 	s.row(profile.Name, "every 250 ms", number(r.Produce.P50)+" / "+number(r.Produce.P99), number(p50)+" / "+number(p99),
 		number(r.Produce.P99-p99), strconv.Itoa(idle))
 	s.outcome += fmt.Sprintf("%s: produce p99 %s ms, PUT p99 %s ms; %d PUTs in silence. ", profile.Name, number(r.Produce.P99), number(p99), idle)

@@ -105,12 +105,7 @@ func javaBesideKafka(ctx context.Context, m *machine) (s section, err error) {
 
 // javaOnSlowS3 does it on simulated S3.
 func javaOnSlowS3(ctx context.Context, m *machine) (s section, err error) {
-	endpoint, stop, err := m.slow(ctx, slows3.Standard)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	c, err := m.startCluster(ctx, 1, endpoint)
+	c, err := m.startSlowCluster(ctx, 1, slows3.Standard)
 	if err != nil {
 		return s, err
 	}

@@ -12,10 +12,17 @@ import (
 func endToEnd(ctx context.Context, m *machine) (s section, err error) {
 	s = newSection("object store", "records", "produce p50 / p99, ms", "end to end p50 / p99 / p99.9, ms")
 	for _, store := range []struct {
-		name string
-		slow *slows3.Profile
-	}{{"local S3 server", nil}, {slows3.Standard.Name + ", simulated", &slows3.Standard}} {
-		if err := endToEndOn(ctx, m, &s, store.name, store.slow); err != nil {
+		name  string
+		start func(ctx context.Context, m *machine) (*cluster, error)
+	}{
+		{"local S3 server", func(ctx context.Context, m *machine) (*cluster, error) {
+			return m.startCluster(ctx, 2, m.s3.Endpoint())
+		}},
+		{slows3.Standard.Name + ", simulated", func(ctx context.Context, m *machine) (*cluster, error) {
+			return m.startSlowCluster(ctx, 2, slows3.Standard)
+		}},
+	} {
+		if err := endToEndOn(ctx, m, &s, store.name, store.start); err != nil {
 			return s, err
 		}
 	}
@@ -23,17 +30,8 @@ func endToEnd(ctx context.Context, m *machine) (s section, err error) {
 	return s, nil
 }
 
-func endToEndOn(ctx context.Context, m *machine, s *section, name string, slow *slows3.Profile) (err error) {
-	endpoint := m.s3.Endpoint()
-	if slow != nil {
-		proxied, stop, err := m.slow(ctx, *slow)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, stop()) }()
-		endpoint = proxied
-	}
-	c, err := m.startCluster(ctx, 2, endpoint)
+func endToEndOn(ctx context.Context, m *machine, s *section, name string, start func(context.Context, *machine) (*cluster, error)) (err error) {
+	c, err := start(ctx, m)
 	if err != nil {
 		return err
 	}

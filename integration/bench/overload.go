@@ -14,12 +14,7 @@ import (
 // overload lets far more connections produce than the object store can take, so that the broker's budgets fill up.
 func overload(ctx context.Context, m *machine) (s section, err error) {
 	const budget, allowed = 512, 150 // MiB: memory.produce and memory.cache by default, and the bar
-	endpoint, stop, err := m.slow(ctx, slows3.Standard)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	c, err := m.startCluster(ctx, 1, endpoint)
+	c, err := m.startSlowCluster(ctx, 1, slows3.Standard)
 	if err != nil {
 		return s, err
 	}

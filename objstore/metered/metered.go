@@ -26,8 +26,9 @@ type Store struct {
 }
 
 var (
-	_ objstore.Store   = (*Store)(nil)
-	_ objstore.Checker = (*Store)(nil)
+	_ objstore.Store      = (*Store)(nil)
+	_ objstore.Checker    = (*Store)(nil)
+	_ objstore.IntoGetter = (*Store)(nil)
 )
 
 // New returns a store that keeps its metrics in reg. A registry takes one.
@@ -101,6 +102,14 @@ func (s *Store) Get(ctx context.Context, key string, offset, length int64) ([]by
 	data, err := s.inner.Get(ctx, key, offset, length)
 	s.metrics.observe("get", time.Since(began), int64(len(data)), err)
 	return data, err
+}
+
+// GetInto implements objstore.IntoGetter. It counts as a get.
+func (s *Store) GetInto(ctx context.Context, key string, offset int64, buf []byte) (int, error) {
+	began := time.Now()
+	n, err := objstore.GetInto(ctx, s.inner, key, offset, buf)
+	s.metrics.observe("get", time.Since(began), int64(n), err)
+	return n, err
 }
 
 // GetSuffix implements objstore.Store.

@@ -44,6 +44,17 @@ func getRanges(t *testing.T, s objstore.Store) {
 			if string(got) != tc.want {
 				t.Fatalf("got %q, want %q", got, tc.want)
 			}
+			if tc.length < 0 || tc.length > 1000 {
+				return
+			}
+			buf := make([]byte, tc.length, tc.length+3)
+			n, err := objstore.GetInto(t.Context(), s, "digits", tc.offset, buf)
+			if !errors.Is(err, tc.err) || tc.err == nil && err != nil || string(buf[:n]) != tc.want {
+				t.Fatalf("into memory: %q, %v; want %q, %v", buf[:n], err, tc.want, tc.err)
+			}
+			if rest := buf[tc.length:cap(buf)]; !bytes.Equal(rest, make([]byte, 3)) {
+				t.Fatalf("wrote past the memory: %q", rest)
+			}
 		})
 	}
 }

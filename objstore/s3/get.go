@@ -39,7 +39,7 @@ func (s *Store) get(ctx context.Context, key string, offset, length int64) ([]by
 	if offset < 0 {
 		want.length = 1
 	}
-	data, err := s.fetch(ctx, key, want)
+	data, err := s.fetch(ctx, key, want, nil)
 	if err == nil && (offset < 0 || length < 0) {
 		err = objstore.ErrRange
 	}
@@ -49,12 +49,28 @@ func (s *Store) get(ctx context.Context, key string, offset, length int64) ([]by
 	return data[:min(int64(len(data)), length)], nil
 }
 
+// GetInto implements objstore.IntoGetter as Get does objstore.Store.
+func (s *Store) GetInto(ctx context.Context, key string, offset int64, buf []byte) (int, error) {
+	if len(buf) == 0 || offset < 0 { // HTTP has no such ranges
+		_, err := s.Get(ctx, key, offset, int64(len(buf)))
+		return 0, err
+	}
+	if err := objstore.ValidKey(key); err != nil {
+		return 0, fmt.Errorf("get: %w", err)
+	}
+	data, err := s.fetch(ctx, key, span{first: offset, length: int64(len(buf))}, buf)
+	if err != nil {
+		return 0, fmt.Errorf("get %s: %w", key, err)
+	}
+	return len(data), nil
+}
+
 // GetSuffix implements objstore.Store with one GetObject of a suffix range.
 func (s *Store) GetSuffix(ctx context.Context, key string, length int64) ([]byte, error) {
 	if err := objstore.ValidKey(key); err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
-	data, err := s.fetch(ctx, key, span{suffix: true, length: max(length, 1)})
+	data, err := s.fetch(ctx, key, span{suffix: true, length: max(length, 1)}, nil)
 	if errors.Is(err, objstore.ErrRange) { // no suffix of an empty object satisfies HTTP
 		data, err = []byte{}, nil
 	}
@@ -94,9 +110,9 @@ func (w span) of(size int64) (begin, end int64) {
 	return begin, begin + min(w.length, size-begin)
 }
 
-// fetch asks for a range until it arrives whole. The SDK repeats requests up to the head of the answer; what breaks in
-// the body is repeated here.
-func (s *Store) fetch(ctx context.Context, key string, want span) ([]byte, error) {
+// fetch asks for a range until it arrives whole, and returns it in room if it fits. The SDK repeats requests up to the
+// head of the answer; what breaks in the body is repeated here.
+func (s *Store) fetch(ctx context.Context, key string, want span, room []byte) ([]byte, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 			Bucket: &s.opts.Bucket,
@@ -106,7 +122,7 @@ func (s *Store) fetch(ctx context.Context, key string, want span) ([]byte, error
 		if err != nil {
 			return nil, getError(err)
 		}
-		data, err := readAnswer(out, want)
+		data, err := readAnswer(out, want, room)
 		if err == nil || errors.Is(err, objstore.ErrRange) {
 			return data, err
 		}
@@ -134,8 +150,8 @@ func getError(err error) error {
 	return err
 }
 
-// readAnswer returns the body of an answer after making sure that it is the range wanted, all of it.
-func readAnswer(out *s3.GetObjectOutput, want span) ([]byte, error) {
+// readAnswer returns the body of an answer, in room if it fits, after making sure that it is the range wanted, all of it.
+func readAnswer(out *s3.GetObjectOutput, want span, room []byte) ([]byte, error) {
 	defer discard(out.Body)
 	begin, end, size, err := answered(out)
 	if err != nil {
@@ -151,7 +167,11 @@ func readAnswer(out *s3.GetObjectOutput, want span) ([]byte, error) {
 	if out.ContentLength != nil && *out.ContentLength != end-begin {
 		return nil, fmt.Errorf("%w: %d bytes announced for a range of %d", errAnswer, *out.ContentLength, end-begin)
 	}
-	data := make([]byte, end-begin)
+	data := room
+	if int64(len(data)) < end-begin {
+		data = make([]byte, end-begin)
+	}
+	data = data[:end-begin]
 	if n, err := io.ReadFull(out.Body, data); err != nil {
 		return nil, fmt.Errorf("%w: %d bytes of %d: %w", errAnswer, n, len(data), err)
 	}

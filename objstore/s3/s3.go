@@ -27,8 +27,9 @@ type Store struct {
 }
 
 var (
-	_ objstore.Store   = (*Store)(nil)
-	_ objstore.Checker = (*Store)(nil)
+	_ objstore.Store      = (*Store)(nil)
+	_ objstore.Checker    = (*Store)(nil)
+	_ objstore.IntoGetter = (*Store)(nil)
 )
 
 // Open returns a store. It reads the SDK's configuration files but sends nothing: Check tells whether the bucket answers.

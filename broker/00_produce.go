@@ -62,7 +62,7 @@ func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request
 	p := b.production(req)
 	b.learn(ctx, req)
 	b.admit(p, req)
-	pending, err := b.Writer.Append(sourceOf(c), p.batches)
+	pending, err := b.Writer.Append(attached(c).source, p.batches)
 	p.batches = nil
 	if err != nil {
 		p.failAppended(err)
@@ -105,16 +105,6 @@ func (b *Broker) learn(ctx context.Context, req *kmsg.ProduceRequest) {
 		}
 		return
 	}
-}
-
-// sourceOf is the connection as the write path knows it.
-func sourceOf(c *wire.Conn) *batching.Source {
-	source, ok := c.Attached.(*batching.Source)
-	if !ok {
-		source = batching.NewSource()
-		c.Attached = source
-	}
-	return source
 }
 
 // admit makes a row of the answer for every partition, and a batch to append for every one that is not refused.

@@ -41,9 +41,16 @@ type fetch struct {
 	minBytes   int
 	maxBytes   int
 	deadline   time.Duration // from now
+	scan       *reader.Scan
 }
 
-func (b *Broker) fetch(ctx context.Context, c *wire.Conn, req *kmsg.FetchRequest) *fetchResponse {
+// fetchFrom is the Handler of Fetch.
+func (b *Broker) fetchFrom(_ context.Context, c *wire.Conn, req kmsg.Request) wire.Pending {
+	scan := &attached(c).scan
+	return func(ctx context.Context) kmsg.Response { return b.fetch(ctx, c, scan, req.(*kmsg.FetchRequest)) }
+}
+
+func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *kmsg.FetchRequest) *fetchResponse {
 	resp := &fetchResponse{FetchResponse: respond[*kmsg.FetchResponse](req), committed: req.IsolationLevel == 1}
 	session, failed := b.sessions.begin(req, b.Now())
 	if failed == nil {
@@ -51,13 +58,14 @@ func (b *Broker) fetch(ctx context.Context, c *wire.Conn, req *kmsg.FetchRequest
 			Broker: b, partitions: session.partitions, byIDs: session.byIDs,
 			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.FetchMaxBytes)),
 			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond,
+			scan:     scan,
 		}
 		if resp.committed {
 			f.isolation = reader.ReadCommitted
 		}
 		plan := f.wait(ctx)
 		plan.hold(ctx, c)
-		f.read(ctx, plan)
+		resp.fetched = f.read(ctx, plan)
 		resp.rows, resp.SessionID, failed = session.answer(plan.rows)
 	}
 	if failed != nil {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -13,17 +12,13 @@ import (
 
 // RecordReader reads record batches that are committed; reader.Reader does.
 type RecordReader interface {
-	Read(ctx context.Context, tp metastore.TopicPartition, from metastore.Offset, isolation reader.Isolation,
-		maxBytes int, atLeastOne bool) (reader.Result, error)
+	// Fetch reads from several partitions; its answer is to be released. scan is the connection's.
+	Fetch(ctx context.Context, scan *reader.Scan, isolation reader.Isolation, wants []reader.Want) *reader.Fetched
 	// OffsetForTimestamp finds the first record with a timestamp of ts or later, MaxTimestamp the first with the largest.
 	// It may lie beyond the last stable offset.
 	OffsetForTimestamp(ctx context.Context, tp metastore.TopicPartition, ts int64) (offset metastore.Offset, timestamp int64, found bool, err error)
 	MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) (offset metastore.Offset, timestamp int64, found bool, err error)
 }
-
-// fetchParallelism bounds the partitions of one request that are read at the same time. Most reads come from memory;
-// those that do not are a request to the object store each.
-const fetchParallelism = 16
 
 // What an answer may hold without asking, so that the consumers at the tail are served however many others do not read
 // their answers, and what every other waits for.
@@ -58,52 +53,30 @@ func (p *fetchPlan) hold(ctx context.Context, c holder) {
 	}
 }
 
-// read fills the rows of the plan with records.
-func (f *fetch) read(ctx context.Context, plan *fetchPlan) {
+// read fills the rows of the plan with records, which lie in what it returns, nil if there are none.
+func (f *fetch) read(ctx context.Context, plan *fetchPlan) *reader.Fetched {
 	if len(plan.reads) == 0 {
-		return
+		return nil
 	}
-	slots := make(chan struct{}, fetchParallelism)
-	var group sync.WaitGroup
-	for i := range plan.reads[1:] {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			f.readOne(ctx, plan, i+1, false)
-		})
+	wants := make([]reader.Want, len(plan.reads))
+	for i := range plan.reads {
+		read := &plan.reads[i]
+		wants[i] = reader.Want{TopicPartition: read.tp, From: metastore.Offset(plan.rows[read.row].offset), MaxBytes: read.bytes}
 	}
-	f.readOne(ctx, plan, 0, true)
-	group.Wait()
-	// The first may have failed, or had less than it seemed.
-	for i := range plan.reads[1:] {
-		if plan.size() > 0 {
-			return
+	fetched := f.Reader.Fetch(ctx, f.scan, f.isolation, wants)
+	for i := range fetched.Results {
+		result, row := &fetched.Results[i], &plan.rows[plan.reads[i].row]
+		if result.Err != nil {
+			if ctx.Err() == nil {
+				f.Logger.Error("records cannot be read", "partition", wants[i].TopicPartition, "offset", row.offset, "error", result.Err)
+			}
+			*row = row.failed(readError(result.Err))
+			continue
 		}
-		f.readOne(ctx, plan, i+1, true)
+		row.at(result.Watermarks)
+		row.records, row.size = result.Records, result.Bytes
 	}
-}
-
-func (f *fetch) readOne(ctx context.Context, plan *fetchPlan, i int, atLeastOne bool) {
-	read := &plan.reads[i]
-	row := &plan.rows[read.row]
-	result, err := f.Reader.Read(ctx, read.tp, metastore.Offset(row.offset), f.isolation, read.bytes, atLeastOne)
-	if err != nil {
-		if ctx.Err() == nil {
-			f.Logger.Error("records cannot be read", "partition", read.tp, "offset", row.offset, "error", err)
-		}
-		*row = row.failed(readError(err))
-		return
-	}
-	row.at(result.Watermarks)
-	row.records, row.size = result.Records, result.Bytes
-}
-
-func (p *fetchPlan) size() int {
-	n := 0
-	for i := range p.rows {
-		n += p.rows[i].size
-	}
-	return n
+	return fetched
 }
 
 // readError is what a client is told that asks for records which are there but cannot be read now: an error that it

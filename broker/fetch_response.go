@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -41,6 +42,14 @@ type fetchResponse struct {
 	*kmsg.FetchResponse
 	rows      []fetchedPartition // neighbors of the same topic are answered together
 	committed bool               // read_committed: aborted transactions are a list (of none), else null
+	fetched   *reader.Fetched    // the memory of the records; nil if there are none
+}
+
+// Release implements wire.Releaser.
+func (r *fetchResponse) Release() {
+	if r.fetched != nil {
+		r.fetched.Release()
+	}
 }
 
 // AppendTo implements kmsg.Response. It copies the records.

@@ -263,7 +263,7 @@ func TestFetchWaits(t *testing.T) {
 			req.Topics[0].Partitions[0].FetchOffset = int64(marks.High)
 			begin := time.Now()
 			go tc.events()
-			resp := h.broker.fetch(t.Context(), nil, req)
+			resp := h.broker.fetch(t.Context(), nil, nil, req)
 			if took := time.Since(begin); took.Round(10*time.Millisecond) != tc.want.Round(10*time.Millisecond) {
 				t.Errorf("%s: took %v, want %v", tc.name, took, tc.want)
 			}
@@ -299,7 +299,7 @@ func TestWaitingFetchEnds(t *testing.T) {
 				req.SetVersion(13)
 				req.MaxWaitMillis = 60_000
 				begin := time.Now()
-				resp := h.broker.fetch(ctx, nil, req)
+				resp := h.broker.fetch(ctx, nil, nil, req)
 				equal(t, "took", time.Since(begin), time.Second)
 				equal(t, "error", resp.rows[0].err, tc.want)
 			})
@@ -317,7 +317,7 @@ func TestWaitingFetchDoesNoIO(t *testing.T) {
 		req.MaxWaitMillis = 60_000
 		req.Topics[0].Partitions[0].FetchOffset = 4
 		before := h.objects.gets.Load()
-		h.broker.fetch(t.Context(), nil, req)
+		h.broker.fetch(t.Context(), nil, nil, req)
 		equal(t, "GETs", h.objects.gets.Load(), before)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/metastore/memory"
 	"github.com/runnel-io/runnel/objstore/cache"
 	objmemory "github.com/runnel-io/runnel/objstore/memory"
+	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 // benchBroker is a broker on stores in memory, and a topic of one partition with n batches of 50 records.
@@ -37,14 +38,16 @@ func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
 	go func() { done <- w.Run(ctx) }()
 	blocks, err := cache.New(objects, cache.Options{})
 	check(err)
+	ahead := readahead.New(objects, readahead.Options{})
 	b.Cleanup(func() {
 		cancel()
 		check(<-done)
 		check(blocks.Close())
+		check(ahead.Close())
 		check(meta.Close())
 	})
 	broker := New(Deps{Topics: replica, Partitions: replica, Writer: w, Settings: defaults,
-		Reader: reader.New(replica, blocks, w.Recent(), reader.Options{})})
+		Reader: reader.New(replica, blocks, ahead, w.Recent(), reader.Options{})})
 	for range n {
 		req := produceRequest(topic, 0, testBatch(50))
 		req.SetVersion(11)
@@ -78,8 +81,9 @@ func BenchmarkFetch(b *testing.B) {
 	req.SetVersion(12)
 	b.ReportAllocs()
 	for b.Loop() {
-		resp := broker.fetch(b.Context(), nil, req)
+		resp := broker.fetch(b.Context(), nil, nil, req)
 		b.SetBytes(int64(resp.rows[0].size))
 		resp.AppendSegments(nil)
+		resp.Release()
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/cache"
 	objmemory "github.com/runnel-io/runnel/objstore/memory"
+	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 // recordHarness is a harness with a write and a read path on a store in memory.
@@ -101,8 +102,12 @@ func newRecordBroker(t *testing.T, overrides map[string]string) *recordHarness {
 	deps.Partitions, deps.Writer = h.replica, w
 	blocks, err := cache.New(h.objects, cache.Options{})
 	must(t, err)
-	t.Cleanup(func() { must(t, blocks.Close()) })
-	deps.Reader = reader.New(h.replica, blocks, w.Recent(), reader.Options{})
+	ahead := readahead.New(h.objects, readahead.Options{})
+	t.Cleanup(func() {
+		must(t, blocks.Close())
+		must(t, ahead.Close())
+	})
+	deps.Reader = reader.New(h.replica, blocks, ahead, w.Recent(), reader.Options{})
 	h.broker = New(deps)
 	return h
 }

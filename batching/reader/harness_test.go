@@ -18,7 +18,9 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
 	"github.com/runnel-io/runnel/objstore/cache"
+	"github.com/runnel-io/runnel/objstore/fault"
 	"github.com/runnel-io/runnel/objstore/memory"
+	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +31,9 @@ const now = 1_790_000_000_000
 type rig struct {
 	t       testing.TB
 	store   *memory.Store
+	gets    *fault.Store // the same, for the reader
 	blocks  *cache.Cache
+	ahead   *readahead.Pool
 	replica *metastore.Replica
 	topic   metastore.TopicID
 	want    map[int32][]recordbatch.Record // by partition, with offsets
@@ -40,17 +44,20 @@ type rig struct {
 // newRig has a cache of blocks of blockBytes: small ones cut batches and headers apart.
 func newRig(t testing.TB, blockBytes int) *rig {
 	t.Helper()
-	r := &rig{t: t, store: memory.New(), want: map[int32][]recordbatch.Record{}, starts: map[int32][]int64{}, recent: recentRuns{}}
+	store := memory.New()
+	r := &rig{t: t, store: store, gets: fault.Wrap(store), want: map[int32][]recordbatch.Record{}, starts: map[int32][]int64{}, recent: recentRuns{}}
 	meta := metamemory.New(metamemory.Options{})
 	r.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{})
 	r.must(r.replica.Open(context.Background()))
-	topic, err := r.replica.CreateTopic(context.Background(), metastore.NewTopic{Name: "events", Partitions: 4, ReplicationFactor: 1})
+	topic, err := r.replica.CreateTopic(context.Background(), metastore.NewTopic{Name: "events", Partitions: 32, ReplicationFactor: 1})
 	r.must(err)
 	r.topic = topic.ID
-	r.blocks, err = cache.New(r.store, cache.Options{BlockBytes: blockBytes})
+	r.blocks, err = cache.New(r.gets, cache.Options{BlockBytes: blockBytes})
 	r.must(err)
+	r.ahead = readahead.New(r.gets, readahead.Options{JoinBytes: int64(blockBytes / 4), GetBytes: int64(4 * blockBytes)})
 	t.Cleanup(func() {
 		r.must(r.blocks.Close())
+		r.must(r.ahead.Close())
 		r.must(meta.Close())
 	})
 	return r
@@ -67,8 +74,37 @@ func (r *rig) tp(p int32) metastore.TopicPartition {
 	return metastore.TopicPartition{Topic: r.topic, Partition: p}
 }
 
-func (r *rig) reader(opts reader.Options) *reader.Reader {
-	return reader.New(r.replica, r.blocks, nil, opts)
+func (r *rig) reader(opts reader.Options) testReader {
+	return r.newReader(r.replica, r.blocks, nil, opts)
+}
+
+func (r *rig) newReader(log reader.Log, blocks reader.Blocks, recent reader.Recent, opts reader.Options) testReader {
+	return testReader{reader.New(log, blocks, r.ahead, recent, opts)}
+}
+
+// testReader reads one partition at a time.
+type testReader struct{ *reader.Reader }
+
+// Read returns copies of the records, having given them back.
+func (r testReader) Read(ctx context.Context, tp metastore.TopicPartition, from metastore.Offset, isolation reader.Isolation,
+	maxBytes int) (reader.Result, error) {
+	return r.scan(ctx, nil, tp, from, isolation, maxBytes)
+}
+
+func (r testReader) scan(ctx context.Context, scan *reader.Scan, tp metastore.TopicPartition, from metastore.Offset,
+	isolation reader.Isolation, maxBytes int) (reader.Result, error) {
+	f := r.Fetch(ctx, scan, isolation, []reader.Want{{TopicPartition: tp, From: from, MaxBytes: maxBytes}})
+	result := copied(f.Results[0])
+	f.Release()
+	return result, result.Err
+}
+
+// copied is a result that outlives its Fetched.
+func copied(result reader.Result) reader.Result {
+	for i, part := range result.Records {
+		result.Records[i] = bytes.Clone(part)
+	}
+	return result
 }
 
 // write commits one segment with the batches of each partition and returns its id.

@@ -15,7 +15,11 @@ import (
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/fault"
 )
+
+// cold makes every read one of old records.
+var cold = reader.Options{HotAge: time.Nanosecond}
 
 // Whatever the sizes of blocks, windows and answers: reading on and on yields what was written, once, in order.
 func TestReadOnAndOn(t *testing.T) {
@@ -31,8 +35,10 @@ func TestReadOnAndOn(t *testing.T) {
 		{"from memory, batch by batch", 1 << 20, true, reader.Options{}, 1},
 		{"batch by batch", 1 << 20, false, reader.Options{}, 1},
 		{"blocks smaller than a header", 37, false, reader.Options{WindowBytes: 1}, 500},
-		{"odd blocks and windows", 301, false, reader.Options{WindowBytes: 97, Ahead: 2}, 1000},
-		{"nothing ahead", 4096, false, reader.Options{Ahead: 1}, 3000},
+		{"odd blocks and windows", 301, false, reader.Options{WindowBytes: 97}, 1000},
+		{"by way of the read-ahead pool", 4096, false, cold, 3000},
+		{"by way of the read-ahead pool, batch by batch", 100, false, cold, 1},
+		{"by way of the read-ahead pool, everything at once", 1 << 20, false, cold, 1 << 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
@@ -42,12 +48,12 @@ func TestReadOnAndOn(t *testing.T) {
 			r.fill(rng, 12)
 			rd := r.reader(c.opts)
 			if c.recent {
-				rd = reader.New(r.replica, nil, r.recent, c.opts)
+				rd = r.newReader(r.replica, nil, r.recent, c.opts)
 			}
 			for p := range int32(4) {
 				offset, reads := metastore.Offset(0), 0
 				for {
-					got, err := rd.Read(t.Context(), r.tp(p), offset, reader.ReadUncommitted, c.maxBytes, true)
+					got, err := rd.Read(t.Context(), r.tp(p), offset, reader.ReadUncommitted, c.maxBytes)
 					r.must(err)
 					if int(got.Watermarks.High) != len(r.want[p]) {
 						t.Fatalf("high watermark %d of %d", got.Watermarks.High, len(r.want[p]))
@@ -78,7 +84,7 @@ func TestReadFromEveryOffset(t *testing.T) {
 	rd := r.reader(reader.Options{WindowBytes: 100})
 	for from := range r.want[0] {
 		for _, maxBytes := range []int{1, 400, 1 << 20} {
-			got, err := rd.Read(t.Context(), r.tp(0), metastore.Offset(from), reader.ReadCommitted, maxBytes, true)
+			got, err := rd.Read(t.Context(), r.tp(0), metastore.Offset(from), reader.ReadCommitted, maxBytes)
 			r.must(err)
 			if next := r.check(0, metastore.Offset(from), got); int(next) <= from {
 				t.Fatalf("nothing from %d", from)
@@ -94,9 +100,9 @@ func TestReadDoesNotModifySharedMemory(t *testing.T) {
 	b2 := one(now+2, now+3)
 	kept := bytes.Clone(b2)
 	r.write(map[int32][][]byte{0: {b2}})
-	for _, rd := range []*reader.Reader{r.reader(reader.Options{}), reader.New(r.replica, r.blocks, r.recent, reader.Options{})} {
+	for _, rd := range []testReader{r.reader(reader.Options{}), r.newReader(r.replica, r.blocks, r.recent, reader.Options{})} {
 		for range 2 {
-			got, err := rd.Read(t.Context(), r.tp(0), 2, reader.ReadUncommitted, 1<<20, true)
+			got, err := rd.Read(t.Context(), r.tp(0), 2, reader.ReadUncommitted, 1<<20)
 			r.must(err)
 			r.check(0, 2, got)
 		}
@@ -113,18 +119,23 @@ func TestReadStopsAtMaxBytes(t *testing.T) {
 	r.write(map[int32][][]byte{0: {b, b}})
 	size := len(b)
 	for _, c := range []struct {
-		maxBytes   int
-		atLeastOne bool
-		want       int
+		maxBytes int
+		want     int
+		second   int // of a partition that is not the first with records
 	}{
-		{0, false, 0}, {-5, false, 0}, {0, true, 1}, {size - 1, false, 0}, {size - 1, true, 1}, {size, false, 1}, {2*size - 1, true, 1},
-		{2 * size, false, 2}, {4 * size, true, 4}, {5*size - 1, true, 4}, {5 * size, true, 5}, {50 * size, false, 5},
+		{0, 1, 0}, {-5, 1, 0}, {size - 1, 1, 0}, {size, 1, 1}, {2*size - 1, 1, 1},
+		{2 * size, 2, 2}, {4 * size, 4, 4}, {5*size - 1, 4, 4}, {5 * size, 5, 5}, {50 * size, 5, 5},
 	} {
-		got, err := r.reader(reader.Options{}).Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, c.maxBytes, c.atLeastOne)
-		r.must(err)
-		if got.Bytes != c.want*size {
-			t.Errorf("%d bytes, at least one %v: got %d, want %d batches of %d", c.maxBytes, c.atLeastOne, got.Bytes, c.want, size)
+		f := r.reader(reader.Options{}).Fetch(t.Context(), nil, reader.ReadUncommitted, []reader.Want{
+			{TopicPartition: r.tp(3), MaxBytes: c.maxBytes}, {TopicPartition: r.tp(0), MaxBytes: c.maxBytes},
+			{TopicPartition: r.tp(0), MaxBytes: c.maxBytes},
+		})
+		for i, want := range []int{0, c.want, c.second} {
+			if got := f.Results[i]; got.Bytes != want*size || got.Err != nil {
+				t.Errorf("%d bytes, partition %d: got %d, %v, want %d batches of %d", c.maxBytes, i, got.Bytes, got.Err, want, size)
+			}
 		}
+		f.Release()
 	}
 }
 
@@ -132,17 +143,17 @@ func TestReadAtTheBorders(t *testing.T) {
 	r := newRig(t, 1<<20)
 	r.write(map[int32][][]byte{0: {one(now, now)}})
 	rd := r.reader(reader.Options{})
-	got, err := rd.Read(t.Context(), r.tp(0), 2, reader.ReadUncommitted, 100, true)
+	got, err := rd.Read(t.Context(), r.tp(0), 2, reader.ReadUncommitted, 100)
 	if err != nil || got.Bytes != 0 || got.Watermarks.High != 2 {
 		t.Errorf("at the high watermark: %+v, %v", got, err)
 	}
 	for _, from := range []metastore.Offset{-1, 3} {
-		got, err = rd.Read(t.Context(), r.tp(0), from, reader.ReadUncommitted, 100, true)
+		got, err = rd.Read(t.Context(), r.tp(0), from, reader.ReadUncommitted, 100)
 		if !errors.Is(err, metastore.ErrOffsetOutOfRange) || got.Watermarks.High != 2 {
 			t.Errorf("at %d: %+v, %v", from, got, err)
 		}
 	}
-	if _, err = rd.Read(t.Context(), r.tp(99), 0, reader.ReadUncommitted, 100, true); !errors.Is(err, metastore.ErrUnknownPartition) {
+	if _, err = rd.Read(t.Context(), r.tp(99), 0, reader.ReadUncommitted, 100); !errors.Is(err, metastore.ErrUnknownPartition) {
 		t.Errorf("unknown partition: %v", err)
 	}
 }
@@ -165,13 +176,13 @@ func TestReadCommittedEndsAtTheStableOffset(t *testing.T) {
 	r.write(map[int32][][]byte{0: {b, b, b}})
 	r.write(map[int32][][]byte{0: {b}})
 	for stable := metastore.Offset(0); stable <= 8; stable += 2 {
-		rd := reader.New(stableLog{r.replica, stable}, r.blocks, nil, reader.Options{})
-		got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadCommitted, 1<<20, true)
+		rd := r.newReader(stableLog{r.replica, stable}, r.blocks, nil, reader.Options{})
+		got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadCommitted, 1<<20)
 		r.must(err)
 		if next := r.check(0, 0, got); next != stable {
 			t.Errorf("stable %d: read to %d", stable, next)
 		}
-		got, err = rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+		got, err = rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20)
 		r.must(err)
 		if next := r.check(0, 0, got); next != 8 {
 			t.Errorf("stable %d: uncommitted read to %d", stable, next)
@@ -188,7 +199,7 @@ func TestReadLeavesOutDuplicates(t *testing.T) {
 	}
 	r.write(map[int32][][]byte{0: {batch(0)}})
 	r.write(map[int32][][]byte{0: {one(now), batch(0), batch(1)}})
-	got, err := reader.New(r.replica, r.blocks, r.recent, reader.Options{}).Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+	got, err := r.newReader(r.replica, r.blocks, r.recent, reader.Options{}).Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20)
 	r.must(err)
 	if next := r.check(0, 0, got); next != 3 || len(r.want[0]) != 3 {
 		t.Errorf("read to %d of %d", next, len(r.want[0]))
@@ -201,11 +212,11 @@ func TestReadOfAMissingObjectNamesTheSegment(t *testing.T) {
 	id := r.write(map[int32][][]byte{0: {one(now)}})
 	r.must(r.store.Delete(t.Context(), []string{segment.Key(id)}))
 	rd := r.reader(reader.Options{})
-	_, err := rd.Read(t.Context(), r.tp(0), 1, reader.ReadUncommitted, 1<<20, true)
+	_, err := rd.Read(t.Context(), r.tp(0), 1, reader.ReadUncommitted, 1<<20)
 	if !errors.Is(err, objstore.ErrNotFound) || !strings.Contains(err.Error(), id.String()) {
 		t.Errorf("%v", err)
 	}
-	got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+	got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20)
 	if err != nil || r.check(0, 0, got) != 1 {
 		t.Errorf("with a batch before it: %+v, %v", got, err)
 	}
@@ -252,7 +263,7 @@ func TestReadOfWrongBytesIsCorrupt(t *testing.T) {
 			r.must(r.store.Delete(t.Context(), []string{key}))
 			r.must(r.store.Put(t.Context(), key, [][]byte{damage(object)}))
 			rd := r.reader(reader.Options{})
-			got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
+			got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20)
 			// A cut object is the store's to tell; it has no sentinel for it.
 			if name != "cut" && !errors.Is(err, reader.ErrCorrupt) || err == nil || got.Bytes > 0 || !strings.Contains(err.Error(), id.String()) {
 				t.Errorf("read %d bytes, %v", got.Bytes, err)
@@ -264,45 +275,57 @@ func TestReadOfWrongBytesIsCorrupt(t *testing.T) {
 	}
 }
 
-// slowBlocks answers when it is let.
-type slowBlocks struct {
-	reader.Blocks
-	begun chan struct{}
-	let   chan struct{}
-}
-
-func (b slowBlocks) Read(ctx context.Context, key string, objectSize, offset, length int64) ([][]byte, error) {
-	b.begun <- struct{}{}
-	select {
-	case <-b.let:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return b.Blocks.Read(ctx, key, objectSize, offset, length)
-}
-
-func TestReadLoadsRunsAtTheSameTime(t *testing.T) {
-	r := newRig(t, 1<<20)
-	for range 6 {
-		r.write(map[int32][][]byte{0: {one(now)}})
-	}
-	blocks := slowBlocks{r.blocks, make(chan struct{}, 6), make(chan struct{})}
-	rd := reader.New(r.replica, blocks, nil, reader.Options{Ahead: 4})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() {
-		_, err := rd.Read(ctx, r.tp(0), 0, reader.ReadUncommitted, 1<<20, true)
-		done <- err
-	}()
-	for range 4 {
-		<-blocks.begun
-	}
-	if len(blocks.begun) > 0 {
-		t.Error("more than 4 at a time")
-	}
-	cancel() // and nothing may be left behind: goleak looks
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+func TestFetchLoadsEverythingAtTheSameTime(t *testing.T) {
+	for name, opts := range map[string]reader.Options{"tail": {}, "old records": cold} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1<<20)
+			var wants []reader.Want
+			for range 6 {
+				r.write(map[int32][][]byte{0: {one(now)}, 1: {one(now)}})
+			}
+			for p := range int32(2) {
+				wants = append(wants, reader.Want{TopicPartition: r.tp(p), MaxBytes: 1 << 20})
+			}
+			begun := make(chan fault.Call, 100)
+			let := make(chan struct{})
+			r.gets.Before(func(ctx context.Context, call fault.Call) error {
+				begun <- call
+				select {
+				case <-let:
+				case <-ctx.Done():
+				}
+				return ctx.Err()
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan *reader.Fetched)
+			rd := r.reader(opts)
+			go func() { done <- rd.Fetch(ctx, nil, reader.ReadUncommitted, wants) }()
+			objects := map[string]bool{}
+			for range 6 {
+				objects[(<-begun).Key] = true
+			}
+			if len(objects) != 6 {
+				t.Errorf("GETs of %d objects", len(objects))
+			}
+			cancel()
+			f := <-done
+			for i := range f.Results {
+				if err := f.Results[i].Err; !errors.Is(err, context.Canceled) {
+					t.Errorf("partition %d: %v", i, err)
+				}
+			}
+			f.Release()
+			close(let) // nothing may be left behind: goleak looks
+			f = rd.Fetch(t.Context(), nil, reader.ReadUncommitted, wants)
+			for i := range f.Results {
+				r.must(f.Results[i].Err)
+				r.check(int32(i), 0, f.Results[i])
+			}
+			f.Release()
+			if len(begun) > 0 {
+				t.Errorf("%d GETs more than objects: runs side by side were not read together", len(begun))
+			}
+		})
 	}
 }
 
@@ -319,7 +342,7 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(batch) * 64))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := rd.Read(b.Context(), r.tp(0), 0, reader.ReadUncommitted, 2<<20, true); err != nil || got.Bytes != 64*len(batch) {
+		if got, err := rd.Read(b.Context(), r.tp(0), 0, reader.ReadUncommitted, 2<<20); err != nil || got.Bytes != 64*len(batch) {
 			b.Fatal(got.Bytes, err)
 		}
 	}

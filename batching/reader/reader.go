@@ -6,15 +6,15 @@
 package reader
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
+	"sync/atomic"
+	"time"
 
-	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 // ErrCorrupt: the stored bytes are not the batches that the commit log tells of. Nothing of them is returned.
@@ -34,10 +34,13 @@ type Log interface {
 	RunWithMaxTimestamp(tp metastore.TopicPartition) (metastore.Run, bool)
 }
 
-// Blocks reads ranges of immutable objects. The result is shared memory, not to be modified; its parts add up to length
-// bytes, fewer only if the object ends before. objstore.ErrNotFound and objstore.ErrRange as in objstore.Store.
+// Blocks reads ranges of immutable objects that many want at about the same time. The result is shared memory, not to be
+// modified; its parts add up to length bytes, fewer only if the object ends before. objstore.ErrNotFound and
+// objstore.ErrRange as in objstore.Store.
 type Blocks interface {
 	Read(ctx context.Context, key string, objectSize, offset, length int64) ([][]byte, error)
+	// Prefetch begins to load ranges that Read will be asked for. It does not wait.
+	Prefetch(ctx context.Context, key string, objectSize int64, ranges []objstore.Range)
 }
 
 // Recent is the memory of what this broker wrote a short while ago. Run returns the bytes of a run, shared and not to
@@ -48,10 +51,20 @@ type Recent interface {
 
 // Options of a Reader. The zero value is the default.
 type Options struct {
-	// Ahead is how many runs of one read are loaded at the same time. Default 8.
-	Ahead int
-	// WindowBytes is the least that is loaded of a run at a time, unless the run ends before. Default 1 MiB.
+	// WindowBytes is the least that is loaded of a run at a time when more is needed than was planned, unless the run ends
+	// before. Default 1 MiB.
 	WindowBytes int
+	// HotAge is how old a segment may be for its records to be the tail's: they come by way of Blocks, which many readers
+	// share. Older ones are read with read-ahead. Default 1 min.
+	HotAge time.Duration
+	// HotBytes is how far a reader may be behind the end of a partition to be at the tail all the same. Default 8 MiB.
+	HotBytes int
+	// MinAhead and MaxAhead bound what is loaded ahead of one connection's reads. Defaults 512 KiB and 32 MiB.
+	MinAhead, MaxAhead int64
+	// PinBytes bounds the blocks that answers keep in memory for a part below 256 KiB each, by blocks of 1 MiB; beyond it
+	// such parts are copied. Default 64 MiB.
+	PinBytes int64
+	Now      func() time.Time // that segments' ages go by; default time.Now
 	// SearchBytes bounds the compressed bytes that one search by time looks into. Default 64 MiB.
 	SearchBytes int
 	// InflatedBytes bounds what one batch may decompress to in a search by time. Default 100 MiB.
@@ -65,11 +78,26 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Ahead <= 0 {
-		o.Ahead = 8
-	}
 	if o.WindowBytes <= 0 {
 		o.WindowBytes = 1 << 20
+	}
+	if o.HotAge == 0 {
+		o.HotAge = time.Minute
+	}
+	if o.HotBytes <= 0 {
+		o.HotBytes = 8 << 20
+	}
+	if o.MinAhead <= 0 {
+		o.MinAhead = 512 << 10
+	}
+	if o.MaxAhead <= 0 {
+		o.MaxAhead = 32 << 20
+	}
+	if o.PinBytes <= 0 {
+		o.PinBytes = 64 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.SearchBytes <= 0 {
 		o.SearchBytes = 64 << 20
@@ -87,41 +115,26 @@ func (o Options) withDefaults() Options {
 }
 
 // Reader reads records by offset and by time. All methods may run concurrently.
+//
+// Bytes come from the writer's memory if it still has the run; else, at the tail, from Blocks, which the brokers of a
+// zone share; else from a readahead.Pool, so that a reader of old records neither takes the tail's memory nor waits in
+// its line.
 type Reader struct {
 	log    Log
 	blocks Blocks
+	ahead  *readahead.Pool
 	recent Recent
 	opts   Options
+	pinned atomic.Int64 // see Options.PinBytes
 
 	searching chan struct{} // holds a token for each batch that is being decompressed
 }
 
 // New makes a reader. recent may be nil.
-func New(log Log, blocks Blocks, recent Recent, opts Options) *Reader {
+func New(log Log, blocks Blocks, ahead *readahead.Pool, recent Recent, opts Options) *Reader {
 	opts = opts.withDefaults()
-	return &Reader{log: log, blocks: blocks, recent: recent, opts: opts, searching: make(chan struct{}, opts.Searches)}
+	return &Reader{log: log, blocks: blocks, ahead: ahead, recent: recent, opts: opts, searching: make(chan struct{}, opts.Searches)}
 }
-
-// load reads bytes [from, from+n) of a run.
-func (r *Reader) load(ctx context.Context, run metastore.Run, from, n uint32) ([][]byte, error) {
-	parts, err := r.blocks.Read(ctx, segment.Key(run.Segment), run.SegmentSize, int64(run.Position)+int64(from), int64(n))
-	if errors.Is(err, objstore.ErrRange) {
-		return nil, fmt.Errorf("%w: segment %s is shorter than %d bytes: %w", ErrCorrupt, run.Segment, run.SegmentSize, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read segment %s: %w", run.Segment, err)
-	}
-	for i, p := range parts {
-		if len(p) < copiedBelow {
-			parts[i] = bytes.Clone(p)
-		}
-	}
-	return parts, nil
-}
-
-// copiedBelow is the length below which a part of a block is copied: an answer made of a thousand small runs would else
-// keep as many blocks of 1 MiB in memory, for as long as a client takes to read it.
-const copiedBelow = 256 << 10
 
 // inMemory returns the bytes of a run if the writer still has them.
 func (r *Reader) inMemory(run metastore.Run) ([][]byte, bool) {

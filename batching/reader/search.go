@@ -21,6 +21,7 @@ import (
 func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicPartition, ts int64) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
 	s := r.newSearch()
+	defer s.close()
 	if s.start, err = r.logStart(tp); err != nil {
 		return metastore.NoOffset, -1, false, err
 	}
@@ -47,6 +48,7 @@ func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicParti
 func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
 	s := r.newSearch()
+	defer s.close()
 	if s.start, err = r.logStart(tp); err != nil {
 		return metastore.NoOffset, -1, false, err
 	}
@@ -114,6 +116,10 @@ type search struct {
 	start  metastore.Offset
 	left   int // compressed bytes that may still be looked into
 	room   int // and decompressed ones
+
+	// loads are the latest ones. A walk refers to no more of them: what is left of one, a header that begins in it, and
+	// the batch of that header.
+	loads [3]*Fetched
 }
 
 // leastInflated is what a batch counts for in SearchInflatedBytes, however little it holds.
@@ -209,10 +215,38 @@ func (s *search) batches(ctx context.Context, run metastore.Run) ([]batchAt, err
 
 // begin walks over a run in small windows: most of it will be skipped.
 func (s *search) begin(run metastore.Run) *walk {
+	w := &walk{run: run, window: uint32(s.reader.opts.WindowBytes), offset: run.Base}
 	if parts, ok := s.reader.inMemory(run); ok {
-		return s.reader.begin(run, run.Length, parts)
+		w.add(parts)
 	}
-	return s.reader.begin(run, s.reader.window(0), nil)
+	cold := s.reader.opts.Now().Sub(run.Segment.Time()) > s.reader.opts.HotAge
+	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
+		f := &Fetched{reader: s.reader, hold: s.reader.ahead.Hold()}
+		s.keep(f)
+		parts, err := f.load(ctx, run, from, n, cold)
+		if cold {
+			f.spent(run, from, from+n)
+		}
+		return parts, err
+	}
+	return w
+}
+
+// keep releases the oldest load for the newest.
+func (s *search) keep(f *Fetched) {
+	if oldest := s.loads[0]; oldest != nil {
+		oldest.Release()
+	}
+	copy(s.loads[:], s.loads[1:])
+	s.loads[len(s.loads)-1] = f
+}
+
+func (s *search) close() {
+	for _, f := range s.loads {
+		if f != nil {
+			f.Release()
+		}
+	}
 }
 
 // stamps passes the batch at hand and shows its records until show returns false. Of a batch with LogAppendTime it shows

@@ -54,12 +54,12 @@ func TestSearchIsExactToTheRecord(t *testing.T) {
 		r := newRig(t, 512)
 		r.fill(rand.New(rand.NewPCG(seed, 7)), 10)
 		for start := 0; start <= len(r.want[0]); start += 3 {
-			var rd = reader.New(trimmedLog{r.replica, metastore.Offset(start)}, r.blocks, nil, reader.Options{WindowBytes: 300})
+			var rd = r.newReader(trimmedLog{r.replica, metastore.Offset(start)}, r.blocks, nil, reader.Options{WindowBytes: 300})
 			if start == 0 {
 				rd = r.reader(reader.Options{})
 			}
 			if start%2 == 1 {
-				rd = reader.New(trimmedLog{r.replica, metastore.Offset(start)}, r.blocks, r.recent, reader.Options{})
+				rd = r.newReader(trimmedLog{r.replica, metastore.Offset(start)}, r.blocks, r.recent, reader.Options{})
 			}
 			records := r.want[0][start:]
 			for ts := int64(now - 3); ts < now+1003; ts += 7 {
@@ -98,10 +98,10 @@ func TestSearchOfEmptyAndUnknownPartitions(t *testing.T) {
 	if offset, ts, found, err := rd.MaxTimestamp(t.Context(), r.tp(0)); offset != -1 || ts != -1 || found || err != nil {
 		t.Errorf("empty: %d %d %v %v", offset, ts, found, err)
 	}
-	if _, _, _, err := rd.OffsetForTimestamp(t.Context(), r.tp(9), 0); !errors.Is(err, metastore.ErrUnknownPartition) {
+	if _, _, _, err := rd.OffsetForTimestamp(t.Context(), r.tp(99), 0); !errors.Is(err, metastore.ErrUnknownPartition) {
 		t.Errorf("unknown: %v", err)
 	}
-	if _, _, _, err := rd.MaxTimestamp(t.Context(), r.tp(9)); !errors.Is(err, metastore.ErrUnknownPartition) {
+	if _, _, _, err := rd.MaxTimestamp(t.Context(), r.tp(99)); !errors.Is(err, metastore.ErrUnknownPartition) {
 		t.Errorf("unknown: %v", err)
 	}
 }
@@ -146,7 +146,7 @@ func TestSearchOfABatchThatCannotBeDecompressedIsCorrupt(t *testing.T) {
 	if _, _, _, err := rd.OffsetForTimestamp(t.Context(), r.tp(0), now); !errors.Is(err, reader.ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
-	if got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20, true); err != nil || got.Bytes != len(b) {
+	if got, err := rd.Read(t.Context(), r.tp(0), 0, reader.ReadUncommitted, 1<<20); err != nil || got.Bytes != len(b) {
 		t.Errorf("it is still what the producer sent: %d bytes, %v", got.Bytes, err)
 	}
 	if _, _, found, err := rd.OffsetForTimestamp(t.Context(), r.tp(1), now); !found || err != nil {
@@ -176,7 +176,7 @@ func TestSearchBoundsWhatItDecompresses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	rd := reader.New(r.replica, r.blocks, r.recent, reader.Options{})
+	rd := r.newReader(r.replica, r.blocks, r.recent, reader.Options{})
 	if _, _, _, err := rd.OffsetForTimestamp(ctx, r.tp(0), now+40); !errors.Is(err, context.Canceled) {
 		t.Errorf("for a client that is gone: %v", err)
 	}

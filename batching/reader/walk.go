@@ -12,9 +12,10 @@ import (
 // walk goes over the batches of one run, loading its bytes as it needs them. It trusts neither: whatever does not add
 // up with the run is ErrCorrupt.
 type walk struct {
-	reader *Reader
 	run    metastore.Run
-	window uint32
+	load   func(ctx context.Context, from, n uint32) ([][]byte, error) // bytes of the run
+	first  uint32                                                      // the least that the first load asks for
+	window uint32                                                      // and those after it
 
 	parts  [][]byte // loaded and not passed yet
 	have   uint32   // bytes of parts
@@ -27,10 +28,17 @@ const attributesAt = 21
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// begin starts a walk. The first window is first, if that is not nil.
-func (r *Reader) begin(run metastore.Run, window uint32, first [][]byte) *walk {
-	w := &walk{reader: r, run: run, window: window, offset: run.Base}
-	w.add(first)
+// walk starts at the place where a planned run is to be read from.
+func (a *answer) walk(x *plannedRun) *walk {
+	f := a.fetched
+	w := &walk{run: x.Run, first: x.to - x.from, window: uint32(f.reader.opts.WindowBytes), loaded: x.from, offset: x.offset}
+	if x.parts != nil {
+		w.loaded, w.offset = 0, x.Base
+		w.add(x.parts)
+	}
+	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
+		return f.load(ctx, x.Run, from, n, x.cold)
+	}
 	return w
 }
 
@@ -62,7 +70,10 @@ func (w *walk) need(ctx context.Context, n uint32) error {
 	}
 	for w.have < n {
 		want := min(max(n-w.have, w.window), w.run.Length-w.loaded)
-		parts, err := w.reader.load(ctx, w.run, w.loaded, want)
+		if w.first > 0 {
+			want, w.first = min(max(n-w.have, w.first), w.run.Length-w.loaded), 0
+		}
+		parts, err := w.load(ctx, w.loaded, want)
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/cache"
 	"github.com/runnel-io/runnel/objstore/metered"
+	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 // Options of a Node.
@@ -53,6 +54,7 @@ type Node struct {
 	callers *peer.Client // nil: no peer port
 	writer  *batching.Writer
 	blocks  *cache.Cache
+	ahead   *readahead.Pool
 	groups  *group.Coordinator
 	server  *wire.Server
 }
@@ -153,10 +155,11 @@ func (n *Node) assemble() error {
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
-	n.blocks, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 2})
+	n.blocks, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 4})
 	if err != nil {
 		return err
 	}
+	n.ahead = readahead.New(objects, readahead.Options{Bytes: c.Memory.Cache / 4, Registerer: n.registry})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
 		Logger: n.part("groups"), Owns: n.members.Owns,
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
@@ -166,7 +169,7 @@ func (n *Node) assemble() error {
 	b := broker.New(broker.Deps{
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
-		Reader:   reader.New(n.replica, n.blocks, n.writer.Recent(), reader.Options{}),
+		Reader:   reader.New(n.replica, n.blocks, n.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
@@ -371,7 +374,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopSequencer()
 	stopChecks()
 	stopReplica()
-	return errors.Join(err, parts.Wait(), n.blocks.Close())
+	return errors.Join(err, parts.Wait(), n.blocks.Close(), n.ahead.Close())
 }
 
 // servePeers answers other brokers until ctx ends.

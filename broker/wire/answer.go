@@ -60,6 +60,9 @@ func (c *Conn) write() {
 		if resp != nil && c.alive.Err() == nil {
 			buf = c.send(buf, r, resp)
 		}
+		if held, ok := resp.(Releaser); ok {
+			held.Release()
+		}
 		c.srv.metrics.seconds.WithLabelValues(r.route.Name).Observe(time.Since(r.arrived).Seconds())
 		c.letGo()
 		r.grant.release()

@@ -75,3 +75,10 @@ type Segmented interface {
 	// change until the connection has written them, which is before its next Serial request begins.
 	AppendSegments(dst [][]byte) [][]byte
 }
+
+// Releaser is a response that refers to memory which it gives back. The connection calls Release once, when the response
+// has been sent or will not be.
+type Releaser interface {
+	kmsg.Response
+	Release()
+}

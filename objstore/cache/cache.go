@@ -188,6 +188,17 @@ func (c *Cache) Read(ctx context.Context, key string, objectSize, offset, length
 	return blocks, nil
 }
 
+// Prefetch begins to load the blocks of some ranges of an object that are not here. It does not wait.
+func (c *Cache) Prefetch(ctx context.Context, key string, objectSize int64, ranges []objstore.Range) {
+	for _, r := range ranges {
+		if r.Offset < 0 || r.Length <= 0 || r.End() > objectSize {
+			continue
+		}
+		first, last := r.Offset/int64(c.opts.BlockBytes), (r.End()-1)/int64(c.opts.BlockBytes)
+		_, _ = c.begin(ctx, key, objectSize, first, make([][]byte, last-first+1))
+	}
+}
+
 // blockLength is how long a block of an object of the given size is.
 func (c *Cache) blockLength(objectSize, index int64) int64 {
 	size := int64(c.opts.BlockBytes)

@@ -1,0 +1,169 @@
+package reader
+
+import (
+	"context"
+
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Isolation is how far a read goes, by Kafka's number.
+type Isolation int8
+
+// The isolation levels.
+const (
+	ReadUncommitted Isolation = iota // to the high watermark
+	ReadCommitted                    // to the last stable offset
+)
+
+// Want is what a Fetch asks of one partition: batches from the one that holds offset From on, as many as fit in
+// MaxBytes.
+type Want struct {
+	metastore.TopicPartition
+	From     metastore.Offset
+	MaxBytes int
+}
+
+// Fetch reads records of several partitions. The first batch of one may begin before From. At the border (high watermark
+// or last stable offset) there is nothing to read, and no error. Of the first partition that has any, the first batch is
+// returned even if it does not fit (KIP-74).
+//
+// All that is known to be needed is asked for at once, near ranges of an object together, before anything is waited for.
+// scan remembers where the connection's reads have got to, to read ahead of them; nil for a read on its own.
+func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wants []Want) *Fetched {
+	f := &Fetched{Results: make([]Result, len(wants)), reader: r, hold: r.ahead.Hold()}
+	plans := make([]plan, len(wants))
+	for i := range wants {
+		plans[i] = r.plan(scan, isolation, wants[i])
+	}
+	r.begin(ctx, f, plans)
+	scan.extend(r, plans)
+	total := 0
+	for i := range plans {
+		a := &answer{plan: &plans[i], fetched: f, atLeastOne: total == 0, result: &f.Results[i]}
+		r.read(ctx, a)
+		scan.moved(a)
+		total += a.result.Bytes
+	}
+	return f
+}
+
+// read fills in the result of one partition.
+func (r *Reader) read(ctx context.Context, a *answer) {
+	a.result.Watermarks = a.marks
+	err, runs := a.err, a.runs
+	for err == nil && len(runs) > 0 && a.wants(runs[0].Run) {
+		if err = a.addRuns(ctx, runs); err != nil || a.full {
+			break
+		}
+		// The runs were enough by their length, but the first may have been needed in part.
+		last := runs[len(runs)-1]
+		a.From = last.Base + metastore.Offset(last.Records)
+		left := a.MaxBytes - a.result.Bytes
+		_, more, moved := r.log.Runs(a.TopicPartition, a.From, left)
+		if moved != nil {
+			break // deleted or trimmed meanwhile: the next read will tell
+		}
+		runs = r.planned(a.plan, more, left)
+	}
+	if a.result.Bytes == 0 { // else the next read begins at what cannot be read, and will tell
+		a.result.Err = err
+	}
+}
+
+// answer collects the batches of one partition.
+type answer struct {
+	*plan
+	fetched    *Fetched
+	atLeastOne bool
+	full       bool // nothing more is wanted
+	result     *Result
+	headers    []byte // room for patched headers
+	at         cursor // after the last batch
+}
+
+// wants tells whether the run can have something for the answer.
+func (a *answer) wants(run metastore.Run) bool {
+	return !a.full && run.Base < a.upTo && (a.result.Bytes < a.MaxBytes || a.atLeastOne && a.result.Bytes == 0)
+}
+
+// addRuns walks over runs in order.
+func (a *answer) addRuns(ctx context.Context, runs []plannedRun) error {
+	for i := range runs {
+		if !a.wants(runs[i].Run) {
+			a.full = true
+			return nil
+		}
+		if err := a.addRun(ctx, &runs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addRun adds batches of a run until the answer is full.
+func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
+	w := a.walk(run)
+	defer func() {
+		if run.cold {
+			a.fetched.spent(run.Run, run.from, w.passed())
+		}
+	}()
+	for !a.full {
+		if a.result.Bytes > 0 && a.MaxBytes-a.result.Bytes < recordbatch.HeaderSize {
+			a.full = true // not worth the load of what cannot fit
+			break
+		}
+		h, ok, err := w.next(ctx)
+		if err != nil || !ok {
+			return err
+		}
+		switch {
+		case metastore.Offset(h.LastOffset()) < a.From:
+			w.skip(h)
+		case metastore.Offset(h.LastOffset()) >= a.upTo, !a.fits(h.Size()):
+			a.full = true
+		default:
+			if err := a.addBatch(ctx, w, h); err != nil {
+				return err
+			}
+			a.at = cursor{offset: w.offset, run: run.Base, position: w.passed()}
+		}
+	}
+	return nil
+}
+
+func (a *answer) fits(size int) bool {
+	return size <= a.MaxBytes-a.result.Bytes || a.atLeastOne && a.result.Bytes == 0
+}
+
+// addBatch adds the batch at hand: a patched copy of its header, and its body where it lies.
+func (a *answer) addBatch(ctx context.Context, w *walk, h recordbatch.Header) error {
+	first := len(a.result.Records)
+	parts, err := w.take(ctx, h, append(a.result.Records, nil))
+	if err != nil {
+		return err
+	}
+	if cap(a.headers)-len(a.headers) < recordbatch.HeaderSize {
+		a.headers = make([]byte, 0, 16*recordbatch.HeaderSize)
+	}
+	n := len(a.headers)
+	// The header may span parts: copy from each what belongs to it, and leave in place what does not.
+	kept := first + 1
+	for i := first + 1; i < len(parts); i++ {
+		missing := recordbatch.HeaderSize - (len(a.headers) - n)
+		mine := min(missing, len(parts[i]))
+		a.headers = append(a.headers, parts[i][:mine]...)
+		if mine < len(parts[i]) {
+			parts[kept] = parts[i][mine:]
+			kept++
+		}
+	}
+	clear(parts[kept:])
+	header := a.headers[n:len(a.headers):len(a.headers)]
+	recordbatch.SetBaseOffset(header, h.BaseOffset, leaderEpoch)
+	parts[first] = header
+	a.result.Records = parts[:kept]
+	a.result.Bytes += h.Size()
+	return nil
+}

@@ -1,0 +1,182 @@
+package reader
+
+import (
+	"context"
+	"slices"
+
+	"github.com/runnel-io/runnel/batching/segment"
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
+)
+
+// plan is where the records that a Want asks for lie.
+type plan struct {
+	Want
+	marks metastore.Watermarks
+	upTo  metastore.Offset // records from here on are not to be read
+	runs  []plannedRun
+	track *track // nil without a scan, and at the tail
+
+	window int64 // of the scan, 0 without
+	err   error
+}
+
+// plannedRun is a run, with the place where reading begins and about where it ends.
+type plannedRun struct {
+	metastore.Run
+	from, to uint32           // bytes of the run
+	offset   metastore.Offset // of the batch at from
+	parts    [][]byte         // the whole run, if it was in the writer's memory
+	cold     bool             // to be read by way of the read-ahead pool
+}
+
+// plan finds the runs of a Want. No I/O.
+func (r *Reader) plan(scan *Scan, isolation Isolation, want Want) plan {
+	p := plan{Want: want, track: scan.resume(want)}
+	if scan != nil {
+		p.window = max(scan.window, r.opts.MinAhead)
+	}
+	var runs []metastore.Run
+	p.marks, runs, p.err = r.log.Runs(want.TopicPartition, want.From, max(want.MaxBytes, 1))
+	p.upTo = p.marks.High
+	if isolation == ReadCommitted {
+		p.upTo = p.marks.Stable
+	}
+	if p.err == nil {
+		p.runs = r.planned(&p, runs, want.MaxBytes)
+	}
+	return p
+}
+
+// planned decides where to read runs from, and how much of them for an answer of maxBytes.
+func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedRun {
+	planned := make([]plannedRun, 0, len(runs))
+	left := int64(max(maxBytes, 1))
+	tail := r.tail(p, runs)
+	for i, run := range runs {
+		if run.Base >= p.upTo || left <= 0 {
+			break
+		}
+		x := plannedRun{Run: run, to: run.Length, offset: run.Base}
+		if parts, ok := r.inMemory(run); ok {
+			x.parts = parts
+			planned = append(planned, x)
+			left -= int64(run.Length)
+			continue
+		}
+		skipped := int64(0) // bytes before From, about
+		if at := p.track.cursor(); at.run == run.Base && at.offset == p.From && at.offset > run.Base {
+			x.from, x.offset = at.position, at.offset
+		} else if p.From > run.Base {
+			skipped = int64(run.Length) * int64(p.From-run.Base) / int64(run.Records)
+		}
+		x.to = x.from + uint32(min(int64(run.Length-x.from), skipped+max(left, leastLoad)))
+		x.cold = run.Base < tail || r.opts.Now().Sub(run.Segment.Time()) > r.opts.HotAge ||
+			r.ahead.Has(segment.Key(run.Segment), x.bytes())
+		if x.cold {
+			if (i > 0 || maxBytes < p.MaxBytes) && left < min(leastLoad, int64(p.MaxBytes)/8) {
+				break // not worth a GET of its own: the next read begins here
+			}
+			if int64(run.Length-x.from) <= p.window {
+				x.to = run.Length // the rest is needed next, and comes with the neighbors of the run
+			}
+		}
+		left -= int64(x.to-x.from) - skipped
+		planned = append(planned, x)
+	}
+	return planned
+}
+
+// cold tells whether any of the runs is to be read by way of the read-ahead pool.
+func (p *plan) cold() bool {
+	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.cold })
+}
+
+// leastLoad is the least that is loaded of a run, unless it ends before.
+const leastLoad int64 = 16 << 10
+
+// bytes is the part of the object that is to be read.
+func (x *plannedRun) bytes() objstore.Range {
+	return objstore.Range{Offset: int64(x.Position) + int64(x.from), Length: int64(x.to - x.from)}
+}
+
+// tail returns the offset below which records are far behind the end of the partition.
+func (r *Reader) tail(p *plan, runs []metastore.Run) metastore.Offset {
+	if len(runs) == 0 {
+		return 0
+	}
+	last := runs[len(runs)-1]
+	end := last.Base + metastore.Offset(last.Records)
+	if p.track != nil && end <= p.track.coldTo {
+		return p.track.coldTo
+	}
+	if end >= p.marks.High {
+		return 0
+	}
+	_, behind, err := r.log.Runs(p.TopicPartition, end, r.opts.HotBytes)
+	if err != nil || len(behind) == 0 {
+		return 0
+	}
+	last = behind[len(behind)-1]
+	if last.Base+metastore.Offset(last.Records) >= p.marks.High {
+		return 0
+	}
+	if p.track != nil {
+		p.track.coldTo = last.Base
+	}
+	return end
+}
+
+// begin asks for everything that the plans need and that is not in memory.
+func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan) {
+	var hot, cold ranges
+	for i := range plans {
+		for j := range plans[i].runs {
+			x := &plans[i].runs[j]
+			switch {
+			case x.parts != nil:
+			case x.cold:
+				cold.add(x.Run, x.bytes())
+			default:
+				hot.add(x.Run, x.bytes())
+			}
+		}
+	}
+	for i := range cold.objects {
+		o := &cold.objects[i]
+		f.hold.Load(segment.Key(o.segment), o.ranges)
+	}
+	for i := range hot.objects {
+		o := &hot.objects[i]
+		r.blocks.Prefetch(ctx, segment.Key(o.segment), o.size, o.ranges)
+	}
+}
+
+// ranges are parts of objects, by object in the order of their first.
+type ranges struct {
+	objects []objectRanges
+	by      map[metastore.SegmentID]int // index of objects, once there are several
+}
+
+type objectRanges struct {
+	segment metastore.SegmentID
+	size    int64
+	ranges  []objstore.Range
+}
+
+func (rs *ranges) add(run metastore.Run, part objstore.Range) int {
+	i, ok := 0, len(rs.objects) > 0 && rs.objects[0].segment == run.Segment
+	if !ok {
+		i, ok = rs.by[run.Segment]
+	}
+	if !ok {
+		i = len(rs.objects)
+		rs.objects = append(rs.objects, objectRanges{segment: run.Segment, size: run.SegmentSize})
+		if rs.by == nil {
+			rs.by = make(map[metastore.SegmentID]int)
+		}
+		rs.by[run.Segment] = i
+	}
+	rs.objects[i].ranges = append(rs.objects[i].ranges, part)
+	return i
+}

@@ -1,0 +1,172 @@
+package reader_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore/fault"
+	"github.com/runnel-io/runnel/objstore/readahead"
+)
+
+// The sizes of these tests are a sixteenth of the real ones.
+const (
+	scanGet   = 256 << 10
+	scanBatch = 16 << 10
+)
+
+// gets counts the GETs of a test.
+type gets struct {
+	mu    sync.Mutex
+	calls []fault.Call
+	bytes int64
+}
+
+func (g *gets) count(_ context.Context, call fault.Call) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = append(g.calls, call)
+	g.bytes += call.Length
+	return nil
+}
+
+// written fills segments with runs of so many batches each, and returns their bytes.
+func (r *rig) written(segments, partitions, batches int) int64 {
+	value := bytes.Repeat([]byte{1}, scanBatch-100)
+	for range segments {
+		parts := map[int32][][]byte{}
+		for p := range int32(partitions) {
+			for range batches {
+				b := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: now, Value: value}}, recordbatchtest.Options{}.NotIdempotent())
+				parts[p] = append(parts[p], b)
+			}
+		}
+		r.write(parts)
+	}
+	return int64(segments * partitions * batches * scanBatch)
+}
+
+// catchUp reads partitions to their ends in one connection.
+type catchUp struct {
+	*rig
+	reader     testReader
+	scan       reader.Scan
+	partitions []int32
+	at         map[int32]metastore.Offset
+}
+
+func (r *rig) newCatchUp(rd testReader, partitions ...int32) *catchUp {
+	return &catchUp{rig: r, reader: rd, partitions: partitions, at: map[int32]metastore.Offset{}}
+}
+
+// fetch sends one Fetch, and tells whether there was anything.
+func (c *catchUp) fetch(maxBytes int) bool {
+	var wants []reader.Want
+	for _, p := range c.partitions {
+		wants = append(wants, reader.Want{TopicPartition: c.tp(p), From: c.at[p], MaxBytes: maxBytes})
+	}
+	f := c.reader.Fetch(c.t.Context(), &c.scan, reader.ReadUncommitted, wants)
+	defer f.Release()
+	more := false
+	for i, p := range c.partitions {
+		c.must(f.Results[i].Err)
+		next := c.check(p, c.at[p], f.Results[i])
+		more = more || next > c.at[p]
+		c.at[p] = next
+	}
+	return more
+}
+
+// finish reads on to the ends, and returns how many Fetches it took.
+func (c *catchUp) finish(maxBytes int) int {
+	fetches := 1
+	for c.fetch(maxBytes) {
+		fetches++
+	}
+	for _, p := range c.partitions {
+		if int(c.at[p]) != len(c.want[p]) {
+			c.t.Fatalf("partition %d: read to %d of %d", p, c.at[p], len(c.want[p]))
+		}
+	}
+	return fetches
+}
+
+func (r *rig) scanReader(pool readahead.Options) testReader {
+	r.must(r.ahead.Close())
+	pool.GetBytes, pool.JoinBytes = scanGet, scanGet/64
+	r.ahead = readahead.New(r.gets, pool)
+	return r.reader(reader.Options{HotAge: cold.HotAge, MinAhead: 32 << 10, MaxAhead: 2 << 20})
+}
+
+func TestScanReadsInLargeGets(t *testing.T) {
+	for _, c := range []struct {
+		partitions, batches, maxBytes int
+		most                          float64 // GETs for each scanGet bytes
+	}{
+		{1, 32, 4 * scanBatch, 1.2},
+		{4, 8, 4 * scanBatch, 1.2},
+		{8, 4, 4*scanBatch + 100, 1.2},
+		{8, 4, 1 << 30, 1.2},
+		{8, 4, scanBatch, 1.5},
+		{32, 1, scanBatch * 3 / 2, 1.2},
+	} {
+		t.Run(fmt.Sprintf("%d partitions, %d batches, %d bytes", c.partitions, c.batches, c.maxBytes), func(t *testing.T) {
+			r := newRig(t, 1<<20)
+			size := r.written(40, c.partitions, c.batches)
+			rd := r.scanReader(readahead.Options{Bytes: 4 << 20})
+			var g gets
+			r.gets.Before(g.count)
+			var all []int32
+			for p := range int32(c.partitions) {
+				all = append(all, p)
+			}
+			fetches := r.newCatchUp(rd, all...).finish(c.maxBytes)
+			ratio := float64(len(g.calls)) * scanGet / float64(size)
+			t.Logf("%d fetches, %d GETs of %d KiB on average: %.2f for each %d KiB; %.3f of the bytes", fetches, len(g.calls),
+				g.bytes>>10/int64(len(g.calls)), ratio, scanGet>>10, float64(g.bytes)/float64(size))
+			if ratio > c.most || g.bytes > size*101/100 {
+				t.Errorf("want at most %.2f GETs, and no byte twice", c.most)
+			}
+		})
+	}
+}
+
+// Consumers that share the partitions of a topic take turns in its segments.
+func TestScansOfSeveralConsumersShareGets(t *testing.T) {
+	r := newRig(t, 1<<20)
+	size := r.written(120, 8, 4)
+	rd := r.scanReader(readahead.Options{Bytes: 6 << 20})
+	var g gets
+	r.gets.Before(g.count)
+	readers := []*catchUp{r.newCatchUp(rd, 0, 2, 4, 6), r.newCatchUp(rd, 1, 3, 5, 7)}
+	for readers[0].fetch(4*scanBatch) && readers[1].fetch(4*scanBatch) {
+	}
+	for _, c := range readers {
+		c.finish(4 * scanBatch)
+	}
+	ratio := float64(len(g.calls)) * scanGet / float64(size)
+	t.Logf("%d GETs: %.2f for each %d KiB; %.3f of the bytes", len(g.calls), ratio, scanGet>>10, float64(g.bytes)/float64(size))
+	if ratio > 2 || g.bytes > size*101/100 {
+		t.Error("want at most 2 GETs, and no byte twice")
+	}
+}
+
+// A consumer of every other partition alone is not made to read the others for long.
+func TestScanOfSomePartitionsReadsNotMuchOfOthers(t *testing.T) {
+	r := newRig(t, 1<<20)
+	size := r.written(240, 8, 4) / 2
+	rd := r.scanReader(readahead.Options{Bytes: 4 << 20})
+	var g gets
+	r.gets.Before(g.count)
+	r.newCatchUp(rd, 0, 2, 4, 6).finish(4 * scanBatch)
+	t.Logf("%d GETs, %.3f of the bytes", len(g.calls), float64(g.bytes)/float64(size))
+	if g.bytes > size*3/2 {
+		t.Error("want at most 1.5 of the bytes")
+	}
+}

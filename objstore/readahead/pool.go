@@ -1,0 +1,263 @@
+// Package readahead holds ranges of immutable objects for those who read them in order: what they need now, and what
+// they will need next.
+//
+// It is apart from the block cache on purpose. A catch-up read goes once through far more than any cache holds; here it
+// finds its own bound, its own requests to the store, and memory that is used again and again. What was read stays
+// until room is needed, so that several readers who are about as far share it.
+package readahead
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnel-io/runnel/objstore"
+)
+
+// ErrClosed is what loads return after Close.
+var ErrClosed = errors.New("read-ahead pool closed")
+
+// errShort: an object is shorter than metadata says.
+var errShort = errors.New("object shorter than expected")
+
+// Options of a Pool. The zero value is the default.
+type Options struct {
+	// Bytes bounds the memory. What is needed now is loaded all the same; nothing is loaded ahead beyond it. Default 64 MiB.
+	Bytes int64
+	// GetBytes bounds one GET. Default 4 MiB.
+	GetBytes int64
+	// JoinBytes is the gap between two ranges up to which it is always cheaper to read over it than to send another GET.
+	// Wider ones, up to half of GetBytes, are joined if that turns out to be of use. Default 64 KiB.
+	JoinBytes int64
+	// AheadGets is how many GETs of what nobody waits for yet run at the same time. Default 8.
+	AheadGets int
+	// Stale is how long what was loaded ahead waits for its reader. Default 10 s.
+	Stale time.Duration
+	// LoadTimeout bounds one GET. Default 60 s.
+	LoadTimeout time.Duration
+	Registerer  prometheus.Registerer // default: metrics are not registered
+}
+
+func (o Options) withDefaults() Options {
+	if o.Bytes <= 0 {
+		o.Bytes = 64 << 20
+	}
+	if o.GetBytes <= 0 {
+		o.GetBytes = 4 << 20
+	}
+	if o.JoinBytes <= 0 {
+		o.JoinBytes = 64 << 10
+	}
+	if o.AheadGets <= 0 {
+		o.AheadGets = 8
+	}
+	if o.Stale <= 0 {
+		o.Stale = 10 * time.Second
+	}
+	if o.LoadTimeout <= 0 {
+		o.LoadTimeout = time.Minute
+	}
+	return o
+}
+
+// Pool is the memory that all readers share. A chunk is the answer to one GET. Those of one object never overlap, so a
+// byte is loaded once, however many ask for it, as long as it stays. All methods may run concurrently.
+//
+// A chunk leaves when room is needed and no Hold has it: first those that were read to the end, the one unused for
+// longest first; then those whose reader did not come for Options.Stale. For what a reader waits for, others' chunks
+// that were loaded ahead go too, and if there are none the bound is exceeded: answers have a bound of their own.
+type Pool struct {
+	store   objstore.Getter
+	opts    Options
+	metrics *metrics
+	ahead   chan struct{} // holds a token for each GET that nobody waits for
+
+	ctx     context.Context // of the loads
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	objects map[string][]*chunk // by offset
+	spent   list.List           // of *chunk: nobody's, and read to the end; first is first to go
+	fresh   list.List           // of *chunk: nobody's, and not read to the end
+	buffers buffers
+	gap     gap
+	used    int64 // bytes of chunks and idle buffers
+}
+
+// chunk is a range of an object in memory, or on its way.
+type chunk struct {
+	key  string
+	from int64
+	buf  []byte
+	wide bool // read over a gap
+
+	// Guarded by Pool.mu.
+	holds int           // of Holds, and one of the load under way
+	place *list.Element // in spent or fresh; nil while it is held
+	read  int64         // bytes that readers are done with
+	since time.Time     // when it was last held
+	gone  bool          // not to be found any more
+
+	done chan struct{}
+	err  error // once done is closed
+}
+
+func (c *chunk) end() int64 { return c.from + int64(len(c.buf)) }
+
+// New makes an empty pool of ranges of the store's objects.
+func New(store objstore.Getter, opts Options) *Pool {
+	opts = opts.withDefaults()
+	ctx, stop := context.WithCancel(context.Background())
+	p := &Pool{
+		store: store, opts: opts, ahead: make(chan struct{}, opts.AheadGets), ctx: ctx, stop: stop,
+		objects: make(map[string][]*chunk), gap: newGap(opts.JoinBytes, opts.GetBytes/2),
+	}
+	p.metrics = newMetrics(opts.Registerer, p)
+	return p
+}
+
+// Close ends the loads under way and waits for them.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.stop()
+	p.running.Wait()
+	return nil
+}
+
+// Bytes is the memory that the pool holds.
+func (p *Pool) Bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
+
+// Has tells whether a range is loaded or being loaded, all of it.
+func (p *Pool) Has(key string, r objstore.Range) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.missing(key, r)) == 0
+}
+
+// Ahead begins to load ranges of an object that will be read soon, as far as there is room, and tells whether all of
+// them are there or on their way.
+func (p *Pool) Ahead(key string, ranges []objstore.Range) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.plan(key, ranges) {
+		if p.closed || !p.makeRoom(r.Length, true) {
+			return false
+		}
+		p.begin(key, r, true)
+	}
+	return true
+}
+
+// begin starts to load a range, of which nothing is there. p.mu is held.
+func (p *Pool) begin(key string, r piece, ahead bool) *chunk {
+	c := &chunk{key: key, from: r.Offset, buf: p.buffers.get(r.Length, &p.used), wide: r.wide, holds: 1, done: make(chan struct{})}
+	p.insert(c)
+	p.running.Go(func() { p.load(c, ahead) })
+	return c
+}
+
+// load does the GET of a chunk.
+func (p *Pool) load(c *chunk, ahead bool) {
+	c.err = p.get(c, ahead)
+	p.mu.Lock()
+	if c.err != nil {
+		if p.closed {
+			c.err = ErrClosed
+		}
+		p.remove(c)
+	}
+	p.letGo(c)
+	p.mu.Unlock()
+	close(c.done)
+}
+
+func (p *Pool) get(c *chunk, ahead bool) error {
+	if ahead {
+		select {
+		case p.ahead <- struct{}{}:
+			defer func() { <-p.ahead }()
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.opts.LoadTimeout)
+	defer cancel()
+	n, err := objstore.GetInto(ctx, p.store, c.key, c.from, c.buf)
+	p.metrics.loaded.Add(float64(n))
+	if err == nil && n < len(c.buf) {
+		err = fmt.Errorf("%w: %d bytes of %d from %d", errShort, n, len(c.buf), c.from)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.key, err)
+	}
+	return nil
+}
+
+// letGo takes back one hold of a chunk. p.mu is held.
+func (p *Pool) letGo(c *chunk) {
+	if c.holds--; c.holds > 0 {
+		return
+	}
+	if c.gone {
+		p.buffers.put(c.buf, &p.used)
+		c.buf = nil
+		return
+	}
+	c.since = time.Now()
+	if c.read >= int64(len(c.buf)) {
+		c.place = p.spent.PushBack(c)
+	} else {
+		c.place = p.fresh.PushBack(c)
+	}
+}
+
+// hold keeps a chunk where it is. p.mu is held.
+func (p *Pool) hold(c *chunk) {
+	if c.place != nil {
+		p.spent.Remove(c.place) // of the two lists, the one that it is in
+		p.fresh.Remove(c.place)
+		c.place = nil
+	}
+	c.holds++
+}
+
+// makeRoom evicts chunks until n more bytes fit, and tells whether they do. p.mu is held.
+func (p *Pool) makeRoom(n int64, ahead bool) bool {
+	for p.used+buffered(n) > p.opts.Bytes {
+		switch {
+		case p.buffers.has(n): // one will be used again, and add nothing
+			return true
+		case p.buffers.drop(&p.used):
+		case p.spent.Len() > 0:
+			p.evict(p.spent.Front().Value.(*chunk))
+		case p.fresh.Len() > 0 && (!ahead || time.Since(p.fresh.Front().Value.(*chunk).since) > p.opts.Stale):
+			c := p.fresh.Front().Value.(*chunk)
+			p.metrics.wasted.Add(float64(int64(len(c.buf)) - c.read))
+			p.evict(c)
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// evict forgets a chunk that nobody holds.
+func (p *Pool) evict(c *chunk) {
+	p.gap.evicted(int64(len(c.buf)), c.read, c.wide)
+	p.remove(c)
+	p.hold(c)
+	p.letGo(c)
+}

@@ -18,7 +18,7 @@ type plan struct {
 	track *track // nil without a scan, and at the tail
 
 	window int64 // of the scan, 0 without
-	err   error
+	err    error
 }
 
 // plannedRun is a run, with the place where reading begins and about where it ends.

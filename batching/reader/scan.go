@@ -1,6 +1,9 @@
 package reader
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
@@ -144,14 +147,20 @@ func (s *Scan) forget() {
 
 // passed moves the front past what a Fetch loads by itself.
 func (t *track) passed(x *plannedRun) {
-	if x.Base < t.front.run || x.Base == t.front.run && x.to <= t.front.position {
+	u := upcoming{run: x.Run, from: x.from, to: x.to}
+	if t.behind(u) {
 		return
 	}
-	from := x.from
 	if x.Base == t.front.run {
-		from = max(from, t.front.position)
+		u.from = max(u.from, t.front.position)
 	}
-	t.asked(upcoming{run: x.Run, from: from, to: x.to})
+	t.asked(u)
+}
+
+// behind tells whether a part lies before the front. It may not have been asked for: segments are not always committed
+// in the order of their ids. It is loaded when it is needed, then.
+func (t *track) behind(u upcoming) bool {
+	return u.run.Base < t.front.run || u.run.Base == t.front.run && u.to <= t.front.position
 }
 
 func (t *track) asked(u upcoming) {
@@ -164,7 +173,6 @@ type upcoming struct {
 	track    *track
 	run      metastore.Run
 	from, to uint32 // bytes of the run
-	object   int    // index of its object in ranges
 }
 
 // load asks for what the window has room for, once half of it is read.
@@ -181,34 +189,50 @@ func (s *Scan) load(r *Reader) {
 		return
 	}
 	share := s.window / int64(len(active))
-	var objects ranges
 	var next []upcoming
 	for _, tp := range active {
-		next = s.tracks[tp].next(r, tp, share, &objects, next)
+		next = s.tracks[tp].next(r, tp, 2*share, next)
 	}
-	begun := len(objects.objects)
-	for i := range objects.objects {
-		o := &objects.objects[i]
-		if !r.ahead.Ahead(segment.Key(o.segment), o.ranges) { // there is no room
+	// The oldest segments first, whole ones: what is read of them lies side by side, whatever partitions it is of.
+	slices.SortStableFunc(next, func(a, b upcoming) int { return bytes.Compare(a.run.Segment[:], b.run.Segment[:]) })
+	room := s.window - ahead
+	for i := 0; i < len(next) && room > 0; {
+		n := 1
+		for i+n < len(next) && next[i+n].run.Segment == next[i].run.Segment {
+			n++
+		}
+		asked, ok := r.loadAhead(next[i : i+n])
+		if !ok { // there is no room
 			s.window = max(s.window/2, r.opts.MinAhead)
-			begun = i
-			break
+			return
 		}
-	}
-	var stopped *track // nothing behind a part that was not asked for counts: there are no gaps before the front
-	for _, u := range next {
-		if u.object >= begun {
-			stopped = u.track
-		}
-		if u.track != stopped {
-			u.track.asked(u)
-		}
+		room -= asked
+		i += n
 	}
 }
 
-// next appends the parts of runs behind the front that make what is loaded ahead up to share bytes, about: runs are
-// not cut for little, so that the parts of different partitions end in the same objects.
-func (t *track) next(r *Reader, tp metastore.TopicPartition, share int64, objects *ranges, parts []upcoming) []upcoming {
+// loadAhead asks for parts of one segment, and tells how much they are.
+func (r *Reader) loadAhead(parts []upcoming) (asked int64, ok bool) {
+	ranges := make([]objstore.Range, 0, len(parts))
+	for _, u := range parts {
+		if !u.track.behind(u) {
+			ranges = append(ranges, objstore.Range{Offset: int64(u.run.Position) + int64(u.from), Length: int64(u.to - u.from)})
+		}
+	}
+	if !r.ahead.Ahead(segment.Key(parts[0].run.Segment), ranges) {
+		return 0, false
+	}
+	for _, u := range parts {
+		if !u.track.behind(u) {
+			u.track.asked(u)
+			asked += int64(u.to - u.from)
+		}
+	}
+	return asked, true
+}
+
+// next appends the parts of runs behind the front that make what is loaded ahead up to share bytes, about.
+func (t *track) next(r *Reader, tp metastore.TopicPartition, share int64, parts []upcoming) []upcoming {
 	left := share - t.ahead
 	if left <= 0 {
 		return parts
@@ -218,7 +242,7 @@ func (t *track) next(r *Reader, tp metastore.TopicPartition, share int64, object
 		return parts
 	}
 	for _, run := range runs {
-		u := upcoming{track: t, run: run}
+		u := upcoming{track: t, run: run, to: run.Length}
 		if run.Base == t.front.run {
 			u.from = t.front.position
 		}
@@ -228,15 +252,13 @@ func (t *track) next(r *Reader, tp metastore.TopicPartition, share int64, object
 		if _, ok := r.inMemory(run); ok || left <= 0 {
 			break // and so are those after it, most likely
 		}
-		u.to = run.Length
-		if int64(run.Length-u.from) > 2*left {
+		if int64(run.Length-u.from) > 2*left { // runs are not cut for little
 			if left < share/2 {
 				break
 			}
 			u.to = u.from + uint32(left)
 		}
 		left -= int64(u.to - u.from)
-		u.object = objects.add(run, objstore.Range{Offset: int64(run.Position) + int64(u.from), Length: int64(u.to - u.from)})
 		parts = append(parts, u)
 	}
 	return parts

@@ -2,8 +2,10 @@ package reader
 
 import (
 	"context"
+	"errors"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -66,8 +68,19 @@ func (r *Reader) read(ctx context.Context, a *answer) {
 		}
 		runs = r.planned(a.plan, more, left)
 	}
+	if errors.Is(err, ErrCorrupt) {
+		r.forget(a)
+	}
 	if a.result.Bytes == 0 { // else the next read begins at what cannot be read, and will tell
 		a.result.Err = err
+	}
+}
+
+// forget lets the objects that a read met be loaded again, in case that it is the copy in memory which is wrong.
+func (r *Reader) forget(a *answer) {
+	for i := range a.runs {
+		r.ahead.Forget(segment.Key(a.runs[i].Segment))
+		r.blocks.Forget(segment.Key(a.runs[i].Segment))
 	}
 }
 

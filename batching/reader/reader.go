@@ -41,6 +41,8 @@ type Blocks interface {
 	Read(ctx context.Context, key string, objectSize, offset, length int64) ([][]byte, error)
 	// Prefetch begins to load ranges that Read will be asked for. It does not wait.
 	Prefetch(ctx context.Context, key string, objectSize int64, ranges []objstore.Range)
+	// Forget makes an object be read from the bucket again: what is kept of it is wrong.
+	Forget(key string)
 }
 
 // Recent is the memory of what this broker wrote a short while ago. Run returns the bytes of a run, shared and not to

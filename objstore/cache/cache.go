@@ -204,3 +204,12 @@ func (c *Cache) blockLength(objectSize, index int64) int64 {
 	size := int64(c.opts.BlockBytes)
 	return min(size, objectSize-index*size)
 }
+
+// Forget drops the blocks of an object.
+func (c *Cache) Forget(key string) {
+	for id := range c.blocks.Keys() {
+		if id.key == key {
+			c.blocks.Invalidate(id)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,6 +160,19 @@ func (p *Pool) Ahead(key string, ranges []objstore.Range) bool {
 		p.begin(key, r, true)
 	}
 	return true
+}
+
+// Forget makes an object be read again by those who come: what is here of it is wrong.
+func (p *Pool) Forget(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range slices.Clone(p.objects[key]) {
+		p.remove(c)
+		if c.holds == 0 {
+			p.hold(c)
+			p.letGo(c)
+		}
+	}
 }
 
 // begin starts to load a range, of which nothing is there. p.mu is held.

@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/segment"
@@ -40,19 +41,48 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	}
 	r.begin(ctx, f, plans)
 	scan.extend(r, plans)
-	total := 0
+	total, late := 0, f.late(plans)
 	for i := range plans {
-		a := &answer{plan: &plans[i], fetched: f, atLeastOne: total == 0, result: &f.Results[i]}
-		r.read(ctx, a)
-		scan.moved(a)
-		total += a.result.Bytes
+		if !slices.Contains(late, i) {
+			total += r.read(ctx, scan, f, &plans[i], &f.Results[i], total == 0)
+		}
+	}
+	for _, i := range late {
+		f.Results[i].Watermarks = plans[i].marks
+		if total == 0 {
+			total += r.read(ctx, scan, f, &plans[i], &f.Results[i], true)
+		}
 	}
 	return f
 }
 
-// read fills in the result of one partition.
-func (r *Reader) read(ctx context.Context, a *answer) {
+// late returns the plans of old records that are still on their way, if there are others of the tail: a partition that
+// is behind does not hold up those that are not. Its turn comes when its records are there.
+func (f *Fetched) late(plans []plan) (late []int) {
+	tail := false
+	for i := range plans {
+		if !plans[i].cold() {
+			tail = tail || len(plans[i].runs) > 0
+		} else if !f.loaded(&plans[i]) {
+			late = append(late, i)
+		}
+	}
+	if !tail {
+		return nil
+	}
+	return late
+}
+
+// read fills in the result of one partition and returns its bytes.
+func (r *Reader) read(ctx context.Context, scan *Scan, f *Fetched, p *plan, result *Result, atLeastOne bool) int {
+	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result}
 	a.result.Watermarks = a.marks
+	r.answer(ctx, a)
+	scan.moved(a)
+	return a.result.Bytes
+}
+
+func (r *Reader) answer(ctx context.Context, a *answer) {
 	err, runs := a.err, a.runs
 	for err == nil && len(runs) > 0 && a.wants(runs[0].Run) {
 		if err = a.addRuns(ctx, runs); err != nil || a.full {

@@ -99,6 +99,16 @@ func (f *Fetched) pin(id metastore.SegmentID, offset int64, parts [][]byte) {
 	}
 }
 
+// loaded tells whether old records that a plan needs are in memory.
+func (f *Fetched) loaded(p *plan) bool {
+	for i := range p.runs {
+		if x := &p.runs[i]; x.cold && x.parts == nil && !f.hold.Ready(segment.Key(x.Segment), x.bytes()) {
+			return false
+		}
+	}
+	return true
+}
+
 // spent says that bytes [from, to) of a run were read for good.
 func (f *Fetched) spent(run metastore.Run, from, to uint32) {
 	f.hold.Spent(segment.Key(run.Segment), objstore.Range{Offset: int64(run.Position) + int64(from), Length: int64(to) - int64(from)})

@@ -329,6 +329,54 @@ func TestFetchLoadsEverythingAtTheSameTime(t *testing.T) {
 	}
 }
 
+// A consumer that is behind in one partition, while the store is slow, is given the others' records meanwhile.
+func TestOldRecordsDoNotHoldUpTheTail(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.write(map[int32][][]byte{0: {one(now)}})
+	old := time.Now()
+	r.write(map[int32][][]byte{1: {one(now)}})
+	let := make(chan struct{})
+	waiting := make(chan struct{}, 10)
+	r.gets.Before(func(ctx context.Context, _ fault.Call) error {
+		waiting <- struct{}{}
+		select {
+		case <-let:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	tail := r.recent
+	delete(tail, firstKey(t, tail, r, 0))
+	rd := r.newReader(r.replica, r.blocks, tail, reader.Options{HotAge: time.Nanosecond, Now: func() time.Time { return old.Add(time.Hour) }})
+	var scan reader.Scan
+	both := []reader.Want{{TopicPartition: r.tp(0), MaxBytes: 1 << 20}, {TopicPartition: r.tp(1), MaxBytes: 1 << 20}}
+	f := rd.Fetch(t.Context(), &scan, reader.ReadUncommitted, both)
+	if f.Results[0].Bytes != 0 || f.Results[0].Err != nil || f.Results[0].Watermarks.High != 1 || r.check(1, 0, f.Results[1]) != 1 {
+		t.Errorf("%+v", f.Results)
+	}
+	f.Release()
+	<-waiting
+	close(let)
+	f = rd.Fetch(t.Context(), &scan, reader.ReadUncommitted, both[:1])
+	if r.check(0, 0, f.Results[0]) != 1 || len(waiting) > 0 {
+		t.Errorf("afterwards: %+v, and %d more GETs", f.Results, len(waiting))
+	}
+	f.Release()
+}
+
+// firstKey is the run of a partition that the writer remembers.
+func firstKey(t *testing.T, recent recentRuns, r *rig, p int32) recentKey {
+	t.Helper()
+	_, runs, err := r.replica.Runs(r.tp(p), 0, 1)
+	r.must(err)
+	key := recentKey{runs[0].Segment, runs[0].Position, runs[0].Length}
+	if _, ok := recent[key]; !ok {
+		t.Fatal("the writer does not remember the run")
+	}
+	return key
+}
+
 func BenchmarkRead(b *testing.B) {
 	r := newRig(b, 1<<20)
 	value := bytes.Repeat([]byte{1}, 1000)

@@ -111,15 +111,15 @@ func TestScanReadsInLargeGets(t *testing.T) {
 		most                          float64 // GETs for each scanGet bytes
 	}{
 		{1, 32, 4 * scanBatch, 1.2},
-		{4, 8, 4 * scanBatch, 1.2},
+		{4, 8, 4 * scanBatch, 1.4},
 		{8, 4, 4*scanBatch + 100, 1.2},
 		{8, 4, 1 << 30, 1.2},
-		{8, 4, scanBatch, 1.5},
+		{8, 4, scanBatch, 1.6},
 		{32, 1, scanBatch * 3 / 2, 1.2},
 	} {
 		t.Run(fmt.Sprintf("%d partitions, %d batches, %d bytes", c.partitions, c.batches, c.maxBytes), func(t *testing.T) {
 			r := newRig(t, 1<<20)
-			size := r.written(40, c.partitions, c.batches)
+			size := r.written(24, c.partitions, c.batches)
 			rd := r.scanReader(readahead.Options{Bytes: 4 << 20})
 			var g gets
 			r.gets.Before(g.count)
@@ -141,7 +141,7 @@ func TestScanReadsInLargeGets(t *testing.T) {
 // Consumers that share the partitions of a topic take turns in its segments.
 func TestScansOfSeveralConsumersShareGets(t *testing.T) {
 	r := newRig(t, 1<<20)
-	size := r.written(120, 8, 4)
+	size := r.written(80, 8, 4)
 	rd := r.scanReader(readahead.Options{Bytes: 6 << 20})
 	var g gets
 	r.gets.Before(g.count)
@@ -164,7 +164,7 @@ func TestScanOfUnevenRunsReadsInLargeGets(t *testing.T) {
 	r := newRig(t, 1<<20)
 	rng := rand.New(rand.NewPCG(1, 2))
 	value := bytes.Repeat([]byte{1}, 4*scanBatch-100)
-	const segments, perSegment = 200, 8
+	const segments, perSegment = 100, 8
 	for range segments {
 		parts := map[int32][][]byte{}
 		for range perSegment {
@@ -188,7 +188,7 @@ func TestScanOfUnevenRunsReadsInLargeGets(t *testing.T) {
 // A consumer of every other partition alone is not made to read the others for long.
 func TestScanOfSomePartitionsReadsNotMuchOfOthers(t *testing.T) {
 	r := newRig(t, 1<<20)
-	size := r.written(240, 8, 4) / 2
+	size := r.written(120, 8, 4) / 2
 	rd := r.scanReader(readahead.Options{Bytes: 4 << 20})
 	var g gets
 	r.gets.Before(g.count)

@@ -83,6 +83,21 @@ func (h *Hold) Read(ctx context.Context, key string, r objstore.Range) ([][]byte
 	return parts, nil
 }
 
+// Ready tells whether Read would not wait for a range.
+func (h *Hold) Ready(key string, r objstore.Range) bool {
+	p := h.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.over(key, r) {
+		select {
+		case <-c.done:
+		default:
+			return false
+		}
+	}
+	return len(p.missing(key, r)) == 0
+}
+
 // Spent says that the reader is done with a range, for good. It stays readable until Release.
 func (h *Hold) Spent(key string, r objstore.Range) {
 	p := h.pool

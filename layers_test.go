@@ -26,7 +26,7 @@ var layers = map[string][]string{
 
 	"batching/recordbatch": {},
 	"batching/segment":     {},
-	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore"},
+	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead"},
 
 	"metastore":          {},
@@ -37,6 +37,7 @@ var layers = map[string][]string{
 	"objstore/cache":     {"objstore"},
 	"objstore/fault":     {"objstore"},
 	"objstore/file":      {"objstore"},
+	"objstore/hedge":     {"objstore"},
 	"objstore/memory":    {"objstore"},
 	"objstore/metered":   {"objstore"},
 	"objstore/readahead": {"objstore"},

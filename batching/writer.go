@@ -13,6 +13,7 @@ import (
 
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/hedge"
 )
 
 var (
@@ -60,8 +61,8 @@ type Writer struct {
 	metrics *metrics
 	recent  *Recent
 	lost    losses
-	hedges  hedges
-	puts    sync.WaitGroup // calls of store.Put
+	late    hedge.Estimator // of PUTs
+	puts    sync.WaitGroup  // calls of store.Put
 
 	kick  chan struct{} // cap 1: something to upload, or a deadline to wait for
 	ready chan struct{} // cap 1: something in line may be finished

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,69 +25,41 @@ var ErrClosed = errors.New("block cache closed")
 // entryOverhead is what an entry is taken to cost beside its block: the key, the node, the slice header.
 const entryOverhead = 256
 
-// Options of a Cache. The zero value is the default.
-type Options struct {
-	// Bytes bounds the blocks kept. Blocks being loaded, and evicted ones that readers still hold, come on top.
-	// Default 256 MiB.
-	Bytes int64
-	// BlockBytes is the size of a block; the last one of an object is smaller. Default 1 MiB.
-	BlockBytes int
-	// GetBytes bounds one GET, which loads adjacent missing blocks; at least BlockBytes. Default 4 MiB.
-	GetBytes int
-	// LoadTimeout bounds one GET. It does not end with the Read that began it. Default 60 s.
-	LoadTimeout time.Duration
-}
-
-func (o Options) withDefaults() Options {
-	if o.Bytes == 0 {
-		o.Bytes = 256 << 20
-	}
-	if o.BlockBytes == 0 {
-		o.BlockBytes = 1 << 20
-	}
-	if o.GetBytes == 0 {
-		o.GetBytes = max(4<<20, o.BlockBytes)
-	}
-	if o.LoadTimeout == 0 {
-		o.LoadTimeout = time.Minute
-	}
-	return o
-}
-
-func (o Options) validate() error {
-	switch {
-	case o.BlockBytes < 1 || o.BlockBytes > math.MaxInt32:
-		return fmt.Errorf("block cache: blocks of %d bytes", o.BlockBytes)
-	case o.GetBytes < o.BlockBytes:
-		return fmt.Errorf("block cache: GETs of %d bytes are smaller than a block of %d", o.GetBytes, o.BlockBytes)
-	case o.Bytes < int64(o.BlockBytes)+entryOverhead:
-		return fmt.Errorf("block cache: %d bytes hold no block of %d", o.Bytes, o.BlockBytes)
-	case o.LoadTimeout < 0:
-		return fmt.Errorf("block cache: load timeout %v", o.LoadTimeout)
-	}
-	return nil
-}
-
 // blockID names an aligned block: bytes index*BlockBytes up to the next block or the object's end.
 type blockID struct {
 	key   string
 	index int64
 }
 
+// share is a part of the cache with a bound of its own.
+type share = otter.Cache[blockID, []byte]
+
 // Cache reads through to a store, block by block. Objects are immutable, so a block never becomes wrong; it leaves when
 // room is needed. A block that is being loaded is loaded once, however many ask for it. Errors are not kept.
+//
+// With a Zone, a block that belongs to another cache is asked of it, and only if that is no use, of the store. It is kept
+// here, too, since the consumers of this broker mostly read the same bytes within seconds, and each would else cross the
+// network for them. But such copies have a quarter of the room: the tail, which many read at once, fits into that, and if
+// copies had all of it, a zone of ten brokers would keep hardly more different bytes than one broker does. With three
+// quarters for what each owns, a zone of n brokers keeps 3n/4 times the bytes of one. Larger copies would help only
+// consumers that read old data again and again through brokers that do not own it.
 type Cache struct {
 	store  Getter
+	zone   Zone // nil: there is none
 	opts   Options
-	blocks *otter.Cache[blockID, []byte]
+	own    *share
+	copies *share // of other caches' blocks; nil without a Zone
 
-	mu      sync.Mutex
-	loading map[blockID]*flight
-	loads   map[*load]struct{}
-	closed  bool
-	running sync.WaitGroup // loads
+	mu          sync.Mutex
+	loading     map[blockID]*flight // from the store
+	asked       map[blockID]*flight // from the owner; see ask
+	loads       map[*load]struct{}
+	prefetching int64                // bytes of loads that Prefetch began
+	distrusted  map[string]time.Time // keys, and when they were forgotten
+	closed      bool
+	running     sync.WaitGroup // loads
 
-	hits, misses, joined, gets, getBytes, failures atomic.Int64
+	hits, misses, joined, fromPeers, gets, getBytes, failures, dropped, forgotten atomic.Int64
 }
 
 // New returns an empty cache of the store's objects.
@@ -97,20 +68,86 @@ func New(store Getter, opts Options) (*Cache, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
+	c := &Cache{
+		store:      store,
+		zone:       opts.Zone,
+		opts:       opts,
+		loading:    make(map[blockID]*flight),
+		asked:      make(map[blockID]*flight),
+		loads:      make(map[*load]struct{}),
+		distrusted: make(map[string]time.Time),
+	}
+	var err error
+	room := opts.Bytes
+	if c.zone != nil {
+		if c.copies, err = newShare(room / copiesPart); err != nil {
+			return nil, err
+		}
+		room -= room / copiesPart
+	}
+	if c.own, err = newShare(room); err != nil {
+		return nil, err
+	}
+	if opts.Registerer != nil {
+		opts.Registerer.MustRegister(newMetrics(c))
+	}
+	return c, nil
+}
+
+// copiesPart of the room is for copies, if there is a Zone.
+const copiesPart = 4
+
+func newShare(bytes int64) (*share, error) {
 	blocks, err := otter.New(&otter.Options[blockID, []byte]{
-		MaximumWeight: uint64(opts.Bytes),
+		MaximumWeight: uint64(bytes),
 		Weigher:       func(id blockID, block []byte) uint32 { return uint32(len(id.key) + len(block) + entryOverhead) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("block cache: %w", err)
 	}
-	return &Cache{
-		store:   store,
-		opts:    opts,
-		blocks:  blocks,
-		loading: make(map[blockID]*flight),
-		loads:   make(map[*load]struct{}),
-	}, nil
+	return blocks, nil
+}
+
+func (c *Cache) shares() []*share {
+	if c.copies == nil {
+		return []*share{c.own}
+	}
+	return []*share{c.own, c.copies}
+}
+
+// held returns a block, nil if it is not here.
+func (c *Cache) held(id blockID) []byte {
+	block, ok := c.own.GetIfPresent(id)
+	if !ok && c.copies != nil {
+		block, _ = c.copies.GetIfPresent(id)
+	}
+	return block
+}
+
+// present is held without counting as a use.
+func (c *Cache) present(id blockID) bool {
+	_, ok := c.own.GetEntryQuietly(id)
+	if !ok && c.copies != nil {
+		_, ok = c.copies.GetEntryQuietly(id)
+	}
+	return ok
+}
+
+// keep puts a block into its share. What came from a peer while the object was forgotten is not kept.
+func (c *Cache) keep(l *load, id blockID, block []byte) {
+	if l.owner != "" {
+		c.mu.Lock()
+		doubtful := c.distrusts(l.key)
+		c.mu.Unlock()
+		if doubtful {
+			return
+		}
+	}
+	if l.copies {
+		c.copies.Set(id, block)
+		return
+	}
+	c.own.Set(id, block)
 }
 
 // Close ends the loads under way and waits for them. Blocks stay readable.
@@ -125,78 +162,50 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// Stats are counts since New, except Bytes.
-type Stats struct {
-	Hits     int64 // blocks found in the cache
-	Misses   int64 // blocks loaded
-	Joined   int64 // blocks that another Read was loading already
-	Gets     int64 // GETs sent to the store
-	GetBytes int64 // bytes they returned
-	Failures int64 // GETs that failed
-	Bytes    int64 // held now, overhead included
-}
-
-// Stats returns the counts. They are read one by one, not at one instant.
-func (c *Cache) Stats() Stats {
-	return Stats{
-		Hits:     c.hits.Load(),
-		Misses:   c.misses.Load(),
-		Joined:   c.joined.Load(),
-		Gets:     c.gets.Load(),
-		GetBytes: c.getBytes.Load(),
-		Failures: c.failures.Load(),
-		Bytes:    int64(c.blocks.WeightedSize()),
-	}
-}
-
 // Read returns length bytes of an object from offset, fewer if the object ends before, as slices in order. They refer to
 // cached memory, which others read too: callers must not write to it. It stays valid as long as they hold it.
 //
 // objectSize is the object's size, which the caller knows from metadata; blocks are cut to it. Errors are those of the
 // store's Get, ErrClosed, and ctx's: a Read that ends early leaves the loads it began to go on for others.
 func (c *Cache) Read(ctx context.Context, key string, objectSize, offset, length int64) ([][]byte, error) {
-	if offset < 0 || offset >= objectSize || length < 0 {
-		return nil, fmt.Errorf("read %s: bytes %d+%d of %d: %w", key, offset, length, objectSize, objstore.ErrRange)
+	return c.read(ctx, want{key: key, objectSize: objectSize, counted: true}, offset, length, nil)
+}
+
+// read calls missing, if that is not nil, before it waits.
+func (c *Cache) read(ctx context.Context, w want, offset, length int64, missing func()) ([][]byte, error) {
+	if offset < 0 || offset >= w.objectSize || length < 0 {
+		return nil, fmt.Errorf("read %s: bytes %d+%d of %d: %w", w.key, offset, length, w.objectSize, objstore.ErrRange)
 	}
-	end := offset + min(length, objectSize-offset)
+	end := offset + min(length, w.objectSize-offset)
 	if offset == end {
 		return nil, nil
 	}
 	size := int64(c.opts.BlockBytes)
 	first, last := offset/size, (end-1)/size
 	blocks := make([][]byte, last-first+1)
-	missing := false
+	all := true
 	for i := range blocks {
-		block, ok := c.blocks.GetIfPresent(blockID{key, first + int64(i)})
-		blocks[i] = block
-		missing = missing || !ok
+		blocks[i] = c.held(blockID{w.key, first + int64(i)})
+		all = all && blocks[i] != nil
 	}
-	if missing {
-		if err := c.fill(ctx, key, objectSize, first, blocks); err != nil {
-			return nil, fmt.Errorf("read %s: %w", key, err)
+	if !all {
+		if missing != nil {
+			missing()
 		}
-	} else {
+		if err := c.fill(ctx, w, first, blocks); err != nil {
+			return nil, fmt.Errorf("read %s: %w", w.key, err)
+		}
+	} else if w.counted {
 		c.hits.Add(int64(len(blocks)))
 	}
 	for i := range blocks {
-		if int64(len(blocks[i])) < c.blockLength(objectSize, first+int64(i)) {
-			return nil, fmt.Errorf("read %s: %w: block %d has %d bytes", key, errShort, first+int64(i), len(blocks[i]))
+		if int64(len(blocks[i])) < c.blockLength(w.objectSize, first+int64(i)) {
+			return nil, fmt.Errorf("read %s: %w: block %d has %d bytes", w.key, errShort, first+int64(i), len(blocks[i]))
 		}
 	}
 	blocks[len(blocks)-1] = blocks[len(blocks)-1][: end-last*size : end-last*size]
 	blocks[0] = blocks[0][offset-first*size:]
 	return blocks, nil
-}
-
-// Prefetch begins to load the blocks of some ranges of an object that are not here. It does not wait.
-func (c *Cache) Prefetch(ctx context.Context, key string, objectSize int64, ranges []objstore.Range) {
-	for _, r := range ranges {
-		if r.Offset < 0 || r.Length <= 0 || r.End() > objectSize {
-			continue
-		}
-		first, last := r.Offset/int64(c.opts.BlockBytes), (r.End()-1)/int64(c.opts.BlockBytes)
-		_, _ = c.begin(ctx, key, objectSize, first, make([][]byte, last-first+1))
-	}
 }
 
 // blockLength is how long a block of an object of the given size is.
@@ -205,11 +214,5 @@ func (c *Cache) blockLength(objectSize, index int64) int64 {
 	return min(size, objectSize-index*size)
 }
 
-// Forget drops the blocks of an object.
-func (c *Cache) Forget(key string) {
-	for id := range c.blocks.Keys() {
-		if id.key == key {
-			c.blocks.Invalidate(id)
-		}
-	}
-}
+// extentBlocks is how many blocks an extent has.
+func (c *Cache) extentBlocks() int64 { return int64(c.opts.GetBytes / c.opts.BlockBytes) }

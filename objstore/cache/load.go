@@ -16,20 +16,32 @@ type flight struct {
 	err   error
 }
 
-// load is one GET of adjacent blocks.
+// want is what somebody needs of an object.
+type want struct {
+	key        string
+	objectSize int64
+	through    bool // from the store, whoever owns it
+	copies     bool // it is kept as another cache's
+	counted    bool // in the statistics of Reads
+	prefetch   bool // nobody waits for it yet
+}
+
+// load is one request, to the store or to the owner, for adjacent blocks.
 type load struct {
-	key     string
-	first   int64 // index of the first block
-	offset  int64 // of the first block in the object
-	length  int64 // of all blocks
+	want
+	owner   string // whom to ask; "": the store
+	extent  int64  // that all blocks lie in, if there is a Zone
+	first   int64  // index of the first block
+	offset  int64  // of the first block in the object
+	length  int64  // of all blocks
 	flights []*flight
 	cancel  context.CancelFunc
 }
 
 // fill replaces the nils in blocks, which begin at index first. It waits for all that are being loaded, by this call or
 // by others, or for ctx.
-func (c *Cache) fill(ctx context.Context, key string, objectSize, first int64, blocks [][]byte) error {
-	waits, err := c.begin(ctx, key, objectSize, first, blocks)
+func (c *Cache) fill(ctx context.Context, w want, first int64, blocks [][]byte) error {
+	waits, err := c.begin(ctx, w, first, blocks)
 	if err != nil {
 		return err
 	}
@@ -50,8 +62,9 @@ func (c *Cache) fill(ctx context.Context, key string, objectSize, first int64, b
 	return nil
 }
 
-// begin returns the flight of every block that is nil, having begun those that nobody had.
-func (c *Cache) begin(ctx context.Context, key string, objectSize, first int64, blocks [][]byte) ([]*flight, error) {
+// begin returns the flight of every block that is nil, having begun those that nobody had, and fills in those that are
+// here by now.
+func (c *Cache) begin(ctx context.Context, w want, first int64, blocks [][]byte) ([]*flight, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -61,55 +74,39 @@ func (c *Cache) begin(ctx context.Context, key string, objectSize, first int64, 
 		return nil, ErrClosed
 	}
 	waits := make([]*flight, len(blocks))
-	var open *load // the load that the next missing block joins if it is adjacent
+	p := plan{cache: c, want: w}
 	for i := range blocks {
-		id := blockID{key, first + int64(i)}
+		index := first + int64(i)
 		if blocks[i] == nil {
 			// A load that has ended since put its block into the cache before it left c.loading.
-			blocks[i], _ = c.blocks.GetIfPresent(id)
+			blocks[i] = c.held(blockID{w.key, index})
 		}
 		if blocks[i] != nil {
-			c.hits.Add(1)
-			open = c.start(ctx, open)
+			p.count(&c.hits)
+			p.start(ctx)
 			continue
 		}
-		if f := c.loading[id]; f != nil {
-			c.joined.Add(1)
-			waits[i] = f
-			open = c.start(ctx, open)
-			continue
-		}
-		c.misses.Add(1)
-		length := c.blockLength(objectSize, id.index)
-		if open != nil && open.length+length > int64(c.opts.GetBytes) {
-			open = c.start(ctx, open)
-		}
-		if open == nil {
-			open = &load{key: key, first: id.index, offset: id.index * int64(c.opts.BlockBytes)}
-		}
-		f := &flight{done: make(chan struct{})}
-		open.length += length
-		open.flights = append(open.flights, f)
-		c.loading[id], waits[i] = f, f
+		waits[i] = p.add(ctx, index)
 	}
-	c.start(ctx, open)
+	p.start(ctx)
 	return waits, nil
 }
 
-// start sends a load off, if there is one, and returns nil. c.mu is held.
-func (c *Cache) start(ctx context.Context, l *load) *load {
-	if l == nil {
-		return nil
+// flight returns that of a block, nil if nobody loads it. c.mu is held.
+func (c *Cache) flight(id blockID, through bool) *flight {
+	if f := c.loading[id]; f != nil || through {
+		return f
 	}
-	ctx, l.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.opts.LoadTimeout)
-	c.loads[l] = struct{}{}
-	c.running.Go(func() { c.run(ctx, l) })
-	return nil
+	return c.asked[id]
 }
 
-// run does the GET, keeps the blocks and wakes who waits for them.
+// run makes the request of a load.
 func (c *Cache) run(ctx context.Context, l *load) {
 	defer l.cancel()
+	if l.owner != "" {
+		c.ask(ctx, l)
+		return
+	}
 	c.gets.Add(1)
 	data, err := c.store.Get(ctx, l.key, l.offset, l.length)
 	c.getBytes.Add(int64(len(data)))
@@ -118,18 +115,38 @@ func (c *Cache) run(ctx context.Context, l *load) {
 	}
 	if err != nil {
 		c.failures.Add(1)
+		c.land(l, nil, err)
+		return
+	}
+	blocks := make([][]byte, len(l.flights))
+	for i := range blocks {
+		blocks[i] = c.cut(data, i, len(blocks))
+		c.keep(l, blockID{l.key, l.first + int64(i)}, blocks[i])
+	}
+	c.land(l, blocks, nil)
+}
+
+// land ends a load, whose blocks are kept by now, and wakes who waits for them.
+func (c *Cache) land(l *load, blocks [][]byte, err error) {
+	if err != nil {
 		err = c.cause(err)
 	}
 	for i, f := range l.flights {
 		if f.err = err; err == nil {
-			f.block = c.cut(data, i, len(l.flights))
-			c.blocks.Set(blockID{l.key, l.first + int64(i)}, f.block)
+			f.block = blocks[i]
 		}
+	}
+	flying := c.loading
+	if l.owner != "" {
+		flying = c.asked
 	}
 	c.mu.Lock()
 	delete(c.loads, l)
 	for i := range l.flights {
-		delete(c.loading, blockID{l.key, l.first + int64(i)})
+		delete(flying, blockID{l.key, l.first + int64(i)})
+	}
+	if l.prefetch {
+		c.prefetching -= l.length
 	}
 	c.mu.Unlock()
 	for _, f := range l.flights {

@@ -19,6 +19,10 @@ import (
 // dialTimeout is short: brokers are near, and whoever waits can do without the peer.
 const dialTimeout = 500 * time.Millisecond
 
+// idleConns is how many connections to a broker are kept: a burst of readers asks for many blocks at once, and a handshake
+// takes longer than a block.
+const idleConns = 16
+
 // Client asks other brokers. All methods may run concurrently. Addresses are host:port of peer ports.
 type Client struct {
 	http    *http.Client
@@ -34,7 +38,7 @@ func NewClient(c *Credentials, cluster func() string) *Client {
 		TLSClientConfig:     c.client.Clone(),
 		TLSHandshakeTimeout: 2 * time.Second,
 		Protocols:           http1(),
-		MaxIdleConnsPerHost: 4,
+		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 		DisableCompression:  true,
 	}}}
@@ -158,5 +162,9 @@ func (c *Client) send(ctx context.Context, method, address, path string, body []
 	case http.StatusGone:
 		return nil, fmt.Errorf("%w: %s", ErrBehind, said)
 	}
-	return nil, fmt.Errorf("%w: %s: %s", ErrRefused, res.Status, said)
+	err = fmt.Errorf("%w: %s: %s", ErrRefused, res.Status, said)
+	if res.StatusCode == http.StatusServiceUnavailable || res.StatusCode == http.StatusBadGateway {
+		err = fmt.Errorf("%w: %w", errNotNow, err)
+	}
+	return nil, err
 }

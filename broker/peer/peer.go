@@ -8,6 +8,7 @@
 //
 //	POST /v1/commit   a commit request; the answer is the results
 //	GET  /v1/entries  entries of the commit log after the sequence number `after`, as they are folded, until either side ends it
+//	GET  /v1/block    length bytes from offset of the object key, which has size bytes, from the broker's memory or through it
 //	GET  /v1/ping     whether the broker is there and answers
 package peer
 
@@ -20,6 +21,7 @@ import (
 const (
 	commitPath  = "/v1/commit"
 	entriesPath = "/v1/entries"
+	blockPath   = "/v1/block"
 	pingPath    = "/v1/ping"
 
 	clusterHeader = "Runnel-Cluster" // id of the sender's cluster
@@ -42,6 +44,9 @@ var (
 	ErrRefused = errors.New("peer refused")
 	// ErrBehind: the peer does not keep the entries asked for any more. Read the log.
 	ErrBehind = errors.New("entries not kept by the peer")
+
+	// errNotNow: the peer works, and did not do what was asked this time.
+	errNotNow = errors.New("not now")
 )
 
 // Credentials authenticate brokers to each other. Both tls.Configs demand TLS 1.3 and a certificate of the other side.

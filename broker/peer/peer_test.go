@@ -95,6 +95,18 @@ func inCluster(id string) func() string { return func() string { return id } }
 // serve runs a server until the test ends.
 func serve(t *testing.T, c *Credentials, b *backend) (address string) {
 	t.Helper()
+	return serveBlocks(t, c, b, nil)
+}
+
+func serveBlocks(t *testing.T, c *Credentials, b *backend, blocks Blocks) (address string) {
+	t.Helper()
+	address, _ = serveUntil(t, c, b, blocks)
+	return address
+}
+
+// serveUntil runs a server until stop is called, or the test ends.
+func serveUntil(t *testing.T, c *Credentials, b *backend, blocks Blocks) (address string, stop func()) {
+	t.Helper()
 	b.moved = make(chan struct{})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,14 +114,14 @@ func serve(t *testing.T, c *Credentials, b *backend) (address string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- NewServer(c, inCluster("one"), b, b, ServerOptions{}).Run(ctx, ln) }()
+	go func() { done <- NewServer(c, inCluster("one"), b, b, ServerOptions{Blocks: blocks}).Run(ctx, ln) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
-	return ln.Addr().String()
+	return ln.Addr().String(), stop
 }
 
 func newClient(t *testing.T, c *Credentials, cluster string) *Client {

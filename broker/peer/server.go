@@ -34,6 +34,7 @@ type ServerOptions struct {
 	Logger *slog.Logger // default: discard
 	// MaxConnections bounds the connections, those included that have not authenticated yet. Default 1024.
 	MaxConnections int
+	Blocks         Blocks // default: this broker lends none
 }
 
 // Server answers the other brokers.
@@ -42,6 +43,7 @@ type Server struct {
 	cluster   func() string
 	sequencer Sequencer
 	log       Log
+	blocks    Blocks // nil: none are lent
 	logger    *slog.Logger
 	stopping  chan struct{} // closed when Run is to end
 	conns     atomic.Int64
@@ -58,11 +60,12 @@ func NewServer(c *Credentials, cluster func() string, sequencer Sequencer, entri
 	}
 	s := &Server{
 		cluster: cluster, sequencer: sequencer, log: entries, logger: opts.Logger, stopping: make(chan struct{}),
-		limit: int64(opts.MaxConnections),
+		limit: int64(opts.MaxConnections), blocks: opts.Blocks,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+commitPath, s.commit)
 	mux.HandleFunc("GET "+entriesPath, s.entries)
+	mux.HandleFunc("GET "+blockPath, s.block)
 	mux.HandleFunc("GET "+pingPath, func(http.ResponseWriter, *http.Request) {})
 	s.http = http.Server{
 		Handler:           s.ours(mux),

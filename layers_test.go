@@ -50,6 +50,7 @@ var layers = map[string][]string{
 	"broker/group":     {"metastore"},
 	"broker/peer":      {"metastore"},
 	"broker/sequencer": {"metastore"},
+	"broker/zonecache": {"metastore", "objstore", "objstore/cache"},
 	"broker": {
 		"batching", "batching/reader", "batching/recordbatch",
 		"broker/cluster", "broker/group", "broker/settings", "broker/wire", "metastore",
@@ -57,9 +58,9 @@ var layers = map[string][]string{
 	"broker/node": {
 		"batching", "batching/reader",
 		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
-		"broker/wire",
+		"broker/wire", "broker/zonecache",
 		"metastore", "metastore/memory", "metastore/postgres",
-		"objstore", "objstore/cache", "objstore/file", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
+		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
 	},
 
 	"cmd/runnel/bench": {"metastore"},

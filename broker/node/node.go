@@ -23,10 +23,9 @@ import (
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/broker/sequencer"
 	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/broker/zonecache"
 	"github.com/runnel-io/runnel/metastore"
-	"github.com/runnel-io/runnel/objstore/cache"
 	"github.com/runnel-io/runnel/objstore/metered"
-	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 // Options of a Node.
@@ -53,8 +52,7 @@ type Node struct {
 	peers   *peer.Server // nil: no peer port
 	callers *peer.Client // nil: no peer port
 	writer  *batching.Writer
-	blocks  *cache.Cache
-	ahead   *readahead.Pool
+	blocks  *blocks
 	groups  *group.Coordinator
 	server  *wire.Server
 }
@@ -146,20 +144,15 @@ func (n *Node) assemble() error {
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
 		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: c.Cluster.ProducerIDExpiration,
 	})
-	if err := n.assembleSequencer(); err != nil {
+	objects := metered.New(n.opts.Stores.Objects, n.registry)
+	if err := n.assemblePeers(objects); err != nil {
 		return err
 	}
-	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	n.writer = batching.New(objects, n.seq, batching.Options{
 		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max), PutRate: c.Put.Rate,
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
-	n.blocks, err = cache.New(objects, cache.Options{Bytes: c.Memory.Cache / 4})
-	if err != nil {
-		return err
-	}
-	n.ahead = readahead.New(objects, readahead.Options{Bytes: c.Memory.Cache / 4, Registerer: n.registry})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
 		Logger: n.part("groups"), Owns: n.members.Owns,
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
@@ -169,7 +162,7 @@ func (n *Node) assemble() error {
 	b := broker.New(broker.Deps{
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
-		Reader:   reader.New(n.replica, n.blocks, n.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
+		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
@@ -182,20 +175,29 @@ func (n *Node) assemble() error {
 	return err
 }
 
-// assembleSequencer makes the sequencer, which without a peer port commits for this broker alone.
-func (n *Node) assembleSequencer() error {
+// assemblePeers makes what works with other brokers: the sequencer, which without a peer port commits for this broker
+// alone, and the block cache, which without one loads for this broker alone.
+func (n *Node) assemblePeers(objects *metered.Store) error {
+	var credentials *peer.Credentials
+	var err error
+	if n.peer != nil {
+		if credentials, err = peerCredentials(&n.opts.Config.Peer); err != nil {
+			return err
+		}
+		n.callers = peer.NewClient(credentials, n.members.ClusterID)
+	}
+	zone := zonecache.Options{Logger: n.part("zonecache"), Registerer: n.registry}
+	if n.blocks, err = openBlocks(objects, n.opts.Config.Memory.Cache/2, n.members, n.callers, zone, n.registry); err != nil {
+		return err
+	}
 	opts := sequencer.Options{Logger: n.part("sequencer"), Registerer: n.registry}
 	if n.peer == nil {
 		n.seq = sequencer.New(n.replica, n.members, n.opts.Stores.Metastore, nil, opts)
 		return nil
 	}
-	credentials, err := peerCredentials(&n.opts.Config.Peer)
-	if err != nil {
-		return err
-	}
-	n.callers = peer.NewClient(credentials, n.members.ClusterID)
 	n.seq = sequencer.New(n.replica, n.members, n.opts.Stores.Metastore, n.callers, opts)
-	n.peers = peer.NewServer(credentials, n.members.ClusterID, n.seq, n.replica, peer.ServerOptions{Logger: n.part("peer")})
+	n.peers = peer.NewServer(credentials, n.members.ClusterID, n.seq, n.replica,
+		peer.ServerOptions{Logger: n.part("peer"), Blocks: n.blocks.lender})
 	return nil
 }
 
@@ -374,7 +376,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopSequencer()
 	stopChecks()
 	stopReplica()
-	return errors.Join(err, parts.Wait(), n.blocks.Close(), n.ahead.Close())
+	return errors.Join(err, parts.Wait(), n.blocks.Close())
 }
 
 // servePeers answers other brokers until ctx ends.

@@ -422,7 +422,7 @@ func TestReadsOfAZoneAreRight(t *testing.T) {
 				offset := rapid.Int64Range(0, 199).Draw(t, "offset")
 				length := rapid.Int64Range(0, 100).Draw(t, "length")
 				group.Go(func() {
-					c.Prefetch(context.Background(), "obj", 200, []cache.Range{{Offset: offset / 2, Length: 20}})
+					c.Prefetch(context.Background(), "obj", 200, []objstore.Range{{Offset: offset / 2, Length: 20}})
 					got, err := c.Read(context.Background(), "obj", 200, offset, length)
 					if want := data[offset:min(offset+length, 200)]; err != nil || !bytes.Equal(slices.Concat(got...), want) {
 						t.Errorf("Read %d+%d: %v, %v; want %v", offset, length, got, err, want)

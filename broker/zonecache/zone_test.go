@@ -72,6 +72,12 @@ func (p *peers) Ping(context.Context, string) error {
 	return p.ping
 }
 
+func (p *peers) pinged() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pings
+}
+
 func newZone(t *testing.T, live ...metastore.Broker) (*Zone, *members, *peers) {
 	t.Helper()
 	m, p := &members{}, &peers{}
@@ -238,8 +244,8 @@ func TestASuspectIsPassedOverUntilItAnswersAPing(t *testing.T) {
 			wantOwners(t, z, "", "h:3")
 			time.Sleep(time.Second + pingTakes)
 		}
-		if p.pings != 3 {
-			t.Errorf("%d pings in 3 s", p.pings)
+		if n := p.pinged(); n != 3 {
+			t.Errorf("%d pings in 3 s", n)
 		}
 		p.set(broken, alive)
 		wantOwners(t, z, "", "h:3") // nobody waits for the ping

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/runnel-io/runnel/integration/servers"
@@ -87,6 +90,28 @@ func StoresOn(t testing.TB, dsn, bucket string) Stores {
 		AccessKey:   object.User.Username(),
 		SecretKey:   secret,
 	}
+}
+
+// ObjectSizes lists the sizes of all objects that the brokers have stored.
+func (s Stores) ObjectSizes(t testing.TB) []int64 {
+	t.Helper()
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(s.ObjectStore, "s3://"), "/")
+	client := s3.New(s3.Options{
+		BaseEndpoint: aws.String(s.Endpoint), Region: servers.Region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
+	})
+	var sizes []int64
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: aws.String(prefix + "/")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			sizes = append(sizes, aws.ToInt64(o.Size))
+		}
+	}
+	return sizes
 }
 
 // OwnPostgres starts a PostgreSQL server that the test may stop and start, and ends with it.

@@ -22,6 +22,14 @@ type suspect struct {
 
 // suspect stops asking a broker.
 func (z *Zone) suspect(address string, why error) {
+	if z.doubt(address) {
+		z.metrics.suspected.Inc()
+		z.opts.Logger.Info("broker of the zone does not lend blocks, asking the others", "address", address, "error", why)
+	}
+}
+
+// doubt is false if the broker is a suspect already.
+func (z *Zone) doubt(address string) bool {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	s := z.suspects[address]
@@ -30,13 +38,12 @@ func (z *Zone) suspect(address string, why error) {
 		z.suspects[address] = s
 	}
 	if !s.cleared {
-		return // by another load already
+		return false
 	}
 	s.cleared = false
 	s.doubts++
 	s.until = time.Now().Add(min(firstDoubt<<min(s.doubts-1, 10), longestDoubt))
-	z.metrics.suspected.Inc()
-	z.opts.Logger.Info("broker of the zone does not lend blocks, asking the others", "address", address, "error", why)
+	return true
 }
 
 // trust forgets what was held against a broker that gave a block.
@@ -66,12 +73,10 @@ func (z *Zone) ping(address string, s *suspect) {
 	defer cancel()
 	err := z.peers.Ping(ctx, address)
 	z.mu.Lock()
-	defer z.mu.Unlock()
-	s.pinged = false
-	if err == nil {
-		s.cleared = true
-		z.opts.Logger.Info("broker of the zone answers again", "address", address)
-		return
-	}
+	s.pinged, s.cleared = false, err == nil
 	s.until = time.Now().Add(firstDoubt)
+	z.mu.Unlock()
+	if err == nil {
+		z.opts.Logger.Info("broker of the zone answers again", "address", address)
+	}
 }

@@ -115,22 +115,26 @@ func (c *Cache) shares() []*share {
 	return []*share{c.own, c.copies}
 }
 
-// held returns a block, nil if it is not here.
-func (c *Cache) held(id blockID) []byte {
+// held returns a block of an object, nil if it is not here. One that is shorter than it should be, because somebody took
+// the object for smaller, is not.
+func (c *Cache) held(id blockID, objectSize int64) []byte {
 	block, ok := c.own.GetIfPresent(id)
 	if !ok && c.copies != nil {
 		block, _ = c.copies.GetIfPresent(id)
+	}
+	if int64(len(block)) < c.blockLength(objectSize, id.index) {
+		return nil
 	}
 	return block
 }
 
 // present is held without counting as a use.
-func (c *Cache) present(id blockID) bool {
-	_, ok := c.own.GetEntryQuietly(id)
+func (c *Cache) present(id blockID, objectSize int64) bool {
+	entry, ok := c.own.GetEntryQuietly(id)
 	if !ok && c.copies != nil {
-		_, ok = c.copies.GetEntryQuietly(id)
+		entry, ok = c.copies.GetEntryQuietly(id)
 	}
-	return ok
+	return ok && int64(len(entry.Value)) >= c.blockLength(objectSize, id.index)
 }
 
 // keep puts a block into its share. What came from a peer while the object was forgotten is not kept.
@@ -185,7 +189,7 @@ func (c *Cache) read(ctx context.Context, w want, offset, length int64, missing 
 	blocks := make([][]byte, last-first+1)
 	all := true
 	for i := range blocks {
-		blocks[i] = c.held(blockID{w.key, first + int64(i)})
+		blocks[i] = c.held(blockID{w.key, first + int64(i)}, w.objectSize)
 		all = all && blocks[i] != nil
 	}
 	if !all {

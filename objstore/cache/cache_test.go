@@ -303,6 +303,10 @@ func TestMetadataThatDisagreesIsAnError(t *testing.T) {
 	if _, err := f.Read(t.Context(), "obj", 95, 80, 15); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := f.Read(t.Context(), "obj", 33, 30, 3); err != nil || f.Present("obj", 100, 30, 10) {
+		t.Fatalf("an object believed shorter: %v", err)
+	}
+	f.read(t, 30, 10) // which loads the whole block
 	for _, r := range [][2]int64{{-1, 5}, {100, 1}, {101, 0}, {0, -1}} {
 		if _, err := f.Read(t.Context(), "obj", 100, r[0], r[1]); !errors.Is(err, objstore.ErrRange) {
 			t.Errorf("Read %d+%d: %v, want ErrRange", r[0], r[1], err)

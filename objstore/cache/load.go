@@ -79,7 +79,7 @@ func (c *Cache) begin(ctx context.Context, w want, first int64, blocks [][]byte)
 		index := first + int64(i)
 		if blocks[i] == nil {
 			// A load that has ended since put its block into the cache before it left c.loading.
-			blocks[i] = c.held(blockID{w.key, index})
+			blocks[i] = c.held(blockID{w.key, index}, w.objectSize)
 		}
 		if blocks[i] != nil {
 			p.count(&c.hits)

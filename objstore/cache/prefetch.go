@@ -36,7 +36,7 @@ func (c *Cache) Prefetch(ctx context.Context, key string, objectSize int64, rang
 // prefetch begins to load a block that is missing; false if too much is in flight. c.mu is held.
 func (c *Cache) prefetch(ctx context.Context, p *plan, index int64) bool {
 	id := blockID{p.key, index}
-	if c.held(id) != nil || c.flight(id, false) != nil {
+	if c.held(id, p.objectSize) != nil || c.flight(id, false) != nil {
 		return true
 	}
 	flying := c.prefetching + c.blockLength(p.objectSize, index)
@@ -55,7 +55,7 @@ func (c *Cache) prefetch(ctx context.Context, p *plan, index int64) bool {
 func (c *Cache) Present(key string, objectSize, offset, length int64) bool {
 	first, end := c.span(objectSize, offset, length)
 	for index := first; index < end; index++ {
-		if !c.present(blockID{key, index}) {
+		if !c.present(blockID{key, index}, objectSize) {
 			return false
 		}
 	}

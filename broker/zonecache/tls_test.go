@@ -40,6 +40,7 @@ type broker struct {
 	self    metastore.Broker
 	cluster string
 	stop    func() // its peer port
+	leave   func() // ends what it asks of others
 }
 
 func (b *broker) Self() metastore.Broker   { return b.self }
@@ -72,6 +73,14 @@ func newZone(t *testing.T, opts zonecache.Options, clusters [3]string, silent ..
 		z.live, z.brokers = append(z.live, b.self), append(z.brokers, b)
 		b.open(t, store, opts, ln, slices.Contains(silent, i))
 	}
+	t.Cleanup(func() {
+		for _, b := range z.brokers {
+			b.leave()
+		}
+		for _, b := range z.brokers {
+			b.stop()
+		}
+	})
 	return z
 }
 
@@ -104,14 +113,13 @@ func (b *broker) open(t *testing.T, store cache.Getter, opts zonecache.Options, 
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() {
-		b.stop()
+	b.leave = func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
 		zone.Close()
 		client.Close()
-	})
+	}
 }
 
 // readAll has many readers read the object in pieces, through these brokers.

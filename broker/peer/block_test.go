@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -137,6 +138,26 @@ func TestWhatIsNotLent(t *testing.T) {
 	s := &shelf{}
 	if well, err := stranger.Block(t.Context(), serveBlocks(t, shared(t), &backend{}, s), "k", 10, 0, [][]byte{make([]byte, 10)}, never); err == nil || well || s.answers.Load() != 0 {
 		t.Errorf("a broker of another cluster: %v, well %v", err, well)
+	}
+}
+
+// TestAnAnswerOfAnotherLengthIsNotTaken has a server that gives more than it was asked for.
+func TestAnAnswerOfAnotherLengthIsNotTaken(t *testing.T) {
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	generous := &http.Server{TLSConfig: shared(t).server.Clone(), Protocols: http1(), ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 11)) })}
+	served := make(chan error, 1)
+	go func() { served <- generous.ServeTLS(ln, "", "") }()
+	defer func() {
+		_ = generous.Close()
+		<-served
+	}()
+	well, err := newClient(t, shared(t), "one").Block(t.Context(), ln.Addr().String(), "k", 100, 0, [][]byte{make([]byte, 10)}, never)
+	if err == nil || well {
+		t.Errorf("11 bytes are taken for 10: %v, well %v", err, well)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -153,20 +154,28 @@ func TestAZoneGetsABlockOnce(t *testing.T) {
 	if n := z.gets.Load(); n > blocks || n < extents {
 		t.Errorf("%d GETs of %d blocks in %d extents", n, blocks, extents)
 	}
-	fromPeers, own := int64(0), int64(0)
+	fromPeers := int64(0)
 	for _, b := range z.brokers {
-		s := b.Stats()
-		fromPeers += s.FromPeers
-		own += s.Bytes - s.CopyBytes
-		if s.Bytes == s.CopyBytes {
-			t.Errorf("broker %d owns nothing: the tests want another key", b.self.NodeID)
-		}
+		fromPeers += b.Stats().FromPeers
 	}
 	if fromPeers != 2*blocks {
 		t.Errorf("%d blocks came from peers, want two brokers' of %d", fromPeers, blocks)
 	}
-	if own < objectBytes || own > objectBytes+blocks*1024 {
-		t.Errorf("the owners keep %d bytes of %d", own, objectBytes)
+	// Bytes are counted beside the reads.
+	owned := func() (own int64) {
+		for _, b := range z.brokers {
+			s := b.Stats()
+			if s.Bytes == s.CopyBytes {
+				return 0 // the test wants a key of which each owns something
+			}
+			own += s.Bytes - s.CopyBytes
+		}
+		return own
+	}
+	for deadline := time.Now().Add(10 * time.Second); owned() < objectBytes || owned() > objectBytes+blocks*1024; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the owners keep %d bytes of %d", owned(), objectBytes)
+		}
 	}
 }
 

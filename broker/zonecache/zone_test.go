@@ -229,6 +229,23 @@ func TestAnOwnerThatTheBucketOvertakesIsNotBlamed(t *testing.T) {
 	})
 }
 
+func TestAnOwnerThatTheBucketOvertakesBeforeASignOfLifeIsSuspected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z, _, p := newZone(t, node(1, "a"), node(2, "a"))
+		p.set(func(ctx context.Context, _ func()) (bool, error) {
+			<-ctx.Done()
+			return false, ctx.Err()
+		}, nil)
+		overtaken, overtake := context.WithCancel(t.Context())
+		defer overtake()
+		time.AfterFunc(250*time.Millisecond, overtake)
+		if a := ask(overtaken, z); a.err == nil || a.later != 200*time.Millisecond {
+			t.Errorf("%+v", a)
+		}
+		wantOwners(t, z, "")
+	})
+}
+
 func TestASuspectIsPassedOverUntilItAnswersAPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z, m, p := newZone(t, node(1, "a"), node(2, "a"), node(3, "a"))

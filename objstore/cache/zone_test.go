@@ -94,32 +94,35 @@ func zoned(z *zone) cache.Options {
 }
 
 func TestBlocksOfAnotherOwnerAreAskedOfItAnExtentAtATime(t *testing.T) {
-	owner := newFixture(t, 205, zoned(&zone{owner: always("")}))
-	z := &zone{owner: always("o"), ask: from(owner.Cache)}
-	f := newFixture(t, 205, zoned(z))
-	for range 2 {
-		f.read(t, 25, 90)
-	}
-	if got, want := z.trace(), []string{"20+20", "40+40", "80+40"}; !slices.Equal(got, want) {
-		t.Errorf("asked for %q, want %q", got, want)
-	}
-	if got, want := owner.trace(), []string{"20+20", "40+40", "80+40"}; !slices.Equal(got, want) {
-		t.Errorf("the owner's GETs %q, want %q", got, want)
-	}
-	if got := f.trace(); len(got) != 0 {
-		t.Errorf("GETs %q beside the owner's", got)
-	}
-	s, o := f.Stats(), owner.Stats()
-	if s.FromPeers != 10 || s.Hits != 10 || s.Misses != 10 || s.CopyBytes != s.Bytes || s.Bytes == 0 {
-		t.Errorf("%+v", s)
-	}
-	if o.Hits+o.Misses+o.Joined != 0 || o.CopyBytes != 0 || o.Bytes == 0 {
-		t.Errorf("the owner: %+v", o) // its Reads are counted, not those of others
-	}
-	owner.read(t, 25, 90)
-	if got := owner.trace(); len(got) != 0 {
-		t.Errorf("GETs of the owner %q for what it has", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		owner := newFixture(t, 205, zoned(&zone{owner: always("")}))
+		z := &zone{owner: always("o"), ask: from(owner.Cache)}
+		f := newFixture(t, 205, zoned(z))
+		for range 2 {
+			f.read(t, 25, 90)
+		}
+		if got, want := z.trace(), []string{"20+20", "40+40", "80+40"}; !slices.Equal(got, want) {
+			t.Errorf("asked for %q, want %q", got, want)
+		}
+		if got, want := owner.trace(), []string{"20+20", "40+40", "80+40"}; !slices.Equal(got, want) {
+			t.Errorf("the owner's GETs %q, want %q", got, want)
+		}
+		if got := f.trace(); len(got) != 0 {
+			t.Errorf("GETs %q beside the owner's", got)
+		}
+		synctest.Wait() // bytes are counted beside the reads
+		s, o := f.Stats(), owner.Stats()
+		if s.FromPeers != 10 || s.Hits != 10 || s.Misses != 10 || s.CopyBytes != s.Bytes || s.Bytes == 0 {
+			t.Errorf("%+v", s)
+		}
+		if o.Hits+o.Misses+o.Joined != 0 || o.CopyBytes != 0 || o.Bytes == 0 {
+			t.Errorf("the owner: %+v", o) // its Reads are counted, not those of others
+		}
+		owner.read(t, 25, 90)
+		if got := owner.trace(); len(got) != 0 {
+			t.Errorf("GETs of the owner %q for what it has", got)
+		}
+	})
 }
 
 func TestAnOwnerThatFailsIsAMiss(t *testing.T) {

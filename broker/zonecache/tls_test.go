@@ -15,6 +15,7 @@ import (
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/broker/zonecache"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/cache"
 	"github.com/runnel-io/runnel/objstore/fault"
 	"github.com/runnel-io/runnel/objstore/memory"
@@ -182,7 +183,7 @@ func TestAZoneGetsABlockOnce(t *testing.T) {
 func TestOneGetForAWholeExtent(t *testing.T) {
 	z := newZone(t, patient, [3]string{"one", "one", "one"})
 	for _, b := range z.brokers {
-		b.Prefetch(t.Context(), "segments/1", objectBytes, []cache.Range{{Length: objectBytes}})
+		b.Prefetch(t.Context(), "segments/1", objectBytes, []objstore.Range{{Length: objectBytes}})
 		if _, err := b.Read(t.Context(), "segments/1", objectBytes, 0, objectBytes); err != nil {
 			t.Fatal(err)
 		}

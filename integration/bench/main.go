@@ -28,7 +28,7 @@ func main() {
 	small := flag.Bool("small", false, "tiny loads: whether everything works")
 	only := flag.String("only", "", "letters of the loads to run, separated by commas; all if empty")
 	out := flag.String("out", "", "file to write; standard output if empty")
-	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a and f")
+	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a, f and k")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -55,11 +55,15 @@ type sizes struct {
 	javaRounds  int
 	seconds     string // of one measurement
 	catchup     string
+	polls       int           // consumers that wait
+	polling     time.Duration // for which they are watched
 }
 
 var (
-	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: "1GiB"}
-	tiny  = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: "64MiB"}
+	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: "1GiB",
+		polls: 3000, polling: 20 * time.Second}
+	tiny = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: "64MiB",
+		polls: 500, polling: 2 * time.Second}
 )
 
 // load is one measurement of the set.
@@ -79,6 +83,7 @@ var loads = []load{
 	{"h", "Allocations of the hot paths", "none per record", allocations},
 	{"i", "Memory of a broker that 200 connections overload", "at most the configured budget and 150 MiB", overload},
 	{"j", "An idle cluster, and one record now and then", "produce p99 under PUT p99 + 10 ms; no PUT at all while nothing comes", idleCluster},
+	{"k", "3,000 idle consumers at 1,000 partitions", "under 5 % of a core, and no query per fetch", idlePolls},
 }
 
 func run(ctx context.Context, small bool, only, out, perf string) (err error) {

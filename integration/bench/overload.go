@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 
 	"github.com/runnel-io/runnel/integration/slows3"
 )
@@ -25,7 +23,7 @@ func overload(ctx context.Context, m *machine) (s section, err error) {
 	if err != nil {
 		return s, err
 	}
-	peak, err := peakMemory(c.processes[0].Pid())
+	peak, err := memory(c.processes[0].Pid(), "VmHWM")
 	if err != nil {
 		return s, err
 	}
@@ -33,19 +31,4 @@ func overload(ctx context.Context, m *machine) (s section, err error) {
 	s.outcome = fmt.Sprintf("%s MiB resident at most, of %d allowed", number(peak), budget+allowed)
 	s.note = "memory.produce and memory.cache have their defaults, 256 MiB each. The memory is VmHWM of the process, over its whole life."
 	return s, nil
-}
-
-// peakMemory is the most memory that a process has had resident, in MiB.
-func peakMemory(pid int) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 64)
-			return kib / 1024, err
-		}
-	}
-	return 0, errors.New("no VmHWM in /proc")
 }

@@ -67,6 +67,9 @@ func (r *report) markdown(ctx context.Context, m *machine) string {
 		if s.note != "" {
 			b.WriteString("\n" + s.note + "\n")
 		}
+		if len(s.commands) == 0 { // the load speaks to the broker itself
+			continue
+		}
 		b.WriteString("\n```\n" + strings.Join(slices.Compact(s.commands), "\n") + "\n```\n")
 	}
 	return b.String()

@@ -6,26 +6,43 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// dispatch begins requests. When the peer is gone, Overlapping ones that arrived are begun all the same: a producer
-// with acks=0 sends and leaves.
+// dispatch begins requests, and answers Serial ones itself: nothing else of the connection is under way while one is.
+// When the peer is gone, Overlapping ones that arrived are begun all the same: a producer with acks=0 sends and leaves.
 func (c *Conn) dispatch(base context.Context) {
-	defer close(c.answers)
-	previous := Overlapping
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	var answers chan *request // nil: there is no writer, and most connections never need it
+	defer func() {
+		if answers != nil {
+			close(answers)
+		}
+	}()
 	for r := range c.requests {
-		if r.route.Order == Serial || previous == Serial {
+		if r.route.Order == Serial {
 			c.begun.Wait()
+			c.start(base, r)
+			c.answer(r)
+			continue
 		}
-		previous = r.route.Order
+		if answers == nil {
+			answers = make(chan *request, c.srv.opts.MaxInFlight)
+			writer.Go(func() { c.write(answers) })
+		}
 		c.begun.Add(1)
-		if r.pending == nil {
-			r.pending = c.begin(base, r)
-		}
-		c.answers <- r
+		c.start(base, r)
+		answers <- r
+	}
+}
+
+func (c *Conn) start(base context.Context, r *request) {
+	if r.pending == nil {
+		r.pending = c.begin(base, r)
 	}
 }
 
@@ -51,24 +68,28 @@ func (c *Conn) recovered(r *request) {
 	}
 }
 
-// write sends answers in order.
-func (c *Conn) write() {
-	var buf []byte
-	for r := range c.answers {
-		resp := c.await(r)
-		r.body = nil
-		if resp != nil && c.alive.Err() == nil {
-			buf = c.send(buf, r, resp)
-		}
-		if held, ok := resp.(Releaser); ok {
-			held.Release()
-		}
-		c.srv.metrics.seconds.WithLabelValues(r.route.Name).Observe(time.Since(r.arrived).Seconds())
-		c.letGo()
-		r.grant.release()
-		c.giveBack(r.size)
+// write answers Overlapping requests in order.
+func (c *Conn) write(answers <-chan *request) {
+	for r := range answers {
+		c.answer(r)
 		c.begun.Done()
 	}
+}
+
+// answer waits for the answer to a request and sends it.
+func (c *Conn) answer(r *request) {
+	resp := c.await(r)
+	r.body = nil
+	if resp != nil && c.alive.Err() == nil {
+		c.send(r, resp)
+	}
+	if held, ok := resp.(Releaser); ok {
+		held.Release()
+	}
+	c.srv.metrics.seconds.WithLabelValues(r.route.Name).Observe(time.Since(r.arrived).Seconds())
+	c.letGo()
+	r.grant.release()
+	c.giveBack(r.size)
 }
 
 func (c *Conn) await(r *request) (resp kmsg.Response) {
@@ -76,33 +97,44 @@ func (c *Conn) await(r *request) (resp kmsg.Response) {
 	return r.pending(c.alive)
 }
 
-// send writes an answer and returns the buffer for the next.
-func (c *Conn) send(buf []byte, r *request, resp kmsg.Response) []byte {
+// mostKept is the largest buffer that is kept for the next answer.
+const mostKept = 64 << 10
+
+// send writes an answer.
+func (c *Conn) send(r *request, resp kmsg.Response) {
 	defer c.recovered(r)
-	frame := net.Buffers(encode(buf, r.correlation, resp))
-	head, size := frame[0], 0
+	frame := encode(c.buf, r.correlation, resp)
+	if c.buf = frame[0]; cap(c.buf) > mostKept {
+		c.buf = nil
+	}
+	size := 0
 	for _, b := range frame {
 		size += len(b)
 	}
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.stall(size))); err != nil {
 		c.fail(errPeerGone)
-		return nil
+		return
 	}
 	if c.alive.Err() != nil { // fail may have set its deadline before ours
-		return nil
+		return
 	}
-	if _, err := frame.WriteTo(c.nc); err != nil {
+	if err := writeTo(c.nc, frame); err != nil {
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			c.fail(fmt.Errorf("%w: the peer does not read its answers: %v", errSlowReader, err))
 		} else {
 			c.fail(errPeerGone)
 		}
-		return nil
+		return
 	}
 	c.srv.metrics.bytesOut.Add(float64(size))
-	if cap(head) > 64<<10 {
-		return nil
+}
+
+func writeTo(nc net.Conn, frame net.Buffers) error {
+	if len(frame) == 1 {
+		_, err := nc.Write(frame[0])
+		return err
 	}
-	return head
+	_, err := frame.WriteTo(nc)
+	return err
 }

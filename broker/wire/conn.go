@@ -13,8 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Conn is a client's connection. Three goroutines serve it: the reader takes frames off the socket and decodes them,
-// the dispatcher begins requests as their Order allows, the writer waits for answers and sends them in order.
+// Conn is a client's connection. Two goroutines serve it: the reader takes frames off the socket and decodes them, the
+// dispatcher begins requests as their Order allows, and waits for the answers to Serial ones and sends them. With the
+// first Overlapping request comes a third, the writer, which does so for these, in order.
 type Conn struct {
 	id       int64
 	srv      *Server
@@ -24,7 +25,6 @@ type Conn struct {
 	clientID atomic.Pointer[string]
 
 	requests chan *request  // reader to dispatcher
-	answers  chan *request  // dispatcher to writer
 	begun    sync.WaitGroup // requests that were begun and are not answered
 
 	// alive ends when the peer goes away or the connection is to be closed; the Pendings run under it.
@@ -35,7 +35,9 @@ type Conn struct {
 	// use it without a lock; Pendings may not.
 	Attached any
 
-	held int64 // bytes of the AnswerBudget; the writer's
+	// Whoever answers has these. It is one at a time: a Serial request is begun when those before it are answered.
+	held int64  // bytes of the AnswerBudget
+	buf  []byte // for the next answer
 
 	mu       sync.Mutex
 	room     sync.Cond
@@ -60,7 +62,6 @@ func newConn(s *Server, nc net.Conn, id int64) *Conn {
 	c := &Conn{
 		id: id, srv: s, nc: nc, remote: nc.RemoteAddr().String(),
 		requests: make(chan *request, s.opts.MaxInFlight),
-		answers:  make(chan *request, s.opts.MaxInFlight),
 		replied:  time.Now(),
 	}
 	c.host = c.remote
@@ -136,7 +137,6 @@ func (c *Conn) serve(base context.Context) {
 	stop := context.AfterFunc(base, c.kill)
 	var wg sync.WaitGroup
 	wg.Go(func() { c.dispatch(base) })
-	wg.Go(c.write)
 	err := c.read(base)
 	close(c.requests)
 	if err != nil {

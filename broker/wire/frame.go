@@ -103,6 +103,9 @@ func appendHeader(dst []byte, correlation int32, resp kmsg.Response) []byte {
 	return dst
 }
 
+// gathered is the most bytes of segments that are copied behind each other: less work than to hand them over one by one.
+const gathered = 1 << 10
+
 // encode makes the frame of an answer, in buf as far as it is not Segmented.
 func encode(buf []byte, correlation int32, resp kmsg.Response) [][]byte {
 	head := appendHeader(buf[:0], correlation, resp)
@@ -116,6 +119,12 @@ func encode(buf []byte, correlation int32, resp kmsg.Response) [][]byte {
 	size := -4
 	for _, b := range segments {
 		size += len(b)
+	}
+	if size <= gathered {
+		for _, b := range segments[1:] {
+			head = append(head, b...)
+		}
+		segments = append(segments[:0], head)
 	}
 	binary.BigEndian.PutUint32(head, uint32(size))
 	return segments

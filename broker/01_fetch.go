@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -96,7 +97,7 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	if f.enough(plan) || f.deadline <= 0 {
 		return plan
 	}
-	timer := time.NewTimer(f.deadline)
+	timer := time.NewTimer(untilTogether(time.Now(), f.deadline))
 	defer timer.Stop()
 	watch := f.Partitions.Watch(f.watched())
 	defer watch.Close()
@@ -113,6 +114,24 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 			return plan
 		}
 	}
+}
+
+// Waits end together with others, on multiples of a step: to wake up for one at a time costs more than to answer it, and
+// thousands of idle consumers are the normal case. A wait is shortened by at most one part in leastSteps.
+const (
+	leastSteps  = 32
+	longestStep = 1 << 26 // ns, 67 ms
+)
+
+// untilTogether is how long to wait if the client is ready to wait for d.
+func untilTogether(now time.Time, d time.Duration) time.Duration {
+	step := min(d/leastSteps, longestStep)
+	if step < time.Millisecond {
+		return d
+	}
+	step = 1 << (bits.Len64(uint64(step)) - 1) // a power of two: waits of different lengths meet, too
+	end := now.Add(d)
+	return d - time.Duration(end.UnixNano())%step
 }
 
 func (f *fetch) enough(plan *fetchPlan) bool {

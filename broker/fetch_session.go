@@ -60,7 +60,18 @@ type fetchSessions struct {
 	mu   sync.Mutex
 	byID map[int32]*fetchSession
 	size int // partitions of all, as of their last requests
+	vain vainSearch
 }
+
+// vainSearch notes that no session gives way to one of so many partitions. Clients that get no session ask for one with
+// every request, and looking through all of them each time would cost more than the fetch.
+type vainSearch struct {
+	partitions int
+	until      time.Time
+}
+
+// vainFor is how long a search that found nothing is not repeated.
+const vainFor = time.Second
 
 type fetchSession struct {
 	id      int32
@@ -241,6 +252,9 @@ func (s *fetchSessions) create(rows []fetchedPartition, byIDs bool, now time.Tim
 // evict makes room for a session of so many partitions: the one idle for longest goes, if it is idle for long, or else
 // the smallest of the old ones that are smaller. Caller holds mu.
 func (s *fetchSessions) evict(size int, now time.Time) bool {
+	if size <= s.vain.partitions && now.Before(s.vain.until) {
+		return false
+	}
 	var idle, small *fetchSession
 	for _, x := range s.byID {
 		if idle == nil || x.used.Before(idle.used) {
@@ -256,6 +270,7 @@ func (s *fetchSessions) evict(size int, now time.Time) bool {
 	case small != nil:
 		s.drop(small)
 	default:
+		s.vain = vainSearch{size, now.Add(vainFor)}
 		return false
 	}
 	return true

@@ -239,6 +239,28 @@ func TestSessionSlots(t *testing.T) {
 	}
 }
 
+func TestSearchForRoomIsNotRepeatedAtOnce(t *testing.T) {
+	r := newSessionRig(t, 2)
+	for range 2 {
+		r.want(sessionRequest{want: []int32{0}}, 0)
+	}
+	r.now = r.now.Add(sessionIdle)
+	if id := r.want(sessionRequest{want: []int32{0}}, 0); id != 0 {
+		t.Fatal("a session gave way that was used two minutes ago")
+	}
+	r.now = r.now.Add(vainFor / 2)
+	if id := r.want(sessionRequest{want: []int32{0}}, 0); id != 0 {
+		t.Fatal("looked again for room for as many partitions")
+	}
+	if id := r.want(sessionRequest{want: []int32{0, 1}}, 0, 1); id == 0 {
+		t.Fatal("no look for room for more partitions, although there is some")
+	}
+	r.now = r.now.Add(vainFor / 2)
+	if id := r.want(sessionRequest{want: []int32{0}}, 0); id == 0 {
+		t.Fatal("never looked again")
+	}
+}
+
 func TestSessionsBoundTheirPartitions(t *testing.T) {
 	r := newSessionRig(t, 100)
 	r.sessions.room = 5

@@ -223,6 +223,24 @@ func TestFetchLimits(t *testing.T) {
 	}
 }
 
+func TestWaitsEndTogetherAndNeverLate(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	for _, d := range []time.Duration{time.Millisecond, 31 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 5 * time.Second, time.Hour} {
+		ends := make(map[time.Time]bool)
+		for i := range 1000 {
+			now := start.Add(time.Duration(i) * d / 1000)
+			wait := untilTogether(now, d)
+			if wait > d || wait < d-d/leastSteps || wait < d-longestStep {
+				t.Fatalf("a wait of %v for one of %v", wait, d)
+			}
+			ends[now.Add(wait)] = true
+		}
+		if d >= 100*time.Millisecond && d <= 5*time.Second && len(ends) > 2*max(leastSteps, int(d/longestStep))+2 {
+			t.Errorf("1000 waits of %v end at %d times", d, len(ends))
+		}
+	}
+}
+
 func TestFetchWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)
@@ -231,8 +249,8 @@ func TestFetchWaits(t *testing.T) {
 		for _, tc := range []struct {
 			name     string
 			minBytes int
-			events   func() // in the course of the fetch
-			want     time.Duration
+			events   func()        // in the course of the fetch
+			want     time.Duration // 10 s, the max wait, may be a bit less: see untilTogether
 			records  int
 		}{
 			{"nothing comes", 1, func() {}, 10 * time.Second, 0},
@@ -264,7 +282,7 @@ func TestFetchWaits(t *testing.T) {
 			begin := time.Now()
 			go tc.events()
 			resp := h.broker.fetch(t.Context(), nil, nil, req)
-			if took := time.Since(begin); took.Round(10*time.Millisecond) != tc.want.Round(10*time.Millisecond) {
+			if took := time.Since(begin).Round(10 * time.Millisecond); took > tc.want.Round(10*time.Millisecond) || took < tc.want-longestStep {
 				t.Errorf("%s: took %v, want %v", tc.name, took, tc.want)
 			}
 			equal(t, tc.name+": bytes", resp.rows[0].size, tc.records)

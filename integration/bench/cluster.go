@@ -24,13 +24,16 @@ import (
 
 // cluster is brokers on a database and a prefix of the bucket of their own.
 type cluster struct {
-	addresses, admins []string
-	prefix            string // in the bucket
-	secret            string // that the brokers share
-	proxy             *slows3.Proxy
-	stopProxy         func() error // nil: no proxy
-	processes         []*servers.Process
-	logs              []*servers.Log
+	dsn, endpoint string   // of the database and the S3 server
+	env           []string // of the processes
+	// addresses are those for clients, by broker.
+	addresses, admins, peers []string
+	prefix                   string // in the bucket
+	secret                   string // that the brokers share
+	proxy                    *slows3.Proxy
+	stopProxy                func() error // nil: no proxy
+	processes                []*servers.Process
+	logs                     []*servers.Log
 }
 
 // database makes an empty, migrated database.
@@ -53,22 +56,22 @@ func environ(more ...string) []string {
 	return append(own, more...)
 }
 
-// startCluster starts brokers with default settings on the S3 server at endpoint.
-func (m *machine) startCluster(ctx context.Context, brokers int, endpoint string) (*cluster, error) {
+// startCluster starts brokers with default settings on the S3 server at endpoint. env is for their processes.
+func (m *machine) startCluster(ctx context.Context, brokers int, endpoint string, env ...string) (*cluster, error) {
 	name, dsn, err := m.database(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{prefix: name, secret: rand.Text()}
+	c := &cluster{dsn: dsn, endpoint: endpoint, env: env, prefix: name, secret: rand.Text()}
 	for range brokers {
-		if err := c.start(ctx, m, dsn, endpoint); err != nil {
+		if err := c.start(ctx, m); err != nil {
 			return nil, errors.Join(err, c.stop())
 		}
 	}
 	return c, nil
 }
 
-func (c *cluster) start(ctx context.Context, m *machine, dsn, endpoint string) error {
+func (c *cluster) start(ctx context.Context, m *machine) error {
 	var address [3]string
 	for i := range address {
 		port, err := servers.FreePort()
@@ -77,24 +80,38 @@ func (c *cluster) start(ctx context.Context, m *machine, dsn, endpoint string) e
 		}
 		address[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	}
-	cmd := exec.Command(m.binary, "broker")
-	cmd.Env = environ(
-		"RUNNEL_LISTEN="+address[0], "RUNNEL_ADVERTISE="+address[0], "RUNNEL_ADMIN_LISTEN="+address[1], "RUNNEL_METASTORE_URL="+dsn,
-		"RUNNEL_PEER_LISTEN="+address[2], "RUNNEL_PEER_SECRET="+c.secret,
-		"RUNNEL_OBJECT_STORE_URL=s3://"+servers.Bucket+"/"+c.prefix, "RUNNEL_OBJECT_STORE_ENDPOINT="+endpoint,
-		"RUNNEL_OBJECT_STORE_REGION="+servers.Region, "RUNNEL_OBJECT_STORE_ACCESS_KEY="+m.s3.AccessKey,
-		"RUNNEL_OBJECT_STORE_SECRET_KEY="+m.s3.SecretKey)
-	log, err := servers.NewLog("")
-	if err != nil {
-		return err
-	}
-	process, err := servers.Start("runnel broker", cmd, syscall.SIGKILL, log)
+	process, log, err := c.run(m, address)
 	if err != nil {
 		return err
 	}
 	c.processes, c.logs = append(c.processes, process), append(c.logs, log)
-	c.addresses, c.admins = append(c.addresses, address[0]), append(c.admins, address[1])
+	c.addresses, c.admins, c.peers = append(c.addresses, address[0]), append(c.admins, address[1]), append(c.peers, address[2])
 	return waitReady(ctx, "http://"+address[1]+"/readyz", process, log)
+}
+
+// startAgain starts a broker that has stopped.
+func (c *cluster) startAgain(ctx context.Context, m *machine, i int) (err error) {
+	if c.processes[i], c.logs[i], err = c.run(m, [3]string{c.addresses[i], c.admins[i], c.peers[i]}); err != nil {
+		return err
+	}
+	return waitReady(ctx, "http://"+c.admins[i]+"/readyz", c.processes[i], c.logs[i])
+}
+
+// run starts the process of a broker with the addresses for clients, administrators and other brokers.
+func (c *cluster) run(m *machine, address [3]string) (*servers.Process, *servers.Log, error) {
+	cmd := exec.Command(m.binary, "broker")
+	cmd.Env = environ(append(slices.Clone(c.env),
+		"RUNNEL_LISTEN="+address[0], "RUNNEL_ADVERTISE="+address[0], "RUNNEL_ADMIN_LISTEN="+address[1], "RUNNEL_METASTORE_URL="+c.dsn,
+		"RUNNEL_PEER_LISTEN="+address[2], "RUNNEL_PEER_SECRET="+c.secret,
+		"RUNNEL_OBJECT_STORE_URL=s3://"+servers.Bucket+"/"+c.prefix, "RUNNEL_OBJECT_STORE_ENDPOINT="+c.endpoint,
+		"RUNNEL_OBJECT_STORE_REGION="+servers.Region, "RUNNEL_OBJECT_STORE_ACCESS_KEY="+m.s3.AccessKey,
+		"RUNNEL_OBJECT_STORE_SECRET_KEY="+m.s3.SecretKey)...)
+	log, err := servers.NewLog("")
+	if err != nil {
+		return nil, nil, err
+	}
+	process, err := servers.Start("runnel broker", cmd, syscall.SIGKILL, log)
+	return process, log, err
 }
 
 func waitReady(ctx context.Context, url string, process *servers.Process, log *servers.Log) error {

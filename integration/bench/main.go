@@ -57,13 +57,15 @@ type sizes struct {
 	catchup     string
 	polls       int           // consumers that wait
 	polling     time.Duration // for which they are watched
+	topics      int           // of 100 partitions
+	asking      time.Duration // for metadata
 }
 
 var (
 	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: "1GiB",
-		polls: 3000, polling: 20 * time.Second}
+		polls: 3000, polling: 20 * time.Second, topics: 200, asking: 5 * time.Second}
 	tiny = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: "64MiB",
-		polls: 500, polling: 2 * time.Second}
+		polls: 500, polling: 2 * time.Second, topics: 20, asking: time.Second}
 )
 
 // load is one measurement of the set.
@@ -84,6 +86,7 @@ var loads = []load{
 	{"i", "Memory of a broker that 200 connections overload", "at most the configured budget and 150 MiB", overload},
 	{"j", "An idle cluster, and one record now and then", "produce p99 under PUT p99 + 10 ms; no PUT at all while nothing comes", idleCluster},
 	{"k", "3,000 idle consumers at 1,000 partitions", "under 5 % of a core, and no query per fetch", idlePolls},
+	{"l", "20,000 partitions", "under 1 KiB of memory each; Metadata p99 under 100 ms; start under 10 s", manyPartitions},
 }
 
 func run(ctx context.Context, small bool, only, out, perf string) (err error) {

@@ -59,6 +59,9 @@ func (c *client) send(frame []byte) (size int, err error) {
 
 // ask waits for the answer to a request.
 func (c *client) ask(req kmsg.Request) (kmsg.Response, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		return nil, err
+	}
 	size, err := c.send(frame(req))
 	if err != nil {
 		return nil, err

@@ -54,6 +54,9 @@ func describe(t fataler, s *State) description {
 		for i := range topic.partitions {
 			p := &topic.partitions[i]
 			is := partitionDescription{LogStart: p.logStart, High: p.high, Producers: make(map[ProducerID]producer)}
+			if s.sharing != nil { // not a view
+				checkTops(t, &p.runs)
+			}
 			for j := range p.runs.len() {
 				is.Runs = append(is.Runs, s.export(p.runs.at(j)))
 				refs[p.runs.at(j).segment]++

@@ -76,14 +76,15 @@ func (r *Replica) Runs(tp TopicPartition, from Offset, maxBytes int) (Watermarks
 func (r *Replica) RunAt(tp TopicPartition, timestamp int64) (Run, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if p := r.state.partition(tp); p != nil {
-		for i := p.runs.find(p.logStart); i < p.runs.len(); i++ {
-			if p.runs.at(i).maxTimestamp >= timestamp {
-				return r.state.export(p.runs.at(i)), true
-			}
-		}
+	p := r.state.partition(tp)
+	if p == nil {
+		return Run{}, false
 	}
-	return Run{}, false
+	i := p.runs.since(p.runs.find(p.logStart), timestamp)
+	if i == p.runs.len() {
+		return Run{}, false
+	}
+	return r.state.export(p.runs.at(i)), true
 }
 
 // RunWithMaxTimestamp returns the first of the runs that hold the greatest timestamp of the partition.
@@ -94,16 +95,11 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 	if p == nil {
 		return Run{}, false
 	}
-	best := -1
-	for i := p.runs.find(p.logStart); i < p.runs.len(); i++ {
-		if best < 0 || p.runs.at(i).maxTimestamp > p.runs.at(best).maxTimestamp {
-			best = i
-		}
-	}
-	if best < 0 {
+	i := p.runs.latest(p.runs.find(p.logStart))
+	if i < 0 {
 		return Run{}, false
 	}
-	return r.state.export(p.runs.at(best)), true
+	return r.state.export(p.runs.at(i)), true
 }
 
 // Memory is about how many bytes the folded state takes. It grows with what the log tells of, and no budget bounds it.

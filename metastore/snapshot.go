@@ -219,8 +219,7 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 	p.high = Offset(d.uvarintMax(math.MaxInt64, "high watermark"))
 	next, timestamp := Offset(0), int64(0)
 	for range d.count(6, "runs") {
-		r := p.runs.add(run{})
-		s.runs++
+		var r run
 		r.base = next + Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
 		r.segment = d.segment(s)
@@ -230,6 +229,8 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 		if d.err != nil {
 			return
 		}
+		p.runs.add(r)
+		s.runs++
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
 	for range d.count(5, "producers") {

@@ -181,7 +181,7 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 		}
 		last.length += b.length
 		last.records += b.records
-		last.maxTimestamp = max(last.maxTimestamp, b.maxTimestamp)
+		p.runs.raiseLast(b.maxTimestamp)
 		position += b.length
 		p.high = b.offset + Offset(b.records)
 		any = true

@@ -28,7 +28,7 @@ func main() {
 	small := flag.Bool("small", false, "tiny loads: whether everything works")
 	only := flag.String("only", "", "letters of the loads to run, separated by commas; all if empty")
 	out := flag.String("out", "", "file to write; standard output if empty")
-	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a, f and k")
+	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a, f, k and l")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -32,49 +32,73 @@ func manyPartitions(ctx context.Context, m *machine) (s section, err error) {
 	return s, nil
 }
 
-func manyPartitionsOn(ctx context.Context, m *machine, s *section, brokers int) (err error) {
+func manyPartitionsOn(ctx context.Context, m *machine, s *section, brokers int) error {
+	row := func(what, measured, short string) {
+		s.row(strconv.Itoa(brokers), what, measured)
+		if short != "" {
+			s.outcome += fmt.Sprintf("%d brokers, %s: %s. ", brokers, what, short)
+		}
+	}
+	if err := partitionMemory(ctx, m, brokers, row); err != nil {
+		return err
+	}
+	return partitionTimes(ctx, m, s, brokers, row)
+}
+
+// partitionMemory measures what partitions take of the first broker's heap.
+func partitionMemory(ctx context.Context, m *machine, brokers int, row func(what, measured, short string)) (err error) {
 	c, err := m.startCluster(ctx, brokers, m.s3.Endpoint(), "GOGC=10")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	row := func(what, measured string) { s.row(strconv.Itoa(brokers), what, measured) }
 	empty, err := liveHeap(ctx, c.admins[0])
 	if err != nil {
 		return err
 	}
-	ids, took, err := createTopics(ctx, c.addresses[0], m.size.topics, 100)
-	if err != nil {
-		return err
-	}
-	row("create all in one request", seconds(took))
-	each := func(what string) error {
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"memory per partition, never written", func() error {
+			_, _, err := createTopics(ctx, c.addresses[0], m.size.topics, 100)
+			return err
+		}},
+		{"memory per partition, written once", func() error { return writeToAll(ctx, c.addresses, m.size.topics) }},
+	} {
+		if err := step.do(); err != nil {
+			return err
+		}
 		heap, err := liveHeap(ctx, c.admins[0])
 		if err != nil {
 			return err
 		}
-		per := (heap - empty) / float64(100*m.size.topics)
-		row(what, number(per)+" bytes")
-		s.outcome += fmt.Sprintf("%d brokers, %s: %s bytes. ", brokers, what, number(per))
-		return nil
+		per := number((heap-empty)/float64(100*m.size.topics)) + " bytes"
+		row(step.what, per, per)
 	}
-	if err := each("memory per partition, never written"); err != nil {
+	return nil
+}
+
+// partitionTimes measures how long it takes to make, list, load, grow and delete them.
+func partitionTimes(ctx context.Context, m *machine, s *section, brokers int, row func(what, measured, short string)) (err error) {
+	c, err := m.startCluster(ctx, brokers, m.s3.Endpoint())
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	ids, took, err := createTopics(ctx, c.addresses[0], m.size.topics, 100)
+	if err != nil {
+		return err
+	}
+	row("create all in one request", seconds(took), "")
 	for _, clients := range []int{1, 8} {
+		profiled := m.profile(ctx, c, fmt.Sprintf("l-metadata-%d-%d", brokers, clients))
 		r, err := askMetadata(ctx, c.addresses[0], clients, m.size.asking)
-		if err != nil {
+		if err = errors.Join(err, profiled()); err != nil {
 			return err
 		}
-		what := fmt.Sprintf("Metadata p50 / p99, %d clients", clients)
-		row(what, fmt.Sprintf("%s / %s ms, %s answers/s of %d KiB", number(r.p50), number(r.p99), number(r.perS), r.size>>10))
-		s.outcome += fmt.Sprintf("%d brokers, %s: %s / %s ms. ", brokers, what, number(r.p50), number(r.p99))
-	}
-	if err := writeToAll(ctx, c.addresses, m.size.topics); err != nil {
-		return err
-	}
-	if err := each("memory per partition, written once"); err != nil {
-		return err
+		times := fmt.Sprintf("%s / %s ms", number(r.p50), number(r.p99))
+		row(fmt.Sprintf("Metadata p50 / p99, %d clients", clients), fmt.Sprintf("%s, %s answers/s of %d KiB", times, number(r.perS), r.size>>10), times)
 	}
 	for _, log := range []struct {
 		name    string
@@ -84,17 +108,16 @@ func manyPartitionsOn(ctx context.Context, m *machine, s *section, brokers int) 
 		if err != nil {
 			return err
 		}
-		row(log.name, seconds(took)+", "+held)
-		s.outcome += fmt.Sprintf("%d brokers, %s: %s. ", brokers, log.name, seconds(took))
+		row(log.name, seconds(took)+", "+held, seconds(took))
 	}
 	if took, err = growTopics(ctx, c.addresses[0], m.size.topics); err != nil {
 		return err
 	}
-	row("grow all topics by 10 partitions, in one request", seconds(took))
+	row("grow all topics by 10 partitions, in one request", seconds(took), "")
 	if took, err = deleteTopics(ctx, c.addresses[0], ids); err != nil {
 		return err
 	}
-	row("delete all in one request", seconds(took))
+	row("delete all in one request", seconds(took), "")
 	return nil
 }
 

@@ -187,7 +187,7 @@ func bigState(runs, partitions, producers int) *State {
 	for i := range runs / partitions {
 		seg := s.addSegment(segment{id: NewSegmentID(time.Now()), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}})
 		for p := range t.partitions {
-			t.partitions[p].runs.add(run{
+			s.addRun(&t.partitions[p], run{
 				base: Offset(i * 40), segment: seg, maxTimestamp: rec.time, position: uint32(p * 5000), length: 5000, records: 40})
 			s.table.refer(seg)
 			t.partitions[p].high = Offset(i*40 + 40)

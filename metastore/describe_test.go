@@ -1,6 +1,9 @@
 package metastore
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // description is what a state says, whatever numbers it uses inside.
 type description struct {
@@ -102,6 +105,19 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 	held, named := maps.Clone(refs), uint32(0)
 	for _, n := range refs {
 		named += n
+	}
+	written := 0
+	for _, topics := range [][]*topicState{slices.Collect(maps.Values(s.topics)), s.dropped.topics} {
+		for _, topic := range topics {
+			for i := range topic.partitions {
+				if topic.partitions[i].runs.len() > 0 {
+					written++
+				}
+			}
+		}
+	}
+	if s.written != written {
+		t.Fatalf("%d partitions have runs, counted are %d", written, s.written)
 	}
 	if want := int(named) - len(s.recent); s.runs != want {
 		t.Fatalf("the state has %d runs and counts %d", want, s.runs)

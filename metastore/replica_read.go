@@ -105,10 +105,12 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 // Memory is about how many bytes the folded state takes. It grows with what the log tells of, and no budget bounds it.
 func (r *Replica) Memory() int64 {
 	const (
-		runBytes       = 40 // in lists that grow, with the counts of segments
+		topicBytes     = 250
+		partitionBytes = 64
+		writtenBytes   = 130 // of a partition with runs, beside them: room for more
+		runBytes       = 34
 		producerBytes  = 140
 		segmentBytes   = 100
-		partitionBytes = 56
 	)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -117,8 +119,8 @@ func (r *Replica) Memory() int64 {
 	for _, t := range s.topics {
 		partitions += len(t.partitions)
 	}
-	return tailBytes + int64(s.runs)*runBytes + int64(s.producers.count)*producerBytes + int64(s.table.used)*segmentBytes +
-		int64(partitions)*partitionBytes
+	return tailBytes + int64(len(s.topics))*topicBytes + int64(partitions)*partitionBytes + int64(s.written)*writtenBytes +
+		int64(s.runs)*runBytes + int64(s.producers.count)*producerBytes + int64(s.table.used)*segmentBytes
 }
 
 // SegmentCommitted tells whether the segment is known to be committed. For those older than MaxSegmentAge it says false.

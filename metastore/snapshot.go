@@ -229,8 +229,7 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 		if d.err != nil {
 			return
 		}
-		p.runs.add(r)
-		s.runs++
+		s.addRun(p, r)
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
 	for range d.count(5, "producers") {

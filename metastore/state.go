@@ -58,6 +58,7 @@ type State struct {
 	producers      producerTable
 	dropped        droppedTopics
 	runs           int // of all partitions
+	written        int // partitions that have runs
 	sharing        *sharing
 	decisions      *sync.Pool
 }
@@ -175,8 +176,7 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 			continue
 		}
 		if last == nil || b.offset != last.base+Offset(last.records) || last.records > math.MaxInt32-b.records {
-			last = p.runs.add(run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
-			s.runs++
+			last = s.addRun(p, run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
 			s.table.refer(segment)
 		}
 		last.length += b.length
@@ -194,6 +194,23 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 		}
 	}
 	return any
+}
+
+func (s *State) addRun(p *partition, r run) *run {
+	if p.runs.len() == 0 {
+		s.written++
+	}
+	s.runs++
+	return p.runs.add(r)
+}
+
+// removeLastRun takes a run away; its segment is the caller's business.
+func (s *State) removeLastRun(p *partition) {
+	p.runs.removeLast()
+	s.runs--
+	if p.runs.len() == 0 {
+		s.written--
+	}
 }
 
 func (p *partition) watermarks() Watermarks {

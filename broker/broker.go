@@ -16,7 +16,7 @@ import (
 type Topics interface {
 	Topic(name string) (*metastore.Topic, bool)
 	TopicByID(id metastore.TopicID) (*metastore.Topic, bool)
-	Topics() []*metastore.Topic // by name
+	Topics() []*metastore.Topic // by name; not to be modified
 	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
 	// Refresh returns when all that was changed before the call, through any broker, is visible. It may be called for
 	// whatever clients send: calls share their cost.

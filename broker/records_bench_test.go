@@ -46,7 +46,7 @@ func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
 		check(ahead.Close())
 		check(meta.Close())
 	})
-	broker := New(Deps{Topics: replica, Partitions: replica, Writer: w, Settings: defaults,
+	broker := New(Deps{Topics: replica, Changes: replica, Partitions: replica, Writer: w, Settings: defaults,
 		Reader: reader.New(replica, blocks, ahead, w.Recent(), reader.Options{})})
 	for range n {
 		req := produceRequest(topic, 0, testBatch(50))
@@ -85,5 +85,32 @@ func BenchmarkFetch(b *testing.B) {
 		b.SetBytes(int64(resp.rows[0].size))
 		resp.AppendSegments(nil)
 		resp.Release()
+	}
+}
+
+// BenchmarkIdleFetch is a request of a session of four partitions at their ends: all that it costs but the wait, which its
+// ctx has ended.
+func BenchmarkIdleFetch(b *testing.B) {
+	broker, _ := benchBroker(b, 0)
+	topic, err := broker.Changes.CreateTopic(b.Context(), metastore.NewTopic{Name: "idle", Partitions: 4})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	cancel()
+	req := fetchRequest(topic, 0, 1, 2, 3)
+	req.SetVersion(12)
+	req.MinBytes, req.MaxWaitMillis = 1, 500
+	first := broker.fetch(ctx, nil, nil, req)
+	if len(first.rows) != 4 || first.SessionID == 0 {
+		b.Fatal(first.rows)
+	}
+	req.SessionID, req.Topics = first.SessionID, nil
+	b.ReportAllocs()
+	for b.Loop() {
+		req.SessionEpoch++
+		if resp := broker.fetch(ctx, nil, nil, req); resp.ErrorCode != 0 || len(resp.rows) != 0 {
+			b.Fatal(resp.ErrorCode, resp.rows)
+		}
 	}
 }

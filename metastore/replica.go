@@ -58,6 +58,7 @@ type Replica struct {
 	snap   chan struct{} // asks Run for a snapshot
 	watch  watchers
 	tail   tail
+	topics topicList
 
 	mu      sync.RWMutex
 	state   *State
@@ -124,6 +125,7 @@ func (r *Replica) loadSnapshot(ctx context.Context) error {
 	if forward {
 		if err = r.state.mayBecome(state); err == nil {
 			r.state = state
+			r.topics.forget()
 		}
 	}
 	r.mu.Unlock()
@@ -301,6 +303,7 @@ func (r *Replica) fold(e Entry, rec record, before, next Position) error {
 		note = func(tp TopicPartition) { touched = append(touched, tp) }
 	}
 	r.state.apply(e.Position, rec, note)
+	r.topics.applied(r.state, rec.change)
 	if rec.nonce == r.awaited && r.awaited != 0 {
 		r.settled = &rec
 	}

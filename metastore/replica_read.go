@@ -1,10 +1,5 @@
 package metastore
 
-import (
-	"cmp"
-	"slices"
-)
-
 // Topic finds a topic by its name.
 func (r *Replica) Topic(name string) (*Topic, bool) {
 	r.mu.RLock()
@@ -23,18 +18,6 @@ func (r *Replica) TopicByID(id TopicID) (*Topic, bool) {
 		return t.Topic, true
 	}
 	return nil, false
-}
-
-// Topics returns all topics by name.
-func (r *Replica) Topics() []*Topic {
-	r.mu.RLock()
-	topics := make([]*Topic, 0, len(r.state.topics))
-	for _, t := range r.state.topics {
-		topics = append(topics, t.Topic)
-	}
-	r.mu.RUnlock()
-	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
-	return topics
 }
 
 // Watermarks returns the borders of a partition, false if there is no such partition.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -347,5 +348,49 @@ func TestWatchHearsOfItsPartitionsOnly(t *testing.T) {
 	}
 	if !heard() {
 		t.Error("deletion was not heard")
+	}
+}
+
+func TestClosedWatchesLeaveTheOthers(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	r := open(t, memory.New(memory.Options{}), metastore.ReplicaOptions{})
+	const partitions = 5
+	topic := createTopic(t, r, "t", partitions)
+	watches := make(map[*metastore.Watch][partitions]bool)
+	for range 300 {
+		if random.IntN(3) > 0 {
+			var of [partitions]bool
+			var tps []metastore.TopicPartition
+			for range random.IntN(4) {
+				i := random.IntN(partitions) // twice the same at times
+				of[i] = true
+				tps = append(tps, metastore.TopicPartition{Topic: topic.ID, Partition: int32(i)})
+			}
+			watches[r.Watch(tps)] = of
+		}
+		for w := range watches {
+			if random.IntN(2*len(watches)) == 0 {
+				w.Close()
+				delete(watches, w)
+			}
+		}
+		moved := random.IntN(partitions)
+		if _, err := r.Commit(t.Context(), []metastore.SegmentCommit{plain(metastore.TopicPartition{Topic: topic.ID, Partition: int32(moved)}, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		for w, of := range watches {
+			select {
+			case <-w.C:
+				if !of[moved] {
+					t.Fatal("a watch heard of a partition that it does not watch")
+				}
+			default:
+				if of[moved] {
+					t.Fatal("a watch did not hear of its partition")
+				}
+			}
+		}
 	}
 }

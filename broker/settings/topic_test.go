@@ -160,7 +160,15 @@ func TestValidTopicName(t *testing.T) {
 }
 
 func TestCollidesWith(t *testing.T) {
-	if !CollidesWith("a.b", "a_b") || CollidesWith("a.b", "a.b") || CollidesWith("a-b", "a_b") {
-		t.Error("wrong")
+	for _, tc := range []struct {
+		a, b string
+		want bool
+	}{
+		{"a.b", "a_b", true}, {"a_b.c", "a.b_c", true}, {"._", "_.", true},
+		{"a.b", "a.b", false}, {"a-b", "a_b", false}, {"a.b", "a.bc", false}, {"a.b", "x_b", false}, {"", "", false},
+	} {
+		if CollidesWith(tc.a, tc.b) != tc.want || CollidesWith(tc.b, tc.a) != tc.want {
+			t.Errorf("%q and %q: want %v", tc.a, tc.b, tc.want)
+		}
 	}
 }

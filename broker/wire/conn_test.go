@@ -416,14 +416,20 @@ func TestAbortClosesTheConnection(t *testing.T) {
 }
 
 func TestSegmentsAreWrittenAsTheyAre(t *testing.T) {
+	next := make(chan [][]byte, 1)
 	c := serve(t, Routes{12: {Name: "Heartbeat", Max: 4, Handler: Blocking(func(_ context.Context, _ *Conn, req kmsg.Request) kmsg.Response {
-		return segmented{req.ResponseKind(), [][]byte{[]byte("one "), {}, []byte("two "), bytes.Repeat([]byte("x"), 3<<20)}}
+		return segmented{req.ResponseKind(), <-next}
 	})}}, Options{}).dial()
-	for i := range int32(3) {
-		c.send(i, heartbeatRequest())
+	for i, size := range []int{3 << 20, 3 << 20, 0, 1, gathered - 20, gathered - 14, gathered - 13, gathered - 12, gathered, 3 << 20, 5} {
+		parts := [][]byte{[]byte("one "), {}, []byte("two "), bytes.Repeat([]byte("x"), size)}
+		next <- parts
+		c.send(int32(i), heartbeatRequest())
 		correlation, body := c.receive()
-		if want := "\x00one two " + strings.Repeat("x", 3<<20); correlation != i || string(body) != want {
-			t.Fatalf("correlation %d, %d bytes", correlation, len(body))
+		if want := "\x00one two " + strings.Repeat("x", size); correlation != int32(i) || string(body) != want {
+			t.Fatalf("correlation %d, %d bytes after %d", correlation, len(body), size)
+		}
+		if string(parts[0]) != "one " || string(parts[2]) != "two " {
+			t.Fatalf("the segments were written to: %q", parts[:3])
 		}
 	}
 }

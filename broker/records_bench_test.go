@@ -100,7 +100,7 @@ func BenchmarkIdleFetch(b *testing.B) {
 	cancel()
 	req := fetchRequest(topic, 0, 1, 2, 3)
 	req.SetVersion(12)
-	req.MinBytes, req.MaxWaitMillis = 1, 500
+	req.MinBytes, req.MaxWaitMillis, req.SessionEpoch = 1, 500, 0
 	first := broker.fetch(ctx, nil, nil, req)
 	if len(first.rows) != 4 || first.SessionID == 0 {
 		b.Fatal(first.rows)

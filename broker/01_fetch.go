@@ -23,14 +23,16 @@ import (
 // the rack and a preferred replica, which is never named: any broker serves as well; v12 the epoch last fetched: a client
 // that is past the end of epoch 0 is told of a diverging epoch; v13 topic ids.
 //
-// Different from Kafka: min bytes are judged by the runs of the partitions, of which the first may begin before the
-// offset, so that an answer may hold less. A follower's request is answered as a consumer's. Not done: transactions;
-// the last stable offset is the high watermark, and no transaction was ever aborted.
+// Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
+// of which the first may begin before the offset, so that an answer may hold less. A follower's request is answered as a
+// consumer's. Not done: transactions; the last stable offset is the high watermark, and no transaction was ever aborted.
 
 // Partitions is what the commit log says of records, as of the last commit that the broker knows of. No method waits.
 type Partitions interface {
 	Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error)
 	Watch(tps []metastore.TopicPartition) *metastore.Watch
+	// Position moves with everything that Runs and Watermarks tell.
+	Position() metastore.Position
 }
 
 // fetch is a Fetch request under way.
@@ -93,6 +95,7 @@ type fetchRead struct {
 
 // wait plans until there is enough to answer, or no more time.
 func (f *fetch) wait(ctx context.Context) *fetchPlan {
+	planned := f.Partitions.Position()
 	plan := f.plan()
 	if f.enough(plan) || f.deadline <= 0 {
 		return plan
@@ -101,13 +104,17 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	defer timer.Stop()
 	watch := f.Partitions.Watch(f.watched())
 	defer watch.Close()
-	for {
-		plan = f.plan() // after Watch, so that nothing goes unheard in between
-		if f.enough(plan) {
+	if f.Partitions.Position() != planned { // what moved before Watch went unheard
+		if plan = f.plan(); f.enough(plan) {
 			return plan
 		}
+	}
+	for {
 		select {
 		case <-watch.C:
+			if plan = f.plan(); f.enough(plan) {
+				return plan
+			}
 		case <-timer.C:
 			return plan
 		case <-ctx.Done():

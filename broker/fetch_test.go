@@ -241,6 +241,33 @@ func TestWaitsEndTogetherAndNeverLate(t *testing.T) {
 	}
 }
 
+// movedInBetween commits before a watch begins.
+type movedInBetween struct {
+	Partitions
+	commit func()
+}
+
+func (m movedInBetween) Watch(tps []metastore.TopicPartition) *metastore.Watch {
+	m.commit()
+	return m.Partitions.Watch(tps)
+}
+
+func TestFetchHearsOfWhatMovesBeforeItWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topic("events", 1, 1)
+		h.broker.Partitions = movedInBetween{h.replica, func() { h.produce(topic, 0, testBatch(4)) }}
+		req := fetchRequest(topic, 0)
+		req.SetVersion(12)
+		req.MinBytes, req.MaxWaitMillis = 1, 10_000
+		begin := time.Now()
+		resp := h.broker.fetch(t.Context(), nil, req)
+		if took := time.Since(begin); took > time.Second || resp.rows[0].size == 0 {
+			t.Errorf("answered %d bytes after %v", resp.rows[0].size, took)
+		}
+	})
+}
+
 func TestFetchWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)

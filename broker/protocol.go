@@ -28,7 +28,7 @@ func (b *Broker) apis() []api {
 		{key: 0, name: "Produce", min: 3, max: 13, claimed: 3, handle: b.produce, order: wire.Overlapping, budgeted: true, borrows: true, needs: "Write on Topic",
 			notes: "acks=1 waits as acks=all does. Compressed batches are not decompressed, except for compacted topics. Bytes after the batch are refused. A partition that is named twice gets both batches. No transactions."},
 		{key: 1, name: "Fetch", min: 4, max: 18, handle: b.fetchFrom, needs: "Read on Topic",
-			notes: "Requests of followers are answered as those of consumers. The leader epoch is 0 for ever. Batches are never cut. Negative sizes count as 0, unknown isolation levels as read_uncommitted."},
+			notes: "Requests of followers are answered as those of consumers. The leader epoch is 0 for ever. Batches are never cut. Waits of 32 ms and more may end a thirty-second part, at most 67 ms, early. Negative sizes count as 0, unknown isolation levels as read_uncommitted."},
 		{key: 2, name: "ListOffsets", min: 1, max: 11, handle: blocking(b.listOffsets), needs: "Describe on Topic",
 			notes: "Nothing is tiered: -4 is the log start, -5 and -6 find nothing."},
 		{key: 3, name: "Metadata", min: 0, max: 13, handle: blocking(b.metadata), needs: "Describe on Topic; Create on Cluster or Topic to auto-create",

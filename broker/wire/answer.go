@@ -97,16 +97,23 @@ func (c *Conn) await(r *request) (resp kmsg.Response) {
 	return r.pending(c.alive)
 }
 
-// mostKept is the largest buffer that is kept for the next answer.
-const mostKept = 64 << 10
+// mostKept is the largest buffer that a connection keeps for its next answer. Larger ones, up to mostShared, are shared:
+// clients that list thousands of partitions do so all the time, and to grow a buffer for each answer costs more than to
+// fill it.
+const (
+	mostKept   = 64 << 10
+	mostShared = 8 << 20
+)
 
 // send writes an answer.
 func (c *Conn) send(r *request, resp kmsg.Response) {
 	defer c.recovered(r)
-	frame := encode(c.buf, r.correlation, resp)
-	if c.buf = frame[0]; cap(c.buf) > mostKept {
-		c.buf = nil
+	if c.buf == nil && c.large {
+		c.buf, _ = c.srv.large.Get().([]byte)
 	}
+	frame := encode(c.buf, r.correlation, resp)
+	c.buf = frame[0]
+	defer c.keep(c.buf)
 	size := 0
 	for _, b := range frame {
 		size += len(b)
@@ -128,6 +135,16 @@ func (c *Conn) send(r *request, resp kmsg.Response) {
 		return
 	}
 	c.srv.metrics.bytesOut.Add(float64(size))
+}
+
+// keep decides what becomes of the buffer of an answer that was written.
+func (c *Conn) keep(buf []byte) {
+	if c.large = len(buf) > mostKept; cap(buf) > mostKept {
+		c.buf = nil
+		if cap(buf) <= mostShared {
+			c.srv.large.Put(buf) //nolint:staticcheck // a slice header for half a megabyte
+		}
+	}
 }
 
 func writeTo(nc net.Conn, frame net.Buffers) error {

@@ -84,3 +84,29 @@ func readAnswers(b *testing.B, conn net.Conn, buf []byte, n int) {
 		}
 	}
 }
+
+// BenchmarkLargeAnswer sends what a client gets that asks for all of 20,000 partitions.
+func BenchmarkLargeAnswer(b *testing.B) {
+	resp := kmsg.NewPtrMetadataResponse()
+	resp.Version = 12
+	for range 200 {
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic = kmsg.StringPtr("topic")
+		for range 100 {
+			p := kmsg.NewMetadataResponseTopicPartition()
+			p.Replicas, p.ISR = []int32{0}, []int32{0}
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	conn := benchServer(b, Routes{12: {Name: "Heartbeat", Max: 4, Handler: Blocking(func(context.Context, *Conn, kmsg.Request) kmsg.Response { return resp })}})
+	frame := frameOf(1, heartbeatRequest())
+	buf := make([]byte, 1<<20)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := conn.Write(frame); err != nil {
+			b.Fatal(err)
+		}
+		readAnswers(b, conn, buf, 1)
+	}
+}

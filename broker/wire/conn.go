@@ -36,8 +36,9 @@ type Conn struct {
 	Attached any
 
 	// Whoever answers has these. It is one at a time: a Serial request is begun when those before it are answered.
-	held int64  // bytes of the AnswerBudget
-	buf  []byte // for the next answer
+	held  int64  // bytes of the AnswerBudget
+	buf   []byte // for the next answer
+	large bool   // the last answer was too large for buf to be kept
 
 	mu       sync.Mutex
 	room     sync.Cond

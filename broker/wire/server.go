@@ -78,6 +78,7 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 	frames  *frames
+	large   sync.Pool // of []byte, for answers that are large
 
 	complaints complaints
 

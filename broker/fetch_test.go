@@ -261,7 +261,7 @@ func TestFetchHearsOfWhatMovesBeforeItWatches(t *testing.T) {
 		req.SetVersion(12)
 		req.MinBytes, req.MaxWaitMillis = 1, 10_000
 		begin := time.Now()
-		resp := h.broker.fetch(t.Context(), nil, req)
+		resp := h.broker.fetch(t.Context(), nil, nil, req)
 		if took := time.Since(begin); took > time.Second || resp.rows[0].size == 0 {
 			t.Errorf("answered %d bytes after %v", resp.rows[0].size, took)
 		}

@@ -157,15 +157,19 @@ func compareRuns(t *rapid.T, m model, s *State) {
 				offsets = append(offsets, p.runs.at(i).base+o)
 			}
 		}
-		bytes := uint32(0)
+		bytes, size := uint32(0), int64(0)
 		for _, a := range *history {
 			bytes += a.Length
+			size += int64(a.Length)
 			for o := range Offset(a.Records) {
 				want = append(want, a.offset+o)
 			}
 		}
 		for i := range p.runs.len() {
 			bytes -= p.runs.at(i).length
+		}
+		if p.bytes != size {
+			t.Fatalf("%v: counted as %d bytes, is %d", tp, p.bytes, size)
 		}
 		if len(offsets) != len(want) || bytes != 0 {
 			t.Fatalf("%v: runs hold %d offsets, want %d; bytes off by %d", tp, len(offsets), len(want), bytes)

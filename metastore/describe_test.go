@@ -60,9 +60,14 @@ func describe(t fataler, s *State) description {
 			if s.sharing != nil { // not a view
 				checkTops(t, &p.runs)
 			}
+			bytes := int64(0)
 			for j := range p.runs.len() {
 				is.Runs = append(is.Runs, s.export(p.runs.at(j)))
 				refs[p.runs.at(j).segment]++
+				bytes += int64(p.runs.at(j).length)
+			}
+			if p.bytes != bytes {
+				t.Fatalf("%s, partition %d: %d bytes, counted as %d", topic.Name, i, bytes, p.bytes)
 			}
 			if x := p.producers; x != nil {
 				for _, place := range x.places {

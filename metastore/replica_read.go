@@ -30,6 +30,22 @@ func (r *Replica) Watermarks(tp TopicPartition) (Watermarks, bool) {
 	return Watermarks{LogStart: NoOffset, High: NoOffset, Stable: NoOffset}, false
 }
 
+// PartitionSizes returns how many bytes of batches each partition of a topic holds, by partition; nil if there is no such
+// topic.
+func (r *Replica) PartitionSizes(id TopicID) []int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	t, ok := r.state.topics[id]
+	if !ok {
+		return nil
+	}
+	sizes := make([]int64, len(t.partitions))
+	for i := range t.partitions {
+		sizes[i] = t.partitions[i].bytes
+	}
+	return sizes
+}
+
 // Runs returns the runs that hold offsets from `from` on, in order, until their bytes add up to maxBytes or more; one
 // at least if there is any. The watermarks belong to the same state. ErrUnknownPartition; ErrOffsetOutOfRange, with
 // the watermarks.
@@ -89,7 +105,7 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 func (r *Replica) Memory() int64 {
 	const (
 		topicBytes     = 250
-		partitionBytes = 64
+		partitionBytes = 72
 		writtenBytes   = 130 // of a partition with runs, beside them: room for more
 		runBytes       = 34
 		producerBytes  = 140

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -249,6 +250,12 @@ func TestSnapshotHoldsTheWholeState(t *testing.T) {
 	wb, runsB, _ := b.Runs(tp, 0, 1<<20)
 	if wa != wb || len(runsA) != 1 || len(runsB) != 1 || runsA[0] != runsB[0] {
 		t.Errorf("runs %v %v and %v %v", wa, runsA, wb, runsB)
+	}
+	if sizes := b.PartitionSizes(topic.ID); !slices.Equal(sizes, []int64{0, 0, int64(runsA[0].Length)}) || !slices.Equal(sizes, a.PartitionSizes(topic.ID)) {
+		t.Errorf("sizes %v after the snapshot, %v before; the run is of %d bytes", sizes, a.PartitionSizes(topic.ID), runsA[0].Length)
+	}
+	if sizes := b.PartitionSizes(metastore.TopicID{9}); sizes != nil {
+		t.Errorf("sizes of a topic that is not there: %v", sizes)
 	}
 	if got := commitIdempotent(t, b, tp, 4, 0, 0, 10); got.Verdict != metastore.Duplicate || got.Offset != 0 {
 		t.Errorf("repeated batch after snapshot: %+v", got)

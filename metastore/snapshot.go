@@ -225,6 +225,7 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 		r.segment = d.segment(s)
 		r.position = uint32(d.uvarintMax(math.MaxUint32, "position"))
 		r.length = uint32(d.uvarintMax(math.MaxUint32, "length"))
+		p.bytes += int64(r.length)
 		r.maxTimestamp = timestamp + d.varint()
 		if d.err != nil {
 			return

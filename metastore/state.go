@@ -73,6 +73,7 @@ type topicState struct {
 type partition struct {
 	logStart, high Offset
 	runs           runList
+	bytes          int64          // of runs: the sum of their lengths, which no format holds
 	producers      *producerIndex // nil if there are none
 }
 
@@ -180,6 +181,7 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 			s.table.refer(segment)
 		}
 		last.length += b.length
+		p.bytes += int64(b.length)
 		last.records += b.records
 		p.runs.raiseLast(b.maxTimestamp)
 		position += b.length

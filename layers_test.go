@@ -50,15 +50,16 @@ var layers = map[string][]string{
 	"broker/group":     {"metastore"},
 	"broker/peer":      {"metastore"},
 	"broker/sequencer": {"metastore"},
+	"broker/zone":      {},
 	"broker/zonecache": {"metastore", "objstore", "objstore/cache"},
 	"broker": {
 		"batching", "batching/reader", "batching/recordbatch",
-		"broker/cluster", "broker/group", "broker/settings", "broker/wire", "metastore",
+		"broker/cluster", "broker/group", "broker/settings", "broker/wire", "broker/zone", "metastore",
 	},
 	"broker/node": {
 		"batching", "batching/reader",
 		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
-		"broker/wire", "broker/zonecache",
+		"broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
 	},

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -20,7 +21,7 @@ import (
 // first batch of the first partition that has any; in a session, partitions that had records go to the end of the line.
 //
 // v5 brings the log start offset; v7 sessions (fetch_session.go); v9 the leader epoch, which is 0 here for ever; v11
-// the rack and a preferred replica, which is never named: any broker serves as well; v12 the epoch last fetched: a client
+// the rack of the client, for which another broker may be preferred (fetch_nearer.go); v12 the epoch last fetched: a client
 // that is past the end of epoch 0 is told of a diverging epoch; v13 topic ids.
 //
 // Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
@@ -41,6 +42,7 @@ type fetch struct {
 	partitions []fetchPartition
 	byIDs      bool // topics are named by id
 	isolation  reader.Isolation
+	nearer     *cluster.Placement // of the client's rack; nil: this broker is as near as any
 	minBytes   int
 	maxBytes   int
 	deadline   time.Duration // from now
@@ -58,7 +60,7 @@ func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *km
 	session, failed := b.sessions.begin(req, b.Now())
 	if failed == nil {
 		f := &fetch{
-			Broker: b, partitions: session.partitions, byIDs: session.byIDs,
+			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(req.Version, req.Rack),
 			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.FetchMaxBytes)),
 			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond,
 			scan:     scan,
@@ -82,7 +84,7 @@ type fetchPlan struct {
 	rows   []fetchedPartition // one for each partition
 	reads  []fetchRead
 	bytes  int  // to be read, about
-	urgent bool // an error, or a divergence, that the client must hear of now
+	urgent bool // an error, a divergence, or a nearer broker, that the client must hear of now
 }
 
 // fetchRead is records to be read for a row.
@@ -164,8 +166,11 @@ func (f *fetch) plan() *fetchPlan {
 		left := max(f.maxBytes-plan.bytes, 0)
 		read := fetchRead{row: len(plan.rows), bytes: max(min(int(p.maxBytes), left), 0)}
 		row, there := f.look(p, &read)
+		if f.sendNearer(&row, read.tp) {
+			there = 0
+		}
 		plan.rows = append(plan.rows, row)
-		if row.err != nil || row.diverging != nil {
+		if row.err != nil || row.diverging != nil || row.nearer != nil {
 			plan.urgent = true
 		}
 		if there > 0 && (left > 0 || len(plan.reads) == 0) {

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -18,15 +19,23 @@ import (
 // (KIP-516). A topic that is not there is created if the client (v4+) and auto.create.topics.enable allow it, and is in
 // the answer when the commit was in time.
 //
-// The leader of a partition is the first of the live brokers by rendezvous hashing, at leader epoch 0. It is the broker
-// where clients meet, nothing more: every other would do.
+// The leader of a partition is a live broker of the client's zone, by rendezvous hashing, at leader epoch 0; one of all
+// brokers, if the zone is unknown or has none. It is where the clients of a zone meet, nothing more: every other would do.
+// The replicas are brokers of further zones, so that assignors that look at racks (KIP-881) find every partition in as many
+// zones as the replication factor allows.
 
 // autoCreateWait bounds how long a Metadata request waits for the topics it makes.
 const autoCreateWait = 5 * time.Second
 
-func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+func (b *Broker) metadata(ctx context.Context, c *wire.Conn, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+	return b.metadataFor(ctx, b.zone(c), req)
+}
+
+// metadataFor answers a client in a zone.
+func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	resp := respond[*kmsg.MetadataResponse](req)
 	live := b.brokers()
+	placement := cluster.Place(live, zone)
 	for _, l := range live {
 		broker := kmsg.NewMetadataResponseBroker()
 		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
@@ -39,15 +48,17 @@ func (b *Broker) metadata(ctx context.Context, _ *wire.Conn, req *kmsg.MetadataR
 	}
 
 	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
-		for _, t := range b.Topics.Topics() {
-			resp.Topics = append(resp.Topics, metadataTopic(t, live))
+		topics := b.Topics.Topics()
+		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(topics))
+		for _, t := range topics {
+			resp.Topics = append(resp.Topics, metadataTopic(t, placement))
 		}
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 		defer cancel()
 		create := b.Settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
 		for _, asked := range once(req.Topics, func(t kmsg.MetadataRequestTopic) topicKey { return topicKey{deref(t.Topic), t.TopicID} }) {
-			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, live))
+			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, placement))
 		}
 	}
 	if req.IncludeTopicAuthorizedOperations {
@@ -66,7 +77,7 @@ type topicKey struct {
 	id   [16]byte
 }
 
-func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, live []metastore.Broker) kmsg.MetadataResponseTopic {
+func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, placement *cluster.Placement) kmsg.MetadataResponseTopic {
 	t, err := b.findTopic(version, asked)
 	if errors.Is(err, errNoSuchName) && create {
 		t, err = b.autoCreate(ctx, *asked.Topic)
@@ -82,7 +93,7 @@ func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.Metad
 		}
 		return failed
 	}
-	return metadataTopic(t, live)
+	return metadataTopic(t, placement)
 }
 
 var (
@@ -132,17 +143,15 @@ func (b *Broker) autoCreate(ctx context.Context, name string) (*metastore.Topic,
 	return nil, refuse(kerr.LeaderNotAvailable, err.Error())
 }
 
-func metadataTopic(t *metastore.Topic, live []metastore.Broker) kmsg.MetadataResponseTopic {
+func metadataTopic(t *metastore.Topic, placement *cluster.Placement) kmsg.MetadataResponseTopic {
 	answer := kmsg.NewMetadataResponseTopic()
 	answer.Topic, answer.TopicID = &t.Name, t.ID
 	answer.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)
-	for i := range answer.Partitions {
-		p := kmsg.NewMetadataResponseTopicPartition()
-		p.Partition = int32(i)
-		p.Replicas = replicas(t, p.Partition, live)
-		p.ISR = p.Replicas
-		p.Leader, p.LeaderEpoch = p.Replicas[0], leaderEpoch
-		answer.Partitions[i] = p
+	for i, replicas := range replicaLists(t, 0, int(t.Partitions), placement) {
+		p := &answer.Partitions[i]
+		p.Default()
+		p.Partition, p.Replicas, p.ISR = int32(i), replicas, replicas
+		p.Leader, p.LeaderEpoch = replicas[0], leaderEpoch
 	}
 	return answer
 }

@@ -7,18 +7,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// DescribeTopicPartitions (75), version 0 (KIP-966): Metadata of topics in pages, in the order of their names. No topics
-// asked for are all topics. The answer holds partitions up to the limit, and a cursor to the first one left out.
+// DescribeTopicPartitions (75), version 0 (KIP-966): Metadata of topics in pages, in the order of their names, with the
+// leaders and replicas of Metadata. No topics asked for are all topics. The answer holds partitions up to the limit, and a cursor to the first one left out.
 
 // maxPartitionsPerPage is Kafka's max.request.partition.size.limit.
 const maxPartitionsPerPage = 2000
 
-func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *kmsg.DescribeTopicPartitionsRequest) *kmsg.DescribeTopicPartitionsResponse {
+func (b *Broker) describeTopicPartitions(_ context.Context, c *wire.Conn, req *kmsg.DescribeTopicPartitionsRequest) *kmsg.DescribeTopicPartitionsResponse {
 	resp := respond[*kmsg.DescribeTopicPartitionsResponse](req)
 	if err := checkCursor(req); err != nil {
 		for _, t := range req.Topics {
@@ -28,7 +29,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *k
 		}
 		return resp
 	}
-	live := b.brokers()
+	placement := b.placement(b.zone(c))
 	left := int(min(max(req.ResponsePartitionLimit, 1), maxPartitionsPerPage))
 	for _, name := range b.pageTopics(req) {
 		if left == 0 {
@@ -49,7 +50,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ *wire.Conn, req *k
 		if req.Cursor != nil && req.Cursor.Topic == name {
 			first = req.Cursor.Partition
 		}
-		described := describedTopic(t, first, left, live)
+		described := describedTopic(t, first, left, placement)
 		resp.Topics = append(resp.Topics, described)
 		left -= len(described.Partitions)
 		if next := first + int32(len(described.Partitions)); next < t.Partitions {
@@ -95,15 +96,14 @@ func (b *Broker) pageTopics(req *kmsg.DescribeTopicPartitionsRequest) []string {
 	return names
 }
 
-func describedTopic(t *metastore.Topic, first int32, limit int, live []metastore.Broker) kmsg.DescribeTopicPartitionsResponseTopic {
+func describedTopic(t *metastore.Topic, first int32, limit int, placement *cluster.Placement) kmsg.DescribeTopicPartitionsResponseTopic {
 	answer := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	answer.Topic, answer.TopicID, answer.AuthorizedOperations = &t.Name, t.ID, topicOperations
-	for i := first; i < t.Partitions && len(answer.Partitions) < limit; i++ {
+	n := min(int(max(t.Partitions-first, 0)), limit)
+	for i, replicas := range replicaLists(t, first, n, placement) {
 		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
-		p.Partition = i
-		p.Replicas = replicas(t, i, live)
-		p.ISR = p.Replicas
-		p.LeaderID, p.LeaderEpoch = p.Replicas[0], leaderEpoch
+		p.Partition, p.Replicas, p.ISR = first+int32(i), replicas, replicas
+		p.LeaderID, p.LeaderEpoch = replicas[0], leaderEpoch
 		p.EligibleLeaderReplicas, p.LastKnownELR = []int32{}, []int32{} // null is legal, and the Java client trips over it
 		answer.Partitions = append(answer.Partitions, p)
 	}

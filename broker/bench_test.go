@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -21,7 +22,7 @@ func BenchmarkMetadataTopic(b *testing.B) {
 			var answer kmsg.MetadataResponseTopic
 			b.ReportAllocs()
 			for range b.N {
-				answer = metadataTopic(topic, live)
+				answer = metadataTopic(topic, cluster.Place(live, ""))
 			}
 			if len(answer.Partitions) != 1000 {
 				b.Fatal("partitions are missing")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/broker/zone"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -55,6 +56,7 @@ type Deps struct {
 	Writer       Appender
 	Reader       RecordReader
 	Settings     *settings.Cluster
+	Zones        *zone.Clients // default: by client ids alone
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown  map[string]string
 	Logger *slog.Logger     // default: discard
@@ -72,6 +74,9 @@ type Broker struct {
 func New(deps Deps) *Broker {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Zones == nil {
+		deps.Zones = new(zone.Clients)
 	}
 	if deps.Now == nil {
 		deps.Now = time.Now

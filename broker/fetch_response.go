@@ -18,6 +18,7 @@ type fetchedPartition struct {
 	stable        int64
 	logStart      int64
 	diverging     *int64   // end of epoch 0, if the client has a later epoch (KIP-595)
+	nearer        *int32   // the broker that the client should ask in place of this one, which gives it no records
 	records       [][]byte // batches back to back
 	size          int      // bytes of records
 }
@@ -134,7 +135,11 @@ func (e *fetchEncoder) partition(row *fetchedPartition, committed bool) {
 		e.null()
 	}
 	if e.version >= 11 {
-		e.int32(-1) // preferred read replica
+		preferred := int32(-1)
+		if row.nearer != nil {
+			preferred = *row.nearer
+		}
+		e.int32(preferred)
 	}
 	e.count(row.size)
 	if row.size > 0 {

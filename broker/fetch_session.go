@@ -205,7 +205,7 @@ func (s *fetchSession) tell(rows []fetchedPartition, epoch int32) (told []fetche
 // tell decides whether the client must see the row, and notes that it did.
 func (p *sessionPartition) tell(row *fetchedPartition) bool {
 	news := row.size > 0 || row.highWatermark != p.highWatermark || row.logStart != p.logStart ||
-		row.err != nil || row.diverging != nil
+		row.err != nil || row.diverging != nil || row.nearer != nil
 	p.highWatermark, p.logStart = row.highWatermark, row.logStart
 	if row.err != nil || row.diverging != nil {
 		p.highWatermark = -1 // and again next time, also when the error is gone

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"io"
@@ -28,6 +29,7 @@ type harness struct {
 	replica *metastore.Replica
 	store   *memory.Store
 	conn    net.Conn
+	client  string // id of ours, default "test"
 	next    int32
 }
 
@@ -49,6 +51,18 @@ func newHarness(t *testing.T, overrides map[string]string, more int) *harness {
 	h.broker = New(h.deps(defaults, membership))
 	h.serve()
 	return h
+}
+
+// place puts the broker into a zone, and beside it other brokers, from node id 1 on, into theirs.
+func (h *harness) place(self string, others ...string) {
+	h.t.Helper()
+	for i, zone := range others {
+		_, err := h.store.RegisterBroker(h.t.Context(), metastore.Broker{NodeID: metastore.NodeID(i + 1), Host: "other", Port: int32(9093 + i), Zone: zone}, time.Minute)
+		must(h.t, err)
+	}
+	membership := cluster.New(h.store, metastore.Broker{NodeID: 0, Host: "broker0", Port: 9092, Zone: self}, cluster.Options{})
+	must(h.t, membership.Join(h.t.Context()))
+	h.broker.Membership = membership
 }
 
 func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membership) Deps {
@@ -90,7 +104,7 @@ func (h *harness) ask(req kmsg.Request) kmsg.Response {
 	h.t.Helper()
 	h.next++
 	_ = h.conn.SetDeadline(time.Now().Add(20 * time.Second))
-	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, h.next)
+	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID(cmp.Or(h.client, "test"))).AppendRequest(nil, req, h.next)
 	_, err := h.conn.Write(frame)
 	must(h.t, err)
 	var head [8]byte

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/runnel-io/runnel/broker/cluster"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -27,21 +28,31 @@ func (b *Broker) controller(live []metastore.Broker) int32 {
 	return int32(live[0].NodeID)
 }
 
-// replicas is the list of replicas that clients are told of: as long as the topic's replication factor, since tools
-// compare it with what they asked for, and led by the leader. Beyond the number of live brokers the ids repeat. Clients
-// keep such lists in arrays and only count them or look for racks in them (the Java client, librdkafka, sarama,
-// kafkajs, franz-go); ids that no broker has would be shown as offline replicas instead.
-func replicas(t *metastore.Topic, partition int32, live []metastore.Broker) []int32 {
-	ranked := live
-	if len(live) > 1 {
-		tp := metastore.TopicPartition{Topic: t.ID, Partition: partition}
-		ranked = cluster.Rank(tp.String(), live)
+// zone is where a client is, "" if that is unknown.
+func (b *Broker) zone(c *wire.Conn) string { return b.Zones.Of(c.ClientID(), c.ClientHost()) }
+
+// leader is the broker that clients in a zone are told to ask for a partition. Those of many partitions are asked of one
+// placement.
+func (b *Broker) leader(tp metastore.TopicPartition, zone string) metastore.Broker {
+	return *b.placement(zone).Leader(tp)
+}
+
+// placement tells whom clients in a zone are told to ask, as of now.
+func (b *Broker) placement(zone string) *cluster.Placement { return cluster.Place(b.brokers(), zone) }
+
+// replicaLists are the replicas of partitions of a topic that clients are told of, from `first` on. They are as long as
+// the topic's replication factor, since tools compare it with what they asked for, and begin with the leader. Beyond the
+// number of live brokers the ids repeat. Clients keep such lists in arrays and only count them or look for racks in them
+// (the Java client, librdkafka, sarama, kafkajs, franz-go); ids that no broker has would be shown as offline replicas
+// instead.
+func replicaLists(t *metastore.Topic, first int32, n int, placement *cluster.Placement) [][]int32 {
+	length := int(max(t.ReplicationFactor, 1))
+	ids, lists := make([]int32, n*length), make([][]int32, n)
+	for i := range lists {
+		lists[i] = ids[i*length : (i+1)*length : (i+1)*length]
+		placement.Replicas(metastore.TopicPartition{Topic: t.ID, Partition: first + int32(i)}, lists[i])
 	}
-	ids := make([]int32, max(t.ReplicationFactor, 1))
-	for i := range ids {
-		ids[i] = int32(ranked[i%len(ranked)].NodeID)
-	}
-	return ids
+	return lists
 }
 
 // orNil is the pointer that the protocol wants for a text that may be missing.

@@ -28,11 +28,11 @@ func (b *Broker) apis() []api {
 		{key: 0, name: "Produce", min: 3, max: 13, claimed: 3, handle: b.produce, order: wire.Overlapping, budgeted: true, borrows: true, needs: "Write on Topic",
 			notes: "acks=1 waits as acks=all does. Compressed batches are not decompressed, except for compacted topics. Bytes after the batch are refused. A partition that is named twice gets both batches. No transactions."},
 		{key: 1, name: "Fetch", min: 4, max: 18, handle: b.fetchFrom, needs: "Read on Topic",
-			notes: "Requests of followers are answered as those of consumers. The leader epoch is 0 for ever. Batches are never cut. Waits of 32 ms and more may end a thirty-second part, at most 67 ms, early. Negative sizes count as 0, unknown isolation levels as read_uncommitted."},
+			notes: "Requests of followers are answered as those of consumers. A consumer is sent to a broker of its rack if that is in the replica list of every client. The leader epoch is 0 for ever. Batches are never cut. Waits of 32 ms and more may end a thirty-second part, at most 67 ms, early. Negative sizes count as 0, unknown isolation levels as read_uncommitted."},
 		{key: 2, name: "ListOffsets", min: 1, max: 11, handle: blocking(b.listOffsets), needs: "Describe on Topic",
 			notes: "Nothing is tiered: -4 is the log start, -5 and -6 find nothing."},
 		{key: 3, name: "Metadata", min: 0, max: 13, handle: blocking(b.metadata), needs: "Describe on Topic; Create on Cluster or Topic to auto-create",
-			notes: "Every live broker can be named leader of any partition. Replica lists have the length of the topic's replication factor; ids repeat if there are fewer brokers. Topics that are auto-created are in the first answer."},
+			notes: "The leader of a partition is a live broker of the client's zone. Replica lists have the length of the topic's replication factor; ids repeat if there are fewer brokers. Topics that are auto-created are in the first answer."},
 		{key: 8, name: "OffsetCommit", min: 2, max: 10, handle: blocking(b.offsetCommit), needs: "Read on Group; Read on Topic"},
 		{key: 9, name: "OffsetFetch", min: 1, max: 10, handle: blocking(b.offsetFetch), needs: "Describe on Group; Describe on Topic"},
 		{key: 10, name: "FindCoordinator", min: 0, max: 6, handle: blocking(b.findCoordinator), needs: "Describe on Group or TransactionalId",
@@ -63,7 +63,8 @@ func (b *Broker) apis() []api {
 			notes: "Topics only: broker settings come from the broker's configuration."},
 		{key: 47, name: "OffsetDelete", min: 0, max: 0, handle: blocking(b.offsetDelete), needs: "Delete on Group; Read on Topic"},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, handle: blocking(b.describeCluster), needs: "Describe on Cluster"},
-		{key: 75, name: "DescribeTopicPartitions", min: 0, max: 0, handle: blocking(b.describeTopicPartitions), needs: "Describe on Topic"},
+		{key: 75, name: "DescribeTopicPartitions", min: 0, max: 0, handle: blocking(b.describeTopicPartitions), needs: "Describe on Topic",
+			notes: "Leaders and replicas are those of Metadata."},
 	}
 }
 

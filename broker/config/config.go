@@ -9,6 +9,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -22,6 +23,7 @@ type Config struct {
 	Advertise string // host:port for clients; "": derived by Advertised
 	NodeID    int32  // -1: the lowest free id is leased
 	Zone      string // availability zone; "" if none
+	Client    Client
 	Admin     Admin
 	Peer      Peer
 
@@ -35,6 +37,18 @@ type Config struct {
 	Memory      Memory
 	Log         Log
 	Drain       Drain
+}
+
+// Client says in which zone clients are that do not say so themselves.
+type Client struct {
+	Zone    string // of those whose address lies in no subnet; "": unknown
+	Subnets []Subnet
+}
+
+// Subnet is the addresses of clients of one zone.
+type Subnet struct {
+	Prefix netip.Prefix
+	Zone   string
 }
 
 // Admin is the HTTP server for probes and metrics.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ type value struct {
 	text     string
 	number   int64
 	duration time.Duration
+	subnets  []Subnet
 }
 
 // Kind is the form of a key's value.
@@ -48,6 +50,7 @@ var (
 	objectStoreURL   = form{"URL", parseObjectStoreURL}
 	endpointURL      = form{"URL", parseEndpointURL}
 	peerSecret       = form{"text", parsePeerSecret}
+	subnets          = form{"subnet=zone, ...", parseSubnets}
 )
 
 // words is a choice.
@@ -245,4 +248,32 @@ func parsePeerSecret(s string) (value, error) {
 		return value{}, fmt.Errorf("must have %d characters or more", leastPeerSecret)
 	}
 	return value{text: s}, nil
+}
+
+func parseSubnets(s string) (value, error) {
+	v := value{text: s}
+	if strings.TrimSpace(s) == "" {
+		return v, nil
+	}
+	zones := make(map[netip.Prefix]string)
+	for part := range strings.SplitSeq(s, ",") {
+		subnet, zone, ok := strings.Cut(part, "=")
+		zone = strings.TrimSpace(zone)
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(subnet))
+		if !ok || zone == "" || err != nil {
+			return value{}, errors.New("must be subnets and their zones, such as 10.0.1.0/24=a, fd00::/64=b")
+		}
+		if prefix != prefix.Masked() {
+			return value{}, fmt.Errorf("%s is an address within %s: which is meant?", prefix, prefix.Masked())
+		}
+		if prefix.Addr().Is4In6() {
+			return value{}, fmt.Errorf("%s must be written as an IPv4 subnet", prefix)
+		}
+		if other, twice := zones[prefix]; twice && other != zone {
+			return value{}, fmt.Errorf("%s is in two zones, %s and %s", prefix, other, zone)
+		}
+		zones[prefix] = zone
+		v.subnets = append(v.subnets, Subnet{prefix, zone})
+	}
+	return v, nil
 }

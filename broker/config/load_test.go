@@ -3,7 +3,9 @@ package config
 import (
 	"maps"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -346,6 +348,41 @@ func TestURLs(t *testing.T) {
 	for _, in := range []string{"s3://", "s3:///prefix", "s3://key:secret@bucket", "s3://bucket?region=x"} {
 		if _, err := objectStoreURL.parse(in); err == nil {
 			t.Errorf("%s is taken", in)
+		}
+	}
+}
+
+func TestSubnets(t *testing.T) {
+	subnet := func(prefix, zone string) Subnet { return Subnet{netip.MustParsePrefix(prefix), zone} }
+	for text, want := range map[string][]Subnet{
+		"":                                      nil,
+		" ":                                     nil,
+		"10.0.1.0/24=a":                         {subnet("10.0.1.0/24", "a")},
+		"10.0.1.0/24=a,fd00::/64=b":             {subnet("10.0.1.0/24", "a"), subnet("fd00::/64", "b")},
+		" 10.0.0.0/8 = far , 10.0.1.0/24=near ": {subnet("10.0.0.0/8", "far"), subnet("10.0.1.0/24", "near")},
+		"0.0.0.0/0=a,::/0=a":                    {subnet("0.0.0.0/0", "a"), subnet("::/0", "a")},
+		"10.0.1.0/24=germanywestcentral/1":      {subnet("10.0.1.0/24", "germanywestcentral/1")},
+		"10.0.1.0/24=a, 10.0.1.0/24=a":          {subnet("10.0.1.0/24", "a"), subnet("10.0.1.0/24", "a")},
+	} {
+		got := load(t, Sources{File: []byte(whole), Env: []string{"RUNNEL_CLIENT_SUBNETS=" + text}}).Config.Client.Subnets
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"10.0.1.0/24":                  "such as 10.0.1.0/24=a",
+		"10.0.1.0/24=":                 "such as 10.0.1.0/24=a",
+		"10.0.1.0=a":                   "such as 10.0.1.0/24=a",
+		"10.0.1.0/33=a":                "such as 10.0.1.0/24=a",
+		"10.0.1.0/24=a,":               "such as 10.0.1.0/24=a",
+		"a=10.0.1.0/24":                "such as 10.0.1.0/24=a",
+		"10.0.1.7/24=a":                "an address within 10.0.1.0/24",
+		"::ffff:10.0.1.0/120=a":        "as an IPv4 subnet",
+		"10.0.1.0/24=a, 10.0.1.0/24=b": "two zones, a and b",
+	} {
+		_, err := Load(Sources{File: []byte(whole), Env: []string{"RUNNEL_CLIENT_SUBNETS=" + text}})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "RUNNEL_CLIENT_SUBNETS") {
+			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/broker/sequencer"
 	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/broker/zone"
 	"github.com/runnel-io/runnel/broker/zonecache"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/metered"
@@ -163,7 +164,7 @@ func (n *Node) assemble() error {
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
-		Settings: c.Cluster, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
+		Settings: c.Cluster, Zones: clientZones(&c.Client), Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
@@ -186,8 +187,8 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 		}
 		n.callers = peer.NewClient(credentials, n.members.ClusterID)
 	}
-	zone := zonecache.Options{Logger: n.part("zonecache"), Registerer: n.registry}
-	if n.blocks, err = openBlocks(objects, n.opts.Config.Memory.Cache/2, n.members, n.callers, zone, n.registry); err != nil {
+	sharing := zonecache.Options{Logger: n.part("zonecache"), Registerer: n.registry}
+	if n.blocks, err = openBlocks(objects, n.opts.Config.Memory.Cache/2, n.members, n.callers, sharing, n.registry); err != nil {
 		return err
 	}
 	opts := sequencer.Options{Logger: n.part("sequencer"), Registerer: n.registry}
@@ -199,6 +200,14 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 	n.peers = peer.NewServer(credentials, n.members.ClusterID, n.seq, n.replica,
 		peer.ServerOptions{Logger: n.part("peer"), Blocks: n.blocks.lender})
 	return nil
+}
+
+func clientZones(c *config.Client) *zone.Clients {
+	subnets := make([]zone.Subnet, len(c.Subnets))
+	for i, s := range c.Subnets {
+		subnets[i] = zone.Subnet(s)
+	}
+	return zone.New(subnets, c.Zone)
 }
 
 func peerCredentials(c *config.Peer) (*peer.Credentials, error) {

@@ -19,6 +19,7 @@ type Topics interface {
 	TopicByID(id metastore.TopicID) (*metastore.Topic, bool)
 	Topics() []*metastore.Topic // by name; not to be modified
 	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
+	PartitionSizes(id metastore.TopicID) []int64 // in bytes, by partition; nil if there is no such topic
 	// Refresh returns when all that was changed before the call, through any broker, is visible. It may be called for
 	// whatever clients send: calls share their cost.
 	Refresh(ctx context.Context) error
@@ -57,6 +58,7 @@ type Deps struct {
 	Reader       RecordReader
 	Settings     *settings.Cluster
 	Zones        *zone.Clients // default: by client ids alone
+	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown  map[string]string
 	Logger *slog.Logger     // default: discard
@@ -74,6 +76,9 @@ type Broker struct {
 func New(deps Deps) *Broker {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.LogDir == "" {
+		deps.LogDir = defaultLogDir
 	}
 	if deps.Zones == nil {
 		deps.Zones = new(zone.Clients)

@@ -164,7 +164,7 @@ func (n *Node) assemble() error {
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
-		Settings: c.Cluster, Zones: clientZones(&c.Client), Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
+		Settings: c.Cluster, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),

@@ -16,7 +16,8 @@ import (
 // DescribeConfigs (32), versions 1 to 4: the settings of topics, and of this broker under its node id. v1 has sources
 // and synonyms (KIP-226), v3 types and documentation (KIP-569). The empty broker name asks for the dynamic defaults of
 // all brokers, of which there are none. Other resources (loggers, client metrics, groups) have no settings here:
-// INVALID_REQUEST. A resource that is named twice is answered once.
+// INVALID_REQUEST. A resource that is named twice is answered once. A broker tells some of its state to who asks for it by
+// name (broker_state.go).
 
 func (b *Broker) describeConfigs(_ context.Context, _ *wire.Conn, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := respond[*kmsg.DescribeConfigsResponse](req)
@@ -32,6 +33,9 @@ func (b *Broker) describeConfigs(_ context.Context, _ *wire.Conn, req *kmsg.Desc
 		answer.ErrorMessage = new(string) // not null, as in Kafka
 		if err != nil {
 			answer.ErrorCode, answer.ErrorMessage = failure(err)
+		}
+		if err == nil && asked.ResourceType == kmsg.ConfigResourceTypeBroker && asked.ResourceName != "" {
+			entries = append(entries, b.state(asked.ConfigNames)...)
 		}
 		for _, e := range entries {
 			if len(asked.ConfigNames) == 0 || slices.Contains(asked.ConfigNames, e.Name) {

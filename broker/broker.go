@@ -43,6 +43,7 @@ type Membership interface {
 	Live() []metastore.Broker // by node id; not to be modified
 	Self() metastore.Broker
 	ClusterID() string
+	LeaseRemaining() time.Duration // negative once it may have run out
 }
 
 // Deps is what a Broker needs; all of it, except where a default is named.
@@ -61,6 +62,7 @@ type Deps struct {
 	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown  map[string]string
+	Roles  func() []Role    // that this broker holds now, default none
 	Logger *slog.Logger     // default: discard
 	Now    func() time.Time // default: time.Now
 }
@@ -76,6 +78,9 @@ type Broker struct {
 func New(deps Deps) *Broker {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Roles == nil {
+		deps.Roles = func() []Role { return nil }
 	}
 	if deps.LogDir == "" {
 		deps.LogDir = defaultLogDir

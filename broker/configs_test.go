@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -157,6 +158,50 @@ func TestAlteredList(t *testing.T) {
 	} {
 		if got := listWords(alteredList(c.list, c.words, c.add)); !slices.Equal(got, c.want) {
 			t.Errorf("%q and %q: got %v, want %v", c.list, c.words, got, c.want)
+		}
+	}
+}
+
+func TestBrokersTellTheirStateToWhoAsksByName(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.broker.Roles = func() []Role { return []Role{{"sequencer", 7}, {"compactor", 2}} }
+	names := []string{VersionSetting, EpochSetting, LeaseLeftSetting, RolesSetting, RolesSetting, "node.id", "no.such"}
+	h.versions(32, func(t *testing.T, v int16) {
+		found := map[string]string{}
+		for _, c := range ask[*kmsg.DescribeConfigsResponse](h, v, describeRequest(kmsg.ConfigResourceTypeBroker, "0", names...)).Resources[0].Configs {
+			if _, twice := found[c.Name]; twice {
+				t.Errorf("%s is there twice", c.Name)
+			}
+			equal(t, c.Name+" is read-only", c.ReadOnly, true)
+			found[c.Name] = *c.Value
+		}
+		equal(t, "settings", len(found), 5)
+		equal(t, "roles", found[RolesSetting], "sequencer:7,compactor:2")
+		equal(t, "epoch", found[EpochSetting], "1")
+		if left, err := strconv.Atoi(found[LeaseLeftSetting]); err != nil || left <= 0 || left > 6000 {
+			t.Errorf("the lease has %q ms left", found[LeaseLeftSetting])
+		}
+	})
+	for _, c := range ask[*kmsg.DescribeConfigsResponse](h, 4, describeRequest(kmsg.ConfigResourceTypeBroker, "0")).Resources[0].Configs {
+		if slices.Contains(names[:4], c.Name) {
+			t.Errorf("%s is among all settings", c.Name)
+		}
+	}
+	for _, name := range []string{"", "1", "x"} {
+		got := ask[*kmsg.DescribeConfigsResponse](h, 4, describeRequest(kmsg.ConfigResourceTypeBroker, name, names...)).Resources[0]
+		equal(t, "settings of broker "+name, len(got.Configs), 0)
+	}
+}
+
+func TestParseRoles(t *testing.T) {
+	for text, want := range map[string][]Role{
+		"":                          nil,
+		"sequencer:7":               {{"sequencer", 7}},
+		"sequencer:7,compactor:12":  {{"sequencer", 7}, {"compactor", 12}},
+		"sequencer,:5,x:y,,later:1": {{"later", 1}},
+	} {
+		if got := ParseRoles(text); !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}
 }

@@ -225,6 +225,13 @@ func (m *Membership) Live() []metastore.Broker {
 	return m.live
 }
 
+// LeaseRemaining is how long our own lease is certainly still ours, negative if it may have run out.
+func (m *Membership) LeaseRemaining() time.Duration {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.deadline.Sub(m.opts.Now())
+}
+
 // Held tells whether our own lease is certainly still ours.
 func (m *Membership) Held() bool {
 	m.mu.RLock()

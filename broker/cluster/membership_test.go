@@ -44,6 +44,12 @@ func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
 		if c.Held() || !a.Held() {
 			t.Errorf("c holds its lease: %v, a: %v", c.Held(), a.Held())
 		}
+		if left := c.LeaseRemaining(); left != -6*time.Second {
+			t.Errorf("the lease of c has %v left 12 s after it was taken for 6", left)
+		}
+		if left := a.LeaseRemaining(); left <= 0 || left > 6*time.Second {
+			t.Errorf("the lease of a has %v left", left)
+		}
 		if c.Health() == nil || a.Health() != nil {
 			t.Errorf("health of c: %v, of a: %v", c.Health(), a.Health())
 		}

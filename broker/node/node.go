@@ -164,7 +164,8 @@ func (n *Node) assemble() error {
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
-		Settings: c.Cluster, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
+		Settings: c.Cluster, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
+		Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
@@ -200,6 +201,14 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 	n.peers = peer.NewServer(credentials, n.members.ClusterID, n.seq, n.replica,
 		peer.ServerOptions{Logger: n.part("peer"), Blocks: n.blocks.lender})
 	return nil
+}
+
+// roles are those that this broker holds.
+func (n *Node) roles() (held []broker.Role) {
+	if epoch, ok := n.seq.Held(); ok {
+		held = append(held, broker.Role{Name: sequencer.LeaseName, Epoch: epoch})
+	}
+	return held
 }
 
 func clientZones(c *config.Client) *zone.Clients {

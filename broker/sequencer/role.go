@@ -62,6 +62,12 @@ func (s *Sequencer) HoldRole(ctx context.Context) error {
 	}
 }
 
+// Held tells whether this broker holds the role, as far as it knows, and under which epoch of the lease.
+func (s *Sequencer) Held() (epoch int64, held bool) {
+	known := s.known()
+	return known.lease.Epoch, known.held
+}
+
 // AwaitRole returns when this broker holds the role, or knows who does and how to reach it.
 func (s *Sequencer) AwaitRole(ctx context.Context) error {
 	for {

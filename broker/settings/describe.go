@@ -85,11 +85,16 @@ func (c *Cluster) DescribeBroker(extra map[string]string) []Entry {
 		entries = append(entries, e)
 	}
 	for name, value := range maps.All(extra) {
-		entries = append(entries, Entry{Name: name, Value: &value, Source: FromCluster, ReadOnly: true, Type: String,
-			Synonyms: []Synonym{{Name: name, Value: &value, Source: FromCluster}}})
+		entries = append(entries, ReadOnly(name, value))
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries
+}
+
+// ReadOnly is the entry of what a broker shows as set and nobody can change.
+func ReadOnly(name, value string) Entry {
+	return Entry{Name: name, Value: &value, Source: FromCluster, ReadOnly: true, Type: String,
+		Synonyms: []Synonym{{Name: name, Value: &value, Source: FromCluster}}}
 }
 
 func (d *Definition) document() string {

@@ -98,11 +98,15 @@ func (e *unreachableError) Error() string {
 	if errors.Is(e.err, context.DeadlineExceeded) {
 		return fmt.Sprintf("no answer from %s within %s", e.bootstrap, connectTimeout)
 	}
-	err := e.err
+	return fmt.Sprintf("cannot reach %s: %s", e.bootstrap, reason(e.err))
+}
+
+// reason is why a broker could not be asked.
+func reason(err error) string {
 	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
 		err = dial.Err // what stands around it says only that dialing failed
 	}
-	return fmt.Sprintf("cannot reach %s: %v", e.bootstrap, err)
+	return err.Error()
 }
 
 func (e *unreachableError) Unwrap() error { return e.err }

@@ -13,6 +13,7 @@ const (
 	groupCommand    = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 	configCommand   = "kafka.admin.ConfigCommand"
 	getOffsets      = "org.apache.kafka.tools.GetOffsetShell"
+	logDirsCommand  = "org.apache.kafka.tools.LogDirsCommand"
 	performance     = "org.apache.kafka.tools.ProducerPerformance"
 )
 

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -47,6 +48,8 @@ func TestKafkaToolsAdministerTheCluster(t *testing.T) {
 		if n := sumOfOffsets(t, earliest); n != 0 || len(earliest) != 3 {
 			t.Errorf("kafka-get-offsets --time earliest: %q", earliest)
 		}
+
+		checkLogDirs(t, tool(logDirsCommand, "--describe", "--topic-list", "orders"), "orders", 3, 1)
 
 		if _, err := (console{c.java}).Consume(within(t, toolTimeout), bootstrap, "orders", "billing", len(records)); err != nil {
 			t.Fatal(err)
@@ -122,6 +125,58 @@ func sumOfOffsets(t *testing.T, lines []string) int {
 		sum += offset
 	}
 	return sum
+}
+
+// checkLogDirs looks at the output of kafka-log-dirs: over so many brokers each partition of the topic must be there once,
+// and together they hold something.
+func checkLogDirs(t *testing.T, out, topic string, partitions, brokers int) (bytes int64) {
+	t.Helper()
+	var told struct {
+		Brokers []struct {
+			Broker  int
+			LogDirs []struct {
+				LogDir     string
+				Error      *string
+				Partitions []struct {
+					Partition string
+					Size      int64
+					OffsetLag int64
+					IsFuture  bool
+				}
+			}
+		}
+	}
+	from := strings.IndexByte(out, '{')
+	if from < 0 {
+		t.Fatalf("no JSON in the output of kafka-log-dirs: %s", out)
+	}
+	if err := json.Unmarshal([]byte(out[from:]), &told); err != nil {
+		t.Fatalf("%v in the output of kafka-log-dirs: %s", err, out)
+	}
+	seen := map[string]int{}
+	for _, b := range told.Brokers {
+		if len(b.LogDirs) != 1 || b.LogDirs[0].LogDir == "" || b.LogDirs[0].Error != nil {
+			t.Errorf("log directories of broker %d: %+v", b.Broker, b.LogDirs)
+		}
+		for _, dir := range b.LogDirs {
+			for _, p := range dir.Partitions {
+				seen[p.Partition]++
+				bytes += p.Size
+				if p.OffsetLag != 0 || p.IsFuture {
+					t.Errorf("%+v", p)
+				}
+			}
+		}
+	}
+	for i := range partitions {
+		if name := fmt.Sprintf("%s-%d", topic, i); seen[name] != 1 {
+			t.Errorf("%s is there %d times", name, seen[name])
+		}
+	}
+	if len(told.Brokers) != brokers || len(seen) != partitions || bytes == 0 {
+		t.Errorf("%d brokers, partitions %v, %d bytes", len(told.Brokers), seen, bytes)
+	}
+	return bytes
 }
 
 // groupRows gives the columns of the lines about a group and a topic.

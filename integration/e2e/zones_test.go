@@ -14,15 +14,15 @@ import (
 	"github.com/runnel-io/runnel/integration/harness"
 )
 
-// zonal starts a broker in each of the zones a, b and c, and waits until all know each other. Clients of broker c count as
-// being in zone c if they do not say otherwise.
-func zonal(t *testing.T) map[string]*harness.Broker {
+// zonal starts a broker in each of the zones a, b and c, and waits until all know each other. The last one takes clients that
+// do not say otherwise to be in a zone.
+func zonal(t *testing.T, clientsOfC string) map[string]*harness.Broker {
 	t.Helper()
 	stores, brokers := harness.NewStores(t), map[string]*harness.Broker{}
 	for _, zone := range zones {
 		env := []string{"RUNNEL_ZONE=" + zone}
 		if zone == "c" {
-			env = append(env, "RUNNEL_CLIENT_ZONE=c")
+			env = append(env, "RUNNEL_CLIENT_ZONE="+clientsOfC)
 		}
 		brokers[zone] = harness.Node(t, stores, harness.NodeOptions{Env: env})
 		brokers[zone].Start()
@@ -101,7 +101,7 @@ func metric(text, name string) (value float64) {
 // TestClientsStayInTheirZone: whoever says where it is writes to and reads from the brokers there, and from no others.
 func TestClientsStayInTheirZone(t *testing.T) {
 	t.Parallel()
-	brokers := zonal(t)
+	brokers := zonal(t, "c")
 	seeds := kgo.SeedBrokers(brokers["a"].Addr)
 	const partitions, each, size = 24, 20, 1024
 	createSpread(t, brokers, "events", partitions, 3)
@@ -145,7 +145,7 @@ func TestClientsStayInTheirZone(t *testing.T) {
 // whichever zone the tool is in and whatever it calls itself.
 func TestLogDirsAddUp(t *testing.T) {
 	t.Parallel()
-	brokers := zonal(t)
+	brokers := zonal(t, "c")
 	seeds := kgo.SeedBrokers(brokers["c"].Addr) // whose listener's zone must not matter
 	const partitions, each, size = 24, 10, 1024
 	createSpread(t, brokers, "events", partitions, 3)
@@ -203,4 +203,45 @@ func fill(t *testing.T, topic string, partitions, each int, value string, opts .
 func mustRead(t *testing.T, topic string, want int, opts ...kgo.Opt) {
 	t.Helper()
 	eventually(t, "what was written is read", 20*time.Second, func() bool { return len(readAll(t, topic, opts...)) == want })
+}
+
+// TestClientsOfALostZoneGoOn: when the only broker of their zone is killed, consumers that were sent there, or told of it
+// alone, and producers go on with the brokers of other zones.
+func TestClientsOfALostZoneGoOn(t *testing.T) {
+	t.Parallel()
+	brokers := zonal(t, "")
+	seeds := kgo.SeedBrokers(brokers["a"].Addr, brokers["c"].Addr)
+	const partitions = 6
+	createSpread(t, brokers, "lost", partitions, 3)
+	tagged := kgo.ClientID("app,zone=b")
+	readers := map[string]*kgo.Client{}
+	for name, opts := range map[string][]kgo.Opt{
+		// This client stays with a broker that it was sent to, dead or alive, for as long as it is told, which must be longer
+		// than a fetch waits; by default half an hour.
+		"rack": {kgo.Rack("b"), kgo.RecheckPreferredReplicaInterval(5 * time.Second), kgo.FetchMaxWait(500 * time.Millisecond)},
+		"tag":  {tagged},
+	} {
+		client, err := kgo.NewClient(append(opts, seeds, kgo.MetadataMinAge(100*time.Millisecond), kgo.ConsumeTopics("lost"),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		readers[name] = client
+	}
+	produce(t, "lost", 0, 100, seeds, tagged)
+	for name, client := range readers {
+		if got := take(t, client, 100); len(got) != 100 {
+			t.Fatalf("%s: %d of 100", name, len(got))
+		}
+	}
+	brokers["b"].Kill()
+	produce(t, "lost", 100, 100, seeds, tagged)
+	for name, client := range readers {
+		got := take(t, client, 100)
+		slices.Sort(got)
+		if got[0] != 100 || got[99] != 199 {
+			t.Errorf("%s: read %v after the broker was killed", name, got)
+		}
+	}
 }

@@ -31,6 +31,47 @@ not listed is not advertised: transactions, ACLs, quotas, share groups, the cons
 |---:|---|---|---|---|
 `
 
+const protocolDocZones = `
+## Zones
+
+Every broker serves every partition, so clients are told to ask those of their own availability zone (the key zone of a
+broker's configuration, which Metadata shows as its rack). A client's zone is what says it first of:
+
+1. client.rack, in Fetch from version 11 on. Other requests do not carry it.
+2. A tag in client.id: zone=NAME, between or behind commas, semicolons, ampersands or spaces, as in
+   "billing-7,zone=eu-central-1a". The tags zone (of Bufstream's clients, too), warpstream_az and ws_az (WarpStream), automq_az
+   (AutoMQ; its value is escaped as in a URL), diskless_az and inkless_az (Inkless) mean the same. The first one counts. Names
+   of zones are up to 255 printable ASCII characters, and the first 1,024 bytes of a client id are looked at.
+3. The map of subnets, client.subnets.
+4. client.zone of the broker that is asked.
+
+Metadata and DescribeTopicPartitions name as leader a live broker of that zone, the same from every broker. If the zone is
+unknown or has no live broker, it is one of all live brokers. Further replicas are brokers of further zones, so that assignors
+which look at racks (KIP-881) find each partition in as many zones as the replication factor allows.
+
+A consumer with client.rack that asks a broker of another zone gets no records but the broker of its zone as preferred read
+replica (KIP-392), if that is in the replica list of every client: with as many replicas as zones it always is, with one
+replica never. Otherwise the broker that is asked serves: the Java client ignores a preferred replica that is not in the list,
+and would ask for ever. A tag in client.id needs no replicas, and works for producers.
+
+A client that was sent to a broker which then dies goes back by its own rules: Java at once, franz-go after
+RecheckPreferredReplicaInterval, half an hour by default. With a tag there is nothing to go back from.
+
+DescribeLogDirs goes by the tag and the subnets alone, on which all brokers agree.
+
+## What a broker says of itself
+
+Brokers answer DescribeConfigs for themselves with further read-only values, if they are asked for by name; they are not
+among all settings, for they change by the second. ` + "`runnel cluster describe`" + ` reads them.
+
+| name | value |
+|---|---|
+| runnel.version | version of the software |
+| runnel.broker.epoch | epoch of the broker's registration, which grows with every start |
+| runnel.lease.remaining.ms | how long its registration is still certainly valid |
+| runnel.roles | what it does on behalf of all, with the epoch of the lease, such as sequencer:7; separated by commas |
+`
+
 // ProtocolDoc is docs/protocol.md.
 func ProtocolDoc() string {
 	var doc strings.Builder
@@ -42,5 +83,6 @@ func ProtocolDoc() string {
 		}
 		fmt.Fprintf(&doc, "| %d | %s | %d-%d | %s | %s |\n", a.key, a.name, a.min-a.claimed, a.max, a.needs, notes)
 	}
+	doc.WriteString(protocolDocZones)
 	return doc.String()
 }

@@ -51,10 +51,9 @@ func TestClusterDescribe(t *testing.T) {
 		b.WaitReady()
 	}
 	s := &shell{t: t, binary: harness.Binary(t), bootstrap: brokers[0].Addr}
-	sequencers := 0
 	for deadline := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
 		d := s.describeCluster()
-		sequencers = 0
+		sequencers := 0
 		for _, b := range d.Brokers {
 			for _, r := range b.Roles {
 				if r.Name == "sequencer" && r.Epoch > 0 {

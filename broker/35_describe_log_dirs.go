@@ -32,53 +32,65 @@ func (b *Broker) describeLogDirs(_ context.Context, c *wire.Conn, req *kmsg.Desc
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = b.LogDir, unknownBytes, unknownBytes
 	placement := b.placement(b.Zones.Agreed(c.ClientID(), c.ClientHost()))
-	describe := func(t *metastore.Topic, wanted func(int32) bool) {
-		if described := b.describedLogs(t, wanted, placement); len(described.Partitions) > 0 {
-			dir.Topics = append(dir.Topics, described)
-		}
-	}
 	if req.Topics == nil {
 		for _, t := range b.Topics.Topics() {
-			describe(t, func(int32) bool { return true })
+			dir.Topics = b.appendLogs(dir.Topics, t, nil, placement)
 		}
 	}
-	partitions := askedLogs(req)
-	for _, asked := range once(req.Topics, func(t kmsg.DescribeLogDirsRequestTopic) string { return t.Topic }) {
-		if t, ok := b.Topics.Topic(asked.Topic); ok {
-			describe(t, func(i int32) bool { return partitions[t.Name][i] })
-		}
+	for _, asked := range b.askedLogs(req) {
+		dir.Topics = b.appendLogs(dir.Topics, asked.topic, asked.partitions, placement)
 	}
 	resp.Dirs = append(resp.Dirs, dir)
 	return resp
 }
 
-// askedLogs are the partitions asked for by topic, each once.
-func askedLogs(req *kmsg.DescribeLogDirsRequest) map[string]map[int32]bool {
-	asked := make(map[string]map[int32]bool, len(req.Topics))
-	for _, t := range req.Topics {
-		if asked[t.Topic] == nil {
-			asked[t.Topic] = make(map[int32]bool, len(t.Partitions))
+// askedLog is a topic of which some partitions are asked for.
+type askedLog struct {
+	topic      *metastore.Topic
+	partitions []bool // by number: whether it is asked for
+}
+
+// askedLogs are the partitions asked for that exist, in order of their topics, each topic once.
+func (b *Broker) askedLogs(req *kmsg.DescribeLogDirsRequest) (asked []askedLog) {
+	places := make(map[metastore.TopicID]int)
+	for i := range req.Topics {
+		t, ok := b.Topics.Topic(req.Topics[i].Topic)
+		if !ok {
+			continue
 		}
-		for _, p := range t.Partitions {
-			asked[t.Topic][p] = true
+		place, ok := places[t.ID]
+		if !ok {
+			place = len(asked)
+			places[t.ID] = place
+			asked = append(asked, askedLog{t, make([]bool, t.Partitions)})
+		}
+		for _, p := range req.Topics[i].Partitions {
+			if p >= 0 && int(p) < len(asked[place].partitions) {
+				asked[place].partitions[p] = true
+			}
 		}
 	}
 	return asked
 }
 
-// describedLogs are the partitions of a topic that are wanted and that this broker leads.
-func (b *Broker) describedLogs(t *metastore.Topic, wanted func(int32) bool, placement *cluster.Placement) kmsg.DescribeLogDirsResponseDirTopic {
+// appendLogs appends a topic with its partitions that are wanted (nil: all) and that this broker leads, if there are any.
+func (b *Broker) appendLogs(topics []kmsg.DescribeLogDirsResponseDirTopic, t *metastore.Topic, wanted []bool, placement *cluster.Placement) []kmsg.DescribeLogDirsResponseDirTopic {
 	answer := kmsg.NewDescribeLogDirsResponseDirTopic()
 	answer.Topic = t.Name
 	self := b.Membership.Self().NodeID
 	for i, size := range b.Topics.PartitionSizes(t.ID) {
-		tp := metastore.TopicPartition{Topic: t.ID, Partition: int32(i)}
-		if !wanted(tp.Partition) || placement.Leader(tp).NodeID != self {
+		if wanted != nil && (i >= len(wanted) || !wanted[i]) {
+			continue
+		}
+		if placement.Leader(metastore.TopicPartition{Topic: t.ID, Partition: int32(i)}).NodeID != self {
 			continue
 		}
 		p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-		p.Partition, p.Size = tp.Partition, size
+		p.Partition, p.Size = int32(i), size
 		answer.Partitions = append(answer.Partitions, p)
 	}
-	return answer
+	if len(answer.Partitions) == 0 {
+		return topics
+	}
+	return append(topics, answer)
 }

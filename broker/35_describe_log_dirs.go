@@ -10,9 +10,9 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// DescribeLogDirs (35), versions 1 to 4: how many bytes partitions have. v2 is flexible, v3 has an error for the whole
-// answer, v4 the size of the volume (KIP-827), which is unknown here: -1. Null topics are all; topics and partitions that
-// do not exist are left out, as in Kafka.
+// DescribeLogDirs (35), versions 1 to 5: how many bytes partitions have. v2 is flexible, v3 has an error for the whole
+// answer, v4 the size of the volume (KIP-827), which is unknown here: -1, v5 whether the directory is cordoned (KIP-1066),
+// which it never is. Null topics are all; topics and partitions that do not exist are left out, as in Kafka.
 //
 // There is one log directory, the object store, that all brokers share. Tools ask every broker and add up. So a partition
 // is reported by one broker alone, the leader that Metadata names to the client, and counts once. The zone of the listener

@@ -56,7 +56,7 @@ func (b *Broker) apis() []api {
 			notes: "The leader epoch is 0 for ever; the answer is the end of the log."},
 		{key: 32, name: "DescribeConfigs", min: 1, max: 4, handle: blocking(b.describeConfigs), needs: "DescribeConfigs on Topic or Cluster",
 			notes: "Topics and brokers. Topics have a setting that Kafka does not know, runnel.linger.max.ms. Brokers tell of their state to who asks by name: runnel.version, runnel.broker.epoch, runnel.lease.remaining.ms, runnel.roles."},
-		{key: 35, name: "DescribeLogDirs", min: 1, max: 4, handle: blocking(b.describeLogDirs), needs: "Describe on Cluster",
+		{key: 35, name: "DescribeLogDirs", min: 1, max: 5, handle: blocking(b.describeLogDirs), needs: "Describe on Cluster",
 			notes: "One directory, the object store. A partition is reported by the broker that is named its leader to the client, and by no other, so that sums over all brokers are right. The size of the volume is unknown."},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, handle: blocking(b.createPartitions), needs: "Alter on Topic",
 			notes: "Brokers that are assigned need not exist."},

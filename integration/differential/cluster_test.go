@@ -126,4 +126,28 @@ var clusterScripts = []script{{"cluster", func(s *side) {
 		describe("bad names", 2000, nil, "a b", "")
 		describe("cursor without names", 4, at("cluster-b", 1))
 	})
+}}, {"log-dirs", func(s *side) {
+	topic := "log-dirs-a"
+	id := s.topic(topic, 3)
+	for range 2 {
+		s.write(topic, id, 1, s.batch(numbered(3)...))
+	}
+	s.write(topic, id, 2, s.batch(numbered(1)...))
+	s.each(kmsg.DescribeLogDirs, func(v int16) {
+		describe := func(label string, topics ...kmsg.DescribeLogDirsRequestTopic) {
+			req := kmsg.NewPtrDescribeLogDirsRequest()
+			req.Topics = append([]kmsg.DescribeLogDirsRequestTopic{}, topics...)
+			ask[*kmsg.DescribeLogDirsResponse](s, label, v, req)
+		}
+		of := func(topic string, partitions ...int32) kmsg.DescribeLogDirsRequestTopic {
+			return kmsg.DescribeLogDirsRequestTopic{Topic: topic, Partitions: partitions}
+		}
+		describe("all partitions", of(topic, 0, 1, 2))
+		describe("one", of(topic, 1))
+		describe("partitions that are not there", of(topic, 2, 3, -1))
+		describe("no partitions", of(topic))
+		describe("no topics")
+		describe("named twice", of(topic, 0), of(topic, 2, 0))
+		describe("unknown topics", of("log-dirs-unknown", 0), of("a b", 0), of("", 0), of(topic, 0))
+	})
 }}}

@@ -54,8 +54,10 @@ replica (KIP-392), if that is in the replica list of every client: with as many 
 replica never. Otherwise the broker that is asked serves: the Java client ignores a preferred replica that is not in the list,
 and would ask for ever. A tag in client.id needs no replicas, and works for producers.
 
-A client that was sent to a broker which then dies goes back by its own rules: Java at once, franz-go after
-RecheckPreferredReplicaInterval, half an hour by default. With a tag there is nothing to go back from.
+A consumer that was sent to a broker which then dies goes back by its own rules: Java tries it until the broker's lease has run
+out, 6 s; franz-go asks again after RecheckPreferredReplicaInterval, half an hour by default, so set it to a minute or so. With a
+tag there is nothing to go back from. Java consumers of a group rebalance when the racks of their partitions change: when a
+zone gets its first broker or loses its last one, and with fewer replicas than zones also when others come and go.
 
 DescribeLogDirs goes by the tag and the subnets alone, on which all brokers agree.
 

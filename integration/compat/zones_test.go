@@ -11,10 +11,9 @@ import (
 	"github.com/runnel-io/runnel/integration/harness"
 )
 
-// TestJavaConsumerReadsInItsRack: a consumer with client.rack is sent to the broker of its rack, reads there alone, and
-// never goes round in circles, also where a topic has too few replicas for it. kafka-log-dirs adds up over the brokers.
-func TestJavaConsumerReadsInItsRack(t *testing.T) {
-	c := clients(t)
+// racks starts a broker in each of the zones a, b and c; the first one knows them all.
+func racks(t *testing.T) []*harness.Broker {
+	t.Helper()
 	stores := harness.NewStores(t)
 	var brokers []*harness.Broker
 	for _, zone := range []string{"a", "b", "c"} {
@@ -22,11 +21,19 @@ func TestJavaConsumerReadsInItsRack(t *testing.T) {
 		b.Restart()
 		brokers = append(brokers, b)
 	}
-	bootstrap := brokers[0].Addr
 	eventually(t, "the first broker knows the others", func() bool {
-		metadata, err := admin(t, bootstrap).BrokerMetadata(t.Context())
+		metadata, err := admin(t, brokers[0].Addr).BrokerMetadata(t.Context())
 		return err == nil && len(metadata.Brokers) == len(brokers)
 	})
+	return brokers
+}
+
+// TestJavaConsumerReadsInItsRack: a consumer with client.rack is sent to the broker of its rack, reads there alone, and
+// never goes round in circles, also where a topic has too few replicas for it. kafka-log-dirs adds up over the brokers.
+func TestJavaConsumerReadsInItsRack(t *testing.T) {
+	c := clients(t)
+	brokers := racks(t)
+	bootstrap := brokers[0].Addr
 	const partitions, count, size = 6, 3000, 1000
 	for _, topic := range []struct {
 		name     string
@@ -63,6 +70,62 @@ func TestJavaConsumerReadsInItsRack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestJavaConsumerGoesOnWhenItsRackIsLost: when the broker that a consumer was sent to is killed, it reads from others.
+func TestJavaConsumerGoesOnWhenItsRackIsLost(t *testing.T) {
+	c := clients(t)
+	brokers := racks(t)
+	bootstrap := brokers[0].Addr
+	const half, size = 600, 1000
+	if _, err := admin(t, bootstrap).CreateTopic(t.Context(), 6, 3, nil, "lost"); err != nil {
+		t.Fatal(err)
+	}
+	writeValues(t, bootstrap, "lost", half, strings.Repeat("x", size))
+	group := groupElsewhere(t, bootstrap, brokers[1].Addr)
+	before := sentBytes(t, brokers)[1]
+	type outcome struct {
+		out []byte
+		err error
+	}
+	done, ctx := make(chan outcome, 1), within(t, toolTimeout)
+	go func() {
+		out, err := c.java.run(ctx, nil, consoleConsumer, "--bootstrap-server", bootstrap,
+			"--topic", "lost", "--group", group, "--from-beginning", "--max-messages", strconv.Itoa(2*half), "--command-property", "client.rack=b")
+		done <- outcome{out, err}
+	}()
+	eventually(t, "the consumer has read the first half from the broker of its rack", func() bool {
+		return sentBytes(t, brokers)[1]-before >= half*size
+	})
+	brokers[1].Kill()
+	writeValues(t, bootstrap, "lost", half, strings.Repeat("y", size))
+	read := <-done
+	if read.err != nil {
+		t.Fatal(read.err)
+	}
+	if x, y := strings.Count(string(read.out), "x\n"), strings.Count(string(read.out), "y\n"); x != half || y != half {
+		t.Errorf("%d records of before and %d of after the broker was killed, want %d each", x, y, half)
+	}
+}
+
+// groupElsewhere is a group whose coordinator is not the broker at an address: a consumer whose rack is lost rebalances, and
+// reads nothing again if it can commit before.
+func groupElsewhere(t *testing.T, bootstrap, address string) string {
+	t.Helper()
+	var names []string
+	for i := range 20 {
+		names = append(names, fmt.Sprint("group-", i))
+	}
+	for name, c := range admin(t, bootstrap).FindGroupCoordinators(t.Context(), names...) {
+		if c.Err != nil {
+			t.Fatal(c.Err)
+		}
+		if fmt.Sprintf("%s:%d", c.Host, c.Port) != address {
+			return name
+		}
+	}
+	t.Fatalf("the broker at %s coordinates all of %v", address, names)
+	return ""
 }
 
 // writeValues writes the same value so many times, over all partitions.

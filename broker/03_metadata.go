@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,8 +28,24 @@ import (
 // autoCreateWait bounds how long a Metadata request waits for the topics it makes.
 const autoCreateWait = 5 * time.Second
 
-func (b *Broker) metadata(ctx context.Context, c *wire.Conn, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
-	return b.metadataFor(ctx, b.zone(c), req)
+func (b *Broker) metadata(ctx context.Context, c *wire.Conn, req *kmsg.MetadataRequest) metadataResponse {
+	return metadataResponse{b.metadataFor(ctx, b.zone(c), req)}
+}
+
+// metadataResponse makes room for itself at once: it may be large, and a buffer that grows is copied over and over.
+type metadataResponse struct{ *kmsg.MetadataResponse }
+
+// AppendTo implements kmsg.Response.
+func (r metadataResponse) AppendTo(dst []byte) []byte {
+	const broker, topic, partition = 300, 300, 40 // more than they take, without lists of replicas
+	size := broker * (len(r.Brokers) + 1)
+	for i := range r.Topics {
+		size += topic
+		for j := range r.Topics[i].Partitions {
+			size += partition + 8*len(r.Topics[i].Partitions[j].Replicas) // and as many in sync
+		}
+	}
+	return r.MetadataResponse.AppendTo(slices.Grow(dst, size))
 }
 
 // metadataFor answers a client in a zone.

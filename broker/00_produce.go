@@ -82,9 +82,6 @@ func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request
 	}
 }
 
-// learnWait bounds how long a request waits for news of topics.
-const learnWait = time.Second
-
 // learn looks for what this broker has not heard of, and another broker may have made a moment ago. A producer that sends
 // its first batches to such a topic would have the first refused and, when the topic is known by then, the
 // second taken; the first would never get in.
@@ -98,11 +95,7 @@ func (b *Broker) learn(ctx context.Context, req *kmsg.ProduceRequest) {
 		if known {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, learnWait)
-		defer cancel()
-		if err := b.Topics.Refresh(ctx); err != nil {
-			b.Logger.Debug("look for a topic that is produced to", "error", err)
-		}
+		b.refreshed(ctx)
 		return
 	}
 }

@@ -24,6 +24,11 @@ import (
 // the rack of the client, for which another broker may be preferred (fetch_nearer.go); v12 the epoch last fetched: a client
 // that is past the end of epoch 0 is told of a diverging epoch; v13 topic ids.
 //
+// A consumer that comes from another broker may know of more than this one. An offset beyond the high watermark is
+// looked for in the commit log before it is OFFSET_OUT_OF_RANGE, on which consumers reset their position, or a diverging
+// epoch. If the log cannot be read it is OFFSET_NOT_AVAILABLE (KIP-392), or NOT_LEADER_OR_FOLLOWER before v11: the consumer
+// keeps its position, reads the metadata anew, and tries again.
+//
 // Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
 // of which the first may begin before the offset, so that an answer may hold less. A follower's request is answered as a
 // consumer's. Not done: transactions; the last stable offset is the high watermark, and no transaction was ever aborted.
@@ -47,6 +52,9 @@ type fetch struct {
 	maxBytes   int
 	deadline   time.Duration // from now
 	scan       *reader.Scan
+	looked     bool        // the commit log was, because of an offset beyond a high watermark
+	fresh      bool        // and it could be read
+	unknownYet *kerr.Error // for an offset beyond a high watermark, while not fresh
 }
 
 // fetchFrom is the Handler of Fetch.
@@ -62,8 +70,11 @@ func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *km
 		f := &fetch{
 			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(req.Version, req.Rack),
 			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.FetchMaxBytes)),
-			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond,
-			scan:     scan,
+			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond, unknownYet: kerr.OffsetNotAvailable,
+			scan: scan,
+		}
+		if req.Version < 11 {
+			f.unknownYet = kerr.NotLeaderForPartition
 		}
 		if resp.committed {
 			f.isolation = reader.ReadCommitted
@@ -85,6 +96,7 @@ type fetchPlan struct {
 	reads  []fetchRead
 	bytes  int  // to be read, about
 	urgent bool // an error, a divergence, or a nearer broker, that the client must hear of now
+	ahead  bool // a client knows of offsets that this broker does not, or believes so
 }
 
 // fetchRead is records to be read for a row.
@@ -98,7 +110,7 @@ type fetchRead struct {
 // wait plans until there is enough to answer, or no more time.
 func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	planned := f.Partitions.Position()
-	plan := f.plan()
+	plan := f.informedPlan(ctx)
 	if f.enough(plan) || f.deadline <= 0 {
 		return plan
 	}
@@ -107,14 +119,14 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	watch := f.Partitions.Watch(f.watched())
 	defer watch.Close()
 	if f.Partitions.Position() != planned { // what moved before Watch went unheard
-		if plan = f.plan(); f.enough(plan) {
+		if plan = f.informedPlan(ctx); f.enough(plan) {
 			return plan
 		}
 	}
 	for {
 		select {
 		case <-watch.C:
-			if plan = f.plan(); f.enough(plan) {
+			if plan = f.informedPlan(ctx); f.enough(plan) {
 				return plan
 			}
 		case <-timer.C:
@@ -141,6 +153,16 @@ func untilTogether(now time.Time, d time.Duration) time.Duration {
 	step = 1 << (bits.Len64(uint64(step)) - 1) // a power of two: waits of different lengths meet, too
 	end := now.Add(d)
 	return d - time.Duration(end.UnixNano())%step
+}
+
+// informedPlan is a plan. If a client is ahead of this broker, it is made after a look at the commit log, one a request.
+func (f *fetch) informedPlan(ctx context.Context) *fetchPlan {
+	plan := f.plan()
+	if plan.ahead && !f.looked {
+		f.looked, f.fresh = true, f.refreshed(ctx)
+		plan = f.plan()
+	}
+	return plan
 }
 
 func (f *fetch) enough(plan *fetchPlan) bool {
@@ -172,6 +194,7 @@ func (f *fetch) plan() *fetchPlan {
 		plan.rows = append(plan.rows, row)
 		if row.err != nil || row.diverging != nil || row.nearer != nil {
 			plan.urgent = true
+			plan.ahead = plan.ahead || row.err == f.unknownYet
 		}
 		if there > 0 && (left > 0 || len(plan.reads) == 0) {
 			read.there = there
@@ -200,6 +223,8 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 		return p.failed(kerr.UnknownLeaderEpoch), 0
 	case p.lastFetchedEpoch > leaderEpoch:
 		return p.failed(kerr.OffsetOutOfRange), 0 // the log knows nothing of such an epoch
+	case p.offset > row.highWatermark && !f.fresh:
+		return p.failed(f.unknownYet), 0
 	case p.lastFetchedEpoch == leaderEpoch && p.offset > row.highWatermark:
 		end := row.highWatermark
 		row.diverging = &end

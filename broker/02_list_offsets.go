@@ -23,6 +23,10 @@ import (
 // Others ask for the first record with that timestamp or a later one; "none" is offset -1 without an error. Records are
 // looked for inside compressed batches. v2 brings the isolation level, v4 the leader epoch, which is 0 here for ever.
 // A partition that is asked for twice is answered once, with INVALID_REQUEST.
+//
+// All but the log start is answered after a look at the commit log, so that whoever was told of an offset, by any broker,
+// finds it below the latest one, and its record by time. If the log cannot be read, the answer is OFFSET_NOT_AVAILABLE, and
+// LEADER_NOT_AVAILABLE before v5 (KIP-207): clients try again.
 
 const (
 	latestOffset          = -1
@@ -40,6 +44,7 @@ func (b *Broker) listOffsets(ctx context.Context, _ *wire.Conn, req *kmsg.ListOf
 	resp := respond[*kmsg.ListOffsetsResponse](req)
 	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
 	twice, answered := askedTwice(req), make(map[fetchKey]bool)
+	fresh := !asksForNews(req) || b.refreshed(ctx)
 	slots := make(chan struct{}, searchParallelism)
 	var searches sync.WaitGroup
 	for i := range req.Topics {
@@ -56,7 +61,7 @@ func (b *Broker) listOffsets(ctx context.Context, _ *wire.Conn, req *kmsg.ListOf
 			to.Partitions = append(to.Partitions, kmsg.NewListOffsetsResponseTopicPartition())
 			row := &to.Partitions[len(to.Partitions)-1]
 			row.Partition = asked.Partition
-			q := offsetQuery{Broker: b, topic: from.Topic, committed: req.IsolationLevel == 1, version: req.Version, asked: asked}
+			q := offsetQuery{Broker: b, topic: from.Topic, committed: req.IsolationLevel == 1, version: req.Version, fresh: fresh, asked: asked}
 			if twice[key] {
 				q.fail(row, kerr.InvalidRequest)
 				continue
@@ -92,12 +97,33 @@ func askedTwice(req *kmsg.ListOffsetsRequest) map[fetchKey]bool {
 	return twice
 }
 
+// staysPut tells whether what is asked for does not move as records come.
+func staysPut(timestamp int64) bool {
+	switch timestamp {
+	case earliestOffset, earliestLocalOffset, latestTieredOffset, earliestPendingUpload:
+		return true
+	}
+	return false
+}
+
+func asksForNews(req *kmsg.ListOffsetsRequest) bool {
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			if !staysPut(req.Topics[i].Partitions[j].Timestamp) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // offsetQuery is what is asked of one partition.
 type offsetQuery struct {
 	*Broker
 	topic     string
 	committed bool
 	version   int16
+	fresh     bool // the broker knows all that any broker answered before
 	asked     *kmsg.ListOffsetsRequestTopicPartition
 }
 
@@ -122,6 +148,10 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 		q.fail(row, err)
 		return
 	}
+	if !q.fresh && !staysPut(q.asked.Timestamp) {
+		q.fail(row, q.unknownYet())
+		return
+	}
 	offset, timestamp, err := q.find(ctx, tp, marks)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -134,6 +164,14 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 	if offset >= 0 {
 		row.LeaderEpoch = 0
 	}
+}
+
+// unknownYet is what a client is told that asks a broker which may be behind others.
+func (q *offsetQuery) unknownYet() *kerr.Error {
+	if q.version < 5 {
+		return kerr.LeaderNotAvailable
+	}
+	return kerr.OffsetNotAvailable
 }
 
 // lowest is the most special timestamp that the version of the request knows.

@@ -12,21 +12,25 @@ import (
 
 // OffsetForLeaderEpoch (23), versions 2 to 4 (KIP-320): where the log of a leader epoch ends. There is one epoch, 0, and
 // it ends where the log does; nothing is ever truncated.
+//
+// Consumers ask whenever the leader changes, and go back to the end that they are told of if they were beyond it. So the
+// end is told after a look at the commit log; if it cannot be read the answer is OFFSET_NOT_AVAILABLE, and clients try again.
 
-func (b *Broker) offsetForLeaderEpoch(_ context.Context, _ *wire.Conn, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
+func (b *Broker) offsetForLeaderEpoch(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
 	resp := respond[*kmsg.OffsetForLeaderEpochResponse](req)
+	fresh := b.refreshed(ctx)
 	for _, asked := range req.Topics {
 		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		topic.Topic = asked.Topic
 		for _, p := range asked.Partitions {
-			topic.Partitions = append(topic.Partitions, b.endOfEpoch(asked.Topic, p))
+			topic.Partitions = append(topic.Partitions, b.endOfEpoch(asked.Topic, p, fresh))
 		}
 		resp.Topics = append(resp.Topics, topic)
 	}
 	return resp
 }
 
-func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequestTopicPartition) kmsg.OffsetForLeaderEpochResponseTopicPartition {
+func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequestTopicPartition, fresh bool) kmsg.OffsetForLeaderEpochResponseTopicPartition {
 	p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 	p.Partition, p.LeaderEpoch, p.EndOffset = asked.Partition, -1, int64(metastore.NoOffset)
 	t, ok := b.Topics.Topic(topic)
@@ -44,6 +48,8 @@ func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequest
 		return p
 	}
 	switch {
+	case asked.LeaderEpoch == leaderEpoch && !fresh:
+		p.ErrorCode = kerr.OffsetNotAvailable.Code
 	case asked.LeaderEpoch == leaderEpoch:
 		p.LeaderEpoch, p.EndOffset = leaderEpoch, int64(marks.High)
 	case asked.LeaderEpoch < -1: // before all epochs, as Kafka answers; -1 is none

@@ -74,6 +74,22 @@ type Broker struct {
 	sessions *fetchSessions
 }
 
+// refreshWait bounds how long a request waits for a look at the commit log.
+const refreshWait = time.Second
+
+// refreshed looks at the commit log, and tells whether the broker now knows all that any broker answered before the call.
+// False: the metastore cannot be reached, and the broker may be behind the others for longer than it takes to hear of a
+// commit.
+func (b *Broker) refreshed(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, refreshWait)
+	defer cancel()
+	err := b.Topics.Refresh(ctx)
+	if err != nil {
+		b.Logger.Debug("look at the commit log for a request", "error", err)
+	}
+	return err == nil
+}
+
 // New makes a Broker.
 func New(deps Deps) *Broker {
 	if deps.Logger == nil {

@@ -38,7 +38,7 @@ func newHarness(t *testing.T, overrides map[string]string, more int) *harness {
 	t.Helper()
 	h := &harness{t: t, store: memory.New(memory.Options{})}
 	t.Cleanup(func() { _ = h.store.Close() })
-	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{})
+	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{RefreshPause: -1})
 	must(t, h.replica.Open(t.Context()))
 	defaults, err := settings.NewCluster(overrides)
 	must(t, err)

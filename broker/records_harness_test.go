@@ -83,7 +83,7 @@ func newRecordBroker(t *testing.T, overrides map[string]string) *recordHarness {
 	t.Helper()
 	h := &recordHarness{harness: &harness{t: t, store: memory.New(memory.Options{})}, producer: new(wire.Conn),
 		objects: &gate{Store: objmemory.New(), waiting: make(chan struct{}, 1)}}
-	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{})
+	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{RefreshPause: -1})
 	must(t, h.replica.Open(t.Context()))
 	defaults, err := settings.NewCluster(overrides)
 	must(t, err)

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// refreshPause is the least time between two looks at the log for callers of Refresh: what clients can ask for costs the
-// metastore at most 20 reads a second.
-const refreshPause = 50 * time.Millisecond
-
 // refreshes shares looks at the log among those who ask for one.
 type refreshes struct {
 	mu   sync.Mutex
@@ -31,7 +27,7 @@ func (r *Replica) Refresh(ctx context.Context) error {
 		look = &refresh{done: make(chan struct{})}
 		r.refreshes.next = look
 	}
-	wait := time.Until(r.refreshes.last.Add(refreshPause))
+	wait := time.Until(r.refreshes.last.Add(r.opts.RefreshPause))
 	r.refreshes.mu.Unlock()
 	if first {
 		look.err = r.refresh(ctx, wait)

@@ -21,6 +21,9 @@ type ReplicaOptions struct {
 	SnapshotEvery int
 	// ReadBytes is about how much payload one read of the log asks for. Default 4 MiB.
 	ReadBytes int
+	// RefreshPause is the least time between two looks at the log for callers of Refresh, so that what clients can ask for
+	// costs the metastore at most 20 reads a second. Default 50 ms; negative: none.
+	RefreshPause time.Duration
 	// ProducerExpiration is Kafka's producer.id.expiration.ms. Default 24 h.
 	ProducerExpiration time.Duration
 	// MaxProducers is how many producers are remembered, counting one once for each partition that it wrote to; the ones
@@ -86,6 +89,9 @@ func NewReplica(log Log, opts ReplicaOptions) *Replica {
 	}
 	if opts.ReadBytes == 0 {
 		opts.ReadBytes = 4 << 20
+	}
+	if opts.RefreshPause == 0 {
+		opts.RefreshPause = 50 * time.Millisecond
 	}
 	if opts.ProducerExpiration == 0 {
 		opts.ProducerExpiration = 24 * time.Hour

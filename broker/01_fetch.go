@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -116,19 +117,24 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	}
 	timer := time.NewTimer(untilTogether(time.Now(), f.deadline))
 	defer timer.Stop()
-	watch := f.Partitions.Watch(f.watched())
-	defer watch.Close()
-	if f.Partitions.Position() != planned { // what moved before Watch went unheard
-		if plan = f.informedPlan(ctx); f.enough(plan) {
-			return plan
-		}
-	}
-	for {
-		select {
-		case <-watch.C:
+	watched := f.watched()
+	watch := f.Partitions.Watch(watched)
+	defer func() { watch.Close() }()
+	for stale := false; ; {
+		if stale || f.Partitions.Position() != planned { // what moved before Watch went unheard
+			planned, stale = f.Partitions.Position(), false
 			if plan = f.informedPlan(ctx); f.enough(plan) {
 				return plan
 			}
+			if now := f.watched(); !slices.Equal(now, watched) { // a topic was created again under its name
+				watch.Close()
+				watched, watch, stale = now, f.Partitions.Watch(now), true
+				continue
+			}
+		}
+		select {
+		case <-watch.C:
+			stale = true
 		case <-timer.C:
 			return plan
 		case <-ctx.Done():

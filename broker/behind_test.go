@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,48 @@ func TestALookAtTheLogIsBounded(t *testing.T) {
 		resp := h.broker.fetch(t.Context(), nil, nil, req)
 		equal(t, "error", resp.rows[0].err, kerr.OffsetNotAvailable)
 		equal(t, "took", time.Since(begun), refreshWait)
+	})
+}
+
+// slowTopics lets a topic be looked up only when the gate is open.
+type slowTopics struct {
+	*metastore.Replica
+	gate sync.Mutex
+}
+
+func (s *slowTopics) Topic(name string) (*metastore.Topic, bool) {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	return s.Replica.Topic(name)
+}
+
+// A fetch by name goes on with the topic that has the name now, and hears of what comes to it.
+func TestWaitingFetchFollowsATopicThatIsCreatedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topic("events", 1, 1)
+		topics := &slowTopics{Replica: h.replica}
+		h.broker.Topics = topics
+		req := fetchRequest(topic, 0)
+		req.SetVersion(12)
+		req.MinBytes, req.MaxWaitMillis = 1, 60_000
+		begun := time.Now()
+		answered := make(chan *fetchResponse, 1)
+		go func() { answered <- h.broker.fetch(t.Context(), nil, nil, req) }()
+		synctest.Wait()
+		topics.gate.Lock() // so that the fetch sees nothing in between
+		must(t, h.replica.DeleteTopic(t.Context(), topic.ID))
+		again := h.topic("events", 1, 1)
+		topics.gate.Unlock()
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		h.produce(again, 0, testBatch(1))
+		resp := <-answered
+		equal(t, "error", resp.rows[0].err, nil)
+		equal(t, "high watermark", resp.rows[0].highWatermark, 1)
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("took %v although records came after 2s", took)
+		}
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Membership struct {
 	self     metastore.Broker
 	cluster  string
 	live     []metastore.Broker
+	others   []metastore.Broker // live without this one
 	deadline time.Time     // of our lease, on our own clock
 	theirs   time.Time     // what the metastore's clock said
 	at       time.Duration // when it did, by opts.Elapsed
@@ -191,6 +193,7 @@ func (m *Membership) refresh(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.live = live
+	m.others = slices.DeleteFunc(slices.Clone(live), func(b metastore.Broker) bool { return b.NodeID == m.self.NodeID })
 	return nil
 }
 
@@ -218,11 +221,16 @@ func (m *Membership) ClusterID() string {
 	return m.cluster
 }
 
-// Live returns the live brokers by node id; the last list known while the metastore does not answer. Do not modify it.
+// Live returns the live brokers by node id; the last list known while the metastore does not answer. Once our own lease
+// may have run out we are not among them, if there are others, as the others have it: clients that we send on are served
+// by brokers that may have been luckier. Do not modify it.
 func (m *Membership) Live() []metastore.Broker {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.live
+	if len(m.live) < 2 || m.opts.Now().Before(m.deadline) {
+		return m.live
+	}
+	return m.others
 }
 
 // LeaseRemaining is how long our own lease is certainly still ours, negative if it may have run out.

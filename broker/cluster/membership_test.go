@@ -71,6 +71,62 @@ func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
 	})
 }
 
+// silentBrokers is a metastore that can be cut off.
+type silentBrokers struct {
+	metastore.Brokers
+	cut atomic.Bool
+}
+
+func (s *silentBrokers) RenewBroker(ctx context.Context, id metastore.NodeID, epoch int64, length time.Duration) error {
+	if s.cut.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Brokers.RenewBroker(ctx, id, epoch, length)
+}
+
+// A broker that hears nothing of the metastore sends clients to others, as they send them to others than it. One that
+// knows of no other goes on alone.
+func TestABrokerWhoseLeaseRanOutDoesNotCountItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		reached := &silentBrokers{Brokers: store}
+		a := join(t, reached, 1, metastore.AnyNodeID)
+		stopA := run(t, a)
+		alone := func() bool { live := a.Live(); return len(live) == 1 && live[0] == a.Self() }
+		reached.cut.Store(true)
+		time.Sleep(time.Minute)
+		if !alone() {
+			t.Errorf("live %+v, want itself", a.Live())
+		}
+		reached.cut.Store(false)
+		time.Sleep(10 * time.Second)
+		b := join(t, store, 2, metastore.AnyNodeID)
+		stopB := run(t, b)
+		time.Sleep(10 * time.Second)
+		if len(a.Live()) != 2 {
+			t.Errorf("live %+v, want both", a.Live())
+		}
+		reached.cut.Store(true)
+		time.Sleep(4 * time.Second)
+		if len(a.Live()) != 2 {
+			t.Errorf("live %+v before the lease ran out", a.Live())
+		}
+		time.Sleep(4 * time.Second)
+		if live := a.Live(); len(live) != 1 || live[0] != b.Self() {
+			t.Errorf("live %+v, want the other", live)
+		}
+		reached.cut.Store(false)
+		time.Sleep(10 * time.Second)
+		if len(a.Live()) != 2 {
+			t.Errorf("live %+v, want both again", a.Live())
+		}
+		if err := errors.Join(stopA(), stopB()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWrongClockGoesByTheMetastores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New(memory.Options{})

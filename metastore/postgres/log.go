@@ -28,7 +28,7 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 	if payload == nil {
 		payload = []byte{}
 	}
-	err := s.call(ctx, fmt.Sprintf("append entry %d", next.Seq), func(ctx context.Context) error {
+	err := s.callWithin(ctx, answerTimeout, fmt.Sprintf("append entry %d", next.Seq), func(ctx context.Context) error {
 		return s.commit.affects(ctx, metastore.ErrConflict, appendSQL,
 			int64(next.Seq), int64(next.Checksum), payload, int64(expected.Seq), int64(expected.Checksum))
 	})
@@ -52,7 +52,7 @@ order by seq`
 // Read implements metastore.Log. It returns no more than 1000 entries.
 func (s *Store) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
 	var entries []metastore.Entry
-	err := s.call(ctx, fmt.Sprintf("read after entry %d", after.Seq), func(ctx context.Context) error {
+	err := s.callWithin(ctx, answerTimeout, fmt.Sprintf("read after entry %d", after.Seq), func(ctx context.Context) error {
 		rows, err := collect(ctx, s.read, scanEntry, readSQL, int64(after.Seq), int64(maxBytes))
 		if err == nil {
 			entries, err = follow(after, rows)
@@ -99,7 +99,7 @@ const newestSQL = `select max(seq) from commit_log`
 // newest is the end of the log.
 func (s *Store) newest(ctx context.Context) (metastore.Seq, error) {
 	var seq int64
-	err := s.call(ctx, "look for news", func(ctx context.Context) error {
+	err := s.callWithin(ctx, lookTimeout, "look for news", func(ctx context.Context) error {
 		return s.read.row(ctx, []any{&seq}, newestSQL)
 	})
 	return metastore.Seq(seq), err

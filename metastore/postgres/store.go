@@ -40,6 +40,14 @@ var ErrClosed = errors.New("metastore is closed")
 // never will be.
 const statementTimeout = 30 * time.Second
 
+// Without an answer for so long, a connection is given up, and with it those that lie idle, which may be as dead: behind a
+// network that lost them without a word, each would be waited for in turn. The statements' work takes milliseconds;
+// those that move snapshots, and others that may take their time, have statementTimeout.
+const (
+	lookTimeout   = 3 * time.Second  // for the end of the log
+	answerTimeout = 10 * time.Second // for an append, or entries
+)
+
 // Options configure a Store. The zero value holds the defaults.
 type Options struct {
 	PollInterval time.Duration // between looks at the end of the log while somebody waits; 50 ms
@@ -108,11 +116,22 @@ func (s *Store) Close() error {
 // call runs one call against the database: with a deadline, ended by Close, and after a look at the schema if nobody
 // had one yet. what begins the error.
 func (s *Store) call(ctx context.Context, what string, run func(ctx context.Context) error) error {
+	return s.callWithin(ctx, statementTimeout, what, run)
+}
+
+// callWithin is call with a shorter deadline. If that is what ends it, connections that lie idle are not used again.
+func (s *Store) callWithin(ctx context.Context, within time.Duration, what string, run func(ctx context.Context) error) error {
 	if s.lifetime.Err() != nil {
 		return ErrClosed
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	asked := ctx
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	defer func() {
+		if ctx.Err() != nil && asked.Err() == nil && s.lifetime.Err() == nil {
+			s.resetPools()
+		}
+	}()
 	defer context.AfterFunc(s.lifetime, cancel)()
 	pooled := s.route.pooled.Load()
 	err := s.attempt(ctx, run)
@@ -142,9 +161,14 @@ func (s *Store) attempt(ctx context.Context, run func(ctx context.Context) error
 func (s *Store) reroute() {
 	if s.route.pooled.CompareAndSwap(false, true) {
 		s.checked.Store(false)
-		for _, p := range s.pools.all() {
-			p.Reset()
-		}
+		s.resetPools()
+	}
+}
+
+// resetPools closes the connections that lie idle, and the others when they are given back.
+func (s *Store) resetPools() {
+	for _, p := range s.pools.all() {
+		p.Reset()
 	}
 }
 

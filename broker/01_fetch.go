@@ -28,7 +28,8 @@ import (
 // A consumer that comes from another broker may know of more than this one. An offset beyond the high watermark is
 // looked for in the commit log before it is OFFSET_OUT_OF_RANGE, on which consumers reset their position, or a diverging
 // epoch. If the log cannot be read it is OFFSET_NOT_AVAILABLE (KIP-392), or NOT_LEADER_OR_FOLLOWER before v11: the consumer
-// keeps its position, reads the metadata anew, and tries again.
+// keeps its position, reads the metadata anew, and tries again. Who waits at the end of a broker that is cut off for longer
+// than its lease is sent away (fetch_away.go).
 //
 // Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
 // of which the first may begin before the offset, so that an answer may hold less. A follower's request is answered as a
@@ -81,6 +82,7 @@ func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *km
 			f.isolation = reader.ReadCommitted
 		}
 		plan := f.wait(ctx)
+		f.sendAway(ctx, plan)
 		plan.hold(ctx, c)
 		resp.fetched = f.read(ctx, plan)
 		resp.rows, resp.SessionID, failed = session.answer(plan.rows)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -211,4 +212,54 @@ type silent struct{ *metastore.Replica }
 func (silent) Refresh(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// A consumer at the end of what a broker without a lease knows is told to look for another broker, where there is one.
+func TestABrokerThatLostItsLeaseSendsWaitingConsumersAway(t *testing.T) {
+	for _, tc := range []struct {
+		name                  string
+		others, lapsed, reads bool
+		offset                int64
+		want                  *kerr.Error
+	}{
+		{"cut off", true, true, false, 1, kerr.NotLeaderForPartition},
+		{"cut off, its lease holds", true, false, false, 1, nil},
+		{"it can read the log", true, true, true, 1, nil},
+		{"it knows of no other", false, true, false, 1, nil},
+		{"it has records", true, true, false, 0, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newRecordBroker(t, nil)
+				topic := h.topic("events", 1, 1)
+				h.produce(topic, 0, testBatch(1))
+				if tc.others {
+					_, err := h.store.RegisterBroker(t.Context(), metastore.Broker{NodeID: 5, Host: "other", Port: 1}, time.Hour)
+					must(t, err)
+				}
+				must(t, h.broker.Membership.(*cluster.Membership).Join(t.Context()))
+				if tc.lapsed {
+					time.Sleep(time.Minute) // virtual
+				}
+				if !tc.reads {
+					h.broker.Topics = cutOff{h.replica}
+				}
+				results := make(chan *kerr.Error, 2)
+				for range 2 {
+					req := fetchRequest(topic, 0)
+					req.SetVersion(13)
+					req.MaxWaitMillis = 500
+					req.Topics[0].Partitions[0].FetchOffset = tc.offset
+					go func() { results <- h.broker.fetch(t.Context(), nil, nil, req).rows[0].err }()
+				}
+				first, second := <-results, <-results
+				if first == nil {
+					first, second = second, first
+				}
+				equal(t, "error", first, tc.want)
+				equal(t, "error of another at the same time", second, nil)
+				time.Sleep(time.Minute)
+			})
+		})
+	}
 }

@@ -44,6 +44,8 @@ type Membership interface {
 	Self() metastore.Broker
 	ClusterID() string
 	LeaseRemaining() time.Duration // negative once it may have run out
+	// Held tells whether the others certainly count on this broker.
+	Held() bool
 }
 
 // Deps is what a Broker needs; all of it, except where a default is named.
@@ -68,10 +70,11 @@ type Deps struct {
 }
 
 // Broker translates requests into calls of what it was given, and the results into answers. All the state that
-// it has is fetch sessions, which clients begin anew when they are gone.
+// counts is fetch sessions, which clients begin anew when they are gone.
 type Broker struct {
 	Deps
 	sessions *fetchSessions
+	away     pace
 }
 
 // refreshWait bounds how long a request waits for a look at the commit log.

@@ -36,12 +36,12 @@ type Membership struct {
 	cluster  string
 	live     []metastore.Broker
 	others   []metastore.Broker // live without this one
-	deadline time.Time     // of our lease, on our own clock
-	theirs   time.Time     // what the metastore's clock said
-	at       time.Duration // when it did, by opts.Elapsed
-	ahead    time.Duration // of the metastore's clock to ours, for people
-	compared bool          // theirs was read
-	failure  error         // of the last renewal, nil if it succeeded
+	deadline time.Time          // of our lease, on our own clock
+	theirs   time.Time          // what the metastore's clock said
+	at       time.Duration      // when it did, by opts.Elapsed
+	ahead    time.Duration      // of the metastore's clock to ours, for people
+	compared bool               // theirs was read
+	failure  error              // of the last renewal, nil if it succeeded
 }
 
 // New makes the membership of a broker whose node id may be metastore.AnyNodeID. Join must succeed before Run.

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"net"
-	"net/url"
 	"testing"
 	"time"
 
@@ -20,17 +18,9 @@ func TestBrokenAnswersUnderLoad(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	stores := harness.NewStores(t)
-	dsn, err := url.Parse(stores.Metastore)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := dsn.Host
-	if dsn.Port() == "" {
-		address = net.JoinHostPort(dsn.Hostname(), "5432")
-	}
+	address, metastoreAt := stores.MetastoreAddress(t)
 	pg, s3 := faulty.NewPostgres(t, address, seed), faulty.NewS3(t, stores.Endpoint, seed+1)
-	dsn.Host = pg.Addr
-	stores.Metastore, stores.Endpoint = dsn.String(), s3.URL
+	stores.Metastore, stores.Endpoint = metastoreAt(pg.Addr), s3.URL
 
 	a, b := harness.Node(t, stores, harness.NodeOptions{}), harness.Node(t, stores, harness.NodeOptions{})
 	a.Restart()

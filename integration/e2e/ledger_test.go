@@ -27,6 +27,8 @@ type ledger struct {
 	name       string // told apart from other producers of the topic by it
 	partitions int32
 	client     *kgo.Client
+	every      time.Duration                     // between records; 0: as fast as they are acknowledged
+	told       func(record *kgo.Record, seq int) // of each that is acknowledged, if anybody wants to know
 
 	mu     sync.Mutex
 	acked  map[place]string
@@ -38,6 +40,13 @@ type ledger struct {
 
 // startLedger starts producing. Stop it with finish.
 func startLedger(t *testing.T, topic, name string, partitions int32, opts ...kgo.Opt) *ledger {
+	t.Helper()
+	l := newLedger(t, topic, name, partitions, opts...)
+	l.start(t)
+	return l
+}
+
+func newLedger(t *testing.T, topic, name string, partitions int32, opts ...kgo.Opt) *ledger {
 	t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.DefaultProduceTopic(topic),
@@ -54,35 +63,52 @@ func startLedger(t *testing.T, topic, name string, partitions int32, opts ...kgo
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	l := &ledger{
-		topic: topic, name: name, partitions: partitions, client: client,
-		acked: map[place]string{}, stop: stop, stopped: make(chan struct{}),
-	}
+	return &ledger{topic: topic, name: name, partitions: partitions, client: client, acked: map[place]string{}, stopped: make(chan struct{})}
+}
+
+func (l *ledger) start(t *testing.T) {
+	var ctx context.Context
+	ctx, l.stop = context.WithCancel(context.Background())
 	go l.run(ctx)
 	t.Cleanup(func() {
-		stop()
-		client.Close() // and with it a Produce that waits for room
+		l.stop()
+		l.client.Close() // and with it a Produce that waits for room
 		<-l.stopped
 	})
-	return l
 }
 
 // run produces until ctx ends. Records already handed to the client are delivered whatever ctx does.
 func (l *ledger) run(ctx context.Context) {
 	defer close(l.stopped)
-	for i := 0; ctx.Err() == nil; i++ {
-		partition := int32(i) % l.partitions
-		value := l.value(partition, i/int(l.partitions))
-		l.client.Produce(context.Background(), &kgo.Record{Partition: partition, Value: []byte(value)}, l.note)
+	for i := 0; l.goOn(ctx); i++ {
+		partition, seq := int32(i)%l.partitions, i/int(l.partitions)
+		record := &kgo.Record{
+			Partition: partition, Key: []byte(l.name), Value: []byte(l.value(partition, seq)),
+			Headers: []kgo.RecordHeader{{Key: "seq", Value: fmt.Append(nil, seq)}},
+		}
+		l.client.Produce(context.Background(), record, func(r *kgo.Record, err error) { l.note(r, seq, err) })
 	}
+}
+
+// goOn waits for when the next record is due, and says whether there is to be one.
+func (l *ledger) goOn(ctx context.Context) bool {
+	if l.every > 0 {
+		select {
+		case <-time.After(l.every):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
 }
 
 func (l *ledger) value(partition int32, seq int) string {
 	return fmt.Sprintf("%s/%d/%d/%0100d", l.name, partition, seq, 0)
 }
 
-func (l *ledger) note(r *kgo.Record, err error) {
+func (l *ledger) note(r *kgo.Record, seq int, err error) {
+	if err == nil && l.told != nil {
+		l.told(r, seq)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"crypto/rand"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,32 +11,6 @@ import (
 
 	"github.com/runnel-io/runnel/integration/harness"
 )
-
-// sequenced is a broker of a cluster that sequences through one.
-type sequenced struct {
-	*harness.Broker
-	link *harness.Link // on which the others reach it
-}
-
-// trio starts three brokers that reach each other, over links, and waits until all commit through one of them.
-func trio(t *testing.T) []*sequenced {
-	t.Helper()
-	stores, secret := harness.NewStores(t), rand.Text()
-	var all []*sequenced
-	for range 3 {
-		listen := harness.FreeAddress(t)
-		link := harness.NewLink(t, listen)
-		b := harness.Node(t, stores, harness.NodeOptions{Env: []string{
-			"RUNNEL_PEER_SECRET=" + secret, "RUNNEL_PEER_LISTEN=" + listen, "RUNNEL_PEER_ADVERTISE=" + link.Addr,
-		}})
-		b.Start()
-		all = append(all, &sequenced{b, link})
-	}
-	for _, b := range all {
-		b.WaitReady()
-	}
-	return all
-}
 
 // number is the value of a metric, with its labels as /metrics prints them.
 func number(t *testing.T, b *harness.Broker, metric string) float64 {
@@ -56,7 +29,7 @@ func number(t *testing.T, b *harness.Broker, metric string) float64 {
 }
 
 // split tells the broker that sequences from the others.
-func split(t *testing.T, all []*sequenced) (holder *sequenced, others []*sequenced) {
+func split(t *testing.T, all []*member) (holder *member, others []*member) {
 	t.Helper()
 	eventually(t, "one broker sequences", 15*time.Second, func() bool {
 		holder, others = nil, nil
@@ -73,13 +46,13 @@ func split(t *testing.T, all []*sequenced) (holder *sequenced, others []*sequenc
 }
 
 // throughOthers is how many commits of a broker another one made.
-func throughOthers(t *testing.T, b *sequenced) float64 {
+func throughOthers(t *testing.T, b *member) float64 {
 	t.Helper()
 	return number(t, b.Broker, `runnel_sequencer_commits_total{path="sequencer"}`)
 }
 
 // slowCommits is how many commits of a broker took longer than 2.048 s.
-func slowCommits(t *testing.T, b *sequenced) float64 {
+func slowCommits(t *testing.T, b *member) float64 {
 	t.Helper()
 	return number(t, b.Broker, "runnel_batching_commit_seconds_count") -
 		number(t, b.Broker, `runnel_batching_commit_seconds_bucket{le="2.048"}`)
@@ -91,18 +64,18 @@ func slowCommits(t *testing.T, b *sequenced) float64 {
 func TestASequencerThatFailsHoldsNobodyUp(t *testing.T) {
 	for _, failure := range []struct {
 		name  string
-		begin func(*sequenced)
-		end   func(*sequenced) // nil: it does not come back
-		gone  bool             // it loses the role
+		begin func(*member)
+		end   func(*member) // nil: it does not come back
+		gone  bool          // it loses the role
 	}{
-		{"killed", func(b *sequenced) { b.Kill() }, nil, true},
-		{"paused for longer than its lease", func(b *sequenced) { b.Pause() }, func(b *sequenced) { b.Resume() }, true},
-		{"cut off from the other brokers", func(b *sequenced) { b.link.Cut() }, nil, false},
-		{"stopped", func(b *sequenced) { b.Stop() }, nil, true},
+		{"killed", func(b *member) { b.Kill() }, nil, true},
+		{"paused for longer than its lease", func(b *member) { b.Pause() }, func(b *member) { b.Resume() }, true},
+		{"cut off from the other brokers", func(b *member) { b.peers.Cut() }, nil, false},
+		{"stopped", func(b *member) { b.Stop() }, nil, true},
 	} {
 		t.Run(failure.name, func(t *testing.T) {
 			t.Parallel()
-			all := trio(t)
+			all := startCluster(t, 3)
 			holder, others := split(t, all)
 			createTopic(t, "failing", 6, through(holder.Broker)...)
 			var ledgers []*ledger

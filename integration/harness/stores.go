@@ -2,6 +2,7 @@ package harness
 
 import (
 	"crypto/rand"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -35,6 +36,24 @@ func (s Stores) env() []string {
 		"RUNNEL_OBJECT_STORE_REGION=" + servers.Region,
 		"RUNNEL_OBJECT_STORE_ACCESS_KEY=" + s.AccessKey,
 		"RUNNEL_OBJECT_STORE_SECRET_KEY=" + s.SecretKey,
+	}
+}
+
+// MetastoreAddress is where the PostgreSQL server listens. at makes the URL for another way to it.
+func (s Stores) MetastoreAddress(t testing.TB) (address string, at func(address string) string) {
+	t.Helper()
+	dsn, err := url.Parse(s.Metastore)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = dsn.Host
+	if dsn.Port() == "" {
+		address = net.JoinHostPort(dsn.Hostname(), "5432")
+	}
+	return address, func(other string) string {
+		moved := *dsn
+		moved.Host = other
+		return moved.String()
 	}
 }
 

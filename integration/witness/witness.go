@@ -204,11 +204,11 @@ func (q Question) Refused(err error, offset int64) {
 	q.w.refused[q.broker][name]++
 }
 
-// Reader is one consumer. Its methods are for one goroutine.
+// Reader is one consumer.
 type Reader struct {
 	w    *Witness
 	name string
-	next map[Partition]int64
+	next map[Partition]int64 // guarded by w.mu
 }
 
 // Reader makes one that begins at offset 0 of every partition.
@@ -216,8 +216,14 @@ func (w *Witness) Reader(name string) *Reader {
 	return &Reader{w: w, name: name, next: make(map[Partition]int64)}
 }
 
+func (r *Reader) String() string { return "reader " + r.name }
+
 // Next is the offset that the reader wants next.
-func (r *Reader) Next(p Partition) int64 { return r.next[p] }
+func (r *Reader) Next(p Partition) int64 {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	return r.next[p]
+}
 
 // Take takes the records of an answer from the reader's position on. below is the border that the answer names: the
 // high watermark, or the last stable offset.
@@ -227,10 +233,10 @@ func (r *Reader) Take(q Question, below int64, records []*kgo.Record) {
 	p := r.w.partition(q.partition)
 	for _, record := range records {
 		if want := r.next[q.partition]; record.Offset != want {
-			r.w.contradict("broker %s, partition %v: reader %s is given offset %d, the next is %d", q.broker, q.partition, r.name, record.Offset, want)
+			r.w.contradict("broker %s, partition %v: %v is given offset %d, the next is %d", q.broker, q.partition, r, record.Offset, want)
 		}
 		if record.Offset >= below {
-			r.w.contradict("broker %s, partition %v: reader %s is given offset %d, the border is %d", q.broker, q.partition, r.name, record.Offset, below)
+			r.w.contradict("broker %s, partition %v: %v is given offset %d, the border is %d", q.broker, q.partition, r, record.Offset, below)
 		}
 		r.next[q.partition] = record.Offset + 1
 		sum := Sum(record)

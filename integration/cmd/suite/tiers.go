@@ -29,7 +29,7 @@ var tiers = []tier{
 	{
 		name: "tools", about: "the test programs themselves",
 		module: "integration", args: []string{
-			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...",
+			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...",
 		},
 	},
 	{

@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -20,6 +21,17 @@ type refresh struct {
 
 // Refresh returns when all that the log held at the time of the call is folded. Calls at the same time share one look.
 func (r *Replica) Refresh(ctx context.Context) error {
+	for {
+		shared, err := r.shareRefresh(ctx)
+		if !shared || err == nil || ctx.Err() != nil || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		// Who began the look went away or had less time than we have: take its place.
+	}
+}
+
+// shareRefresh joins the look that is asked for, or begins one. shared: it was somebody else's.
+func (r *Replica) shareRefresh(ctx context.Context) (shared bool, err error) {
 	r.refreshes.mu.Lock()
 	look := r.refreshes.next
 	first := look == nil
@@ -32,20 +44,23 @@ func (r *Replica) Refresh(ctx context.Context) error {
 	if first {
 		look.err = r.refresh(ctx, wait)
 		close(look.done)
-		return look.err
+		return false, look.err
 	}
 	select {
 	case <-look.done:
-		return look.err
+		return true, look.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return true, ctx.Err()
 	}
 }
 
 func (r *Replica) refresh(ctx context.Context, wait time.Duration) error {
 	err := pause(ctx, wait)
 	r.refreshes.mu.Lock()
-	r.refreshes.next, r.refreshes.last = nil, time.Now() // who asks from now on needs another
+	r.refreshes.next = nil // who asks from now on needs another
+	if err == nil {
+		r.refreshes.last = time.Now()
+	}
 	r.refreshes.mu.Unlock()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package metastore_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,35 @@ func TestRefreshesShareReadsAndAreFew(t *testing.T) {
 		asking.Wait()
 		if got := log.reads - opened; got < 15 || got > 25 {
 			t.Errorf("%d reads in a second, want about 20", got)
+		}
+	})
+}
+
+// A client that goes away ends nobody's look but its own.
+func TestRefreshOutlivesTheOneWhoBeganIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		a, b := open(t, store, metastore.ReplicaOptions{}), open(t, store, metastore.ReplicaOptions{RefreshPause: time.Second})
+		if err := b.Refresh(t.Context()); err != nil { // so that the next one waits
+			t.Fatal(err)
+		}
+		createTopic(t, a, "t", 1)
+		gone, leave := context.WithCancel(t.Context())
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { first <- b.Refresh(gone) }()
+		synctest.Wait()
+		go func() { second <- b.Refresh(t.Context()) }()
+		synctest.Wait()
+		leave()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("who left got %v", err)
+		}
+		if err := <-second; err != nil {
+			t.Errorf("who stayed got %v", err)
+		}
+		if _, ok := b.Topic("t"); !ok {
+			t.Error("the topic is not known after a look")
 		}
 	})
 }

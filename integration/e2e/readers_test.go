@@ -72,16 +72,8 @@ func (rs *readers) await(t *testing.T, within time.Duration) {
 	for _, p := range rs.partitions {
 		ends[p] = rs.witness.High(p)
 	}
-	behind := ""
 	for deadline := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
-		behind = ""
-		for _, r := range rs.fixed {
-			for p, end := range ends {
-				if next := r.Next(p); next < end {
-					behind = fmt.Sprintf("%v is at %d of %v, which ends at %d", r, next, p, end)
-				}
-			}
-		}
+		behind := rs.behind(ends)
 		if behind == "" {
 			return
 		}
@@ -89,6 +81,18 @@ func (rs *readers) await(t *testing.T, within time.Duration) {
 			t.Fatalf("not within %v: %s\nverdict so far: %v", within, behind, rs.witness.Err())
 		}
 	}
+}
+
+// behind names a reader that has not come to one of the ends, "" if all have.
+func (rs *readers) behind(ends map[witness.Partition]int64) string {
+	for _, r := range rs.fixed {
+		for p, end := range ends {
+			if next := r.Next(p); next < end {
+				return fmt.Sprintf("%v is at %d of %v, which ends at %d", r, next, p, end)
+			}
+		}
+	}
+	return ""
 }
 
 // source is one broker as a reader sees it.

@@ -155,7 +155,7 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 	offset, timestamp, err := q.find(ctx, tp, marks)
 	if err != nil {
 		if ctx.Err() == nil {
-			q.Logger.Error("records cannot be searched by time", "partition", tp, "timestamp", q.asked.Timestamp, "error", err)
+			q.tell("records cannot be searched by time", "partition", tp, "timestamp", q.asked.Timestamp, "error", err)
 		}
 		q.fail(row, readError(err))
 		return

@@ -74,7 +74,8 @@ type Deps struct {
 type Broker struct {
 	Deps
 	sessions *fetchSessions
-	away     pace
+	away     pace // of consumers that are sent away
+	told     pace // of errors in the log that clients repeat
 }
 
 // refreshWait bounds how long a request waits for a look at the commit log.

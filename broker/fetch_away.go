@@ -17,26 +17,26 @@ import (
 // steps of awayPause: never many at a time, and all of those of a broker in some minutes.
 const awayPause = 20 * time.Millisecond
 
-// pace lets something happen no more often than once an awayPause.
+// pace lets something happen no more often than it is told.
 type pace struct {
 	mu   sync.Mutex
 	next time.Time
 }
 
-func (p *pace) allow(now time.Time) bool {
+func (p *pace) allow(now time.Time, pause time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now.Before(p.next) {
 		return false
 	}
-	p.next = now.Add(awayPause)
+	p.next = now.Add(pause)
 	return true
 }
 
 // sendAway answers a fetch that has nothing to tell with an error, if others may have.
 func (f *fetch) sendAway(ctx context.Context, plan *fetchPlan) {
 	if plan.urgent || plan.bytes > 0 || ctx.Err() != nil || f.Membership.Held() || !f.knowsOthers() ||
-		!f.away.allow(f.Now()) || f.refreshed(ctx) {
+		!f.away.allow(f.Now(), awayPause) || f.refreshed(ctx) {
 		return
 	}
 	for i := range plan.rows {

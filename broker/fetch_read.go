@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -68,7 +69,7 @@ func (f *fetch) read(ctx context.Context, plan *fetchPlan) *reader.Fetched {
 		result, row := &fetched.Results[i], &plan.rows[plan.reads[i].row]
 		if result.Err != nil {
 			if ctx.Err() == nil {
-				f.Logger.Error("records cannot be read", "partition", wants[i].TopicPartition, "offset", row.offset, "error", result.Err)
+				f.tell("records cannot be read", "partition", wants[i].TopicPartition, "offset", row.offset, "error", result.Err)
 			}
 			*row = row.failed(readError(result.Err))
 			continue
@@ -77,6 +78,17 @@ func (f *fetch) read(ctx context.Context, plan *fetchPlan) *reader.Fetched {
 		row.records, row.size = result.Records, result.Bytes
 	}
 	return fetched
+}
+
+// tellPause is the least time between two errors in the log of what clients ask for again and again, thousands of times a
+// second while the bucket is away.
+const tellPause = time.Second
+
+// tell logs an error that clients can bring about, once in a while.
+func (b *Broker) tell(what string, args ...any) {
+	if b.told.allow(b.Now(), tellPause) {
+		b.Logger.Error(what, args...)
+	}
 }
 
 // readError is what a client is told that asks for records which are there but cannot be read now: an error that it

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"testing"
@@ -411,6 +412,29 @@ func TestFetchOfWhatCannotBeRead(t *testing.T) {
 	resp := ask[*kmsg.FetchResponse](h.harness, 12, fetchRequest(topic, 0, 1))
 	equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, kerr.KafkaStorageError.Code)
 	wantOffsets(t, resp.Topics[0].Partitions[1].RecordBatches, 0)
+}
+
+// Consumers ask again at once for what cannot be read. The log must not grow by each of them.
+func TestWhatCannotBeReadIsLoggedOnceInAWhile(t *testing.T) {
+	h := newRecordBroker(t, nil)
+	topic := h.topic("events", 2, 1)
+	commitMissing(t, h, topic, 0)
+	commitMissing(t, h, topic, 1)
+	var logged bytes.Buffer
+	now := time.Now()
+	h.broker.Logger, h.broker.Now = slog.New(slog.NewTextHandler(&logged, nil)), func() time.Time { return now }
+	fetch := func() {
+		req := fetchRequest(topic, 0, 1)
+		req.SetVersion(12)
+		equal(t, "error", h.broker.fetch(t.Context(), nil, nil, req).rows[1].err, kerr.KafkaStorageError)
+	}
+	for range 10 {
+		fetch()
+	}
+	equal(t, "lines", bytes.Count(logged.Bytes(), []byte("\n")), 1)
+	now = now.Add(tellPause)
+	fetch()
+	equal(t, "lines a second later", bytes.Count(logged.Bytes(), []byte("\n")), 2)
 }
 
 // commitMissing commits a segment whose object does not exist.

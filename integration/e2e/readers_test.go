@@ -50,11 +50,16 @@ func startReaders(t *testing.T, w *witness.Witness, brokers []*member, topics ..
 		plain, session := w.Reader("long polls of "+b.Addr), w.Reader("session of "+b.Addr)
 		rs.fixed = append(rs.fixed, plain, session)
 		// Fetch 11 names topics, 13 and later have their ids.
-		rs.running.Go(func() { rs.poll(ctx, rs.connect(t, b, kgo.MaxVersions(kversion.V2_4_0())), plain) })
-		rs.running.Go(func() { rs.follow(ctx, rs.connect(t, b), session) })
+		named, identified := connect(t, b, kgo.MaxVersions(kversion.V2_4_0())), connect(t, b)
+		rs.running.Go(func() { rs.poll(ctx, named, plain) })
+		rs.running.Go(func() { rs.follow(ctx, identified, session) })
 	}
 	for i := range 2 {
-		rs.running.Go(func() { rs.wander(ctx, t, brokers, w.Reader(fmt.Sprint("wanderer ", i)), int32(i)-1) })
+		var sources []*source
+		for _, b := range brokers {
+			sources = append(sources, connect(t, b))
+		}
+		rs.running.Go(func() { rs.wander(ctx, sources, w.Reader(fmt.Sprint("wanderer ", i)), int32(i)-1) })
 	}
 	return rs
 }
@@ -101,11 +106,11 @@ type source struct {
 	client *kgo.Client
 }
 
-func (rs *readers) connect(t *testing.T, b *member, opts ...kgo.Opt) *source {
+func connect(t *testing.T, b *member, opts ...kgo.Opt) *source {
+	t.Helper()
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr))...)
 	if err != nil {
-		t.Error(err)
-		panic(err)
+		t.Fatal(err)
 	}
 	return &source{b.Addr, client}
 }
@@ -248,12 +253,9 @@ func (rs *readers) follow(ctx context.Context, s *source, r *witness.Reader) {
 const patience = 1500 * time.Millisecond
 
 // wander reads from one broker after the other, and asks each where the partitions end.
-func (rs *readers) wander(ctx context.Context, t *testing.T, brokers []*member, r *witness.Reader, epoch int32) {
-	var sources []*source
-	for _, b := range brokers {
-		s := rs.connect(t, b)
+func (rs *readers) wander(ctx context.Context, sources []*source, r *witness.Reader, epoch int32) {
+	for _, s := range sources {
 		defer s.client.Close()
-		sources = append(sources, s)
 	}
 	for i := 0; ctx.Err() == nil; i++ {
 		rs.visit(ctx, sources[i%len(sources)], r, epoch)

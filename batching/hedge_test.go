@@ -2,6 +2,7 @@ package batching_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/objstore"
 )
 
 // counted reads a counter without labels.
@@ -153,4 +155,41 @@ func TestRunWaitsForThePutThatWasOvertaken(t *testing.T) {
 		}
 		took(t, begin, time.Minute)
 	})
+}
+
+// Promise 5: a store that says that an object exists which nobody can read, be it for a moment or because an attempt
+// left traces, is not believed.
+func TestAnObjectThatIsSaidToExistMustBeThere(t *testing.T) {
+	for name, there := range map[string]bool{"a moment later": true, "never": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t, batching.Options{MinLinger: -1, MaxLinger: -1, UploadTimeout: 10 * time.Second})
+				begin := time.Now()
+				published := errBroken
+				r.store.put = func(_ context.Context, _ int, next func() error) error {
+					if there && time.Since(begin) >= 3*time.Second {
+						published = next()
+					}
+					return objstore.ErrExists
+				}
+				p := r.append(r.batch(0, 1, 100))
+				results, err := p.Wait(t.Context())
+				if !there {
+					if !errors.Is(err, batching.ErrStorage) {
+						t.Errorf("results %+v, error %v; want that the store did not take it", results, err)
+					}
+					if n := len(r.runs(0)); n != 0 {
+						t.Errorf("%d runs are committed whose object does not exist", n)
+					}
+					return
+				}
+				if err != nil || results[0].Offset != 0 {
+					t.Errorf("results %+v, error %v", results, err)
+				}
+				if took := time.Since(begin); took < 3*time.Second || published != nil {
+					t.Errorf("acknowledged after %v, before the object was there (%v)", took, published)
+				}
+			})
+		})
+	}
 }

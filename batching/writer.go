@@ -44,8 +44,8 @@ type Committer interface {
 // them.
 //
 // The protocol of one segment: it gets its id when it is sealed. Its object is put under that id until the store has
-// it, or until UploadTimeout; an object that exists already is an earlier attempt of our own, because nobody else has
-// the id. Only then is it committed, under the same id until there is an answer, or until CommitTimeout; committing is
+// it, or until UploadTimeout; an object that exists already, and can be read, is an earlier attempt of our own, because
+// nobody else has the id. Only then is it committed, under the same id until there is an answer, or until CommitTimeout; committing is
 // idempotent by id, so an attempt whose answer was lost does no harm. The batches never get a second id: with one, a
 // lost answer would put them in the log twice.
 //

@@ -76,6 +76,9 @@ type Broker struct {
 	// PeerHost and PeerPort are where other brokers reach it; "" and 0 if they cannot.
 	PeerHost string
 	PeerPort int32
+
+	// Leaving: it is about to go, and still there. Nothing new should be given to it. Registering does not set it.
+	Leaving bool
 }
 
 // Brokers is the membership: leases in the metastore, by the metastore's clock.
@@ -95,6 +98,9 @@ type Brokers interface {
 	// RenewBroker extends the lease from now. ErrFenced if another registration took the id, or the lease was removed.
 	// A lease that ran out but that nobody else took is renewed.
 	RenewBroker(ctx context.Context, id NodeID, epoch int64, lease time.Duration) error
+
+	// LeaveBroker makes LiveBrokers return the broker as Leaving, until it registers again. ErrFenced as from RenewBroker.
+	LeaveBroker(ctx context.Context, id NodeID, epoch int64) error
 
 	// UnregisterBroker ends the lease at once. No error if it had ended.
 	UnregisterBroker(ctx context.Context, id NodeID, epoch int64) error

@@ -30,12 +30,16 @@ type Options struct {
 type Membership struct {
 	brokers metastore.Brokers
 	opts    Options
+	// handedOver is closed by HandOver.
+	handedOver chan struct{}
 
 	mu       sync.RWMutex
 	self     metastore.Broker
 	cluster  string
-	live     []metastore.Broker
+	listed   []metastore.Broker // with a lease
+	live     []metastore.Broker // of them, those that keys belong to
 	others   []metastore.Broker // live without this one
+	leaving  bool               // this broker gives its keys away
 	deadline time.Time          // of our lease, on our own clock
 	theirs   time.Time          // what the metastore's clock said
 	at       time.Duration      // when it did, by opts.Elapsed
@@ -62,7 +66,7 @@ func New(brokers metastore.Brokers, self metastore.Broker, opts Options) *Member
 		begun := time.Now()
 		opts.Elapsed = func() time.Duration { return time.Since(begun) }
 	}
-	return &Membership{brokers: brokers, self: self, opts: opts}
+	return &Membership{brokers: brokers, self: self, opts: opts, handedOver: make(chan struct{})}
 }
 
 // Join registers the broker and reads who else lives. It may be repeated after an error.
@@ -134,7 +138,7 @@ func (m *Membership) Run(ctx context.Context) error {
 	for failing := false; ; {
 		select {
 		case <-ctx.Done():
-			m.leave()
+			m.unregister()
 			return nil
 		case <-tick.C:
 		}
@@ -170,7 +174,7 @@ func (m *Membership) runOnce(ctx context.Context) error {
 	defer cancel()
 	self, asked := m.Self(), m.opts.Now()
 	err := m.brokers.RenewBroker(ctx, self.NodeID, self.Epoch, m.opts.Lease)
-	if errors.Is(err, metastore.ErrFenced) {
+	if errors.Is(err, metastore.ErrFenced) && !m.isLeaving() { // who leaves does not come back
 		return m.Join(ctx)
 	}
 	if err != nil {
@@ -186,19 +190,29 @@ func (m *Membership) runOnce(ctx context.Context) error {
 }
 
 func (m *Membership) refresh(ctx context.Context) error {
-	live, err := m.brokers.LiveBrokers(ctx)
+	listed, err := m.brokers.LiveBrokers(ctx)
 	if err != nil {
 		return fmt.Errorf("list brokers: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.live = live
-	m.others = slices.DeleteFunc(slices.Clone(live), func(b metastore.Broker) bool { return b.NodeID == m.self.NodeID })
+	m.listed = listed
+	m.choose()
 	return nil
 }
 
-// leave ends the lease, so that the others need not wait for it to run out.
-func (m *Membership) leave() {
+// choose picks those of the listed brokers that keys belong to: the ones that stay, or all if none does. Caller holds mu.
+func (m *Membership) choose() {
+	goes := func(b metastore.Broker) bool { return b.Leaving || m.leaving && b.NodeID == m.self.NodeID }
+	m.live = slices.DeleteFunc(slices.Clone(m.listed), goes)
+	if len(m.live) == 0 {
+		m.live = m.listed
+	}
+	m.others = slices.DeleteFunc(slices.Clone(m.live), func(b metastore.Broker) bool { return b.NodeID == m.self.NodeID })
+}
+
+// unregister ends the lease, so that the others need not wait for it to run out.
+func (m *Membership) unregister() {
 	ctx, cancel := context.WithTimeout(context.Background(), m.opts.Lease/2)
 	defer cancel()
 	self := m.Self()
@@ -221,9 +235,9 @@ func (m *Membership) ClusterID() string {
 	return m.cluster
 }
 
-// Live returns the live brokers by node id; the last list known while the metastore does not answer. Once our own lease
-// may have run out we are not among them, if there are others, as the others have it: clients that we send on are served
-// by brokers that may have been luckier. Do not modify it.
+// Live returns the live brokers by node id, without those that are about to leave, unless all are; the last list known
+// while the metastore does not answer. Once our own lease may have run out we are not among them, if there are others, as
+// the others have it: clients that we send on are served by brokers that may have been luckier. Do not modify it.
 func (m *Membership) Live() []metastore.Broker {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -238,6 +252,13 @@ func (m *Membership) LeaseRemaining() time.Duration {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.deadline.Sub(m.opts.Now())
+}
+
+// Listed is Live and those that are about to leave: they still answer.
+func (m *Membership) Listed() []metastore.Broker {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.listed
 }
 
 // Held tells whether our own lease is certainly still ours.

@@ -39,7 +39,7 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, length t
 			return nil, fmt.Errorf("register broker %d: held by %s:%d: %w",
 				b.NodeID, held.Host, held.Port, metastore.ErrNodeIDInUse)
 		}
-		b.Epoch = s.state.brokerEpochs[b.NodeID] + 1
+		b.Epoch, b.Leaving = s.state.brokerEpochs[b.NodeID]+1, false
 		s.leases[b.NodeID] = lease{b, now.Add(length)}
 		return &brokerEpoch{b.NodeID, b.Epoch}, nil
 	})
@@ -76,6 +76,19 @@ func (s *Store) RenewBroker(ctx context.Context, id metastore.NodeID, epoch int6
 			return fmt.Errorf("renew broker %d: %w", id, metastore.ErrFenced)
 		}
 		held.until = now.Add(length)
+		s.leases[id] = held
+		return nil
+	})
+}
+
+// LeaveBroker implements metastore.Brokers.
+func (s *Store) LeaveBroker(ctx context.Context, id metastore.NodeID, epoch int64) error {
+	return s.view(ctx, func(time.Time) error {
+		held, ok := s.leases[id]
+		if !ok || held.Epoch != epoch {
+			return fmt.Errorf("mark broker %d as leaving: %w", id, metastore.ErrFenced)
+		}
+		held.Leaving = true
 		s.leases[id] = held
 		return nil
 	})

@@ -30,6 +30,7 @@ var brokerCases = []testCase{
 	{"UnregisterEndsTheLease", unregister},
 	{"LeaseRunsOut", leaseRunsOut},
 	{"LateRenewalRevives", lateRenewal},
+	{"LeavingIsSeenUntilTheNextRegistration", leaving},
 }
 
 func at(id metastore.NodeID, host string) metastore.Broker {
@@ -227,6 +228,35 @@ func lateRenewal(ctx context.Context, t *testing.T, s metastore.Store) {
 	wantLive(ctx, t, s, a)
 	_, err := s.RegisterBroker(ctx, at(0, "b"), longLease)
 	wantError(t, "register under the revived id", err, metastore.ErrNodeIDInUse)
+}
+
+func leaving(ctx context.Context, t *testing.T, s metastore.Store) {
+	wantError(t, "leave of nobody", s.LeaveBroker(ctx, 3, 1), metastore.ErrFenced)
+	a := mustRegister(ctx, t, s, at(3, "a"), longLease)
+	b := mustRegister(ctx, t, s, at(4, "b"), longLease)
+	for range 2 {
+		if err := s.LeaveBroker(ctx, 3, a.Epoch); err != nil {
+			t.Errorf("leave: %v", err)
+		}
+	}
+	gone := a
+	gone.Leaving = true
+	wantLive(ctx, t, s, gone, b)
+	if err := s.RenewBroker(ctx, 3, a.Epoch, longLease); err != nil {
+		t.Errorf("renewal of one that leaves: %v", err)
+	}
+	wantLive(ctx, t, s, gone, b)
+	again := mustRegister(ctx, t, s, gone, longLease)
+	if again.Leaving {
+		t.Error("a broker that registers is leaving")
+	}
+	wantLive(ctx, t, s, again, b)
+	wantError(t, "leave of the one replaced", s.LeaveBroker(ctx, 3, a.Epoch), metastore.ErrFenced)
+	if err := s.UnregisterBroker(ctx, 3, again.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "leave after unregister", s.LeaveBroker(ctx, 3, again.Epoch), metastore.ErrFenced)
+	wantLive(ctx, t, s, b)
 }
 
 func clockRuns(ctx context.Context, t *testing.T, s metastore.Store) {

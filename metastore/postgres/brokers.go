@@ -29,7 +29,7 @@ from chosen
 on conflict (node_id) do update
 set epoch = held.epoch + 1, host = excluded.host, port = excluded.port, zone = excluded.zone, version = excluded.version,
     peer_host = excluded.peer_host, peer_port = excluded.peer_port, registered_at = excluded.registered_at,
-    lease_until = excluded.lease_until
+    lease_until = excluded.lease_until, leaving = false
 where held.lease_until is null or held.lease_until <= now()
    or (held.host = excluded.host and held.port = excluded.port and held.host <> '')
 returning node_id, epoch`
@@ -56,6 +56,7 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, lease ti
 	if err != nil {
 		return metastore.Broker{}, err
 	}
+	b.Leaving = false
 	return b, nil
 }
 
@@ -81,6 +82,17 @@ func (s *Store) RenewBroker(ctx context.Context, id metastore.NodeID, epoch int6
 	})
 }
 
+const leaveSQL = `
+update brokers set leaving = true
+where node_id = $1::integer and epoch = $2::bigint and lease_until is not null`
+
+// LeaveBroker implements metastore.Brokers.
+func (s *Store) LeaveBroker(ctx context.Context, id metastore.NodeID, epoch int64) error {
+	return s.call(ctx, fmt.Sprintf("mark broker %d as leaving", id), func(ctx context.Context) error {
+		return s.background.affects(ctx, metastore.ErrFenced, leaveSQL, int32(id), epoch)
+	})
+}
+
 const unregisterSQL = `update brokers set lease_until = null where node_id = $1::integer and epoch = $2::bigint`
 
 // UnregisterBroker implements metastore.Brokers.
@@ -91,7 +103,7 @@ func (s *Store) UnregisterBroker(ctx context.Context, id metastore.NodeID, epoch
 }
 
 const liveBrokersSQL = `
-select node_id, epoch, host, port, zone, version, peer_host, peer_port
+select node_id, epoch, host, port, zone, version, peer_host, peer_port, leaving
 from brokers where lease_until > now() order by node_id`
 
 // LiveBrokers implements metastore.Brokers.
@@ -106,6 +118,6 @@ func (s *Store) LiveBrokers(ctx context.Context) ([]metastore.Broker, error) {
 
 func scanBroker(row pgx.CollectableRow) (metastore.Broker, error) {
 	var b metastore.Broker
-	err := row.Scan(&b.NodeID, &b.Epoch, &b.Host, &b.Port, &b.Zone, &b.Version, &b.PeerHost, &b.PeerPort)
+	err := row.Scan(&b.NodeID, &b.Epoch, &b.Host, &b.Port, &b.Zone, &b.Version, &b.PeerHost, &b.PeerPort, &b.Leaving)
 	return b, err
 }

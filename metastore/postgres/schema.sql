@@ -13,6 +13,7 @@ create table brokers (
 	lease_until timestamp with time zone,
 	peer_host text not null default ''::text,
 	peer_port integer not null default 0,
+	leaving boolean not null default false,
 	constraint brokers_pkey PRIMARY KEY (node_id)
 ) with (
 	fillfactor=50,

@@ -20,10 +20,12 @@ import (
 // (KAFKA-18659). Every partition of a request carries one record batch of format 2. Batches are checked without being
 // decompressed (see recordbatch.Validate), and appended in the order of the request. They are answered when they are
 // durable and sequenced, with acks=1 as with acks=all: nothing else is an acknowledgement here. acks=0 has no answer;
-// as in Kafka, a batch that is refused then closes the connection.
+// as in Kafka, a batch that is refused then closes the connection. A broker that has handed its partitions over refuses
+// batches with NOT_LEADER_OR_FOLLOWER; those of acks=0 it takes, and tells the producer to hang up.
 //
 // v3 brings the transactional id; v5 the log start offset; v7 allows zstd (KIP-110); v8 names the records at fault
-// (KIP-467); v10 would name another leader, which there never is (KIP-951); v13 has topic ids (KIP-516).
+// (KIP-467); v10 could name the new leader (KIP-951), and does not: see moved in placement.go; v13 has topic ids
+// (KIP-516).
 //
 // Not done: transactions. A transactional batch belongs to none that is open: INVALID_TXN_STATE.
 
@@ -48,6 +50,7 @@ type production struct {
 	rows    []*kmsg.ProduceResponseTopicPartition // rows[i] answers batches[i]
 	stamps  []int64                               // LogAppendTime of batches[i], or -1
 	refused error                                 // any of the refusals
+	retire  bool                                  // acks=0, and other brokers have the partitions
 }
 
 func (b *Broker) production(req *kmsg.ProduceRequest) *production {
@@ -78,6 +81,9 @@ func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request
 		if p.refused != nil && ctx.Err() == nil {
 			c.Abort(fmt.Errorf("refused what was produced without acknowledgement: %w", p.refused))
 		}
+		if p.retire {
+			c.Retire()
+		}
 		return nil
 	}
 }
@@ -103,6 +109,9 @@ func (b *Broker) learn(ctx context.Context, req *kmsg.ProduceRequest) {
 // admit makes a row of the answer for every partition, and a batch to append for every one that is not refused.
 func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
 	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
+	moved := b.moved() != nil // once for all: batches of a request to one partition stay together
+	// Nobody would send again what is refused without an answer. Any broker can append it.
+	p.retire = moved && p.acks == 0
 	for i := range req.Topics {
 		from, to := &req.Topics[i], &p.resp.Topics[i]
 		to.Topic, to.TopicID = from.Topic, from.TopicID
@@ -118,6 +127,9 @@ func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
 			row := &to.Partitions[j]
 			*row = kmsg.NewProduceResponseTopicPartition()
 			row.Partition, row.BaseOffset = from.Partitions[j].Partition, -1
+			if err == nil && moved && !p.retire {
+				err = errMoved
+			}
 			if err != nil {
 				p.refuse(row, err)
 				continue
@@ -198,6 +210,8 @@ func (p *production) maxLinger(set settings.Topic) time.Duration {
 	}
 	return min(time.Duration(set.LingerMaxMs)*time.Millisecond, p.patience()/2)
 }
+
+var errMoved = refuse(kerr.NotLeaderForPartition, "the broker is about to stop: others lead its partitions")
 
 // patience is for how long the client wants to wait for the answer.
 func (p *production) patience() time.Duration { return max(p.timeout, leastProduceTimeout) }

@@ -29,7 +29,8 @@ import (
 // looked for in the commit log before it is OFFSET_OUT_OF_RANGE, on which consumers reset their position, or a diverging
 // epoch. If the log cannot be read it is OFFSET_NOT_AVAILABLE (KIP-392), or NOT_LEADER_OR_FOLLOWER before v11: the consumer
 // keeps its position, reads the metadata anew, and tries again. Who waits at the end of a broker that is cut off for longer
-// than its lease is sent away (fetch_away.go).
+// than its lease is sent away (fetch_away.go). A broker that has handed its partitions over answers NOT_LEADER_OR_FOLLOWER,
+// also those who wait.
 //
 // Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
 // of which the first may begin before the offset, so that an answer may hold less. A follower's request is answered as a
@@ -122,6 +123,7 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	watched := f.watched()
 	watch := f.Partitions.Watch(watched)
 	defer func() { watch.Close() }()
+	handedOver := f.Membership.HandedOver()
 	for stale := false; ; {
 		if stale || f.Partitions.Position() != planned { // what moved before Watch went unheard
 			planned, stale = f.Partitions.Position(), false
@@ -137,6 +139,8 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 		select {
 		case <-watch.C:
 			stale = true
+		case <-handedOver:
+			handedOver, stale = nil, true
 		case <-timer.C:
 			return plan
 		case <-ctx.Done():
@@ -215,6 +219,9 @@ func (f *fetch) plan() *fetchPlan {
 
 // look finds out where a partition stands, and how many bytes the client may read, about.
 func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, there int) {
+	if moved := f.moved(); moved != nil {
+		return p.failed(moved), 0
+	}
 	topic, err := f.topicByNameOrID(p.topic, p.id, f.byIDs)
 	if err != nil {
 		return p.failed(kafkaError(err)), 0

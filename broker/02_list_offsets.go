@@ -133,6 +133,10 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 		q.fail(row, kerr.UnsupportedVersion)
 		return
 	}
+	if moved := q.moved(); moved != nil {
+		q.fail(row, moved)
+		return
+	}
 	topic, err := q.topicByNameOrID(q.topic, [16]byte{}, false)
 	if err != nil {
 		q.fail(row, kafkaError(err))

@@ -23,7 +23,7 @@ import (
 // The leader of a partition is a live broker of the client's zone, by rendezvous hashing, at leader epoch 0; one of all
 // brokers, if the zone is unknown or has none. It is where the clients of a zone meet, nothing more: every other would do.
 // The replicas are brokers of further zones, so that assignors that look at racks (KIP-881) find every partition in as many
-// zones as the replication factor allows.
+// zones as the replication factor allows. A broker that is about to leave is listed and leads nothing.
 
 // autoCreateWait bounds how long a Metadata request waits for the topics it makes.
 const autoCreateWait = 5 * time.Second
@@ -53,7 +53,7 @@ func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.Metadat
 	resp := respond[*kmsg.MetadataResponse](req)
 	live := b.brokers()
 	placement := cluster.Place(live, zone)
-	for _, l := range live {
+	for _, l := range b.listed() {
 		broker := kmsg.NewMetadataResponseBroker()
 		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
 		resp.Brokers = append(resp.Brokers, broker)

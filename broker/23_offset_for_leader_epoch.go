@@ -33,6 +33,10 @@ func (b *Broker) offsetForLeaderEpoch(ctx context.Context, _ *wire.Conn, req *km
 func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequestTopicPartition, fresh bool) kmsg.OffsetForLeaderEpochResponseTopicPartition {
 	p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 	p.Partition, p.LeaderEpoch, p.EndOffset = asked.Partition, -1, int64(metastore.NoOffset)
+	if moved := b.moved(); moved != nil {
+		p.ErrorCode = moved.Code
+		return p
+	}
 	t, ok := b.Topics.Topic(topic)
 	if !ok {
 		p.ErrorCode = kerr.UnknownTopicOrPartition.Code

@@ -32,7 +32,7 @@ func (b *Broker) describeCluster(_ context.Context, _ *wire.Conn, req *kmsg.Desc
 	}
 	live := b.brokers()
 	resp.ClusterID, resp.ControllerID = b.Membership.ClusterID(), b.controller(live)
-	for _, l := range live {
+	for _, l := range b.listed() {
 		broker := kmsg.NewDescribeClusterResponseBroker()
 		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
 		resp.Brokers = append(resp.Brokers, broker)

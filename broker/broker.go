@@ -40,7 +40,12 @@ type ProducerIDs interface {
 
 // Membership is which brokers there are. No method waits.
 type Membership interface {
-	Live() []metastore.Broker // by node id; not to be modified
+	Live() []metastore.Broker   // that partitions and groups belong to, by node id; not to be modified
+	Listed() []metastore.Broker // beside them, those that are about to leave and still answer; the same
+	// Elsewhere tells whether this broker has given its partitions and groups away and others serve them. HandedOver is
+	// closed when that begins.
+	Elsewhere() bool
+	HandedOver() <-chan struct{}
 	Self() metastore.Broker
 	ClusterID() string
 	LeaseRemaining() time.Duration // negative once it may have run out

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -15,6 +17,25 @@ func (b *Broker) brokers() []metastore.Broker {
 		return live
 	}
 	return []metastore.Broker{b.Membership.Self()}
+}
+
+// listed is brokers and those that are about to leave: clients close their connections to what is not listed.
+func (b *Broker) listed() []metastore.Broker {
+	if listed := b.Membership.Listed(); len(listed) > 0 {
+		return listed
+	}
+	return []metastore.Broker{b.Membership.Self()}
+}
+
+// moved is what clients are told of every partition when this broker has handed its own over, nil before. They look for
+// the leader then, which all brokers know by that time, and show their users nothing. The answer does not name it
+// (KIP-951): a hint counts only at a newer leader epoch, which there never is, and franz-go takes one at the same epoch
+// for a reason not to ask for metadata and to come back.
+func (b *Broker) moved() *kerr.Error {
+	if b.Membership.Elsewhere() {
+		return kerr.NotLeaderForPartition
+	}
+	return nil
 }
 
 // controller is a broker that takes administrative requests: this one, as it is certainly there, if it is listed.

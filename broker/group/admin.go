@@ -39,7 +39,7 @@ func (c *Coordinator) Describe(ctx context.Context, groupID string) (Description
 	switch {
 	case !validGroupID(groupID):
 		return Description{}, ErrInvalidGroupID
-	case !c.opts.Owns(groupID):
+	case !c.serves(groupID):
 		return Description{}, ErrNotCoordinator
 	}
 	var d Description

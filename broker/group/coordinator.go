@@ -157,12 +157,36 @@ func (c *Coordinator) sweep() {
 	longAgo := c.opts.Now().Add(-c.opts.IdleTimeout)
 	for _, g := range c.snapshot() {
 		switch {
-		case !c.opts.Owns(g.id):
+		case !c.serves(g.id):
 			c.drop(g, ErrNotCoordinator)
 		case g.idleSince(longAgo):
 			c.drop(g, errUnloaded)
 		}
 	}
+}
+
+// serves tells whether requests for the group are for this broker. A group that belongs to another is never loaded, so that
+// it is handed on and does not come back; one that is in memory is kept for a while. Who owns it may claim it at any
+// time, which fences what is kept here.
+func (c *Coordinator) serves(id string) bool {
+	owned := c.opts.Owns(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.keeps(c.loaded[id], owned)
+}
+
+// keeps is serves for a group in memory, nil if it is not. Caller holds mu.
+func (c *Coordinator) keeps(g *loaded, owned bool) bool {
+	switch {
+	case g == nil:
+		return owned
+	case owned:
+		g.lost = time.Time{}
+		return true
+	case g.lost.IsZero():
+		g.lost = c.opts.Now()
+	}
+	return c.opts.Now().Sub(g.lost) < c.opts.Keep
 }
 
 // drop ends g here: everybody who waits gets err, and the next use loads the group anew.

@@ -16,6 +16,7 @@ type loaded struct {
 	create bool          // the load makes the group if there is none
 	ready  chan struct{} // closed when the load has ended; before, only gone may be set
 	armed  time.Time     // the earliest timer; guarded by Coordinator.mu
+	lost   time.Time     // when the broker was found not to own it any more, else zero; guarded by Coordinator.mu
 
 	mu      sync.Mutex
 	gone    error // why the group is no longer here
@@ -47,9 +48,6 @@ func (c *Coordinator) with(ctx context.Context, id string, create bool, event fu
 
 // load returns the group, loaded. One request loads and the others wait for it.
 func (c *Coordinator) load(ctx context.Context, id string, create bool) (*loaded, error) {
-	if !c.opts.Owns(id) {
-		return nil, ErrNotCoordinator
-	}
 	g, first, err := c.enter(id, create)
 	if err != nil {
 		return nil, err
@@ -72,12 +70,17 @@ func (c *Coordinator) load(ctx context.Context, id string, create bool) (*loaded
 
 // enter finds the group in memory, or puts it there for the caller to restore.
 func (c *Coordinator) enter(id string, create bool) (g *loaded, first bool, err error) {
+	owned := c.opts.Owns(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed != nil {
 		return nil, false, c.closed
 	}
-	if g := c.loaded[id]; g != nil {
+	g = c.loaded[id]
+	switch {
+	case !c.keeps(g, owned):
+		return nil, false, ErrNotCoordinator
+	case g != nil:
 		return g, false, nil
 	}
 	g = &loaded{id: id, create: create, ready: make(chan struct{}), waiting: make(map[callID]chan reply)}

@@ -72,7 +72,7 @@ func (c *Coordinator) FetchOffsets(ctx context.Context, groupID string, partitio
 	switch {
 	case !validGroupID(groupID):
 		return nil, ErrInvalidGroupID
-	case !c.opts.Owns(groupID):
+	case !c.serves(groupID):
 		return nil, ErrNotCoordinator
 	}
 	offsets, err := c.groups.FetchOffsets(ctx, groupID, partitions)

@@ -14,6 +14,10 @@ type Options struct {
 	Now    func() time.Time          // time.Now
 	Owns   func(groupID string) bool // whether this broker coordinates the group; nil: all groups. Called often: no I/O.
 
+	// Keep is how long a group in memory is still served after this broker ceased to own it: as long as other brokers may
+	// send its members here, and these would be sent to and fro. Default 0.
+	Keep time.Duration
+
 	InitialRebalanceDelay  time.Duration // group.initial.rebalance.delay.ms: 3 s; negative: none
 	MinSessionTimeout      time.Duration // group.min.session.timeout.ms: 6 s
 	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms: 30 min

@@ -80,7 +80,7 @@ func (c *Conn) write(answers <-chan *request) {
 func (c *Conn) answer(r *request) {
 	resp := c.await(r)
 	r.body = nil
-	if resp != nil && c.alive.Err() == nil {
+	if resp != nil && c.alive.Err() == nil && !c.retired {
 		c.send(r, resp)
 	}
 	if held, ok := resp.(Releaser); ok {

@@ -36,9 +36,10 @@ type Conn struct {
 	Attached any
 
 	// Whoever answers has these. It is one at a time: a Serial request is begun when those before it are answered.
-	held  int64  // bytes of the AnswerBudget
-	buf   []byte // for the next answer
-	large bool   // the last answer was too large for buf to be kept
+	held    int64  // bytes of the AnswerBudget
+	buf     []byte // for the next answer
+	large   bool   // the last answer was too large for buf to be kept
+	retired bool   // sends nothing more
 
 	mu       sync.Mutex
 	room     sync.Cond
@@ -92,6 +93,19 @@ func (c *Conn) ClientID() string { return *c.clientID.Load() }
 
 // Abort closes the connection without answering what is in flight. The cause is logged.
 func (c *Conn) Abort(cause error) { c.fail(fmt.Errorf("%w: %v", errHandler, cause)) }
+
+// Retire tells the peer to go elsewhere: after the answers before this one its stream ends, and nothing is answered any
+// more. What the peer sends until it hangs up is handled, where Abort would lose it. Only a Pending may call it.
+func (c *Conn) Retire() {
+	if c.retired {
+		return
+	}
+	c.retired = true
+	tcp, ok := c.nc.(*net.TCPConn)
+	if !ok || tcp.CloseWrite() != nil {
+		c.fail(errPeerGone)
+	}
+}
 
 // errPeerGone is the cause of an end that needs no log line.
 var errPeerGone = errors.New("peer closed the connection")

@@ -155,7 +155,7 @@ func (n *Node) assemble() error {
 		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
-		Logger: n.part("groups"), Owns: n.members.Owns,
+		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(),
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
@@ -379,12 +379,13 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	n.ready.set(componentBroker, errors.New("draining"))
 	n.log.Info("draining")
-	stopMembers() // others take over our keys while we answer what is in flight
-	stopRole()    // another broker sequences, and we what it and others still ask of us
-	stopGroups()  // joins that wait are told to look for another coordinator, else they would hold up the drain
-	n.writer.Hurry()
 	drain, cancel := context.WithTimeout(base, n.opts.Config.Drain.Timeout)
 	defer cancel()
+	stopRole() // another broker sequences, and we what it and others still ask of us
+	n.handOver(drain, stopGroups)
+	stopMembers() // what is left of our keys is others' while we answer what is in flight
+	stopGroups()  // joins that wait are told to look for another coordinator, else they would hold up the drain
+	n.writer.Hurry()
 	if drainErr := n.server.Shutdown(drain); drainErr != nil {
 		n.log.Warn("connections closed before their requests were answered", "error", drainErr)
 	}

@@ -30,9 +30,10 @@ type ledger struct {
 	every      time.Duration                     // between records; 0: as fast as they are acknowledged
 	told       func(record *kgo.Record, seq int) // of each that is acknowledged, if anybody wants to know
 
-	mu     sync.Mutex
-	acked  map[place]string
-	failed error
+	mu      sync.Mutex
+	acked   map[place]string
+	failed  error
+	slowest time.Duration // from the call of Produce to the acknowledgement
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -83,7 +84,7 @@ func (l *ledger) run(ctx context.Context) {
 	for i := 0; l.goOn(ctx); i++ {
 		partition, seq := int32(i)%l.partitions, i/int(l.partitions)
 		record := &kgo.Record{
-			Partition: partition, Key: []byte(l.name), Value: []byte(l.value(partition, seq)),
+			Partition: partition, Key: []byte(l.name), Value: []byte(l.value(partition, seq)), Timestamp: time.Now(),
 			Headers: []kgo.RecordHeader{{Key: "seq", Value: fmt.Append(nil, seq)}},
 		}
 		l.client.Produce(context.Background(), record, func(r *kgo.Record, err error) { l.note(r, seq, err) })
@@ -111,6 +112,7 @@ func (l *ledger) note(r *kgo.Record, seq int, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.slowest = max(l.slowest, time.Since(r.Timestamp))
 	if err != nil {
 		l.failed = errors.Join(l.failed, fmt.Errorf("record %.30q: %w", r.Value, err))
 		return

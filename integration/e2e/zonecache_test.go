@@ -23,7 +23,7 @@ import (
 // zoned is a cluster of three brokers in one zone and one, the writer, in another. They reach each other over links.
 type zoned struct {
 	stores harness.Stores
-	zone   []*sequenced
+	zone   []*member
 	writer *harness.Broker
 }
 
@@ -43,7 +43,7 @@ func startZoned(t *testing.T, profile *slows3.Profile) *zoned {
 		}})
 		b.Start()
 		if zone == "a" {
-			z.zone = append(z.zone, &sequenced{b, link})
+			z.zone = append(z.zone, &member{Broker: b, peers: link})
 		} else {
 			z.writer = b
 		}
@@ -267,12 +267,12 @@ func (z *zoned) await(t *testing.T) {
 func TestAnOwnerOfBlocksThatFailsIsAMiss(t *testing.T) {
 	for _, failure := range []struct {
 		name   string
-		begin  func(*sequenced)
+		begin  func(*member)
 		serves bool // its own consumers, all the while
 	}{
-		{"killed", func(b *sequenced) { b.Kill() }, false},
-		{"paused", func(b *sequenced) { b.Pause() }, false},
-		{"cut off from the other brokers", func(b *sequenced) { b.link.Cut() }, true},
+		{"killed", func(b *member) { b.Kill() }, false},
+		{"paused", func(b *member) { b.Pause() }, false},
+		{"cut off from the other brokers", func(b *member) { b.peers.Cut() }, true},
 	} {
 		t.Run(failure.name, func(t *testing.T) {
 			z := startZoned(t, nil)

@@ -1,0 +1,45 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// quietFor is how long nobody has asked for anything before a broker that has handed over believes that clients are
+	// elsewhere. It is longer than the pause before their next attempt, 100 ms by default in most.
+	quietFor = 250 * time.Millisecond
+	// longestHandOver bounds the wait for it: some clients never go away.
+	longestHandOver = 3 * time.Second
+	// handOverShare is the share of the drain's time that each of the two steps may take, and that the write path has at
+	// the end for what nobody waits for any more.
+	handOverShare = 4
+)
+
+// handOver sends clients to the other brokers before their connections end, if there are any of both: first the others
+// are told, and everything is served as ever until they know (see cluster.Membership); then requests for partitions and
+// groups are refused with errors upon which clients look for those who have them now. It returns when clients have gone,
+// or when it has taken long enough.
+func (n *Node) handOver(ctx context.Context, stopGroups func()) {
+	step := n.opts.Config.Drain.Timeout / handOverShare
+	if n.server.Connections() == 0 || step < n.members.Stale() || !n.leave(ctx, step) {
+		return
+	}
+	n.log.Info("handing over to the other brokers")
+	n.members.HandOver()
+	stopGroups()
+	n.writer.Hurry()
+	ctx, cancel := context.WithTimeout(ctx, min(longestHandOver, step))
+	defer cancel()
+	n.server.AwaitQuiet(ctx, quietFor)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		n.log.Info("some clients did not go to the other brokers", "connections", n.server.Connections())
+	}
+}
+
+func (n *Node) leave(ctx context.Context, atMost time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	return n.members.Leave(ctx)
+}

@@ -3,6 +3,7 @@ package compat
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,7 +23,7 @@ var franzCodecs = map[string]kgo.CompressionCodec{
 }
 
 func (franzGo) Produce(ctx context.Context, bootstrap, topic, codec string, records []Record) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.DefaultProduceTopic(topic),
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.DefaultProduceTopic(topic),
 		kgo.ProducerBatchCompression(franzCodecs[codec]), kgo.AllowIdempotentProduceCancellation())
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func (franzGo) Produce(ctx context.Context, bootstrap, topic, codec string, reco
 }
 
 func (franzGo) Consume(ctx context.Context, bootstrap, topic, group string, count int) ([]Line, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group),
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (franzGo) Consume(ctx context.Context, bootstrap, topic, group string, coun
 // ReadAll reads count records of a topic from its beginning, without a group: the reference that consumers are
 // compared with. Stored tells, for each codec, how many of the records lay in batches compressed with it.
 func ReadAll(ctx context.Context, bootstrap, topic string, count int) (records []Record, stored map[string]int, err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumeTopics(topic),
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return nil, nil, err

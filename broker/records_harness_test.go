@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,8 +28,9 @@ import (
 // recordHarness is a harness with a write and a read path on a store in memory.
 type recordHarness struct {
 	*harness
-	objects  *gate
-	producer *wire.Conn // of produce
+	objects    *gate
+	producer   *wire.Conn // of produce
+	membership *cluster.Membership
 }
 
 // gate is a store whose PUTs wait while it is shut, and whose GETs are counted.
@@ -81,14 +83,23 @@ func (g *gate) shut() (reopen func()) {
 // newRecordBroker makes a broker whose handlers can be called, without a server.
 func newRecordBroker(t *testing.T, overrides map[string]string) *recordHarness {
 	t.Helper()
-	h := &recordHarness{harness: &harness{t: t, store: memory.New(memory.Options{})}, producer: new(wire.Conn),
-		objects: &gate{Store: objmemory.New(), waiting: make(chan struct{}, 1)}}
+	store := memory.New(memory.Options{})
+	t.Cleanup(func() { _ = store.Close() })
+	return newRecordBrokerOn(t, overrides, store, objmemory.New(), 0)
+}
+
+// newRecordBrokerOn makes one of the brokers that share stores.
+func newRecordBrokerOn(t *testing.T, overrides map[string]string, store *memory.Store, objects objstore.Store, id metastore.NodeID) *recordHarness {
+	t.Helper()
+	h := &recordHarness{harness: &harness{t: t, store: store}, producer: new(wire.Conn),
+		objects: &gate{Store: objects, waiting: make(chan struct{}, 1)}}
 	h.replica = metastore.NewReplica(h.store, metastore.ReplicaOptions{RefreshPause: -1})
 	must(t, h.replica.Open(t.Context()))
 	defaults, err := settings.NewCluster(overrides)
 	must(t, err)
-	membership := cluster.New(h.store, metastore.Broker{NodeID: 0, Host: "broker0", Port: 9092}, cluster.Options{})
-	must(t, membership.Join(t.Context()))
+	self := metastore.Broker{NodeID: id, Host: fmt.Sprint("broker", id), Port: 9092}
+	h.membership = cluster.New(h.store, self, cluster.Options{Lease: time.Minute, Beat: 8 * time.Millisecond})
+	must(t, h.membership.Join(t.Context()))
 	w := batching.New(h.objects, h.replica, batching.Options{MinLinger: -1, MaxLinger: time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -96,9 +107,8 @@ func newRecordBroker(t *testing.T, overrides map[string]string) *recordHarness {
 	t.Cleanup(func() {
 		cancel()
 		must(t, <-done)
-		_ = h.store.Close()
 	})
-	deps := h.deps(defaults, membership)
+	deps := h.deps(defaults, h.membership)
 	deps.Partitions, deps.Writer = h.replica, w
 	blocks, err := cache.New(h.objects, cache.Options{})
 	must(t, err)

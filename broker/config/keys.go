@@ -135,6 +135,6 @@ var keys = []Key{
 		Doc: "Form of the log on standard error.",
 		set: func(c *Config, v value) { c.Log.Format = v.text }},
 	{Name: "drain.timeout", Kind: duration, Default: "30s",
-		Doc: "Longest time that a stopping broker takes to answer what is in flight.",
+		Doc: "Longest time that a stopping broker takes to send clients to the other brokers and to answer what is in flight.",
 		set: func(c *Config, v value) { c.Drain.Timeout = v.duration }},
 }

@@ -12,17 +12,20 @@ const (
 	quietFor = 250 * time.Millisecond
 	// longestHandOver bounds the wait for it: some clients never go away.
 	longestHandOver = 3 * time.Second
-	// handOverShare is the share of the drain's time that each of the two steps may take, and that the write path has at
-	// the end for what nobody waits for any more.
-	handOverShare = 4
 )
+
+// The drain's time is for everything: each step of the hand-over may take a third of it, and the write path has a sixth at
+// the end for what nobody waits for any more.
+func stepTime(drain time.Duration) time.Duration    { return drain / 3 }
+func requestTime(drain time.Duration) time.Duration { return drain - writerTime(drain) }
+func writerTime(drain time.Duration) time.Duration  { return drain / 6 }
 
 // handOver sends clients to the other brokers before their connections end, if there are any of both: first the others
 // are told, and everything is served as ever until they know (see cluster.Membership); then requests for partitions and
 // groups are refused with errors upon which clients look for those who have them now. It returns when clients have gone,
 // or when it has taken long enough.
 func (n *Node) handOver(ctx context.Context, stopGroups func()) {
-	step := n.opts.Config.Drain.Timeout / handOverShare
+	step := stepTime(n.opts.Config.Drain.Timeout)
 	if n.server.Connections() == 0 || step < n.members.Stale() || !n.leave(ctx, step) {
 		return
 	}

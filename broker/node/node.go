@@ -152,7 +152,7 @@ func (n *Node) assemble() error {
 	n.writer = batching.New(objects, n.seq, batching.Options{
 		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max), PutRate: c.Put.Rate,
 		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
-		DrainTimeout: c.Drain.Timeout, Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
+		DrainTimeout: writerTime(c.Drain.Timeout), Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
 		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(),
@@ -247,8 +247,8 @@ func orNone[T ~int64](d T) T {
 
 func (n *Node) part(name string) *slog.Logger { return n.log.With("component", name) }
 
-// Run serves clients until ctx ends, then drains: it leaves the cluster, stops reading requests, answers what is in
-// flight, uploads and commits what is buffered, and returns nil. Only a broken cluster (a node id used twice, an
+// Run serves clients until ctx ends, then drains: it hands over to the other brokers, leaves the cluster, stops reading
+// requests, answers what is in flight, uploads and commits what is buffered, and returns nil. Only a broken cluster (a node id used twice, an
 // unusable listener) ends it with an error.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.close()
@@ -379,7 +379,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	n.ready.set(componentBroker, errors.New("draining"))
 	n.log.Info("draining")
-	drain, cancel := context.WithTimeout(base, n.opts.Config.Drain.Timeout)
+	drain, cancel := context.WithTimeout(base, requestTime(n.opts.Config.Drain.Timeout))
 	defer cancel()
 	stopRole() // another broker sequences, and we what it and others still ask of us
 	n.handOver(drain, stopGroups)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -76,4 +77,85 @@ func TestSecondSigtermEndsTheDrain(t *testing.T) {
 	// Until the bucket is missed, so that the request was surely read.
 	b.WaitNotReady("object store")
 	b.StopTwice()
+}
+
+const (
+	shortDrain = 8 * time.Second
+	// drainSlack is what ends of connections to a metastore that does not answer may take on top.
+	drainSlack = 4 * time.Second
+)
+
+// inTime stops a broker whose drain is short.
+func inTime(t *testing.T, b *harness.Broker) {
+	t.Helper()
+	began := time.Now()
+	b.Stop()
+	if took := time.Since(began); took > shortDrain+drainSlack {
+		t.Errorf("a drain of %v took %v", shortDrain, took)
+	} else {
+		t.Logf("a drain of %v took %v", shortDrain, took)
+	}
+}
+
+// TestSigtermDuringAnOutageEndsInTime: one of two brokers is stopped under load while PostgreSQL or the bucket is away.
+// Afterwards nothing acknowledged is missing.
+func TestSigtermDuringAnOutageEndsInTime(t *testing.T) {
+	t.Parallel()
+	pg, s3, stores := ownServers(t)
+	options := harness.NodeOptions{Env: []string{"RUNNEL_DRAIN_TIMEOUT=" + shortDrain.String()}}
+	a, b := harness.Node(t, stores, options), harness.Node(t, stores, options)
+	a.Restart()
+	b.Restart()
+	seeds := kgo.SeedBrokers(a.Addr, b.Addr)
+	createTopic(t, "ending", 4, seeds)
+	producer := startLedger(t, "ending", "p", 4, seeds)
+	startMember(t, "ending", "ending-group", seeds)
+	for _, outage := range outages {
+		t.Run(outage.name, func(t *testing.T) {
+			producer.await(t, 500)
+			if err := outage.end(t, pg, s3); err != nil {
+				t.Fatal(err)
+			}
+			a.WaitNotReady(outage.word)
+			inTime(t, a)
+			if err := outage.begin(t, pg, s3); err != nil {
+				t.Fatal(err)
+			}
+			a.Restart()
+			b.WaitReady()
+			producer.await(t, 1_000)
+			producer.check(t, seeds)
+		})
+	}
+	producer.finish(t)
+	producer.check(t, seeds)
+}
+
+// TestSigtermOfABrokerThatIsCutOffEndsInTime: its packets to PostgreSQL go nowhere, and nobody tells it.
+func TestSigtermOfABrokerThatIsCutOffEndsInTime(t *testing.T) {
+	t.Parallel()
+	stores := harness.NewStores(t)
+	options := harness.NodeOptions{Env: []string{"RUNNEL_DRAIN_TIMEOUT=" + shortDrain.String()}}
+	b := harness.Node(t, stores, options)
+	b.Restart()
+	dsn, err := url.Parse(stores.Metastore)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := harness.NewLink(t, dsn.Host)
+	dsn.Host = link.Addr
+	stores.Metastore = dsn.String()
+	a := harness.Node(t, stores, options)
+	a.Restart()
+	seeds := kgo.SeedBrokers(a.Addr, b.Addr)
+	createTopic(t, "cut", 4, seeds)
+	producer := startLedger(t, "cut", "p", 4, seeds)
+	startMember(t, "cut", "cut-group", seeds)
+	producer.await(t, 500)
+	link.Cut()
+	a.WaitNotReady("metastore")
+	inTime(t, a)
+	producer.await(t, 1_000)
+	producer.finish(t)
+	producer.check(t, through(b)...)
 }

@@ -46,11 +46,25 @@ func newPools(dsn string, opts Options, r *route) (p pools, err error) {
 
 func (p pools) all() []*pool { return []*pool{p.commit, p.read, p.background} }
 
+// farewell is how long a close waits for connections. Those to a server that does not answer take the driver 15 s, which
+// would hold up the end of a broker; they end by then all the same.
+const farewell = 2 * time.Second
+
 func (p pools) close() {
-	for _, pool := range p.all() {
-		if pool != nil {
-			pool.Close()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, pool := range p.all() {
+			if pool != nil {
+				pool.Close()
+			}
 		}
+	}()
+	late := time.NewTimer(farewell)
+	defer late.Stop()
+	select {
+	case <-closed:
+	case <-late.C:
 	}
 }
 

@@ -24,6 +24,9 @@ not listed is not advertised: transactions, ACLs, quotas, share groups, the cons
 - Requests above socket.request.max.bytes close the connection, and so do requests other than Produce above 16 MiB.
 - Bytes that a request has left over close the connection; Kafka ignores them.
 - No authorizer exists yet: everything is allowed. The column "needs" is what Kafka would check.
+- A broker that stops while others live refuses Produce, Fetch, ListOffsets and OffsetForLeaderEpoch with
+  NOT_LEADER_OR_FOLLOWER for a moment before it closes connections. The answers never name the new leader (KIP-951): at a
+  leader epoch that does not grow, clients ignore that or, worse, stop looking. Until then it is listed and leads nothing.
 - The leader epoch of every partition is 0 for ever. Replica lists are as long as the replication factor asked for, all
   in sync; broker ids repeat in them when there are fewer brokers.
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/runnel-io/runnel/integration/harness"
@@ -30,6 +31,20 @@ func pair(t *testing.T) (a, b *harness.Broker) {
 	a.WaitReady()
 	b.WaitReady()
 	return a, b
+}
+
+// allHear waits until brokers show as many records of a topic: each hears of what others committed a moment later.
+func allHear(t *testing.T, topic string, records int, brokers ...*harness.Broker) {
+	t.Helper()
+	for _, b := range brokers {
+		client := admin(t, through(b)...)
+		eventually(t, "the broker at "+b.Addr+" shows everything acknowledged", 10*time.Second, func() bool {
+			ends, err := client.ListEndOffsets(t.Context(), topic)
+			shown := 0
+			ends.Each(func(o kadm.ListedOffset) { shown += int(o.Offset) })
+			return err == nil && shown >= records
+		})
+	}
 }
 
 // TestTwoBrokersServeTheSameTopics: two producers write to the same partitions through different brokers at once, and

@@ -124,10 +124,10 @@ func TestSigtermDuringAnOutageEndsInTime(t *testing.T) {
 			a.Restart()
 			b.WaitReady()
 			producer.await(t, 1_000)
-			producer.check(t, seeds)
 		})
 	}
 	producer.finish(t)
+	allHear(t, "ending", producer.count(), a, b)
 	producer.check(t, seeds)
 }
 
@@ -157,5 +157,6 @@ func TestSigtermOfABrokerThatIsCutOffEndsInTime(t *testing.T) {
 	inTime(t, a)
 	producer.await(t, 1_000)
 	producer.finish(t)
+	allHear(t, "cut", producer.count(), b)
 	producer.check(t, through(b)...)
 }

@@ -80,6 +80,11 @@ func TestRollingRestartIsNotSeenByClients(t *testing.T) {
 	for _, l := range ledgers {
 		l.finish(t)
 	}
+	sent := 0
+	for _, l := range ledgers {
+		sent += l.count()
+	}
+	allHear(t, topic, sent, all[0].Broker, all[1].Broker, all[2].Broker)
 	stored := readAll(t, topic, seeds)
 	for _, l := range ledgers {
 		l.compare(t, l.acked, stored)

@@ -48,7 +48,7 @@ const decode = (text) => (text === null ? null : Buffer.from(text, "base64"));
 const encode = (buffer) => (buffer === null || buffer === undefined ? null : buffer.toString("base64"));
 
 function client(bootstrap) {
-  return new Kafka({ clientId: "compat-kafkajs", brokers: bootstrap.split(","), logLevel: logLevel.ERROR });
+  return new Kafka({ clientId: "compat-kafkajs", brokers: [bootstrap], logLevel: logLevel.ERROR });
 }
 
 async function produce(bootstrap, topic, codec) {

@@ -109,7 +109,7 @@ func TestSigtermDuringAnOutageEndsInTime(t *testing.T) {
 	seeds := kgo.SeedBrokers(a.Addr, b.Addr)
 	createTopic(t, "ending", 4, seeds)
 	producer := startLedger(t, "ending", "p", 4, seeds)
-	startMember(t, "ending", "ending-group", seeds)
+	startGroupMember(t, "ending", "ending-group", seeds)
 	for _, outage := range outages {
 		t.Run(outage.name, func(t *testing.T) {
 			producer.await(t, 500)
@@ -150,7 +150,7 @@ func TestSigtermOfABrokerThatIsCutOffEndsInTime(t *testing.T) {
 	seeds := kgo.SeedBrokers(a.Addr, b.Addr)
 	createTopic(t, "cut", 4, seeds)
 	producer := startLedger(t, "cut", "p", 4, seeds)
-	startMember(t, "cut", "cut-group", seeds)
+	startGroupMember(t, "cut", "cut-group", seeds)
 	producer.await(t, 500)
 	link.Cut()
 	a.WaitNotReady("metastore")

@@ -111,6 +111,9 @@ type fetchRead struct {
 	there int // about
 }
 
+// nowhere is the position of no plan.
+var nowhere = metastore.Position{Seq: -1}
+
 // wait plans until there is enough to answer, or no more time.
 func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	planned := f.Partitions.Position()
@@ -124,23 +127,23 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	watch := f.Partitions.Watch(watched)
 	defer func() { watch.Close() }()
 	handedOver := f.Membership.HandedOver()
-	for stale := false; ; {
-		if stale || f.Partitions.Position() != planned { // what moved before Watch went unheard
-			planned, stale = f.Partitions.Position(), false
+	for {
+		if at := f.Partitions.Position(); at != planned { // what moved before Watch went unheard
+			planned = at
 			if plan = f.informedPlan(ctx); f.enough(plan) {
 				return plan
 			}
 			if now := f.watched(); !slices.Equal(now, watched) { // a topic was created again under its name
 				watch.Close()
-				watched, watch, stale = now, f.Partitions.Watch(now), true
+				watched, watch, planned = now, f.Partitions.Watch(now), nowhere
 				continue
 			}
 		}
 		select {
 		case <-watch.C:
-			stale = true
+			planned = nowhere
 		case <-handedOver:
-			handedOver, stale = nil, true
+			handedOver, planned = nil, nowhere
 		case <-timer.C:
 			return plan
 		case <-ctx.Done():

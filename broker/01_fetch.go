@@ -111,9 +111,6 @@ type fetchRead struct {
 	there int // about
 }
 
-// nowhere is the position of no plan.
-var nowhere = metastore.Position{Seq: -1}
-
 // wait plans until there is enough to answer, or no more time.
 func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	planned := f.Partitions.Position()
@@ -127,28 +124,28 @@ func (f *fetch) wait(ctx context.Context) *fetchPlan {
 	watch := f.Partitions.Watch(watched)
 	defer func() { watch.Close() }()
 	handedOver := f.Membership.HandedOver()
+	stale := f.Partitions.Position() != planned // what moved before Watch went unheard
 	for {
-		if at := f.Partitions.Position(); at != planned { // what moved before Watch went unheard
-			planned = at
+		if stale {
 			if plan = f.informedPlan(ctx); f.enough(plan) {
 				return plan
 			}
 			if now := f.watched(); !slices.Equal(now, watched) { // a topic was created again under its name
 				watch.Close()
-				watched, watch, planned = now, f.Partitions.Watch(now), nowhere
+				watched, watch = now, f.Partitions.Watch(now)
 				continue
 			}
 		}
 		select {
 		case <-watch.C:
-			planned = nowhere
 		case <-handedOver:
-			handedOver, planned = nil, nowhere
+			handedOver = nil
 		case <-timer.C:
 			return plan
 		case <-ctx.Done():
 			return plan
 		}
+		stale = true
 	}
 }
 

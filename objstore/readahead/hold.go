@@ -48,6 +48,7 @@ func (h *Hold) keep(c *chunk) {
 	}
 	h.chunks[c] = struct{}{}
 	h.pool.hold(c)
+	h.pool.arrived(c)
 }
 
 // Read returns a range of an object, as slices in order, loading what is not there. The memory is shared with other

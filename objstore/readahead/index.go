@@ -26,6 +26,7 @@ func (p *Pool) remove(c *chunk) {
 		p.objects[c.key] = list
 	}
 	c.gone = true
+	p.arrived(c)
 }
 
 // over returns the chunks that have bytes of a range, in order. p.mu is held.

@@ -90,6 +90,7 @@ type Pool struct {
 	buffers buffers
 	gap     gap
 	used    int64 // bytes of chunks and idle buffers
+	waiting int64 // bytes that were loaded ahead and that no reader has come for
 }
 
 // chunk is a range of an object in memory, or on its way.
@@ -105,6 +106,7 @@ type chunk struct {
 	read  int64         // bytes that readers are done with
 	since time.Time     // when it was last held
 	gone  bool          // not to be found any more
+	early bool          // loaded ahead, and no reader has come
 
 	done chan struct{}
 	err  error // once done is closed
@@ -154,6 +156,12 @@ func (p *Pool) Ahead(key string, ranges []objstore.Range) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.plan(key, ranges) {
+		// The rest is for what is needed at once: else it would evict what was loaded ahead, over and over.
+		for p.waiting+r.Length > p.opts.Bytes/4*3 {
+			if !p.dropStale() {
+				return false
+			}
+		}
 		if p.closed || !p.makeRoom(r.Length, true) {
 			return false
 		}
@@ -177,7 +185,10 @@ func (p *Pool) Forget(key string) {
 
 // begin starts to load a range, of which nothing is there. p.mu is held.
 func (p *Pool) begin(key string, r piece, ahead bool) *chunk {
-	c := &chunk{key: key, from: r.Offset, buf: p.buffers.get(r.Length, &p.used), wide: r.wide, holds: 1, done: make(chan struct{})}
+	c := &chunk{key: key, from: r.Offset, buf: p.buffers.get(r.Length, &p.used), wide: r.wide, early: ahead, holds: 1, done: make(chan struct{})}
+	if ahead {
+		p.waiting += r.Length
+	}
 	p.insert(c)
 	p.running.Go(func() { p.load(c, ahead) })
 	return c
@@ -257,15 +268,37 @@ func (p *Pool) makeRoom(n int64, ahead bool) bool {
 		case p.buffers.drop(&p.used):
 		case p.spent.Len() > 0:
 			p.evict(p.spent.Front().Value.(*chunk))
-		case p.fresh.Len() > 0 && (!ahead || time.Since(p.fresh.Front().Value.(*chunk).since) > p.opts.Stale):
-			c := p.fresh.Front().Value.(*chunk)
-			p.metrics.wasted.Add(float64(int64(len(c.buf)) - c.read))
-			p.evict(c)
+		case p.dropStale():
+		case p.fresh.Len() > 0 && !ahead:
+			p.waste(p.fresh.Back().Value.(*chunk)) // the first will be needed before it
 		default:
 			return false
 		}
 	}
 	return true
+}
+
+// dropStale evicts a chunk whose reader did not come, and tells whether there was one. p.mu is held.
+func (p *Pool) dropStale() bool {
+	if p.fresh.Len() == 0 || time.Since(p.fresh.Front().Value.(*chunk).since) <= p.opts.Stale {
+		return false
+	}
+	p.waste(p.fresh.Front().Value.(*chunk))
+	return true
+}
+
+// waste evicts a chunk that was not read to its end.
+func (p *Pool) waste(c *chunk) {
+	p.metrics.wasted.Add(float64(max(int64(len(c.buf))-c.read, 0)))
+	p.evict(c)
+}
+
+// arrived says that a reader has come for a chunk, or that none will. p.mu is held.
+func (p *Pool) arrived(c *chunk) {
+	if c.early {
+		c.early = false
+		p.waiting -= int64(len(c.buf))
+	}
 }
 
 // evict forgets a chunk that nobody holds.

@@ -141,3 +141,14 @@ func TestASequencerThatIsSlowBecauseTheLogIsSlowIsNotBypassed(t *testing.T) {
 		}
 	})
 }
+
+func TestSilenceIsToldAsSuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Sequencer{opts: Options{Patience: time.Second}}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		s.losePatience(ctx, cancel)
+		if cause := context.Cause(ctx); cause == nil || cause.Error() != "no sign of it for 1s" {
+			t.Errorf("cause %v", cause)
+		}
+	})
+}

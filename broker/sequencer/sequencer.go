@@ -14,6 +14,7 @@ package sequencer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
@@ -196,8 +197,10 @@ const longestPatience = 10
 
 // ask lets the holder of the role commit.
 func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
-	patient, cancel := context.WithTimeout(ctx, longestPatience*s.opts.Patience)
-	defer cancel()
+	bounded, stop := context.WithTimeout(ctx, longestPatience*s.opts.Patience)
+	defer stop()
+	patient, cancel := context.WithCancelCause(bounded)
+	defer cancel(nil)
 	go s.losePatience(patient, cancel) // ends with this call
 	start := time.Now()
 	through, results, err := s.peers.Commit(patient, holder.address, segments)
@@ -217,8 +220,9 @@ func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.S
 	return results, s.log.Await(ctx, through)
 }
 
-// losePatience cancels when nothing was heard of the holder for the patience, and returns when ctx ends.
-func (s *Sequencer) losePatience(ctx context.Context, cancel context.CancelFunc) {
+// losePatience cancels when nothing was heard of the holder for the patience, and returns when ctx ends. The cause is what
+// the log then tells.
+func (s *Sequencer) losePatience(ctx context.Context, cancel context.CancelCauseFunc) {
 	for since := time.Now(); ; {
 		s.mu.Lock()
 		if s.heard.After(since) {
@@ -227,7 +231,7 @@ func (s *Sequencer) losePatience(ctx context.Context, cancel context.CancelFunc)
 		s.mu.Unlock()
 		left := s.opts.Patience - time.Since(since)
 		if left <= 0 {
-			cancel()
+			cancel(fmt.Errorf("no sign of it for %v", s.opts.Patience))
 			return
 		}
 		select {

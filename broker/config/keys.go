@@ -13,6 +13,12 @@ type Key struct {
 	set      func(c *Config, v value)
 }
 
+// Words are the values of a key that is a choice, nil of one that is not.
+func (k Key) Words() []string {
+	w, _ := k.Kind.(words)
+	return w
+}
+
 // Env is the environment variable of the key.
 func (k Key) Env() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))

@@ -40,7 +40,11 @@ func newBroker(env *environment) *cobra.Command {
 
 func runBroker(ctx context.Context, env *environment, c *config.Config, log *slog.Logger) (err error) {
 	version := readBuild().Version
-	log.Info("starting", "version", version, "metastore", config.RedactURL(c.Metastore.URL), "object_store", config.RedactURL(c.ObjectStore.URL))
+	log.Info("starting", "version", version, "metastore", config.RedactURL(c.Metastore.URL), "object_store", config.RedactURL(c.ObjectStore.URL), "zone", c.Zone)
+	if !c.Peer.Enabled() {
+		log.Info("no port for other brokers: this one appends to the commit log and reads from the object store on its own; " +
+			"set peer.secret if there are others")
+	}
 	stores, err := node.OpenStores(ctx, c)
 	if err != nil {
 		return err

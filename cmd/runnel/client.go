@@ -121,7 +121,7 @@ func hint(err error, bootstrap string) string {
 	case isUnreachable && errors.Is(err, syscall.ECONNREFUSED):
 		return "Nothing listens there. Start a broker with `runnel dev`, or name another with --bootstrap or RUNNEL_BOOTSTRAP."
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "Something listens there already, perhaps another broker. Choose another address with --listen and --admin."
+		return "Something listens there already, perhaps another broker. Choose another address with --listen; the flags of further ports are in --help."
 	case isUnreachable && errors.As(err, &name):
 		return "Name another with --bootstrap or RUNNEL_BOOTSTRAP."
 	case errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &name):

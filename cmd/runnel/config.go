@@ -30,15 +30,15 @@ func newConfigFlags(cmd *cobra.Command) *configFlags {
 		usage := strings.ReplaceAll(k.Doc, "`", "")
 		// The flag itself has no default: only one that was given may win over file and environment.
 		value := &configValueFlag{kind: k.Kind.String()}
-		words := strings.Split(value.kind, ", ")
-		if len(words) > 1 {
+		words := k.Words()
+		if len(words) > 0 {
 			value.kind, usage = "word", usage+" One of "+k.Kind.String()+"."
 		}
 		if k.Default != "" {
 			usage += " (default " + k.Default + ")"
 		}
 		flags.Var(value, k.Flag(), usage)
-		if len(words) > 1 {
+		if len(words) > 0 {
 			completeWords(cmd, k.Flag(), words...)
 		}
 		c.values[k.Name] = &value.text

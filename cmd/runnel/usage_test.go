@@ -25,6 +25,18 @@ func TestHelpFitsItsWidth(t *testing.T) {
 	}
 }
 
+func TestHelpNamesTheWordsOfChoicesAlone(t *testing.T) {
+	out, _, _ := run(t, nil, "broker", "--help")
+	for _, want := range []string{"--client-subnets subnet=zone, ... ", "--log-format word ", "One of text, json."} {
+		if !strings.Contains(out, want) {
+			t.Errorf("missing %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "One of subnet") {
+		t.Errorf("a form is told as a choice:\n%s", out)
+	}
+}
+
 func TestHelpOfCommandsThatHoldOthers(t *testing.T) {
 	for _, line := range []string{"topic", "topic --help", "help topic"} {
 		out, _, code := run(t, nil, strings.Fields(line)...)

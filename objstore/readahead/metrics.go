@@ -13,7 +13,7 @@ func newMetrics(reg prometheus.Registerer, p *Pool) *metrics {
 	m := &metrics{
 		loaded: counter("loaded_bytes_total", "Bytes read from the object store for catch-up reads."),
 		served: counter("served_bytes_total", "Bytes of them given to readers, some more than once."),
-		wasted: counter("wasted_bytes_total", "Bytes that were loaded ahead and evicted before anybody read them."),
+		wasted: counter("wasted_bytes_total", "Bytes that were loaded and evicted before anybody read them, gaps between ranges among them."),
 	}
 	if reg != nil {
 		reg.MustRegister(m.loaded, m.served, m.wasted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -180,7 +180,8 @@ func TestNodeSaysWhyItIsNotReadyAndJoinsWhenTheStoreIsBack(t *testing.T) {
 }
 
 func TestMetricsDocIsCurrent(t *testing.T) {
-	n, _ := start(t, memoryStores())
+	// Some exist only where there is a peer port.
+	n, _ := startWith(t, memoryStores(), map[string]string{"peer.listen": "127.0.0.1:0", "peer.secret": "a secret of the tests alone"})
 	want := metricsDoc(n.registry)
 	const path = "../../docs/metrics.md"
 	if os.Getenv("RUNNEL_UPDATE") != "" {

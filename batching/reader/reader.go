@@ -2,7 +2,7 @@
 //
 // Batches are stored as producers sent them. Their offsets follow from the run's base offset and the batches before
 // them in the run, so a read walks over batch headers from the start of a run; it copies and patches the 61 bytes of
-// each header and refers to the rest where it lies, in the cache's memory or the writer's.
+// each header and refers to the rest where it lies: in the writer's memory, the block cache's, or the read-ahead pool's.
 package reader
 
 import (

@@ -132,7 +132,7 @@ var keys = []Key{
 		Doc: "Bytes of records that may be received and not yet acknowledged. When they are spent, sockets are not read. Up to an eighth more lies ready for the next requests.",
 		set: func(c *Config, v value) { c.Memory.Produce = v.number }},
 	{Name: "memory.cache", Kind: size{0, 1 << 50}, Default: "256MiB",
-		Doc: "Bytes of segments that are kept in memory for fetches: half for what this broker has written itself, a quarter for blocks of the object store that consumers at the end of partitions read, and a quarter for what is read ahead of consumers that are far behind; the two quarters are 8 MiB each at least. With peer.secret or certificates, brokers of a zone share their blocks, and a quarter of their memory is for copies of blocks that belong to another broker. Answers that clients have not read yet may hold 128 MiB beside it.",
+		Doc: "Bytes of segments that are kept in memory for fetches: half for what this broker has written itself, a quarter for blocks of the object store that consumers at the end of partitions read, and a quarter for what is read ahead of consumers that are far behind; the two quarters are 8 MiB each at least. With peer.secret or certificates, brokers of a zone share their blocks, and a quarter of their memory is for copies of blocks that belong to another broker. Answers that clients are slow to read come on top, of about 128 MiB together.",
 		set: func(c *Config, v value) { c.Memory.Cache = v.number }},
 	{Name: "log.level", Kind: words{"debug", "info", "warn", "error"}, Default: "info",
 		Doc: "The least severe messages that are logged.",

@@ -43,7 +43,7 @@ func runBroker(ctx context.Context, env *environment, c *config.Config, log *slo
 	log.Info("starting", "version", version, "metastore", config.RedactURL(c.Metastore.URL), "object_store", config.RedactURL(c.ObjectStore.URL), "zone", c.Zone)
 	if !c.Peer.Enabled() {
 		log.Info("no port for other brokers: this one appends to the commit log and reads from the object store on its own; " +
-			"set peer.secret if there are others")
+			"set peer.secret and peer.listen if there are others")
 	}
 	stores, err := node.OpenStores(ctx, c)
 	if err != nil {

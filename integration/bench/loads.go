@@ -79,28 +79,3 @@ func manyProducers(ctx context.Context, m *machine) (s section, err error) {
 	}
 	return s, profiled()
 }
-
-// catchUp reads cold data through the broker, then the same objects without it.
-func catchUp(ctx context.Context, m *machine) (s section, err error) {
-	c, err := m.startCluster(ctx, 1, m.s3.Endpoint())
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, c.stop()) }()
-	s = newSection("reader", "MB/s", "GET/GiB", "broker CPU, s/GiB")
-	r, err := m.runnelBench(ctx, &s.commands, "catchup", "--bootstrap", c.bootstrap(), "--admin", c.admin(), "--size", m.size.catchup, "--clients", "2")
-	if err != nil {
-		return s, err
-	}
-	s.row("2 consumers through the broker", optional(r.ThroughputMBPerS), optional(r.GetsPerGiB), optional(r.CPUSecondsPerGiB))
-	plain, err := m.plainGets(ctx, c.prefix)
-	if err != nil {
-		return s, err
-	}
-	s.row("8 parallel GETs of up to 4 MiB of the same objects", number(plain), "-", "-")
-	if r.ThroughputMBPerS != nil {
-		s.outcome = fmt.Sprintf("%s MB/s, %s of the plain loop", number(*r.ThroughputMBPerS), number(*r.ThroughputMBPerS/plain))
-	}
-	s.note = "The broker keeps up to 256 MiB of what it wrote in memory, so up to a quarter of the read is not cold. The S3 server reads from the page cache in both."
-	return s, nil
-}

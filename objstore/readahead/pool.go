@@ -35,7 +35,7 @@ type Options struct {
 	// JoinBytes is the gap between two ranges up to which it is always cheaper to read over it than to send another GET.
 	// Wider ones, up to half of GetBytes, are joined if that turns out to be of use. Default 64 KiB.
 	JoinBytes int64
-	// AheadGets is how many GETs of what nobody waits for yet run at the same time. Default 8.
+	// AheadGets is how many GETs of what nobody waits for yet run at the same time at most; see gets. Default 8.
 	AheadGets int
 	// Stale is how long what was loaded ahead waits for its reader. Default 10 s.
 	Stale time.Duration
@@ -76,7 +76,7 @@ type Pool struct {
 	store   objstore.Getter
 	opts    Options
 	metrics *metrics
-	ahead   chan struct{} // holds a token for each GET that nobody waits for
+	gets    *gets // that nobody waits for
 
 	ctx     context.Context // of the loads
 	stop    context.CancelFunc
@@ -119,7 +119,7 @@ func New(store objstore.Getter, opts Options) *Pool {
 	opts = opts.withDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{
-		store: store, opts: opts, ahead: make(chan struct{}, opts.AheadGets), ctx: ctx, stop: stop,
+		store: store, opts: opts, gets: newGets(opts.AheadGets), ctx: ctx, stop: stop,
 		objects: make(map[string][]*chunk), gap: newGap(opts.JoinBytes, opts.GetBytes/2),
 	}
 	p.metrics = newMetrics(opts.Registerer, p)
@@ -210,14 +210,22 @@ func (p *Pool) load(c *chunk, ahead bool) {
 }
 
 func (p *Pool) get(c *chunk, ahead bool) error {
-	if ahead {
-		select {
-		case p.ahead <- struct{}{}:
-			defer func() { <-p.ahead }()
-		case <-p.ctx.Done():
-			return p.ctx.Err()
-		}
+	if !ahead {
+		return p.read(c)
 	}
+	if err := p.gets.begin(p.ctx); err != nil {
+		return err
+	}
+	size, began := 0, time.Now()
+	defer func() { p.gets.end(time.Now(), size, time.Since(began)) }()
+	err := p.read(c)
+	if err == nil {
+		size = len(c.buf)
+	}
+	return err
+}
+
+func (p *Pool) read(c *chunk) error {
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.LoadTimeout)
 	defer cancel()
 	n, err := objstore.GetInto(ctx, p.store, c.key, c.from, c.buf)

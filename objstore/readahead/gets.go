@@ -1,0 +1,107 @@
+package readahead
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// gets decides how many GETs of what nobody waits for run at the same time, by how long they take: where more at a time
+// only take longer, they queue somewhere, in the store, on the network or for this machine's processors, and the tail's
+// requests queue behind them. So the limit is moved to where GETs take about half as long again as they do at best: a
+// store with much latency and much bandwidth, such as S3, is asked for as many as are allowed, and one that is busy with
+// three for no more. (The idea is that of TCP Vegas, Brakmo and Peterson 1995.)
+type gets struct {
+	most float64
+
+	mu      sync.Mutex
+	limit   float64
+	running int
+	waiting []chan struct{} // closed when it is their turn, first come first served
+
+	sum   time.Duration // of the GETs since the limit was looked at
+	count int
+	best  time.Duration // average of a fast window
+	since time.Time     // when best was set, or forgotten a little
+}
+
+const (
+	leastGets   = 2.0
+	getsWindow  = 16      // GETs between two looks at the limit
+	getsMeant   = 2 << 20 // bytes of those that count: the time of smaller ones is mostly latency
+	getsSlack   = 1.5     // times the best that is no queue
+	getsForget  = time.Second
+	getsForgets = 1.01 // how much the best is raised each time: stores become slower, too
+)
+
+func newGets(most int) *gets {
+	return &gets{most: float64(most), limit: min(leastGets, float64(most))} // the best is known by few at a time
+}
+
+// begin waits for a turn.
+func (g *gets) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	if g.running < int(g.limit) && len(g.waiting) == 0 {
+		g.running++
+		g.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	g.waiting = append(g.waiting, turn)
+	g.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, w := range g.waiting {
+		if w == turn {
+			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+			return ctx.Err()
+		}
+	}
+	g.next(-1) // the turn came at the same time
+	return ctx.Err()
+}
+
+// end gives the turn to the next, having learnt from a GET of so many bytes; 0 for one that failed.
+func (g *gets) end(now time.Time, size int, took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if size >= getsMeant {
+		g.sum += took
+		if g.count++; g.count == getsWindow {
+			g.look(now, g.sum/getsWindow)
+			g.sum, g.count = 0, 0
+		}
+	}
+	g.next(-1)
+}
+
+// next changes the number of those that run, and lets others run as far as the limit goes. Caller holds mu.
+func (g *gets) next(change int) {
+	g.running += change
+	for g.running < int(g.limit) && len(g.waiting) > 0 {
+		close(g.waiting[0])
+		g.waiting = g.waiting[1:]
+		g.running++
+	}
+}
+
+// look moves the limit by one at most, or down by a quarter. Caller holds mu.
+func (g *gets) look(now time.Time, average time.Duration) {
+	if g.best > 0 && now.Sub(g.since) >= getsForget {
+		g.best = time.Duration(float64(g.best) * getsForgets)
+		g.since = now
+	}
+	if g.best == 0 || average < g.best {
+		g.best, g.since = average, now
+	}
+	gradient := min(getsSlack*float64(g.best)/float64(average), 1)
+	g.limit = min(max(g.limit*gradient+1, g.limit*3/4, leastGets), g.limit+1, g.most)
+}

@@ -20,7 +20,10 @@ type Options struct {
 	Lease time.Duration
 	// Beat is how often the lease is renewed and the list of brokers read. Default a sixth of the lease.
 	Beat time.Duration
-	Now  func() time.Time // default: time.Now, whose monotonic part counts
+	// Registered is told of each registration by the goroutine that calls Join or Run: the node id may have changed. Default:
+	// nobody is.
+	Registered func(metastore.Broker)
+	Now        func() time.Time // default: time.Now, whose monotonic part counts
 	// Elapsed is how long it is since some moment, whatever is done to the clock. Default: by time's monotonic clock.
 	Elapsed func() time.Duration
 }
@@ -30,6 +33,7 @@ type Options struct {
 type Membership struct {
 	brokers metastore.Brokers
 	opts    Options
+	anyID   bool // the node id is leased, and may become another
 	// handedOver is closed by HandOver.
 	handedOver chan struct{}
 
@@ -66,7 +70,9 @@ func New(brokers metastore.Brokers, self metastore.Broker, opts Options) *Member
 		begun := time.Now()
 		opts.Elapsed = func() time.Duration { return time.Since(begun) }
 	}
-	return &Membership{brokers: brokers, self: self, opts: opts, handedOver: make(chan struct{})}
+	return &Membership{
+		brokers: brokers, self: self, opts: opts, anyID: self.NodeID == metastore.AnyNodeID, handedOver: make(chan struct{}),
+	}
 }
 
 // Join registers the broker and reads who else lives. It may be repeated after an error.
@@ -76,17 +82,38 @@ func (m *Membership) Join(ctx context.Context) error {
 		return fmt.Errorf("read cluster id: %w", err)
 	}
 	asked := m.opts.Now()
-	self, err := m.brokers.RegisterBroker(ctx, m.Self(), m.opts.Lease)
+	self, err := m.register(ctx)
 	if err != nil {
 		return fmt.Errorf("register broker: %w", err)
 	}
 	m.mu.Lock()
 	m.self, m.cluster, m.deadline = self, cluster, asked.Add(m.opts.Lease)
 	m.mu.Unlock()
+	if m.opts.Registered != nil {
+		m.opts.Registered(self)
+	}
 	if err := m.compareClocks(ctx); err != nil {
 		return err
 	}
 	return m.refresh(ctx)
+}
+
+// register takes the node id that this broker had, if any. One that it did not choose and that another broker took while it
+// was out of touch for longer than its lease is given up for a free one: what was written under the old id is fenced by
+// epochs, and clients look for brokers by what Metadata says next.
+func (m *Membership) register(ctx context.Context) (metastore.Broker, error) {
+	self := m.Self()
+	registered, err := m.brokers.RegisterBroker(ctx, self, m.opts.Lease)
+	if !m.anyID || self.NodeID == metastore.AnyNodeID || !errors.Is(err, metastore.ErrNodeIDInUse) {
+		return registered, err
+	}
+	old := self.NodeID
+	self.NodeID = metastore.AnyNodeID
+	if registered, err = m.brokers.RegisterBroker(ctx, self, m.opts.Lease); err == nil {
+		m.opts.Logger.Warn("another broker took the node id, going on under a new one",
+			"node_id", int32(old), "new_node_id", int32(registered.NodeID))
+	}
+	return registered, err
 }
 
 const (
@@ -131,7 +158,7 @@ func (m *Membership) Now() time.Time {
 }
 
 // Run renews the lease and follows the list of brokers until ctx ends, then leaves at once. It returns early with
-// ErrNodeIDInUse if another broker took the node id.
+// ErrNodeIDInUse if another broker took a node id that was chosen for this one.
 func (m *Membership) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.opts.Beat)
 	defer tick.Stop()

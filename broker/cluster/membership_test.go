@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -171,6 +172,43 @@ func TestAStepOfTheClockBetweenTwoBeatsDatesNothing(t *testing.T) {
 			if got := m.Now(); time.Until(got).Abs() > time.Millisecond {
 				t.Errorf("now %v after a step by %v, the metastore's clock says %v", got, step, time.Now())
 			}
+		}
+	})
+}
+
+// One whose node id was not configured goes on under another: it is used nowhere but in lists that are made anew.
+func TestBrokerWhoseLeasedNodeIDWasTakenLeasesAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		var ids []metastore.NodeID
+		a := New(store, metastore.Broker{NodeID: metastore.AnyNodeID, Host: "h", Port: 1}, Options{
+			Registered: func(b metastore.Broker) { ids = append(ids, b.NodeID) },
+		})
+		if err := a.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // paused for longer than its lease
+		b := join(t, store, 2, metastore.AnyNodeID)
+		stopB := run(t, b)
+		if b.Self().NodeID != a.Self().NodeID {
+			t.Fatalf("the newcomer got %d, not the free %d", b.Self().NodeID, a.Self().NodeID)
+		}
+		stopA := run(t, a)
+		time.Sleep(3 * time.Second)
+		for _, m := range []*Membership{a, b} {
+			if live := m.Live(); len(live) != 2 || live[0] != b.Self() || live[1] != a.Self() {
+				t.Errorf("live %+v, want %+v and %+v", live, b.Self(), a.Self())
+			}
+		}
+		if !a.Held() || a.Health() != nil {
+			t.Errorf("holds its lease: %v, health: %v", a.Held(), a.Health())
+		}
+		time.Sleep(time.Minute) // and keeps it
+		if err := errors.Join(stopA(), stopB()); err != nil {
+			t.Error(err)
+		}
+		if want := []metastore.NodeID{0, 1}; !slices.Equal(ids, want) {
+			t.Errorf("registered as %v, want %v", ids, want)
 		}
 	})
 }

@@ -141,7 +141,9 @@ func (n *Node) assemble() error {
 			return err
 		}
 	}
-	n.members = cluster.New(meta, self, cluster.Options{Logger: n.part("cluster")})
+	n.members = cluster.New(meta, self, cluster.Options{
+		Logger: n.part("cluster"), Registered: func(b metastore.Broker) { n.groups.SetNode(b.NodeID) },
+	})
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
 		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: c.Cluster.ProducerIDExpiration,
 	})
@@ -308,11 +310,7 @@ func (n *Node) openMetadata(ctx context.Context) error {
 	if err := n.replica.Open(ctx); err != nil {
 		return err
 	}
-	if err := n.members.Join(ctx); err != nil {
-		return err
-	}
-	n.groups.SetNode(n.members.Self().NodeID)
-	return nil
+	return n.members.Join(ctx)
 }
 
 func (n *Node) checkObjects(ctx context.Context) error {

@@ -275,12 +275,16 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
-// join waits until both stores answer, folds the log and registers the broker.
+// join waits until both stores answer, folds the log and registers the broker: last, since from then on the others send
+// clients to it.
 func (n *Node) join(ctx context.Context) error {
 	for {
 		metaErr := n.openMetadata(ctx)
-		n.note(componentMetastore, metaErr)
 		checkErr := n.checkObjects(ctx)
+		if metaErr == nil && checkErr == nil {
+			metaErr = n.register(ctx)
+		}
+		n.note(componentMetastore, metaErr)
 		n.note(componentObjectStore, checkErr)
 		switch {
 		case metaErr == nil && checkErr == nil:
@@ -307,9 +311,12 @@ const (
 func (n *Node) openMetadata(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	if err := n.replica.Open(ctx); err != nil {
-		return err
-	}
+	return n.replica.Open(ctx)
+}
+
+func (n *Node) register(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
 	return n.members.Join(ctx)
 }
 

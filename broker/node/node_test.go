@@ -172,6 +172,9 @@ func TestNodeSaysWhyItIsNotReadyAndJoinsWhenTheStoreIsBack(t *testing.T) {
 		status, body := ready()
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "object store: bucket is on fire")
 	})
+	if live, err := stores.Metastore.LiveBrokers(t.Context()); err != nil || len(live) != 0 {
+		t.Errorf("the others send clients to a broker that does not serve yet: %v, %v", live, err)
+	}
 	broken.set(nil)
 	eventually(t, "ready", func() bool {
 		status, _ := ready()

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -49,9 +50,11 @@ func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Clien
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	pinging, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	if err := client.Ping(pinging); err != nil {
+	seed, err := firstToAnswer(ctx, client)
+	if err == nil && len(seeds) > 1 {
+		err = client.UpdateSeedBrokers(seeds[seed])
+	}
+	if err != nil {
 		client.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -59,6 +62,34 @@ func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Clien
 		return nil, &unreachableError{env.bootstrap, err}
 	}
 	return client, nil
+}
+
+// firstToAnswer asks all seeds at once and returns which answers first. One after the other, one that hangs would take all
+// the time. The error is that of the last to fail.
+func firstToAnswer(ctx context.Context, client *kgo.Client) (seed int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	type answer struct {
+		seed int
+		err  error
+	}
+	seeds := client.SeedBrokers()
+	answers := make(chan answer, len(seeds))
+	for i, b := range seeds {
+		go func() {
+			req := kmsg.NewPtrMetadataRequest()
+			req.Topics = []kmsg.MetadataRequestTopic{}
+			_, err := b.Request(ctx, req)
+			answers <- answer{i, err}
+		}()
+	}
+	var last answer
+	for range seeds {
+		if last = <-answers; last.err == nil {
+			break
+		}
+	}
+	return last.seed, last.err
 }
 
 // checkSeed refuses what is neither host nor host:port.

@@ -29,6 +29,9 @@ type Coordinator struct {
 	wake   chan struct{} // cap 1: there is a timer that is due before the others
 	work   chan struct{} // cap 1: writable is not empty
 
+	late   context.Context // ends when no write is waited for any more
+	giveUp context.CancelFunc
+
 	mu       sync.Mutex // may be taken while a group's lock is held, not the other way round
 	closed   error      // why requests are refused; nil while Run runs
 	loaded   map[string]*loaded
@@ -46,6 +49,7 @@ func New(groups metastore.Groups, node metastore.NodeID, opts Options) *Coordina
 		closed: ErrCoordinatorLoading,
 		loaded: make(map[string]*loaded),
 	}
+	c.late, c.giveUp = context.WithCancel(context.Background())
 	c.SetNode(node)
 	return c
 }
@@ -53,8 +57,9 @@ func New(groups metastore.Groups, node metastore.NodeID, opts Options) *Coordina
 // SetNode sets the node id that claims are made for, once the broker has one.
 func (c *Coordinator) SetNode(node metastore.NodeID) { c.node.Store(int32(node)) }
 
-// Run drives the timers and writers of all groups until ctx ends. Then records whose writing has begun are finished, and
-// everybody who still waits is told to look for another coordinator.
+// Run drives the timers and writers of all groups until ctx ends. Then writes that have begun are finished, if that does
+// not take longer than DrainTimeout, and everybody who still waits is told to look for another coordinator. It is called
+// once.
 func (c *Coordinator) Run(ctx context.Context) error {
 	c.setClosed(nil)
 	var writers sync.WaitGroup
@@ -63,6 +68,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	c.timerLoop(ctx)
 	c.setClosed(ErrNotCoordinator)
+	time.AfterFunc(c.opts.DrainTimeout, c.giveUp) // those of requests may outlast Run
 	writers.Wait()
 	for _, g := range c.snapshot() {
 		c.drop(g, ErrNotCoordinator)
@@ -271,10 +277,17 @@ func (c *Coordinator) writeQueue(ctx context.Context, g *loaded) {
 	}
 }
 
+// lasting is the context of a call to the metastore that does not end with the request that made it.
+func (c *Coordinator) lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.WriteTimeout)
+	stop := context.AfterFunc(c.late, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // write makes one write under g's claim. A write that has begun is not given up with the request that caused it: half of
 // them would be in doubt then. If it fails the group is dropped.
 func (c *Coordinator) write(ctx context.Context, g *loaded, verb string, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.WriteTimeout)
+	ctx, cancel := c.lasting(ctx)
 	defer cancel()
 	err := do(ctx)
 	if err == nil {

@@ -92,7 +92,7 @@ func (c *Coordinator) enter(id string, create bool) (g *loaded, first bool, err 
 // wait for it too.
 func (c *Coordinator) restore(ctx context.Context, g *loaded) {
 	defer close(g.ready)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.WriteTimeout)
+	ctx, cancel := c.lasting(ctx)
 	defer cancel()
 	epoch, r, err := c.claim(ctx, g)
 	if err != nil {

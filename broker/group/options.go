@@ -25,6 +25,7 @@ type Options struct {
 	OffsetMetadataMaxBytes int           // offset.metadata.max.bytes: 4096
 
 	WriteTimeout  time.Duration // for one call to the metastore: 10 s
+	DrainTimeout  time.Duration // for those under way when Run's context ends: as WriteTimeout
 	Writers       int           // groups whose records are written at the same time: 8
 	SweepInterval time.Duration // how often groups are dropped that are idle or no longer owned: 1 s
 	IdleTimeout   time.Duration // after which a group without members is forgotten in memory: 10 min
@@ -45,6 +46,7 @@ func (o Options) withDefaults() Options {
 	o.MaxSessionTimeout = cmp.Or(o.MaxSessionTimeout, 30*time.Minute)
 	o.OffsetMetadataMaxBytes = cmp.Or(o.OffsetMetadataMaxBytes, 4096)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, o.WriteTimeout)
 	o.Writers = cmp.Or(o.Writers, 8)
 	o.SweepInterval = cmp.Or(o.SweepInterval, time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 10*time.Minute)

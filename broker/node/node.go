@@ -157,7 +157,7 @@ func (n *Node) assemble() error {
 		DrainTimeout: writerTime(c.Drain.Timeout), Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
-		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(),
+		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(), DrainTimeout: stepTime(c.Drain.Timeout),
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -40,6 +41,7 @@ func Migrate(ctx context.Context, dsn string) (applied []Applied, err error) {
 	// What the role or the database sets for ordinary statements does not bound a migration. And a pooler shows: it
 	// refuses this, or drops it.
 	config.RuntimeParams[statementTimeoutParam] = migrationTimeout
+	config.RuntimeParams["lock_timeout"] = migrationLockTimeout
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := checkDirect(ctx, db); err != nil {
@@ -58,14 +60,48 @@ func Migrate(ctx context.Context, dsn string) (applied []Applied, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate metastore: %w", err)
 	}
-	results, err := provider.Up(ctx)
-	for _, r := range results {
-		applied = append(applied, Applied{Version: r.Source.Version, Name: path.Base(r.Source.Path), Took: r.Duration})
-	}
-	if err != nil {
+	if applied, err = up(ctx, provider); err != nil {
 		return applied, fmt.Errorf("migrate metastore: %w", err)
 	}
 	return applied, nil
+}
+
+// What a migration locks is in use, and what comes while it waits for a lock waits behind it: leases would run out. So it
+// waits for less than they have left, lets the others pass, and tries again.
+const (
+	migrationLockTimeout  = "1s"
+	migrationLockPause    = 2 * time.Second
+	migrationLockAttempts = 100
+)
+
+// up runs the migrations that are missing and tells which it ran, also before an error.
+func up(ctx context.Context, provider *goose.Provider) (applied []Applied, err error) {
+	for attempt := 1; ; attempt++ {
+		results, err := provider.Up(ctx)
+		if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
+			results = partial.Applied
+		}
+		for _, r := range results {
+			applied = append(applied, Applied{Version: r.Source.Version, Name: path.Base(r.Source.Path), Took: r.Duration})
+		}
+		switch {
+		case !waitsForLock(err):
+			return applied, err
+		case attempt == migrationLockAttempts:
+			return applied, fmt.Errorf("a long transaction, such as a dump, holds a table: %w", err)
+		}
+		select {
+		case <-time.After(migrationLockPause):
+		case <-ctx.Done():
+			return applied, err
+		}
+	}
+}
+
+// waitsForLock tells whether the server gave up waiting for a lock.
+func waitsForLock(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && failure.Code == "55P03"
 }
 
 // migrationTimeout bounds each statement of a migration.

@@ -7,17 +7,26 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/fault"
 )
 
 // brokenCheck is a store whose Check fails on demand.
 type brokenCheck struct {
 	*fault.Store
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex
+	err    error
+	checks int
+}
+
+func (b *brokenCheck) checked() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.checks
 }
 
 func (b *brokenCheck) set(err error) {
@@ -29,10 +38,22 @@ func (b *brokenCheck) set(err error) {
 func (b *brokenCheck) Check(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.checks++
 	if b.err != nil {
 		return b.err
 	}
 	return b.Store.Check(ctx)
+}
+
+// countedSnapshots is a metastore that counts how often the latest snapshot is read.
+type countedSnapshots struct {
+	metastore.Store
+	reads atomic.Int64
+}
+
+func (c *countedSnapshots) LatestSnapshot(ctx context.Context) (metastore.Snapshot, error) {
+	c.reads.Add(1)
+	return c.Store.LatestSnapshot(ctx)
 }
 
 //go:generate env RUNNEL_UPDATE=1 go test -run TestMetricsDocIsCurrent

@@ -278,8 +278,12 @@ func (n *Node) Run(ctx context.Context) error {
 // join waits until both stores answer, folds the log and registers the broker: last, since from then on the others send
 // clients to it.
 func (n *Node) join(ctx context.Context) error {
+	follow := n.replica.Open
 	for {
-		metaErr := n.openMetadata(ctx)
+		metaErr := followMetadata(ctx, follow)
+		if metaErr == nil {
+			follow = n.replica.CatchUp // a snapshot may be large
+		}
 		checkErr := n.checkObjects(ctx)
 		if metaErr == nil && checkErr == nil {
 			metaErr = n.register(ctx)
@@ -308,10 +312,10 @@ const (
 	checkPause   = 5 * time.Second
 )
 
-func (n *Node) openMetadata(ctx context.Context) error {
+func followMetadata(ctx context.Context, follow func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	return n.replica.Open(ctx)
+	return follow(ctx)
 }
 
 func (n *Node) register(ctx context.Context) error {

@@ -154,6 +154,8 @@ func TestNodeSaysWhyItIsNotReadyAndJoinsWhenTheStoreIsBack(t *testing.T) {
 	broken := &brokenCheck{Store: fault.Wrap(stores.Objects)}
 	stores.Objects = broken
 	broken.set(errors.New("bucket is on fire"))
+	counted := &countedSnapshots{Store: stores.Metastore}
+	stores.Metastore = counted
 	n, _ := start(t, stores)
 	ready := func() (int, string) {
 		res, err := http.Get("http://" + n.AdminAddr().String() + "/readyz")
@@ -174,6 +176,11 @@ func TestNodeSaysWhyItIsNotReadyAndJoinsWhenTheStoreIsBack(t *testing.T) {
 	})
 	if live, err := stores.Metastore.LiveBrokers(t.Context()); err != nil || len(live) != 0 {
 		t.Errorf("the others send clients to a broker that does not serve yet: %v, %v", live, err)
+	}
+	before := counted.reads.Load()
+	eventually(t, "the bucket is tried again", func() bool { return broken.checked() >= 3 })
+	if again := counted.reads.Load() - before; again > 0 {
+		t.Errorf("the snapshot, which may be large, was read %d times more", again)
 	}
 	broken.set(nil)
 	eventually(t, "ready", func() bool {

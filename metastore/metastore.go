@@ -47,6 +47,9 @@ type Log interface {
 	// The caller owns the result.
 	Read(ctx context.Context, after Position, maxBytes int) ([]Entry, error)
 
+	// End returns the number of the last entry, 0 if the log is empty.
+	End(ctx context.Context) (Seq, error)
+
 	// Wait returns nil when entries after seq may exist, or after at most the implementation's poll interval; it costs
 	// little when nothing happens. Otherwise ctx's error.
 	Wait(ctx context.Context, after Seq) error

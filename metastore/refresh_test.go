@@ -3,6 +3,7 @@ package metastore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,6 +45,43 @@ func TestRefreshFoldsWhatOthersAppendedBefore(t *testing.T) {
 			}
 		}
 	})
+}
+
+// busyLog is one that others append to faster than it is read.
+type busyLog struct {
+	metastore.Log
+	reads  int
+	before func(read int)
+}
+
+func (b *busyLog) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
+	b.reads++
+	b.before(b.reads)
+	return b.Log.Read(ctx, after, maxBytes)
+}
+
+// A broker that is farther from the metastore than those who append finds news whenever it looks.
+func TestRefreshEndsAlthoughOthersAppendFasterThanItReads(t *testing.T) {
+	store := memory.New(memory.Options{})
+	defer store.Close()
+	other := open(t, store, metastore.ReplicaOptions{})
+	log := &busyLog{Log: store, before: func(int) {}}
+	r := open(t, log, metastore.ReplicaOptions{})
+	createTopic(t, other, "before", 1)
+	log.reads, log.before = 0, func(read int) {
+		if read <= 100 {
+			createTopic(t, other, fmt.Sprint("t", read), 1)
+		}
+	}
+	if err := r.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := r.Topic("before"); !ok {
+		t.Error("what was there before the call is not folded")
+	}
+	if log.reads > 3 {
+		t.Errorf("%d reads", log.reads)
+	}
 }
 
 func TestRefreshesShareReadsAndAreFew(t *testing.T) {

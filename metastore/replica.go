@@ -204,7 +204,8 @@ func (r *Replica) Position() Position {
 	return r.state.at
 }
 
-// CatchUp folds what the log holds at the time of the call.
+// CatchUp folds what the log holds at the time of the call. What is appended meanwhile it does not wait for: a broker that
+// is farther from the log than others may find news at each read.
 func (r *Replica) CatchUp(ctx context.Context) error {
 	select {
 	case r.reload <- struct{}{}:
@@ -212,11 +213,14 @@ func (r *Replica) CatchUp(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for {
+	for end := Seq(-1); ; { // -1: not known
 		if err := r.Health(); err != nil {
 			return err
 		}
 		after := r.Position()
+		if end >= 0 && after.Seq >= end {
+			return nil
+		}
 		entries, err := r.log.Read(ctx, after, r.opts.ReadBytes)
 		if errors.Is(err, ErrTrimmed) {
 			if err := r.jump(ctx, after); err != nil {
@@ -243,6 +247,11 @@ func (r *Replica) CatchUp(ctx context.Context) error {
 			if err := r.foldEntry(e); err != nil {
 				r.fail(err)
 				return err
+			}
+		}
+		if end < 0 {
+			if end, err = r.log.End(ctx); err != nil {
+				return fmt.Errorf("look for the end of the commit log: %w", err)
 			}
 		}
 	}

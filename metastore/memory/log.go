@@ -75,6 +75,16 @@ func (s *state) read(after metastore.Position, maxBytes int) ([]metastore.Entry,
 	return slices.Clone(s.entries[first : first+n]), nil
 }
 
+// End implements metastore.Log.
+func (s *Store) End(ctx context.Context) (metastore.Seq, error) {
+	var end metastore.Seq
+	err := s.view(ctx, func(time.Time) error {
+		end = s.state.end().Seq
+		return nil
+	})
+	return end, err
+}
+
 // Wait implements metastore.Log.
 func (s *Store) Wait(ctx context.Context, after metastore.Seq) error {
 	if err := s.usable(ctx); err != nil {

@@ -90,10 +90,19 @@ func emptyLog(ctx context.Context, t *testing.T, s metastore.Store) {
 	if err != nil || len(entries) != 0 {
 		t.Errorf("an empty log holds %v, error %v", entries, err)
 	}
+	wantEnd(ctx, t, s, 0)
+}
+
+func wantEnd(ctx context.Context, t testing.TB, s metastore.Log, want metastore.Seq) {
+	t.Helper()
+	if end, err := s.End(ctx); err != nil || end != want {
+		t.Errorf("the log ends at %d, error %v, want %d", end, err, want)
+	}
 }
 
 func appendsAreRead(ctx context.Context, t *testing.T, s metastore.Store) {
 	positions := mustFill(ctx, t, s, 100)
+	wantEnd(ctx, t, s, 100)
 	for _, after := range []int{0, 1, 50, 99, 100} {
 		entries := mustReadAll(ctx, t, s, positions[after])
 		if len(entries) != 100-after {

@@ -55,7 +55,7 @@ func always(args string) func() string { return func() string { return args } }
 func logCosts(t testing.TB, conn *pgx.Conn) map[string]int {
 	t.Helper()
 	costOf, end := costs(t, conn), 0
-	if err := conn.QueryRow(t.Context(), newestSQL).Scan(&end); err != nil {
+	if err := conn.QueryRow(t.Context(), endSQL).Scan(&end); err != nil {
 		t.Fatal(err)
 	}
 	after := end
@@ -67,14 +67,14 @@ func logCosts(t testing.TB, conn *pgx.Conn) map[string]int {
 		t.Fatalf("appended up to %d, want %d", after, end)
 	}
 	var newest int
-	if err := conn.QueryRow(t.Context(), newestSQL).Scan(&newest); err != nil || newest != end {
+	if err := conn.QueryRow(t.Context(), endSQL).Scan(&newest); err != nil || newest != end {
 		t.Fatalf("the log ends at %d (%v), want %d: the append that was measured is none", newest, err, end)
 	}
 	return map[string]int{
 		"append":                 appended,
 		"append that comes late": costOf("appendSQL", always(fmt.Sprintf("(%d, 0, '', %d, %d)", end, end-1, end-1))),
 		"read at the end":        costOf("readSQL", always(fmt.Sprintf("(%d, 1000000)", end))),
-		"look for news":          costOf("newestSQL", always("")),
+		"look for news":          costOf("endSQL", always("")),
 		"trim of nothing":        costOf("trimSQL", always("(1, 1000)")),
 	}
 }

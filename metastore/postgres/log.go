@@ -94,13 +94,13 @@ func follow(after metastore.Position, rows []metastore.Entry) ([]metastore.Entry
 	return rows, nil
 }
 
-const newestSQL = `select max(seq) from commit_log`
+const endSQL = `select max(seq) from commit_log`
 
-// newest is the end of the log.
-func (s *Store) newest(ctx context.Context) (metastore.Seq, error) {
+// End implements metastore.Log.
+func (s *Store) End(ctx context.Context) (metastore.Seq, error) {
 	var seq int64
 	err := s.callWithin(ctx, lookTimeout, "look for news", func(ctx context.Context) error {
-		return s.read.row(ctx, []any{&seq}, newestSQL)
+		return s.read.row(ctx, []any{&seq}, endSQL)
 	})
 	return metastore.Seq(seq), err
 }

@@ -45,7 +45,7 @@ func TestPoolsAreApart(t *testing.T) {
 		if entries, err := s.Read(ctx, metastore.Position{}, 1<<20); err != nil || len(entries) != int(p.Seq) {
 			t.Errorf("read: %d entries (%v), want %d", len(entries), err, p.Seq)
 		}
-		if newest, err := s.newest(ctx); err != nil || newest != p.Seq {
+		if newest, err := s.End(ctx); err != nil || newest != p.Seq {
 			t.Errorf("newest: %d (%v), want %d", newest, err, p.Seq)
 		}
 		if _, err := s.LatestSnapshot(ctx); err != nil {

@@ -77,7 +77,7 @@ func TestPlansUseIndexes(t *testing.T) {
 	for name, args := range map[string]string{
 		"appendSQL":             "20001, 1, 'x', 20000, 20000",
 		"readSQL":               "19990, 1000000",
-		"newestSQL":             "",
+		"endSQL":                "",
 		"trimSQL":               "100, 10",
 		"writeGroupSQL":         "'g1', 1, '', '', ''",
 		"claimSQL":              "'g1', 1",

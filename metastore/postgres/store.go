@@ -101,7 +101,7 @@ func Open(_ context.Context, dsn string, opts Options) (*Store, error) {
 	}
 	s := &Store{pools: pools, route: route}
 	s.lifetime, s.end = context.WithCancel(context.Background())
-	s.watch = newWatch(opts.PollInterval, s.newest)
+	s.watch = newWatch(opts.PollInterval, s.End)
 	return s, nil
 }
 

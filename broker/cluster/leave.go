@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // A broker that is to stop gives up its keys in two steps, so that at no moment a client is sent to a broker that sends
@@ -47,16 +50,29 @@ func (m *Membership) Leave(ctx context.Context) bool {
 	return false
 }
 
-// announce marks this broker in the metastore.
+// announce marks this broker in the metastore. A mark of which the answer is lost would make others take the keys while
+// this broker ends its connections as if they did not: so it is set again, for a while.
 func (m *Membership) announce(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, m.opts.Lease/2)
 	defer cancel()
+	again := time.NewTicker(m.opts.Beat / 4)
+	defer again.Stop()
 	self := m.Self()
-	if err := m.brokers.LeaveBroker(ctx, self.NodeID, self.Epoch); err != nil {
+	for {
+		err := m.brokers.LeaveBroker(ctx, self.NodeID, self.Epoch)
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, metastore.ErrFenced) && ctx.Err() == nil {
+			select {
+			case <-again.C:
+				continue
+			case <-ctx.Done():
+			}
+		}
 		m.opts.Logger.Warn("tell the other brokers of the stop; clients will learn of it when connections close", "error", err)
 		return false
 	}
-	return true
 }
 
 // alone tells whether no other broker takes keys.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +139,51 @@ func TestBrokerThatCannotTellItsLeaveKeepsItsKeys(t *testing.T) {
 		}
 		if live := ids(all[0].Live()); live != "01" {
 			t.Errorf("live are %s", live)
+		}
+	})
+}
+
+// lossy is a store whose first answer to a leave is lost.
+type lossy struct {
+	metastore.Brokers
+	lost atomic.Bool
+}
+
+func (l *lossy) LeaveBroker(ctx context.Context, id metastore.NodeID, epoch int64) error {
+	err := l.Brokers.LeaveBroker(ctx, id, epoch)
+	if l.lost.CompareAndSwap(false, true) {
+		return errors.New("connection reset")
+	}
+	return err
+}
+
+func TestLostAnswerToALeaveIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all, _ := joinAndRun(t, &lossy{Brokers: memory.New(memory.Options{})}, 2)
+		if !all[0].Leave(t.Context()) {
+			t.Error("others know of the leave, and clients are not sent to them")
+		}
+		if live := ids(all[1].Live()); live != "1" {
+			t.Errorf("to the other live are %s", live)
+		}
+	})
+}
+
+// A broker whose node id another one took has nothing to hand over.
+func TestFencedBrokerDoesNotInsistOnItsLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		all, _ := joinAndRun(t, store, 2)
+		self := all[0].Self()
+		if err := store.UnregisterBroker(t.Context(), self.NodeID, self.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if all[0].Leave(t.Context()) {
+			t.Error("left without a lease")
+		}
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("that took %v", took)
 		}
 	})
 }

@@ -120,4 +120,5 @@ func (h *Hold) Release() {
 		h.pool.letGo(c)
 	}
 	h.chunks = nil
+	h.pool.makeRoom(0, false) // what was needed may have been more than the bound
 }

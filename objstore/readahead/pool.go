@@ -271,7 +271,7 @@ func (p *Pool) hold(c *chunk) {
 func (p *Pool) makeRoom(n int64, ahead bool) bool {
 	for p.used+buffered(n) > p.opts.Bytes {
 		switch {
-		case p.buffers.has(n): // one will be used again, and add nothing
+		case p.used <= p.opts.Bytes && p.buffers.has(n): // one will be used again, and add nothing
 			return true
 		case p.buffers.drop(&p.used):
 		case p.spent.Len() > 0:

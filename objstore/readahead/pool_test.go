@@ -213,6 +213,33 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	}
 }
 
+// What readers needed at once, beyond the bound, is given up when they are done, and not used again for ever.
+func TestMemoryBeyondTheBoundIsGivenUp(t *testing.T) {
+	const get, bound = 1 << 20, 4 << 20
+	f := newFixture(t, 32*get, readahead.Options{GetBytes: get, Bytes: bound})
+	slow := f.Hold()
+	for i := range int64(16) {
+		f.read(t, slow, i*get, get)
+		slow.Spent("obj", objstore.Range{Offset: i * get, Length: get})
+	}
+	if f.Bytes() != 16*get {
+		t.Fatalf("%d bytes for the %d that are held", f.Bytes(), 16*get)
+	}
+	slow.Release()
+	if f.Bytes() > bound {
+		t.Errorf("%d bytes after the release", f.Bytes())
+	}
+	for i := int64(16); i < 32; i++ {
+		h := f.Hold()
+		f.read(t, h, i*get, get)
+		h.Spent("obj", objstore.Range{Offset: i * get, Length: get})
+		h.Release()
+	}
+	if f.Bytes() > bound {
+		t.Errorf("%d bytes after others have read", f.Bytes())
+	}
+}
+
 func TestManyReadersShareALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1000, readahead.Options{GetBytes: 1000})

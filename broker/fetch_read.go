@@ -62,7 +62,8 @@ func (f *fetch) read(ctx context.Context, plan *fetchPlan) *reader.Fetched {
 	wants := make([]reader.Want, len(plan.reads))
 	for i := range plan.reads {
 		read := &plan.reads[i]
-		wants[i] = reader.Want{TopicPartition: read.tp, From: metastore.Offset(plan.rows[read.row].offset), MaxBytes: read.bytes}
+		// No more than was planned: what was written since, while this waited for memory, fits into no bound.
+		wants[i] = reader.Want{TopicPartition: read.tp, From: metastore.Offset(plan.rows[read.row].offset), MaxBytes: min(read.bytes, read.there)}
 	}
 	fetched := f.Reader.Fetch(ctx, f.scan, f.isolation, wants)
 	for i := range fetched.Results {

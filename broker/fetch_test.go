@@ -478,3 +478,46 @@ func TestFetchReadsNoMoreThanItMayHold(t *testing.T) {
 	small.hold(t.Context(), holdsUpTo(-1))
 	equal(t, "reads of a small answer", len(small.reads), 1)
 }
+
+// holdsAfter gives all memory that is asked for, after something happened.
+type holdsAfter func()
+
+func (h holdsAfter) Hold(_ context.Context, n, _ int64) (int64, error) {
+	h()
+	return n, nil
+}
+
+func TestFetchReadsNoMoreThanWasPlannedWhenMuchIsWrittenMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topic("events", 8, 1)
+		var all []int32
+		batch := testBatch(1 << 10)
+		produce := func(times int) {
+			for range times {
+				for _, p := range all {
+					h.produce(topic, p, batch)
+				}
+			}
+		}
+		for p := range int32(8) {
+			all = append(all, p)
+		}
+		produce(1)
+		if 8*len(batch) <= freeAnswer {
+			t.Fatalf("batches of %d bytes need no memory", len(batch))
+		}
+		req := fetchRequest(topic, all...)
+		req.SetVersion(12)
+		req.MaxBytes = int32(8 * len(batch))
+		resp := h.broker.fetch(t.Context(), holdsAfter(func() { produce(4) }), nil, req)
+		total := 0
+		for i := range resp.rows {
+			total += resp.rows[i].size
+		}
+		if total != 8*len(batch) {
+			t.Errorf("%d bytes, %d were planned and may be held", total, 8*len(batch))
+		}
+		resp.Release()
+	})
+}

@@ -42,10 +42,12 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	r.begin(ctx, f, plans)
 	scan.extend(r, plans)
 	total, late := 0, f.late(plans)
-	for i := range plans {
-		if !slices.Contains(late, i) {
-			total += r.read(ctx, scan, f, &plans[i], &f.Results[i], total == 0)
+	for i, next := 0, 0; i < len(plans); i++ {
+		if next < len(late) && late[next] == i {
+			next++
+			continue
 		}
+		total += r.read(ctx, scan, f, &plans[i], &f.Results[i], total == 0)
 	}
 	for _, i := range late {
 		f.Results[i].Watermarks = plans[i].marks
@@ -56,8 +58,9 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	return f
 }
 
-// late returns the plans of old records that are still on their way, if there are others of the tail: a partition that
-// is behind does not hold up those that are not. Its turn comes when its records are there.
+// late returns the plans of old records that are still on their way, in order, if there are others of the tail: a
+// partition that is behind does not hold up those that are not. Its turn comes when its records are there, or when it was
+// put off for long: else nobody would hear of records that cannot be read, and those that are evicted too soon never came.
 func (f *Fetched) late(plans []plan) (late []int) {
 	tail := false
 	for i := range plans {
@@ -70,7 +73,8 @@ func (f *Fetched) late(plans []plan) (late []int) {
 	if !tail {
 		return nil
 	}
-	return late
+	now := f.reader.opts.Now()
+	return slices.DeleteFunc(late, func(i int) bool { return !plans[i].track.putOff(now) })
 }
 
 // read fills in the result of one partition and returns its bytes.

@@ -365,6 +365,44 @@ func TestOldRecordsDoNotHoldUpTheTail(t *testing.T) {
 	f.Release()
 }
 
+// A partition whose old records never come, while there is always something of another, is not passed over for ever.
+func TestOldRecordsHaveTheirTurnInTheEnd(t *testing.T) {
+	for name, fails := range map[string]bool{"cannot be read": true, "are evicted before they are read": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1<<20)
+			r.write(map[int32][][]byte{0: {one(now)}})
+			clock := time.Now().Add(time.Hour)
+			r.write(map[int32][][]byte{1: {one(now)}})
+			gone := errors.New("no such luck")
+			if fails {
+				r.gets.Before(func(context.Context, fault.Call) error { return gone })
+			}
+			delete(r.recent, firstKey(t, r.recent, r, 0))
+			rd := r.newReader(r.replica, r.blocks, r.recent, reader.Options{HotAge: time.Nanosecond, Now: func() time.Time { return clock }})
+			var scan reader.Scan
+			both := []reader.Want{{TopicPartition: r.tp(0), MaxBytes: 1 << 20}, {TopicPartition: r.tp(1), MaxBytes: 1 << 20}}
+			_, runs, err := r.replica.Runs(r.tp(0), 0, 1)
+			r.must(err)
+			for fetches := 1; ; fetches++ {
+				f := rd.Fetch(t.Context(), &scan, reader.ReadUncommitted, both)
+				told := f.Results[0].Bytes > 0 || errors.Is(f.Results[0].Err, gone)
+				if r.check(1, 0, f.Results[1]) != 1 {
+					t.Fatalf("%+v", f.Results)
+				}
+				f.Release()
+				if told {
+					break
+				}
+				if fetches == 30 {
+					t.Fatal("30 fetches in 30 s told nothing of the partition that is behind")
+				}
+				clock = clock.Add(time.Second)
+				r.ahead.Forget(segment.Key(runs[0].Segment))
+			}
+		})
+	}
+}
+
 // firstKey is the run of a partition that the writer remembers.
 func firstKey(t *testing.T, recent recentRuns, r *rig, p int32) recentKey {
 	t.Helper()

@@ -3,6 +3,7 @@ package reader
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
@@ -28,6 +29,7 @@ type track struct {
 	ahead  int64            // bytes asked for and not read yet
 	coldTo metastore.Offset // below this, records are far behind the end of the partition
 	clock  uint64           // of the last Fetch
+	late   time.Time        // since when its reads are put off; zero: they are not
 }
 
 // cursor is a place between two batches.
@@ -42,6 +44,8 @@ const (
 	mostTracks = 10_000
 	// idleFetches is after how many Fetches without it a partition is not read ahead any more.
 	idleFetches = 16
+	// longestLate is for how long others go before a partition whose records are not there.
+	longestLate = 5 * time.Second
 )
 
 // cursor is where the next read is expected to begin.
@@ -50,6 +54,17 @@ func (t *track) cursor() cursor {
 		return cursor{run: metastore.NoOffset}
 	}
 	return t.at
+}
+
+// putOff tells whether others may go first once more. Where nobody counts, they may not.
+func (t *track) putOff(now time.Time) bool {
+	if t == nil {
+		return false
+	}
+	if t.late.IsZero() {
+		t.late = now
+	}
+	return now.Sub(t.late) < longestLate
 }
 
 // resume finds the track that a read goes on with, nil if there is none.
@@ -87,6 +102,7 @@ func (s *Scan) moved(a *answer) {
 	if s == nil || a.track == nil {
 		return
 	}
+	a.track.late = time.Time{}
 	if !a.cold() {
 		delete(s.tracks, a.TopicPartition)
 		return

@@ -8,6 +8,7 @@ import (
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
 )
 
 // Isolation is how far a read goes, by Kafka's number.
@@ -150,6 +151,11 @@ func (a *answer) addRuns(ctx context.Context, runs []plannedRun) error {
 
 // addRun adds batches of a run until the answer is full.
 func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
+	if run.seek {
+		if err := a.seek(ctx, run); err != nil {
+			return err
+		}
+	}
 	w := a.walk(run)
 	defer func() {
 		if run.cold {
@@ -178,6 +184,42 @@ func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
 		}
 	}
 	return nil
+}
+
+// seek finds the place in a run that the answer begins at.
+func (a *answer) seek(ctx context.Context, run *plannedRun) error {
+	s := a.fetched.reader.newSearch()
+	defer s.close()
+	w := s.walk(run.Run, run.cold)
+	load := w.load
+	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
+		a.fetched.reader.expect(ctx, run, from)
+		return load(ctx, from, n)
+	}
+	for {
+		h, ok, err := w.next(ctx)
+		if err != nil || !ok {
+			return err
+		}
+		if metastore.Offset(h.LastOffset()) >= a.From {
+			break
+		}
+		w.skip(h)
+	}
+	run.from, run.offset, run.seek = w.passed(), w.offset, false
+	run.to = run.from + uint32(min(int64(run.Length-run.from), max(int64(a.MaxBytes), leastLoad)))
+	return nil
+}
+
+// expect begins to load what a seek that has got to a place needs next.
+func (r *Reader) expect(ctx context.Context, run *plannedRun, from uint32) {
+	n := min(int64(run.Length-from), mostSkipped*int64(r.opts.WindowBytes))
+	next := []objstore.Range{{Offset: int64(run.Position) + int64(from), Length: n}}
+	if run.cold {
+		r.ahead.Ahead(segment.Key(run.Segment), next)
+	} else {
+		r.blocks.Prefetch(ctx, segment.Key(run.Segment), run.SegmentSize, next)
+	}
 }
 
 func (a *answer) fits(size int) bool {

@@ -102,7 +102,7 @@ func (f *Fetched) pin(id metastore.SegmentID, offset int64, parts [][]byte) {
 // loaded tells whether old records that a plan needs are in memory.
 func (f *Fetched) loaded(p *plan) bool {
 	for i := range p.runs {
-		if x := &p.runs[i]; x.cold && x.parts == nil && !f.hold.Ready(segment.Key(x.Segment), x.bytes()) {
+		if x := &p.runs[i]; x.cold && x.parts == nil && (x.seek || !f.hold.Ready(segment.Key(x.Segment), x.bytes())) {
 			return false
 		}
 	}

@@ -28,6 +28,7 @@ type plannedRun struct {
 	offset   metastore.Offset // of the batch at from
 	parts    [][]byte         // the whole run, if it was in the writer's memory
 	cold     bool             // to be read by way of the read-ahead pool
+	seek     bool             // from is to be looked for first, so far inside the run that what is before it is not kept
 }
 
 // plan finds the runs of a Want. No I/O.
@@ -73,6 +74,12 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 		x.to = x.from + uint32(min(int64(run.Length-x.from), skipped+max(left, leastLoad)))
 		x.cold = run.Base < tail || r.opts.Now().Sub(run.Segment.Time()) > r.opts.HotAge ||
 			r.ahead.Has(segment.Key(run.Segment), x.bytes())
+		if skipped > mostSkipped*int64(r.opts.WindowBytes) {
+			left -= int64(x.to) - skipped
+			x.to, x.seek = 0, true
+			planned = append(planned, x)
+			continue
+		}
 		if x.cold {
 			if (i > 0 || maxBytes < p.MaxBytes) && left < min(leastLoad, int64(p.MaxBytes)/8) {
 				break // not worth a GET of its own: the next read begins here
@@ -91,6 +98,9 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 func (p *plan) cold() bool {
 	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.cold })
 }
+
+// mostSkipped is how many windows before an offset inside a run are loaded together with what is behind it.
+const mostSkipped = 4
 
 // leastLoad is the least that is loaded of a run, unless it ends before.
 const leastLoad int64 = 16 << 10
@@ -134,7 +144,7 @@ func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan) {
 		for j := range plans[i].runs {
 			x := &plans[i].runs[j]
 			switch {
-			case x.parts != nil:
+			case x.parts != nil || x.seek:
 			case x.cold:
 				cold.add(x.Run, x.bytes())
 			default:

@@ -132,7 +132,7 @@ func (s *Scan) extend(r *Reader, plans []plan) {
 			continue
 		}
 		for j := range p.runs {
-			if p.runs[j].cold {
+			if p.runs[j].cold && !p.runs[j].seek {
 				p.track.passed(&p.runs[j])
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/batching/recordbatch"
@@ -196,5 +197,46 @@ func TestScanOfSomePartitionsReadsNotMuchOfOthers(t *testing.T) {
 	t.Logf("%d GETs, %.3f of the bytes", len(g.calls), float64(g.bytes)/float64(size))
 	if g.bytes > size*3/2 {
 		t.Error("want at most 1.5 of the bytes")
+	}
+}
+
+// An offset far inside a large run costs the time to walk there, and not the memory of all that is before it.
+func TestReadFarInsideALargeRunIsBoundInMemory(t *testing.T) {
+	for name, hotAge := range map[string]time.Duration{"old": time.Nanosecond, "at the tail": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, scanBatch)
+			r.written(1, 1, 256)
+			r.must(r.ahead.Close())
+			r.ahead = readahead.New(r.gets, readahead.Options{GetBytes: scanGet, JoinBytes: scanGet / 64, Bytes: 2 * scanGet})
+			var mu sync.Mutex
+			var flying, most int64
+			r.gets.Before(func(_ context.Context, call fault.Call) error {
+				mu.Lock()
+				defer mu.Unlock()
+				flying += call.Length
+				most = max(most, flying)
+				return nil
+			})
+			r.gets.After(func(_ context.Context, call fault.Call, err error) error {
+				mu.Lock()
+				defer mu.Unlock()
+				flying -= call.Length
+				return err
+			})
+			rd := r.reader(reader.Options{HotAge: hotAge, WindowBytes: scanBatch})
+			var scan reader.Scan
+			f := rd.Fetch(t.Context(), &scan, reader.ReadUncommitted, []reader.Want{{TopicPartition: r.tp(0), From: 250, MaxBytes: scanBatch}})
+			held := r.ahead.Bytes()
+			next := r.check(0, 250, f.Results[0])
+			f.Release()
+			if next != 251 {
+				t.Errorf("read to %d: %v", next, f.Results[0].Err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if held > 3*scanGet || most > 3*scanGet {
+				t.Errorf("%d KiB of memory, %d KiB of GETs at once, for one batch of %d", held>>10, most>>10, scanBatch>>10)
+			}
+		})
 	}
 }

@@ -215,11 +215,16 @@ func (s *search) batches(ctx context.Context, run metastore.Run) ([]batchAt, err
 
 // begin walks over a run in small windows: most of it will be skipped.
 func (s *search) begin(run metastore.Run) *walk {
-	w := &walk{run: run, window: uint32(s.reader.opts.WindowBytes), offset: run.Base}
+	w := s.walk(run, s.reader.opts.Now().Sub(run.Segment.Time()) > s.reader.opts.HotAge)
 	if parts, ok := s.reader.inMemory(run); ok {
 		w.add(parts)
 	}
-	cold := s.reader.opts.Now().Sub(run.Segment.Time()) > s.reader.opts.HotAge
+	return w
+}
+
+// walk is one that keeps no more than the latest windows.
+func (s *search) walk(run metastore.Run, cold bool) *walk {
+	w := &walk{run: run, window: uint32(s.reader.opts.WindowBytes), offset: run.Base}
 	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
 		f := &Fetched{reader: s.reader, hold: s.reader.ahead.Hold()}
 		s.keep(f)

@@ -56,6 +56,9 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 			total += r.read(ctx, scan, f, &plans[i], &f.Results[i], true)
 		}
 	}
+	if r.ahead.Spare() <= 0 && f.hold.Bytes() > 2*int64(total) {
+		f.own()
+	}
 	return f
 }
 

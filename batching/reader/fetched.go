@@ -42,6 +42,17 @@ func (f *Fetched) Release() {
 	f.pinned = nil
 }
 
+// own copies the records, and gives back what they lay in: a client may take long to read an answer, whose chunks are
+// many times as large, and answers are bounded by their own length.
+func (f *Fetched) own() {
+	for i := range f.Results {
+		if x := &f.Results[i]; x.Bytes > 0 {
+			x.Records = [][]byte{bytes.Join(x.Records, nil)}
+		}
+	}
+	f.Release()
+}
+
 // pinnedBlock is a block of the cache that an answer keeps in memory.
 type pinnedBlock struct {
 	segment metastore.SegmentID

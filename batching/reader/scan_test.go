@@ -240,3 +240,30 @@ func TestReadFarInsideALargeRunIsBoundInMemory(t *testing.T) {
 		})
 	}
 }
+
+// Consumers that do not read their answers keep the memory of these, and not the chunks that they were found in.
+func TestAnswersThatAreNotReadDoNotKeepThePool(t *testing.T) {
+	const consumers = 24
+	r := newRig(t, 1<<20)
+	r.written(consumers, 1, 32)
+	r.must(r.ahead.Close())
+	pool := readahead.Options{GetBytes: scanGet, JoinBytes: scanGet / 64, Bytes: 4 * scanGet}
+	r.ahead = readahead.New(r.gets, pool)
+	rd := r.reader(reader.Options{HotAge: cold.HotAge, MinAhead: 2 * scanGet, MaxAhead: 8 * scanGet})
+	var held []*reader.Fetched
+	for i := range metastore.Offset(consumers) {
+		var scan reader.Scan
+		want := reader.Want{TopicPartition: r.tp(0), From: 32 * i, MaxBytes: scanBatch}
+		held = append(held, rd.Fetch(t.Context(), &scan, reader.ReadUncommitted, []reader.Want{want}))
+	}
+	if n := r.ahead.Bytes(); n > pool.Bytes+2*scanGet {
+		t.Errorf("%d answers of %d KiB hold %d KiB of the pool, its bound is %d", consumers, scanBatch>>10, n>>10, pool.Bytes>>10)
+	}
+	for i, f := range held {
+		from := metastore.Offset(32 * i)
+		if next := r.check(0, from, f.Results[0]); next != from+1 {
+			t.Errorf("from %d: read to %d, %v", from, next, f.Results[0].Err)
+		}
+		f.Release()
+	}
+}

@@ -109,6 +109,14 @@ func (h *Hold) Spent(key string, r objstore.Range) {
 	}
 }
 
+// Bytes is the memory that the reader keeps.
+func (h *Hold) Bytes() (n int64) {
+	for c := range h.chunks {
+		n += int64(cap(c.buf)) // which does not change while it is held
+	}
+	return n
+}
+
 // Release gives everything back. What Read returned must not be looked at any more.
 func (h *Hold) Release() {
 	if len(h.chunks) == 0 {

@@ -90,6 +90,7 @@ type Pool struct {
 	buffers buffers
 	gap     gap
 	used    int64 // bytes of chunks and idle buffers
+	held    int64 // bytes of them that cannot go
 	waiting int64 // bytes that were loaded ahead and that no reader has come for
 }
 
@@ -143,6 +144,13 @@ func (p *Pool) Bytes() int64 {
 	return p.used
 }
 
+// Spare is how much of the bound is not taken by what Holds keep and by loads under way. Below zero, they exceed it.
+func (p *Pool) Spare() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opts.Bytes - p.held
+}
+
 // Has tells whether a range is loaded or being loaded, all of it.
 func (p *Pool) Has(key string, r objstore.Range) bool {
 	p.mu.Lock()
@@ -186,6 +194,7 @@ func (p *Pool) Forget(key string) {
 // begin starts to load a range, of which nothing is there. p.mu is held.
 func (p *Pool) begin(key string, r piece, ahead bool) *chunk {
 	c := &chunk{key: key, from: r.Offset, buf: p.buffers.get(r.Length, &p.used), wide: r.wide, early: ahead, holds: 1, done: make(chan struct{})}
+	p.held += int64(cap(c.buf))
 	if ahead {
 		p.waiting += r.Length
 	}
@@ -244,6 +253,7 @@ func (p *Pool) letGo(c *chunk) {
 	if c.holds--; c.holds > 0 {
 		return
 	}
+	p.held -= int64(cap(c.buf))
 	if c.gone {
 		p.buffers.put(c.buf, &p.used)
 		c.buf = nil
@@ -263,6 +273,9 @@ func (p *Pool) hold(c *chunk) {
 		p.spent.Remove(c.place) // of the two lists, the one that it is in
 		p.fresh.Remove(c.place)
 		c.place = nil
+	}
+	if c.holds == 0 {
+		p.held += int64(cap(c.buf))
 	}
 	c.holds++
 }

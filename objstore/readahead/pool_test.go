@@ -440,4 +440,10 @@ func TestRandomUse(t *testing.T) {
 	if f.Ahead("obj", ranges(0, 1)); f.Bytes() > 128<<10+50_000 {
 		t.Errorf("%d bytes at the end", f.Bytes())
 	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if f.Spare() != 128<<10 {
+		t.Errorf("%d bytes are held at the end", 128<<10-f.Spare())
+	}
 }

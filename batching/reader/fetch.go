@@ -36,10 +36,7 @@ type Want struct {
 // scan remembers where the connection's reads have got to, to read ahead of them; nil for a read on its own.
 func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wants []Want) *Fetched {
 	f := &Fetched{Results: make([]Result, len(wants)), reader: r, hold: r.ahead.Hold()}
-	plans := make([]plan, len(wants))
-	for i := range wants {
-		plans[i] = r.plan(scan, isolation, wants[i])
-	}
+	plans := r.plans(scan, isolation, wants)
 	r.begin(ctx, f, plans)
 	scan.extend(r, plans)
 	total, late := 0, f.late(plans)

@@ -17,8 +17,8 @@ type plan struct {
 	runs  []plannedRun
 	track *track // nil without a scan, and at the tail
 
-	window int64 // of the scan, 0 without
-	err    error
+	room int64 // bytes that may be loaded beyond the answer, because they are needed next
+	err  error
 }
 
 // plannedRun is a run, with the place where reading begins and about where it ends.
@@ -31,12 +31,25 @@ type plannedRun struct {
 	seek     bool             // from is to be looked for first, so far inside the run that what is before it is not kept
 }
 
-// plan finds the runs of a Want. No I/O.
-func (r *Reader) plan(scan *Scan, isolation Isolation, want Want) plan {
-	p := plan{Want: want, track: scan.resume(want)}
+// plans finds the runs of Wants. No I/O. What they load beyond the answer has one bound for all of them.
+func (r *Reader) plans(scan *Scan, isolation Isolation, wants []Want) []plan {
+	plans := make([]plan, len(wants))
+	room := int64(0)
 	if scan != nil {
-		p.window = max(scan.window, r.opts.MinAhead)
+		room = min(max(scan.window, r.opts.MinAhead), max(r.ahead.Spare()/2, 0))
 	}
+	for i := range wants {
+		plans[i] = r.plan(scan, isolation, wants[i], room)
+		room = plans[i].room
+	}
+	for i := range plans {
+		plans[i].room = room / int64(len(plans))
+	}
+	return plans
+}
+
+func (r *Reader) plan(scan *Scan, isolation Isolation, want Want, room int64) plan {
+	p := plan{Want: want, track: scan.resume(want), room: room}
 	var runs []metastore.Run
 	p.marks, runs, p.err = r.log.Runs(want.TopicPartition, want.From, max(want.MaxBytes, 1))
 	p.upTo = p.marks.High
@@ -84,7 +97,8 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 			if (i > 0 || maxBytes < p.MaxBytes) && left < min(leastLoad, int64(p.MaxBytes)/8) {
 				break // not worth a GET of its own: the next read begins here
 			}
-			if int64(run.Length-x.from) <= p.window {
+			if int64(run.Length-x.from) <= p.room {
+				p.room -= int64(run.Length - x.to)
 				x.to = run.Length // the rest is needed next, and comes with the neighbors of the run
 			}
 		}

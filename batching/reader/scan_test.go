@@ -182,7 +182,7 @@ func TestScanOfUnevenRunsReadsInLargeGets(t *testing.T) {
 	ratio := float64(len(g.calls)) * scanGet / float64(size)
 	t.Logf("%d GETs: %.2f for each %d KiB; %.3f of the bytes", len(g.calls), ratio, scanGet>>10, float64(g.bytes)/float64(size))
 	if ratio > 2.6 || g.bytes > size*115/100 {
-		t.Error("want at most 2.6 GETs, and hardly a byte twice")
+		t.Error("want at most 2.6 GETs, and few bytes twice")
 	}
 }
 
@@ -266,4 +266,31 @@ func TestAnswersThatAreNotReadDoNotKeepThePool(t *testing.T) {
 		}
 		f.Release()
 	}
+}
+
+// What a Fetch loads beyond its answer, because it is needed next, has one bound for all partitions.
+func TestFetchOfManyPartitionsLoadsNotMuchMoreThanItsAnswer(t *testing.T) {
+	const partitions, bound = 32, 1 << 20
+	r := newRig(t, 1<<20)
+	r.written(2, partitions, 16)
+	r.must(r.ahead.Close())
+	r.ahead = readahead.New(r.gets, readahead.Options{GetBytes: scanGet, JoinBytes: scanGet / 64, Bytes: bound})
+	var mu sync.Mutex
+	var most int64
+	r.gets.Before(func(context.Context, fault.Call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		most = max(most, r.ahead.Bytes())
+		return nil
+	})
+	rd := r.reader(reader.Options{HotAge: cold.HotAge, MinAhead: scanGet, MaxAhead: 32 << 20})
+	var all []int32
+	for p := range int32(partitions) {
+		all = append(all, p)
+	}
+	r.newCatchUp(rd, all...).finish(scanBatch)
+	if mu.Lock(); most > 2*bound {
+		t.Errorf("%d KiB of memory for answers of %d KiB, the bound is %d", most>>10, partitions*scanBatch>>10, bound>>10)
+	}
+	mu.Unlock()
 }

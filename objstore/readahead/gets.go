@@ -2,6 +2,8 @@ package readahead
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,8 +40,11 @@ func newGets(most int) *gets {
 	return &gets{most: float64(most), limit: min(leastGets, float64(most))} // the best is known by few at a time
 }
 
-// begin waits for a turn.
-func (g *gets) begin(ctx context.Context) error {
+// errNeeded: there was no turn yet, but none is needed any more.
+var errNeeded = errors.New("needed at once")
+
+// begin waits for a turn, or until needed is closed. After an error there is nothing to end.
+func (g *gets) begin(ctx context.Context, needed <-chan struct{}) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -52,21 +57,22 @@ func (g *gets) begin(ctx context.Context) error {
 	turn := make(chan struct{})
 	g.waiting = append(g.waiting, turn)
 	g.mu.Unlock()
+	why := errNeeded
 	select {
 	case <-turn:
 		return nil
+	case <-needed:
 	case <-ctx.Done():
+		why = ctx.Err()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, w := range g.waiting {
-		if w == turn {
-			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
-			return ctx.Err()
-		}
+	if at := slices.Index(g.waiting, turn); at >= 0 {
+		g.waiting = slices.Delete(g.waiting, at, at+1)
+	} else {
+		g.next(-1) // the turn came at the same time
 	}
-	g.next(-1) // the turn came at the same time
-	return ctx.Err()
+	return why
 }
 
 // end gives the turn to the next, having learnt from a GET of so many bytes; 0 for one that failed.

@@ -22,7 +22,7 @@ func (s store) run(t *testing.T, g *gets, long time.Duration) (limit float64, se
 	var group sync.WaitGroup
 	for range 30 {
 		group.Go(func() {
-			for g.begin(ctx) == nil {
+			for g.begin(ctx, nil) == nil {
 				mu.Lock()
 				running++
 				took := s(running)

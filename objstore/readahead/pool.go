@@ -109,8 +109,9 @@ type chunk struct {
 	gone  bool          // not to be found any more
 	early bool          // loaded ahead, and no reader has come
 
-	done chan struct{}
-	err  error // once done is closed
+	needed chan struct{} // closed when early ends
+	done   chan struct{}
+	err    error // once done is closed
 }
 
 func (c *chunk) end() int64 { return c.from + int64(len(c.buf)) }
@@ -193,7 +194,8 @@ func (p *Pool) Forget(key string) {
 
 // begin starts to load a range, of which nothing is there. p.mu is held.
 func (p *Pool) begin(key string, r piece, ahead bool) *chunk {
-	c := &chunk{key: key, from: r.Offset, buf: p.buffers.get(r.Length, &p.used), wide: r.wide, early: ahead, holds: 1, done: make(chan struct{})}
+	c := &chunk{key: key, from: r.Offset, buf: p.buffers.get(r.Length, &p.used), wide: r.wide, early: ahead, holds: 1,
+		needed: make(chan struct{}), done: make(chan struct{})}
 	p.held += int64(cap(c.buf))
 	if ahead {
 		p.waiting += r.Length
@@ -222,7 +224,10 @@ func (p *Pool) get(c *chunk, ahead bool) error {
 	if !ahead {
 		return p.read(c)
 	}
-	if err := p.gets.begin(p.ctx); err != nil {
+	if err := p.gets.begin(p.ctx, c.needed); err != nil {
+		if errors.Is(err, errNeeded) { // now somebody waits for it
+			return p.read(c)
+		}
 		return err
 	}
 	size, began := 0, time.Now()
@@ -318,6 +323,7 @@ func (p *Pool) waste(c *chunk) {
 func (p *Pool) arrived(c *chunk) {
 	if c.early {
 		c.early = false
+		close(c.needed)
 		p.waiting -= int64(len(c.buf))
 	}
 }

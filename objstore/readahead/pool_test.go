@@ -271,6 +271,33 @@ func TestManyReadersShareALoad(t *testing.T) {
 	})
 }
 
+// What was to be loaded ahead, and is needed before its turn, does not wait behind what nobody waits for.
+func TestWhatIsNeededOvertakesWhatIsLoadedAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1000, readahead.Options{GetBytes: 100, JoinBytes: 10, AheadGets: 1})
+		let := make(chan struct{})
+		f.store.Before(func(_ context.Context, call fault.Call) error {
+			if call.Offset < 500 {
+				<-let
+			}
+			return nil
+		})
+		defer close(let)
+		f.Ahead("obj", ranges(0, 100, 200, 100))
+		synctest.Wait()
+		f.Ahead("obj", ranges(600, 100))
+		synctest.Wait()
+		h := f.Hold()
+		defer h.Release()
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := h.Read(ctx, "obj", objstore.Range{Offset: 600, Length: 100}); err != nil {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+	})
+}
+
 func TestReadThatEndsEarlyFailsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 100, readahead.Options{})

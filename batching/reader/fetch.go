@@ -33,9 +33,12 @@ type Want struct {
 // returned even if it does not fit (KIP-74).
 //
 // All that is known to be needed is asked for at once, near ranges of an object together, before anything is waited for.
+// The wait for the store has a bound, Options.LongestFetch, beyond which there are errors for what has not come.
 // scan remembers where the connection's reads have got to, to read ahead of them; nil for a read on its own.
 func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wants []Want) *Fetched {
 	f := &Fetched{Results: make([]Result, len(wants)), reader: r, hold: r.ahead.Hold()}
+	ctx, cancel := context.WithTimeout(ctx, r.opts.LongestFetch)
+	defer cancel()
 	plans := r.plans(scan, isolation, wants)
 	r.begin(ctx, f, plans)
 	scan.extend(r, plans)

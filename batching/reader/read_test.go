@@ -433,3 +433,42 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// While the store does not answer, a Fetch of many partitions ends in the time that one takes.
+func TestFetchEndsThoughTheStoreDoesNot(t *testing.T) {
+	for name, hotAge := range map[string]time.Duration{"old": time.Nanosecond, "at the tail": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1<<20)
+			var wants []reader.Want
+			for p := range int32(20) {
+				r.write(map[int32][][]byte{p: {one(now)}})
+				wants = append(wants, reader.Want{TopicPartition: r.tp(p), MaxBytes: 1 << 20})
+			}
+			first := firstKey(t, r.recent, r, 0)
+			tail := recentRuns{first: r.recent[first]}
+			let := make(chan struct{})
+			r.gets.Before(func(context.Context, fault.Call) error {
+				<-let
+				return nil
+			})
+			defer close(let)
+			rd := r.newReader(r.replica, r.blocks, tail, reader.Options{HotAge: hotAge, LongestFetch: 100 * time.Millisecond})
+			ended := make(chan *reader.Fetched)
+			go func() { ended <- rd.Fetch(t.Context(), nil, reader.ReadUncommitted, wants) }()
+			select {
+			case f := <-ended:
+				if r.check(0, 0, f.Results[0]) != 1 {
+					t.Errorf("what is in memory: %+v", f.Results[0])
+				}
+				for _, result := range f.Results[1:] {
+					if !errors.Is(result.Err, context.DeadlineExceeded) {
+						t.Errorf("%+v", result)
+					}
+				}
+				f.Release()
+			case <-time.After(30 * time.Second):
+				t.Fatal("still reading")
+			}
+		})
+	}
+}

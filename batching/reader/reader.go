@@ -66,7 +66,10 @@ type Options struct {
 	// PinBytes bounds the blocks that answers keep in memory for a part below 256 KiB each, by blocks of 1 MiB; beyond it
 	// such parts are copied. Default 64 MiB.
 	PinBytes int64
-	Now      func() time.Time // that segments' ages go by; default time.Now
+	// LongestFetch bounds the wait of one Fetch for the store: clients give up after 30 s, and would hear of no error.
+	// Default 20 s.
+	LongestFetch time.Duration
+	Now          func() time.Time // that segments' ages go by; default time.Now
 	// SearchBytes bounds the compressed bytes that one search by time looks into. Default 64 MiB.
 	SearchBytes int
 	// InflatedBytes bounds what one batch may decompress to in a search by time. Default 100 MiB.
@@ -97,6 +100,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.PinBytes <= 0 {
 		o.PinBytes = 64 << 20
+	}
+	if o.LongestFetch <= 0 {
+		o.LongestFetch = 20 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -69,10 +69,8 @@ func (h *Hold) Read(ctx context.Context, key string, r objstore.Range) ([][]byte
 	}
 	parts := make([][]byte, 0, len(found))
 	for _, c := range found {
-		select {
-		case <-c.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := c.wait(ctx); err != nil {
+			return nil, err
 		}
 		if c.err != nil {
 			return nil, c.err
@@ -82,6 +80,21 @@ func (h *Hold) Read(ctx context.Context, key string, r objstore.Range) ([][]byte
 	}
 	p.metrics.served.Add(float64(r.Length))
 	return parts, nil
+}
+
+// wait waits for the end of the load. One that has ended has ended also if ctx has.
+func (c *chunk) wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		return nil
+	default:
+	}
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Ready tells whether Read would not wait for a range.

@@ -446,12 +446,20 @@ func TestRandomUse(t *testing.T) {
 				held := map[objstore.Range][][]byte{}
 				for range 3 {
 					r := any()
-					parts, err := h.Read(t.Context(), "obj", r)
+					ctx, cancel := context.WithCancel(t.Context())
+					if rng.IntN(8) == 0 {
+						cancel()
+					}
+					parts, err := h.Read(ctx, "obj", r)
+					cancel()
 					if err == nil {
 						held[r] = parts
-					} else if !errors.Is(err, fail) {
+					} else if !errors.Is(err, fail) && !errors.Is(err, context.Canceled) {
 						t.Error(err)
 					}
+				}
+				if rng.IntN(8) == 0 {
+					f.Forget("obj")
 				}
 				for r, parts := range held {
 					if !bytes.Equal(bytes.Join(parts, nil), f.data[r.Offset:r.End()]) {
@@ -472,5 +480,8 @@ func TestRandomUse(t *testing.T) {
 	}
 	if f.Spare() != 128<<10 {
 		t.Errorf("%d bytes are held at the end", 128<<10-f.Spare())
+	}
+	if err := f.Audit(); err != nil {
+		t.Error(err)
 	}
 }

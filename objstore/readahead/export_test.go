@@ -1,0 +1,37 @@
+package readahead
+
+import "fmt"
+
+// Audit compares the accounts of an idle pool with what it has.
+func (p *Pool) Audit() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var used, waiting, held int64
+	listed, chunks := p.spent.Len()+p.fresh.Len(), 0
+	for key, list := range p.objects {
+		if len(list) == 0 {
+			return fmt.Errorf("%s has no chunks", key)
+		}
+		for i, c := range list {
+			chunks++
+			used += int64(cap(c.buf))
+			if c.early {
+				waiting += int64(len(c.buf))
+			}
+			if c.holds != 0 {
+				held += int64(cap(c.buf))
+			}
+			if c.gone || c.place == nil != (c.holds > 0) || i > 0 && list[i-1].end() > c.from {
+				return fmt.Errorf("%s: chunk from %d: gone %v, %d holds, place %v", key, c.from, c.gone, c.holds, c.place)
+			}
+		}
+	}
+	for size, list := range p.buffers.idle {
+		used += size * int64(len(list))
+	}
+	if used != p.used || waiting != p.waiting || held != p.held || listed != chunks || len(p.ahead) > 0 {
+		return fmt.Errorf("have %d bytes, %d waiting, %d held, %d chunks; accounts say %d, %d, %d, %d; %d places are taken",
+			used, waiting, held, chunks, p.used, p.waiting, p.held, listed, len(p.ahead))
+	}
+	return nil
+}

@@ -37,6 +37,12 @@ type Want struct {
 // scan remembers where the connection's reads have got to, to read ahead of them; nil for a read on its own.
 func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wants []Want) *Fetched {
 	f := &Fetched{Results: make([]Result, len(wants)), reader: r, hold: r.ahead.Hold()}
+	whole := false
+	defer func() {
+		if !whole { // a panic, which ends the connection and not the broker
+			f.Release()
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, r.opts.LongestFetch)
 	defer cancel()
 	plans := r.plans(scan, isolation, wants)
@@ -59,6 +65,7 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	if r.ahead.Spare() <= 0 && f.hold.Bytes() > 2*int64(total) {
 		f.own()
 	}
+	whole = true
 	return f
 }
 

@@ -289,7 +289,7 @@ func TestFetchOfManyPartitionsLoadsNotMuchMoreThanItsAnswer(t *testing.T) {
 		all = append(all, p)
 	}
 	r.newCatchUp(rd, all...).finish(scanBatch)
-	if mu.Lock(); most > 2*bound {
+	if mu.Lock(); most > 3*bound { // memory comes in steps
 		t.Errorf("%d KiB of memory for answers of %d KiB, the bound is %d", most>>10, partitions*scanBatch>>10, bound>>10)
 	}
 	mu.Unlock()

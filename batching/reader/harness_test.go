@@ -54,7 +54,7 @@ func newRig(t testing.TB, blockBytes int) *rig {
 	r.topic = topic.ID
 	r.blocks, err = cache.New(r.gets, cache.Options{BlockBytes: blockBytes})
 	r.must(err)
-	r.ahead = readahead.New(r.gets, readahead.Options{JoinBytes: int64(blockBytes / 4), GetBytes: int64(4 * blockBytes)})
+	r.ahead = readahead.New(r.gets, readahead.Options{JoinBytes: int64(blockBytes / 4), GetBytes: int64(4 * blockBytes), ForgetPause: time.Nanosecond})
 	t.Cleanup(func() {
 		r.must(r.blocks.Close())
 		r.must(r.ahead.Close())

@@ -39,6 +39,8 @@ type Options struct {
 	AheadGets int
 	// Stale is how long what was loaded ahead waits for its reader. Default 10 s.
 	Stale time.Duration
+	// ForgetPause is the least time between two Forgets of an object that count. Default 1 min.
+	ForgetPause time.Duration
 	// LoadTimeout bounds one GET. Default 60 s.
 	LoadTimeout time.Duration
 	Registerer  prometheus.Registerer // default: metrics are not registered
@@ -59,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Stale <= 0 {
 		o.Stale = 10 * time.Second
+	}
+	if o.ForgetPause <= 0 {
+		o.ForgetPause = time.Minute
 	}
 	if o.LoadTimeout <= 0 {
 		o.LoadTimeout = time.Minute
@@ -92,6 +97,8 @@ type Pool struct {
 	used    int64 // bytes of chunks and idle buffers
 	held    int64 // bytes of them that cannot go
 	waiting int64 // bytes that were loaded ahead and that no reader has come for
+
+	forgotten map[string]time.Time // objects, and when; see Forget
 }
 
 // chunk is a range of an object in memory, or on its way.
@@ -122,7 +129,7 @@ func New(store objstore.Getter, opts Options) *Pool {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{
 		store: store, opts: opts, gets: newGets(opts.AheadGets), ctx: ctx, stop: stop,
-		objects: make(map[string][]*chunk), gap: newGap(opts.JoinBytes, opts.GetBytes/2),
+		objects: make(map[string][]*chunk), forgotten: make(map[string]time.Time), gap: newGap(opts.JoinBytes, opts.GetBytes/2),
 	}
 	p.metrics = newMetrics(opts.Registerer, p)
 	return p
@@ -179,10 +186,25 @@ func (p *Pool) Ahead(key string, ranges []objstore.Range) bool {
 	return true
 }
 
-// Forget makes an object be read again by those who come: what is here of it is wrong.
+// mostForgotten bounds the objects that are remembered as forgotten.
+const mostForgotten = 256
+
+// Forget makes an object be read again by those who come: what is here of it is wrong. Again within
+// Options.ForgetPause it does nothing: it is the store that has wrong bytes then, and readers of the rest of the object
+// would lose what was loaded for them as often as somebody asks for these.
 func (p *Pool) Forget(key string) {
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if at, ok := p.forgotten[key]; ok && now.Sub(at) < p.opts.ForgetPause {
+		return
+	}
+	for k, at := range p.forgotten {
+		if len(p.forgotten) >= mostForgotten || now.Sub(at) >= p.opts.ForgetPause {
+			delete(p.forgotten, k)
+		}
+	}
+	p.forgotten[key] = now
 	for _, c := range slices.Clone(p.objects[key]) {
 		p.remove(c)
 		if c.holds == 0 {

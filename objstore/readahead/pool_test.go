@@ -213,33 +213,6 @@ func TestMemoryIsUsedAgain(t *testing.T) {
 	}
 }
 
-// What readers needed at once, beyond the bound, is given up when they are done, and not used again for ever.
-func TestMemoryBeyondTheBoundIsGivenUp(t *testing.T) {
-	const get, bound = 1 << 20, 4 << 20
-	f := newFixture(t, 32*get, readahead.Options{GetBytes: get, Bytes: bound})
-	slow := f.Hold()
-	for i := range int64(16) {
-		f.read(t, slow, i*get, get)
-		slow.Spent("obj", objstore.Range{Offset: i * get, Length: get})
-	}
-	if f.Bytes() != 16*get {
-		t.Fatalf("%d bytes for the %d that are held", f.Bytes(), 16*get)
-	}
-	slow.Release()
-	if f.Bytes() > bound {
-		t.Errorf("%d bytes after the release", f.Bytes())
-	}
-	for i := int64(16); i < 32; i++ {
-		h := f.Hold()
-		f.read(t, h, i*get, get)
-		h.Spent("obj", objstore.Range{Offset: i * get, Length: get})
-		h.Release()
-	}
-	if f.Bytes() > bound {
-		t.Errorf("%d bytes after others have read", f.Bytes())
-	}
-}
-
 func TestManyReadersShareALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1000, readahead.Options{GetBytes: 1000})
@@ -267,33 +240,6 @@ func TestManyReadersShareALoad(t *testing.T) {
 		}
 		if total > 519 {
 			t.Errorf("%d bytes for the 519 that are wanted", total)
-		}
-	})
-}
-
-// What was to be loaded ahead, and is needed before its turn, does not wait behind what nobody waits for.
-func TestWhatIsNeededOvertakesWhatIsLoadedAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1000, readahead.Options{GetBytes: 100, JoinBytes: 10, AheadGets: 1})
-		let := make(chan struct{})
-		f.store.Before(func(_ context.Context, call fault.Call) error {
-			if call.Offset < 500 {
-				<-let
-			}
-			return nil
-		})
-		defer close(let)
-		f.Ahead("obj", ranges(0, 100, 200, 100))
-		synctest.Wait()
-		f.Ahead("obj", ranges(600, 100))
-		synctest.Wait()
-		h := f.Hold()
-		defer h.Release()
-		begin := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if _, err := h.Read(ctx, "obj", objstore.Range{Offset: 600, Length: 100}); err != nil {
-			t.Errorf("after %v: %v", time.Since(begin), err)
 		}
 	})
 }
@@ -418,7 +364,7 @@ func TestRandomUse(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	const size = 512 << 10
-	f := newFixture(t, size, readahead.Options{GetBytes: 40_000, JoinBytes: 1000, Bytes: 128 << 10, Stale: time.Millisecond})
+	f := newFixture(t, size, readahead.Options{GetBytes: 40_000, JoinBytes: 1000, Bytes: 128 << 10, Stale: time.Millisecond, ForgetPause: time.Nanosecond})
 	fail := errors.New("now and then")
 	var calls int
 	var mu sync.Mutex

@@ -77,3 +77,37 @@ func TestAPanicKeepsNoMemory(t *testing.T) {
 		t.Errorf("%d bytes are held for ever", spare-r.ahead.Spare())
 	}
 }
+
+// countedLog counts the runs that a reader is told of.
+type countedLog struct {
+	*metastore.Replica
+	runs *int
+}
+
+func (l countedLog) Runs(tp metastore.TopicPartition, from metastore.Offset, n int) (metastore.Watermarks, []metastore.Run, error) {
+	marks, runs, err := l.Replica.Runs(tp, from, n)
+	*l.runs += len(runs)
+	return marks, runs, err
+}
+
+// A partition that is written slowly has thousands of runs in a megabyte.
+func TestFetchOfOldRecordsDoesNotLookAtAllThatFollow(t *testing.T) {
+	r := newRig(t, 1<<20)
+	const segments = 300
+	for range segments {
+		r.write(map[int32][][]byte{0: {one(now)}})
+	}
+	clock := time.Now().Add(time.Hour)
+	runs := 0
+	rd := r.newReader(countedLog{r.replica, &runs}, r.blocks, nil, reader.Options{Now: func() time.Time { return clock }})
+	for range 10 {
+		f := rd.Fetch(t.Context(), nil, reader.ReadUncommitted, []reader.Want{{TopicPartition: r.tp(0), MaxBytes: 1}})
+		if r.check(0, 0, f.Results[0]) != 1 {
+			t.Errorf("%+v", f.Results[0])
+		}
+		f.Release()
+	}
+	if runs > 10*10 {
+		t.Errorf("looked at %d runs in 10 Fetches of one", runs)
+	}
+}

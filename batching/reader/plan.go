@@ -85,7 +85,7 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 			skipped = int64(run.Length) * int64(p.From-run.Base) / int64(run.Records)
 		}
 		x.to = x.from + uint32(min(int64(run.Length-x.from), skipped+max(left, leastLoad)))
-		x.cold = run.Base < tail || r.opts.Now().Sub(run.Segment.Time()) > r.opts.HotAge ||
+		x.cold = run.Base < tail || r.old(run) ||
 			r.ahead.Has(segment.Key(run.Segment), x.bytes())
 		if skipped > mostSkipped*int64(r.opts.WindowBytes) {
 			left -= int64(x.to) - skipped
@@ -124,6 +124,11 @@ func (x *plannedRun) bytes() objstore.Range {
 	return objstore.Range{Offset: int64(x.Position) + int64(x.from), Length: int64(x.to - x.from)}
 }
 
+// old tells whether a run was written so long ago that it is not the tail's.
+func (r *Reader) old(run metastore.Run) bool {
+	return r.opts.Now().Sub(run.Segment.Time()) > r.opts.HotAge
+}
+
 // tail returns the offset below which records are far behind the end of the partition.
 func (r *Reader) tail(p *plan, runs []metastore.Run) metastore.Offset {
 	if len(runs) == 0 {
@@ -134,7 +139,7 @@ func (r *Reader) tail(p *plan, runs []metastore.Run) metastore.Offset {
 	if p.track != nil && end <= p.track.coldTo {
 		return p.track.coldTo
 	}
-	if end >= p.marks.High {
+	if end >= p.marks.High || r.old(last) { // an old one tells enough, and there may be thousands behind it
 		return 0
 	}
 	_, behind, err := r.log.Runs(p.TopicPartition, end, r.opts.HotBytes)

@@ -215,7 +215,7 @@ func (s *search) batches(ctx context.Context, run metastore.Run) ([]batchAt, err
 
 // begin walks over a run in small windows: most of it will be skipped.
 func (s *search) begin(run metastore.Run) *walk {
-	w := s.walk(run, s.reader.opts.Now().Sub(run.Segment.Time()) > s.reader.opts.HotAge)
+	w := s.walk(run, s.reader.old(run))
 	if parts, ok := s.reader.inMemory(run); ok {
 		w.add(parts)
 	}

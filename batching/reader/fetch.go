@@ -138,6 +138,7 @@ type answer struct {
 	result     *Result
 	headers    []byte // room for patched headers
 	at         cursor // after the last batch
+	passed     int64  // bytes of cold runs, those before From too
 }
 
 // wants tells whether the run can have something for the answer.
@@ -170,6 +171,7 @@ func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
 	defer func() {
 		if run.cold {
 			a.fetched.spent(run.Run, run.from, w.passed())
+			a.passed += int64(w.passed() - run.from)
 		}
 	}()
 	for !a.full {

@@ -110,7 +110,7 @@ func (s *Scan) moved(a *answer) {
 	if a.at.offset > 0 {
 		a.track.at = a.at
 	}
-	a.track.ahead = max(a.track.ahead-int64(a.result.Bytes), 0)
+	a.track.ahead = max(a.track.ahead-a.passed, 0)
 }
 
 // extend loads ahead of the reads that the plans are of.

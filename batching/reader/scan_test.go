@@ -12,7 +12,9 @@ import (
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/fault"
 	"github.com/runnel-io/runnel/objstore/readahead"
 )
@@ -293,4 +295,30 @@ func TestFetchOfManyPartitionsLoadsNotMuchMoreThanItsAnswer(t *testing.T) {
 		t.Errorf("%d KiB of memory for answers of %d KiB, the bound is %d", most>>10, partitions*scanBatch>>10, bound>>10)
 	}
 	mu.Unlock()
+}
+
+// What a read passes over before its offset is read all the same, and leaves room for what comes.
+func TestScanThatBeginsInsideALargeRunReadsAhead(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.written(1, 1, 256)
+	for last := time.Now(); len(r.starts[0]) < 256+40*8; last = time.Now() {
+		for time.Now().UnixMilli() == last.UnixMilli() { // ids of the same millisecond have no order
+		}
+		r.written(1, 1, 8)
+	}
+	r.must(r.ahead.Close())
+	r.ahead = readahead.New(r.gets, readahead.Options{GetBytes: scanGet, JoinBytes: scanGet / 64, Bytes: 32 << 20})
+	rd := r.reader(reader.Options{HotAge: cold.HotAge, MinAhead: 32 << 10, MaxAhead: 2 << 20, WindowBytes: 2 << 20})
+	c := r.newCatchUp(rd, 0)
+	c.at[0] = 255
+	for range 20 {
+		c.fetch(4 * scanBatch)
+	}
+	_, runs, err := r.replica.Runs(r.tp(0), c.at[0], 1<<20)
+	r.must(err)
+	for _, run := range runs[1:3] {
+		if !r.ahead.Has(segment.Key(run.Segment), objstore.Range{Offset: int64(run.Position), Length: int64(run.Length)}) {
+			t.Errorf("the run at %d is not on its way when the reader is at %d", run.Base, c.at[0])
+		}
+	}
 }

@@ -156,8 +156,8 @@ func TestScansOfSeveralConsumersShareGets(t *testing.T) {
 	}
 	ratio := float64(len(g.calls)) * scanGet / float64(size)
 	t.Logf("%d GETs: %.2f for each %d KiB; %.3f of the bytes", len(g.calls), ratio, scanGet>>10, float64(g.bytes)/float64(size))
-	if ratio > 2.4 || g.bytes > size*101/100 {
-		t.Error("want at most 2.4 GETs, and no byte twice")
+	if ratio > 2.4 || g.bytes > size*108/100 {
+		t.Error("want at most 2.4 GETs, and few bytes twice")
 	}
 }
 

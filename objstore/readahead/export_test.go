@@ -29,9 +29,16 @@ func (p *Pool) Audit() error {
 	for size, list := range p.buffers.idle {
 		used += size * int64(len(list))
 	}
-	if used != p.used || waiting != p.waiting || held != p.held || listed != chunks || len(p.ahead) > 0 {
+	if used != p.used || waiting != p.waiting || held != p.held || listed != chunks || p.gets.now() > 0 {
 		return fmt.Errorf("have %d bytes, %d waiting, %d held, %d chunks; accounts say %d, %d, %d, %d; %d places are taken",
-			used, waiting, held, chunks, p.used, p.waiting, p.held, listed, len(p.ahead))
+			used, waiting, held, chunks, p.used, p.waiting, p.held, listed, p.gets.now())
 	}
 	return nil
+}
+
+// now is how many run.
+func (g *gets) now() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.running
 }

@@ -63,7 +63,7 @@ type sizes struct {
 }
 
 var (
-	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: 2 << 30, tail: "15s",
+	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: 2 << 30, tail: "10s",
 		polls: 3000, polling: 20 * time.Second, topics: 200, asking: 5 * time.Second}
 	tiny = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: 64 << 20, tail: "1s",
 		polls: 500, polling: 2 * time.Second, topics: 20, asking: time.Second}

@@ -41,6 +41,10 @@ func (m *machine) tailOn(ctx context.Context, s *section, name string, c *cluste
 	if err != nil {
 		return err
 	}
+	// What was written is on its way to the disk yet, and all machines are cold.
+	if _, err := old.raw(); err != nil {
+		return err
+	}
 	var alone, beside, catchUps []float64
 	var aloneText, besideText []string
 	args := []string{"e2e", "--bootstrap", c.bootstrap(), "--duration", m.size.tail, "--rate", "50",

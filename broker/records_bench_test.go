@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching"
 	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -39,6 +40,8 @@ func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
 	blocks, err := cache.New(objects, cache.Options{})
 	check(err)
 	ahead := readahead.New(objects, readahead.Options{})
+	membership := cluster.New(meta, metastore.Broker{Host: "broker0", Port: 9092}, cluster.Options{})
+	check(membership.Join(b.Context()))
 	b.Cleanup(func() {
 		cancel()
 		check(<-done)
@@ -46,7 +49,7 @@ func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
 		check(ahead.Close())
 		check(meta.Close())
 	})
-	broker := New(Deps{Topics: replica, Changes: replica, Partitions: replica, Writer: w, Settings: defaults,
+	broker := New(Deps{Topics: replica, Changes: replica, Partitions: replica, Membership: membership, Writer: w, Settings: defaults,
 		Reader: reader.New(replica, blocks, ahead, w.Recent(), reader.Options{})})
 	for range n {
 		req := produceRequest(topic, 0, testBatch(50))

@@ -425,11 +425,14 @@ func BenchmarkRead(b *testing.B) {
 	}
 	r.write(map[int32][][]byte{0: batches})
 	rd := r.reader(reader.Options{})
+	wants := []reader.Want{{TopicPartition: r.tp(0), MaxBytes: 2 << 20}}
 	b.SetBytes(int64(len(batch) * 64))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := rd.Read(b.Context(), r.tp(0), 0, reader.ReadUncommitted, 2<<20); err != nil || got.Bytes != 64*len(batch) {
-			b.Fatal(got.Bytes, err)
+		f := rd.Fetch(b.Context(), nil, reader.ReadUncommitted, wants)
+		if got := &f.Results[0]; got.Err != nil || got.Bytes != 64*len(batch) {
+			b.Fatal(got.Bytes, got.Err)
 		}
+		f.Release()
 	}
 }

@@ -193,7 +193,7 @@ type objectRanges struct {
 	ranges  []objstore.Range
 }
 
-func (rs *ranges) add(run metastore.Run, part objstore.Range) int {
+func (rs *ranges) add(run metastore.Run, part objstore.Range) {
 	i, ok := 0, len(rs.objects) > 0 && rs.objects[0].segment == run.Segment
 	if !ok {
 		i, ok = rs.by[run.Segment]
@@ -207,5 +207,4 @@ func (rs *ranges) add(run metastore.Run, part objstore.Range) int {
 		rs.by[run.Segment] = i
 	}
 	rs.objects[i].ranges = append(rs.objects[i].ranges, part)
-	return i
 }

@@ -26,6 +26,9 @@ type BatchCommit struct {
 	// AfterLoss says that an earlier batch of this producer and epoch was lost on its way to the log. The batch is then no
 	// beginning, and refused as out of order if the partition does not know the producer.
 	AfterLoss bool
+	// Transactional batches belong to their producer's ongoing transaction. With Implicit they begin it, and add the
+	// partition to it, if need be (transaction version 2); else both must have been done (AddToTxn).
+	Transactional, Implicit bool
 	// At asks for a base offset (mirrors that preserve offsets): 0 means next, n means offset n-1, refused if lower than
 	// the high watermark or so high that the offsets run out.
 	At Offset
@@ -43,6 +46,8 @@ const (
 	UnknownPartition                  // no such topic or partition, any more
 	SegmentTooOld                     // the segment was made too long ago to be committed (MaxSegmentAge), or as long in the future
 	OffsetNotMonotonic                // At lies below the high watermark, or at the very end of the range
+	InvalidTxnState                   // transactional without an ongoing transaction that has the partition, or plain while one is open
+	UnknownTxnProducer                // transactional, and no transactional id has the producer id
 	verdicts                          // how many there are
 )
 

@@ -37,10 +37,11 @@ type Run struct {
 	Base         Offset
 	Records      int32 // offsets taken
 	Segment      SegmentID
-	SegmentSize  int64  // bytes of the whole object
-	Position     uint32 // bytes from the start of the object
-	Length       uint32 // bytes
-	MaxTimestamp int64  // ms
+	SegmentSize  int64   // bytes of the whole object
+	Position     uint32  // bytes from the start of the object
+	Length       uint32  // bytes
+	MaxTimestamp int64   // ms
+	Marker       *Marker // instead of an object: the batch that ends a transaction; nil for records
 }
 
 // State is what the commit log folds into, the same on every broker. It is not safe for concurrent use; Replica guards

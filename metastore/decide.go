@@ -96,7 +96,7 @@ type commitDecision struct {
 	index         map[decidedPartition]int32 // into partitions
 	partitions    []partitionDecision
 	producerIndex map[decidedProducer]int32 // into producers: those that this decision changed
-	producers     []producer
+	producers     []decidedState
 	pool          *sync.Pool // of the state that it was made on
 }
 
@@ -105,7 +105,14 @@ type decidedPartition uint64 // number of the topic, and partition: a key that i
 type partitionDecision struct {
 	high    Offset
 	known   *producerIndex // what the state has of producers; while deciding
+	txns    *partitionTxns // what the state has of transactions; while deciding
 	earlier int32          // in the partitions of before, or -1
+}
+
+// decidedState is what a producer will be in a partition.
+type decidedState struct {
+	producer
+	inTxn bool // its ongoing transaction has records in the partition
 }
 
 type decidedProducer struct {
@@ -154,7 +161,7 @@ func (d *commitDecision) partition(tp TopicPartition) (int32, bool) {
 	if i, ok := d.index[key]; ok {
 		return i, true
 	}
-	p := partitionDecision{high: known.high, known: known.producers, earlier: -1}
+	p := partitionDecision{high: known.high, known: known.producers, txns: known.txns, earlier: -1}
 	if d.before != nil {
 		if i, ok := d.before.index[key]; ok {
 			p.high, p.earlier = d.before.partitions[i].high, i
@@ -175,45 +182,46 @@ func (d *commitDecision) decideRun(in *RunCommit, out *committedRun) {
 		b := &in.Batches[i]
 		o := &out.batches[i]
 		*o = committedBatch{
-			length: b.Length, records: b.Records, maxTimestamp: b.MaxTimestamp,
+			length: b.Length, records: b.Records, maxTimestamp: b.MaxTimestamp, transactional: b.Transactional,
 			producerID: b.ProducerID, producerEpoch: b.ProducerEpoch, baseSequence: b.BaseSequence,
 			verdict: UnknownPartition, offset: NoOffset,
 		}
 		if known {
-			o.verdict, o.offset = d.decide(p, b)
+			o.verdict, o.offset = d.decide(p, in.TopicPartition, b)
 		}
 	}
 }
 
-func (d *commitDecision) decide(in int32, b *BatchCommit) (Verdict, Offset) {
+func (d *commitDecision) decide(in int32, tp TopicPartition, b *BatchCommit) (Verdict, Offset) {
 	p := &d.partitions[in]
 	offset := p.high
 	if b.At > 0 {
 		offset = b.At - 1
 	}
-	var from *producer
-	if b.ProducerID != NoProducerID {
+	var from *decidedState
+	if b.ProducerID != NoProducerID || b.Transactional {
 		from = d.producer(in, b.ProducerID)
-		if verdict, first := from.judge(b); verdict != Accepted {
+		if verdict, first := d.judge(tp, from, b); verdict != Accepted {
 			return verdict, first
 		}
 	}
-	if offset < p.high || offset > math.MaxInt64-Offset(b.Records) {
+	if offset < p.high || offset > endOfOffsets-Offset(b.Records) {
 		return OffsetNotMonotonic, NoOffset
 	}
 	p.high = offset + Offset(b.Records)
 	if b.ProducerID != NoProducerID {
 		if from == nil {
-			from = d.keep(in, b.ProducerID, producer{epoch: -1})
+			from = d.keep(in, b.ProducerID, decidedState{producer: producer{epoch: -1}})
 		}
 		from.accepted(b.ProducerEpoch, b.BaseSequence, b.Records, offset, d.state.time)
+		from.inTxn = b.Transactional
 	}
 	return Accepted, offset
 }
 
 // producer returns a copy that the decision may change, valid until the next is kept, or nil if the partition does not
 // know the producer.
-func (d *commitDecision) producer(in int32, id ProducerID) *producer {
+func (d *commitDecision) producer(in int32, id ProducerID) *decidedState {
 	if i, ok := d.producerIndex[decidedProducer{int64(in), id}]; ok {
 		return &d.producers[i]
 	}
@@ -224,12 +232,12 @@ func (d *commitDecision) producer(in int32, id ProducerID) *producer {
 		}
 	}
 	if n, ok := d.state.producers.find(p.known, id); ok {
-		return d.keep(in, id, d.state.producers.at(n).producer)
+		return d.keep(in, id, decidedState{d.state.producers.at(n).producer, p.txns.openAt(id) != NoOffset})
 	}
 	return nil
 }
 
-func (d *commitDecision) keep(in int32, id ProducerID, own producer) *producer {
+func (d *commitDecision) keep(in int32, id ProducerID, own decidedState) *decidedState {
 	i := int32(len(d.producers))
 	d.producers = append(d.producers, own)
 	d.producerIndex[decidedProducer{int64(in), id}] = i

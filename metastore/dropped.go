@@ -45,7 +45,6 @@ func (d *droppedTopics) release(s *State, limit int) {
 		}
 		p := &t.partitions[len(t.partitions)-1]
 		for ; limit > 0 && p.runs.len() > 0; limit-- {
-			s.table.drop(p.runs.at(p.runs.len() - 1).segment)
 			s.removeLastRun(p)
 		}
 		for ; limit > 0 && p.producers != nil && d.places < len(p.producers.places); limit-- {

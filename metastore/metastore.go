@@ -42,6 +42,12 @@ type Log interface {
 	// outlives the call. Keeps no reference to next.Payload.
 	Append(ctx context.Context, expected Position, next Entry) error
 
+	// AppendWith is Append together with rows of groups, all or nothing: the claims are checked and held against newer ones,
+	// the offsets set; a group that does not exist is created, without state or coordinator (AnyNodeID), under an epoch of
+	// its own. A *FencedError, which is ErrFenced, names the claims that are not the latest; nothing was appended or written.
+	// If the log ends elsewhere too, either error may be returned. One round trip, whatever the number of rows.
+	AppendWith(ctx context.Context, expected Position, next Entry, changes GroupChanges) error
+
 	// Read returns entries after the position, in order without gaps, up to about maxBytes of payload but at least
 	// one; none if the log ends at after. ErrTrimmed, ErrRegressed (also when the entry at after has another checksum).
 	// The caller owns the result.

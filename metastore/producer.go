@@ -33,7 +33,8 @@ func lastSequence(first, records int32) int32 {
 }
 
 // judge decides on a batch of an idempotent producer as Kafka's ProducerAppendInfo does. A producer that the partition
-// does not know may begin at any sequence (KIP-360), unless its beginning was lost. The offset is that of the first copy if the verdict is Duplicate.
+// does not know may begin at any sequence (KIP-360), unless its beginning was lost; one that is known by a marker alone
+// begins at 0. The offset is that of the first copy if the verdict is Duplicate.
 func (p *producer) judge(b *BatchCommit) (Verdict, Offset) {
 	if p == nil {
 		if b.AfterLoss {
@@ -56,10 +57,22 @@ func (p *producer) judge(b *BatchCommit) (Verdict, Offset) {
 			return Duplicate, old.offset
 		}
 	}
-	if p.count > 0 && nextSequence(p.batches[p.count-1].last) != b.BaseSequence {
+	next := int32(0)
+	if p.count > 0 {
+		next = nextSequence(p.batches[p.count-1].last)
+	}
+	if next != b.BaseSequence {
 		return OutOfOrderSequence, NoOffset
 	}
 	return Accepted, NoOffset
+}
+
+// marked notes a marker that ends the producer's transaction: its epoch fences all below.
+func (p *producer) marked(epoch ProducerEpoch, at int64) {
+	if epoch > p.epoch {
+		p.epoch, p.count = epoch, 0
+	}
+	p.lastSeen = at
 }
 
 // accepted remembers an accepted batch.

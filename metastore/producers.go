@@ -1,10 +1,12 @@
 package metastore
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // knownProducer is a producer in a partition. It names the partition so that one pass over the table finds all that is
@@ -123,6 +125,14 @@ func (t *producerTable) accepted(n uint32, b *committedBatch, at int64) {
 	t.seen(n, was)
 }
 
+// marked notes a marker of a producer.
+func (t *producerTable) marked(n uint32, epoch ProducerEpoch, at int64) {
+	known := t.change(n)
+	was := known.lastSeen
+	known.marked(epoch, at)
+	t.seen(n, was)
+}
+
 // seen keeps oldest right after lastSeen of a producer changed.
 func (t *producerTable) seen(n uint32, was int64) {
 	oldest := &t.oldest[n/slabItems]
@@ -182,4 +192,28 @@ func (t *producerTable) leastSeen() int64 {
 		least = min(least, oldest)
 	}
 	return least
+}
+
+// producersOf returns what a partition knows of its producers, by id.
+func (s *State) producersOf(p *partition) []PartitionProducer {
+	if p.producers == nil {
+		return nil
+	}
+	found := make([]PartitionProducer, 0, p.producers.used)
+	for _, place := range p.producers.places {
+		if place == 0 {
+			continue
+		}
+		known := s.producers.at(place - 1)
+		x := PartitionProducer{
+			Producer: known.id, Epoch: known.epoch, LastSequence: -1,
+			LastSeen: time.UnixMilli(known.lastSeen), TxnStart: p.txns.openAt(known.id),
+		}
+		if known.count > 0 {
+			x.LastSequence = known.batches[known.count-1].last
+		}
+		found = append(found, x)
+	}
+	slices.SortFunc(found, func(a, b PartitionProducer) int { return cmp.Compare(a.Producer, b.Producer) })
+	return found
 }

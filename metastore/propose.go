@@ -36,6 +36,12 @@ type attempt struct {
 	next     Entry // Seq 0: there is nothing to do
 }
 
+// withGroups is a change that is appended together with rows of groups.
+type withGroups interface {
+	groupChanges() *GroupChanges
+	refused(claims []GroupClaim) // the proposal is decided again
+}
+
 // release lets the memory of the decision be used again: nobody decides on it any more.
 func (a *attempt) release() {
 	if a.decision != nil {
@@ -123,14 +129,14 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt
 	}
 	for failures := 0; ; {
 		begun := time.Now()
-		err := r.log.Append(ctx, a.expected, a.next)
+		err := r.appendAttempt(ctx, a)
 		r.breather.appended(begun, time.Now())
 		if err == nil {
 			return a.change, r.foldOwn(a)
 		}
 		r.await(mark, nil) // nothing more is to be decided on top of it
 		a.release()
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, ErrConflict) && !refusedClaims(a, err) {
 			failures++
 			if fatal(err) {
 				r.fail(err)
@@ -151,6 +157,24 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt
 		}
 		r.await(mark, a)
 	}
+}
+
+func (r *Replica) appendAttempt(ctx context.Context, a *attempt) error {
+	if c, ok := a.change.(withGroups); ok && !c.groupChanges().Empty() {
+		return r.log.AppendWith(ctx, a.expected, a.next, *c.groupChanges())
+	}
+	return r.log.Append(ctx, a.expected, a.next)
+}
+
+// refusedClaims tells whether the attempt was refused for its claims alone, of which the change hears then.
+func refusedClaims(a *attempt, err error) bool {
+	var fenced *FencedError
+	c, ok := a.change.(withGroups)
+	if !ok || !errors.As(err, &fenced) || len(fenced.Claims) == 0 {
+		return false
+	}
+	c.refused(fenced.Claims)
+	return true
 }
 
 // settle reads the log until it could be read, and returns the proposal's change if it turns out to be there.

@@ -19,6 +19,7 @@ const (
 	kindAlterTopicConfigs   kind = 5
 	kindAllocateProducerIDs kind = 6
 	kindExpireProducers     kind = 7
+	kindTransact            kind = 9
 )
 
 // nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
@@ -62,6 +63,12 @@ func touches(c change) int {
 		}
 	case createTopic:
 		n = int(c.partitions)
+	case transact:
+		for i := range c.changes {
+			if ended := c.changes[i].ended; ended != nil {
+				n += len(ended.at)
+			}
+		}
 	}
 	return n
 }
@@ -92,6 +99,8 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = allocateProducerIDs{first: ProducerID(d.uvarintMax(1<<62, "producer id")), count: int64(d.uvarintMax(1<<32, "producer ids"))}
 	case kindExpireProducers:
 		r.change = expireProducers{before: d.varint()}
+	case kindTransact:
+		r.change = decodeTransact(d)
 	default:
 		return record{}, fmt.Errorf("%w: entry kind %d", ErrNewerFormat, k)
 	}

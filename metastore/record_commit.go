@@ -32,13 +32,15 @@ type committedBatch struct {
 	baseSequence  int32
 	producerEpoch ProducerEpoch
 	verdict       Verdict
+	transactional bool
 }
 
 // Bits of the first byte of a batch; the low four hold the verdict.
 const (
-	batchHasProducer = 1 << 6
-	batchHasOffset   = 1 << 7 // else it follows the last accepted batch of the run
-	batchVerdictMask = 0x0f
+	batchTransactional = 1 << 4
+	batchHasProducer   = 1 << 6
+	batchHasOffset     = 1 << 7 // else it follows the last accepted batch of the run
+	batchVerdictMask   = 0x0f
 )
 
 func (c commitSegments) kind() kind { return kindCommit }
@@ -111,6 +113,9 @@ func (r *committedRun) append(b []byte, topics *topicTable) []byte {
 	for i := range r.batches {
 		x := &r.batches[i]
 		flags := byte(x.verdict)
+		if x.transactional {
+			flags |= batchTransactional
+		}
 		if x.producerID != NoProducerID {
 			flags |= batchHasProducer
 		}
@@ -189,6 +194,7 @@ func (r *committedRun) decode(d *decoder, topics []TopicID, room *batchRoom) {
 		if x.verdict >= verdicts {
 			d.fail("verdict")
 		}
+		x.transactional = flags&batchTransactional != 0
 		x.length = uint32(d.uvarintMax(math.MaxUint32, "batch length"))
 		x.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
 		timestamp += d.varint()

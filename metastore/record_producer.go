@@ -20,7 +20,7 @@ func (c allocateProducerIDs) apply(s *State, _ int64, _ func(TopicPartition)) {
 }
 
 // expireProducers forgets the sequences of producers that have been silent since before a time: for Kafka's
-// producer.id.expiration.ms, or because there are too many.
+// producer.id.expiration.ms, or because there are too many. Those in the middle of a transaction stay.
 type expireProducers struct {
 	before int64 // ms
 }
@@ -37,7 +37,9 @@ func (c expireProducers) apply(s *State, _ int64, _ func(TopicPartition)) {
 		for n := uint32(i) * slabItems; n < uint32(i+1)*slabItems; n++ {
 			if known := t.at(n); known.id != NoProducerID && known.lastSeen < c.before {
 				if in := s.numbered[known.topic]; in != nil { // else it goes with its topic
-					t.remove(&in.partitions[known.partition], n)
+					if p := &in.partitions[known.partition]; p.txns.openAt(known.id) == NoOffset {
+						t.remove(p, n)
+					}
 				}
 			}
 		}

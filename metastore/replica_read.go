@@ -52,23 +52,37 @@ func (r *Replica) PartitionSizes(id TopicID) []int64 {
 func (r *Replica) Runs(tp TopicPartition, from Offset, maxBytes int) (Watermarks, []Run, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	p := r.state.partition(tp)
+	p, w, err := r.state.readable(tp, from)
+	if err != nil {
+		return w, nil, err
+	}
+	return w, r.state.runsOf(p, from, w.High, maxBytes), nil
+}
+
+// readable finds a partition that may be read from an offset on.
+func (s *State) readable(tp TopicPartition, from Offset) (*partition, Watermarks, error) {
+	p := s.partition(tp)
 	if p == nil {
-		return Watermarks{LogStart: NoOffset, High: NoOffset, Stable: NoOffset}, nil, ErrUnknownPartition
+		return nil, Watermarks{LogStart: NoOffset, High: NoOffset, Stable: NoOffset}, ErrUnknownPartition
 	}
 	w := p.watermarks()
 	if from < w.LogStart || from > w.High {
-		return w, nil, ErrOffsetOutOfRange
+		return nil, w, ErrOffsetOutOfRange
 	}
+	return p, w, nil
+}
+
+// runsOf returns the runs that hold offsets from `from` on and begin below end, until their bytes are enough.
+func (s *State) runsOf(p *partition, from, end Offset, maxBytes int) []Run {
 	var runs []Run
-	for i := p.runs.find(from); i < p.runs.len(); i++ {
-		runs = append(runs, r.state.export(p.runs.at(i)))
+	for i := p.runs.find(from); i < p.runs.len() && p.runs.at(i).base < end; i++ {
+		runs = append(runs, s.export(p.runs.at(i)))
 		maxBytes -= int(p.runs.at(i).length)
 		if maxBytes <= 0 {
 			break
 		}
 	}
-	return w, runs, nil
+	return runs
 }
 
 // RunAt returns the first run that holds a timestamp of at least the one given, in ms.
@@ -105,11 +119,13 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 func (r *Replica) Memory() int64 {
 	const (
 		topicBytes     = 250
-		partitionBytes = 72
+		partitionBytes = 80
 		writtenBytes   = 130 // of a partition with runs, beside them: room for more
 		runBytes       = 34
 		producerBytes  = 140
 		segmentBytes   = 100
+		markerBytes    = 18
+		txnBytes       = 300
 	)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -119,7 +135,8 @@ func (r *Replica) Memory() int64 {
 		partitions += len(t.partitions)
 	}
 	return tailBytes + int64(len(s.topics))*topicBytes + int64(partitions)*partitionBytes + int64(s.written)*writtenBytes +
-		int64(s.runs)*runBytes + int64(s.producers.count)*producerBytes + int64(s.table.used)*segmentBytes
+		int64(s.runs)*runBytes + int64(s.producers.count)*producerBytes + int64(s.table.used)*segmentBytes +
+		int64(s.markers.count)*markerBytes + int64(len(s.txns.byID))*txnBytes + s.txns.bytes
 }
 
 // SegmentCommitted tells whether the segment is known to be committed. For those older than MaxSegmentAge it says false.

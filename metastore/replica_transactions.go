@@ -2,34 +2,125 @@ package metastore
 
 import "context"
 
-// Transact decides on requests, in order, each seeing what the ones before it did, and appends one entry for all of them.
-// On a nil error every result is durable and folded. After an error the outcome is unknown and Transact may be asked again
-// with the same requests: none of them does a second time what it did.
+// Transact decides on requests, in order, each seeing what the ones before it did, and appends one entry for all of them,
+// or several if they are large. On a nil error every result is durable and folded. After an error the outcome is unknown
+// and Transact may be asked again with the same requests: none of them does a second time what it did, except that InitTxn
+// without a Producer raises the epoch once more.
 func (r *Replica) Transact(ctx context.Context, requests []TxnRequest) ([]TxnResult, error) {
-	panic("to be written")
+	results := make([]TxnResult, 0, len(requests))
+	for len(results) < len(requests) {
+		next, err := r.transact(ctx, requests[len(results):])
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, next...)
+	}
+	return results, nil
+}
+
+// transact returns the results of the first requests, one at least.
+func (r *Replica) transact(ctx context.Context, requests []TxnRequest) ([]TxnResult, error) {
+	fenced := make(map[GroupClaim]bool)
+	var unchanged []TxnResult
+	landed, err := r.propose(ctx, alone(func(s *State) (change, error) {
+		c := s.decideTxns(requests, fenced)
+		if len(c.changes) == 0 {
+			unchanged = c.results
+			return nil, nil
+		}
+		c.refuse = func(claims []GroupClaim) {
+			for _, claim := range claims {
+				fenced[claim] = true
+			}
+		}
+		return c, nil
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := landed.(transact); ok {
+		return c.results, nil
+	}
+	return unchanged, nil
 }
 
 // Transaction finds a transactional id.
-func (r *Replica) Transaction(id string) (Transaction, bool) { panic("to be written") }
+func (r *Replica) Transaction(id string) (Transaction, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	t := r.state.txns.find(id)
+	if t == nil {
+		return Transaction{}, false
+	}
+	return t.export(func(tp TopicPartition) bool { return r.state.partition(tp) != nil }), true
+}
 
 // Transactions calls visit for every transactional id, in no order, until it returns false. It does not hold up the fold
 // for long.
-func (r *Replica) Transactions(visit func(*Transaction) bool) { panic("to be written") }
+func (r *Replica) Transactions(visit func(*Transaction) bool) {
+	r.mu.Lock()
+	s := r.state
+	table := s.txns.view()
+	s.sharing.freeze()
+	r.mu.Unlock()
+	defer r.thaw(s)
+	exists := func(tp TopicPartition) bool {
+		_, ok := r.Watermarks(tp)
+		return ok
+	}
+	for n := range table.used {
+		if t := table.at(n); t.id != "" {
+			if x := t.export(exists); !visit(&x) {
+				return
+			}
+		}
+	}
+}
 
 // CommittedRuns returns what Runs does up to the last stable offset, with the aborted transactions that overlap what is
 // returned, by their markers' offsets; all of one state. The last run may reach past the last stable offset: the reader
 // cuts it between batches.
 func (r *Replica) CommittedRuns(tp TopicPartition, from Offset, maxBytes int) (Watermarks, []Run, []AbortedTxn, error) {
-	panic("to be written")
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p, w, err := r.state.readable(tp, from)
+	if err != nil {
+		return w, nil, nil, err
+	}
+	runs := r.state.runsOf(p, from, w.Stable, maxBytes)
+	if len(runs) == 0 {
+		return w, nil, nil, nil
+	}
+	last := &runs[len(runs)-1]
+	return w, runs, p.txns.overlapping(from, min(last.Base+Offset(last.Records), w.Stable)), nil
 }
 
 // PartitionProducers returns the producers that a partition knows, by id; false if there is no such partition.
 func (r *Replica) PartitionProducers(tp TopicPartition) ([]PartitionProducer, bool) {
-	panic("to be written")
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p := r.state.partition(tp)
+	if p == nil {
+		return nil, false
+	}
+	return r.state.producersOf(p), true
 }
 
 // OffsetsPending tells whether an ongoing transaction holds an offset of the group for the partition.
-func (r *Replica) OffsetsPending(group string, tp TopicPartition) bool { panic("to be written") }
+func (r *Replica) OffsetsPending(group string, tp TopicPartition) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, n := range r.state.txns.pending[group] {
+		if _, ok := r.state.txns.at(n).ongoing.offsets[groupPartition{group, tp}]; ok {
+			return true
+		}
+	}
+	return false
+}
 
 // GroupPending tells whether an ongoing transaction holds any offset of the group.
-func (r *Replica) GroupPending(group string) bool { panic("to be written") }
+func (r *Replica) GroupPending(group string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.state.txns.pending[group]) > 0
+}

@@ -11,10 +11,12 @@ const requestVersion = 1
 
 // Bits of the first byte of a batch in a request.
 const (
-	requestHasProducer = 1 << 0
-	requestAfterLoss   = 1 << 1
-	requestHasAt       = 1 << 2
-	requestFlags       = requestHasProducer | requestAfterLoss | requestHasAt
+	requestHasProducer   = 1 << 0
+	requestAfterLoss     = 1 << 1
+	requestHasAt         = 1 << 2
+	requestTransactional = 1 << 3
+	requestImplicit      = 1 << 4
+	requestFlags         = requestHasProducer | requestAfterLoss | requestHasAt | requestTransactional | requestImplicit
 )
 
 // AppendCommitRequest appends the encoding of segments, for the broker that sequences on behalf of others.
@@ -71,6 +73,12 @@ func (r *RunCommit) appendRequest(b []byte, topic int) []byte {
 		}
 		if x.At != 0 {
 			flags |= requestHasAt
+		}
+		if x.Transactional {
+			flags |= requestTransactional
+		}
+		if x.Implicit {
+			flags |= requestImplicit
 		}
 		b = append(b, flags)
 		b = binary.AppendUvarint(b, uint64(x.Length))
@@ -143,6 +151,7 @@ func (r *RunCommit) decodeRequest(d *decoder, topics []TopicID) {
 			x.BaseSequence = int32(d.uvarintMax(math.MaxInt32, "sequence"))
 		}
 		x.AfterLoss = flags&requestAfterLoss != 0
+		x.Transactional, x.Implicit = flags&requestTransactional != 0, flags&requestImplicit != 0
 		if flags&requestHasAt != 0 {
 			x.At = Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		}

@@ -25,6 +25,7 @@ func (s *State) clone() *State {
 	c.names, c.segments, c.numbered, c.dropped = nil, nil, nil, droppedTopics{}
 	c.sharing, c.decisions = nil, nil
 	c.table, c.producers = s.table.view(), s.producers.view()
+	c.txns, c.markers = s.txns.view(), s.markers.view()
 	s.sharing.freeze()
 	return &c
 }

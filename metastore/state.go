@@ -57,6 +57,8 @@ type State struct {
 	recent         []uint32 // committed in the last MaxSegmentAge or so, in order of commit
 	table          segmentTable
 	producers      producerTable
+	txns           txnTable
+	markers        markerTable
 	dropped        droppedTopics
 	runs           int // of all partitions
 	written        int // partitions that have runs
@@ -76,9 +78,11 @@ type partition struct {
 	runs           runList
 	bytes          int64          // of runs: the sum of their lengths, which no format holds
 	producers      *producerIndex // nil if there are none
+	txns           *partitionTxns // nil if there was none yet
 }
 
-// run has no pointer: there are millions, and the garbage collector need not look at them.
+// run has no pointer: there are millions, and the garbage collector need not look at them. A marker has markerSegment and,
+// as its position, its number in the markers.
 type run struct {
 	base         Offset
 	maxTimestamp int64
@@ -97,6 +101,8 @@ func NewState() *State {
 		segments:  make(map[SegmentID]*segment),
 		table:     segmentTable{slab: slab[segment]{sharing: shared}},
 		producers: newProducerTable(shared),
+		txns:      newTxnTable(shared),
+		markers:   markerTable{slab: slab[Marker]{sharing: shared}},
 		sharing:   shared,
 		decisions: newDecisions(),
 	}
@@ -195,6 +201,9 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 			}
 			s.producers.accepted(n, b, at)
 		}
+		if b.transactional {
+			s.wroteInTxn(p, in.TopicPartition, b, at)
+		}
 	}
 	return any
 }
@@ -207,8 +216,9 @@ func (s *State) addRun(p *partition, r run) *run {
 	return p.runs.add(r)
 }
 
-// removeLastRun takes a run away; its segment is the caller's business.
+// removeLastRun takes a run away, and lets go of its segment, or of its marker.
 func (s *State) removeLastRun(p *partition) {
+	s.dropRun(p.runs.at(p.runs.len() - 1))
 	p.runs.removeLast()
 	s.runs--
 	if p.runs.len() == 0 {
@@ -216,11 +226,24 @@ func (s *State) removeLastRun(p *partition) {
 	}
 }
 
+// dropRun lets go of what a run names.
+func (s *State) dropRun(r *run) {
+	if r.segment == markerSegment {
+		s.markers.drop(r.position)
+	} else {
+		s.table.drop(r.segment)
+	}
+}
+
 func (p *partition) watermarks() Watermarks {
-	return Watermarks{LogStart: p.logStart, High: p.high, Stable: p.high}
+	return Watermarks{LogStart: p.logStart, High: p.high, Stable: p.stable()}
 }
 
 func (s *State) export(r *run) Run {
+	if r.segment == markerSegment {
+		marker := *s.markers.at(r.position)
+		return Run{Base: r.base, Records: r.records, Length: r.length, MaxTimestamp: r.maxTimestamp, Marker: &marker}
+	}
 	g := s.table.at(r.segment)
 	return Run{
 		Base: r.base, Records: r.records, Segment: g.id, SegmentSize: g.size,

@@ -1,6 +1,8 @@
 package metastore
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,6 +63,13 @@ const NoProducerID ProducerID = -1
 type TopicPartition struct {
 	Topic     TopicID
 	Partition int32
+}
+
+func (tp TopicPartition) compare(to TopicPartition) int {
+	if c := bytes.Compare(tp.Topic[:], to.Topic[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(tp.Partition, to.Partition)
 }
 
 func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic, tp.Partition) }

@@ -55,14 +55,17 @@ type journalFile interface {
 	Sync() error
 }
 
-// add buffers the record of a change, if any, and returns the mark to settle: calls to it are ordered by Store.mu.
-func (j *journal) add(c change) (mark uint64) {
+// add buffers the records of changes, for one frame, and returns the mark to settle: calls to it are ordered by Store.mu.
+func (j *journal) add(changes []change) (mark uint64) {
 	if j == nil {
 		return 0
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if c != nil && j.err == nil {
+	if j.err != nil {
+		return j.added
+	}
+	for _, c := range changes {
 		j.pending = appendRecord(j.pending, c)
 		j.added++
 	}

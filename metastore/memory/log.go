@@ -31,6 +31,55 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 	return err
 }
 
+// AppendWith implements metastore.Log. A frame of the journal holds the rows and the entry, or none of them.
+func (s *Store) AppendWith(ctx context.Context, expected metastore.Position, next metastore.Entry, with metastore.GroupChanges) error {
+	if next.Seq != expected.Seq+1 {
+		return fmt.Errorf("append entry %d after %d: not the next", next.Seq, expected.Seq)
+	}
+	if err := checkSize(len(next.Payload)); err != nil {
+		return fmt.Errorf("append entry %d: %w", next.Seq, err)
+	}
+	next.Payload = append([]byte{}, next.Payload...)
+	err := s.updateAll(ctx, func(time.Time) ([]change, error) {
+		if end := s.state.end(); end != expected {
+			return nil, fmt.Errorf("append entry %d: the log ends at %d: %w", next.Seq, end.Seq, metastore.ErrConflict)
+		}
+		if stale := s.state.staleClaims(with.Claims); len(stale) > 0 {
+			return nil, &metastore.FencedError{Claims: stale}
+		}
+		return append(s.state.offsetChanges(with.Offsets), &logEntry{next}), nil
+	})
+	if err == nil {
+		s.wake()
+	}
+	return err
+}
+
+// staleClaims returns the claims that are not the latest of their groups.
+func (s *state) staleClaims(claims []metastore.GroupClaim) []metastore.GroupClaim {
+	var stale []metastore.GroupClaim
+	for _, c := range claims {
+		if g := s.groups[c.Group]; g == nil || g.Epoch != c.Epoch {
+			stale = append(stale, c)
+		}
+	}
+	return stale
+}
+
+// offsetChanges sets offsets, and creates the groups that do not exist.
+func (s *state) offsetChanges(all []metastore.GroupOffsets) []change {
+	var changes []change
+	epoch := s.groupEpoch
+	for _, of := range all {
+		if s.groups[of.Group] == nil {
+			epoch++
+			changes = append(changes, &groupClaim{of.Group, epoch, metastore.AnyNodeID})
+		}
+		changes = append(changes, &offsetsCommit{of.Group, slices.Clone(of.Offsets)})
+	}
+	return changes
+}
+
 // Read implements metastore.Log.
 func (s *Store) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
 	var found []metastore.Entry

@@ -117,18 +117,30 @@ func newClusterID() string {
 
 // update runs decide, makes the change it returns, if any, and settles.
 func (s *Store) update(ctx context.Context, decide func(now time.Time) (change, error)) error {
+	return s.updateAll(ctx, func(now time.Time) ([]change, error) {
+		c, err := decide(now)
+		if c == nil {
+			return nil, err
+		}
+		return []change{c}, err
+	})
+}
+
+// updateAll is update for several changes, none of which may fail: they are durable together, since they go into one frame
+// of the journal.
+func (s *Store) updateAll(ctx context.Context, decide func(now time.Time) ([]change, error)) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	c, err := decide(s.opts.Now())
-	if c != nil {
-		err = c.applyTo(&s.state)
+	changes, err := decide(s.opts.Now())
+	for _, c := range changes {
+		if err = c.applyTo(&s.state); err != nil {
+			changes = nil
+			break
+		}
 	}
-	if err != nil {
-		c = nil
-	}
-	mark := s.journal.add(c)
+	mark := s.journal.add(changes)
 	s.mu.Unlock()
 	if err := s.settle(ctx, mark); err != nil {
 		return err

@@ -34,6 +34,12 @@ select count(*) from claim`
 // CommitOffsets implements metastore.Groups.
 func (s *Store) CommitOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
 	offsets = lastOfEach(offsets)
+	args := append([]any{id, int64(epoch)}, offsetColumns(offsets)...)
+	return s.underClaim(ctx, "commit offsets of", id, commitOffsetsSQL, args...)
+}
+
+// offsetColumns returns offsets as arrays: topic ids, partitions, topic names, offsets, leader epochs, metadata, times.
+func offsetColumns(offsets []metastore.CommittedOffset) []any {
 	n := len(offsets)
 	topics, partitions, names := make([]string, n), make([]int32, n), make([]string, n)
 	values, leaderEpochs := make([]int64, n), make([]int32, n)
@@ -43,8 +49,7 @@ func (s *Store) CommitOffsets(ctx context.Context, id string, epoch metastore.Gr
 		values[i], leaderEpochs[i] = int64(o.Offset), o.LeaderEpoch
 		metadata[i], times[i] = []byte(o.Metadata), o.CommittedAt
 	}
-	return s.underClaim(ctx, "commit offsets of", id, commitOffsetsSQL,
-		id, int64(epoch), topics, partitions, names, values, leaderEpochs, metadata, times)
+	return []any{topics, partitions, names, values, leaderEpochs, metadata, times}
 }
 
 // lastOfEach drops all but the last offset of each partition: a statement can set a row only once.

@@ -120,11 +120,14 @@ func (d *decoder) uint64() uint64 {
 	return v
 }
 
-func (d *decoder) string() string {
+func (d *decoder) string() string { return string(d.bytes()) }
+
+// bytes returns a part of what is decoded.
+func (d *decoder) bytes() []byte {
 	n := d.count(1, "string bytes")
-	s := string(d.b[d.at : d.at+n])
+	b := d.b[d.at : d.at+n]
 	d.at += n
-	return s
+	return b
 }
 
 func (d *decoder) stringMap() map[string]string {

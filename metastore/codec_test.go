@@ -34,6 +34,29 @@ func goldenRecords() map[string]record {
 		"configs":      at(alterTopicConfigs{id: TopicID{9}, set: map[string]string{"c": "2"}, unset: []string{"a", "b"}}),
 		"producer_ids": at(allocateProducerIDs{first: 3000, count: 1000}),
 		"expire":       at(expireProducers{before: 1_750_000_000_000}),
+		"commit_transactional": at(commitSegments{segments: []committedSegment{{id: goldenSegment, size: 5000, runs: []committedRun{
+			{TopicPartition: TopicPartition{TopicID{9}, 3}, position: 32, batches: []committedBatch{
+				{length: 100, records: 2, maxTimestamp: 50, producerID: 4, producerEpoch: 1, transactional: true, verdict: Accepted, offset: 40},
+				{length: 110, records: 3, maxTimestamp: 40, producerID: 4, producerEpoch: 1, baseSequence: 2, verdict: InvalidTxnState, offset: NoOffset},
+				{length: 120, records: 1, maxTimestamp: 60, producerID: 5, transactional: true, verdict: UnknownTxnProducer, offset: NoOffset},
+			}},
+		}}}}),
+		"transact": at(transact{
+			results: []TxnResult{
+				{Producer: 4, Epoch: 2}, refusedTxn(nil), refusedTxn(ErrTxnFenced), refusedTxn(ErrTxnMapping), refusedTxn(ErrTxnState), refusedTxn(ErrTxnMoved),
+				refusedTxn(ErrTxnTooLarge), refusedTxn(ErrTxnExhausted), refusedTxn(ErrUnknownPartition), refusedTxn(ErrFenced),
+			},
+			changes: []txnChange{
+				{id: "app-1", ended: &txnEnd{Marker: Marker{Producer: 4, Epoch: 2, Commit: true}, at: []markedPartition{{TopicPartition{TopicID{9}, 3}, 42}}},
+					becomes: &txn{producer: 4, epoch: 2, lastProducer: 4, lastEpoch: 1, number: 1, timeout: 60_000, state: TxnCompleteCommit, version: 2, committed: true}},
+				{id: "app-2", becomes: &txn{producer: 6, epoch: 0, lastProducer: NoProducerID, lastEpoch: -1, timeout: 1, state: TxnOngoing, version: 1},
+					partitions: []TopicPartition{{TopicID{9}, 0}, {TopicID{8}, 1}}, groups: []string{"g"}},
+				{id: "app-2", offsets: []groupOffset{
+					{"g", CommittedOffset{TopicPartition: TopicPartition{TopicID{9}, 5}, TopicName: "orders", Offset: 12, LeaderEpoch: -1, Metadata: "m", CommittedAt: time.UnixMilli(1_760_000_000_000)}},
+				}},
+				{id: "app-3", forgotten: true},
+			},
+		}),
 	}
 }
 
@@ -79,9 +102,33 @@ func goldenState() *State {
 	return s
 }
 
-func TestSnapshotMatchesItsGoldenFile(t *testing.T) {
-	s := goldenState()
-	want := golden(t, "snapshot.v1", s.clone().encode())
+// goldenTxnState has a transaction that ended and one that is ongoing.
+func goldenTxnState() *State {
+	s := NewState()
+	for i, c := range []change{
+		goldenRecords()["create_topic"].change,
+		transact{changes: []txnChange{{id: "app-1", becomes: &txn{producer: 4, epoch: 1, lastProducer: NoProducerID, lastEpoch: -1, timeout: 60_000}}}},
+		goldenRecords()["commit_transactional"].change,
+		transact{changes: []txnChange{{id: "app-1", ended: &txnEnd{Marker: Marker{Producer: 4, Epoch: 2}, at: []markedPartition{{TopicPartition{TopicID{9}, 3}, 42}}},
+			becomes: &txn{producer: 4, epoch: 2, lastProducer: 4, lastEpoch: 1, number: 1, timeout: 60_000, state: TxnCompleteAbort, version: 2}}}},
+		transact{changes: []txnChange{{id: "app-1", becomes: &txn{producer: 4, epoch: 2, lastProducer: 4, lastEpoch: 1, number: 1, timeout: 60_000, state: TxnOngoing, version: 2},
+			groups: []string{"g"}, offsets: []groupOffset{{"g", CommittedOffset{TopicPartition: TopicPartition{TopicID{7}, 5}, TopicName: "gone", Offset: 12, LeaderEpoch: -1, CommittedAt: time.UnixMilli(1_760_000_000_000)}}}}}},
+		commitSegments{segments: []committedSegment{{id: SegmentID{1}, size: 900, runs: []committedRun{{TopicPartition: TopicPartition{TopicID{9}, 3}, batches: []committedBatch{
+			{length: 100, records: 2, maxTimestamp: 50, producerID: 4, producerEpoch: 2, transactional: true, verdict: Accepted, offset: 43},
+		}}}}}},
+	} {
+		s.apply(Position{Seq(i + 1), 11}, record{time: 1_760_000_000_123, nonce: 1, change: c}, func(TopicPartition) {})
+	}
+	return s
+}
+
+func TestSnapshotsMatchTheirGoldenFiles(t *testing.T) {
+	t.Run("snapshot.v1", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot.v1", goldenState()) })
+	t.Run("snapshot.v2", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot.v2", goldenTxnState()) })
+}
+
+func matchesGoldenSnapshot(t *testing.T, name string, s *State) {
+	want := golden(t, name, s.clone().encode())
 	if got := s.clone().encode(); !bytes.Equal(got, want) {
 		t.Errorf("encoded\n%x\nwant\n%x", got, want)
 	}
@@ -106,10 +153,12 @@ func TestTruncatedBytesAreCorrupt(t *testing.T) {
 			t.Errorf("%s with a byte more: %v", name, err)
 		}
 	}
-	whole := goldenState().clone().encode()
-	for n := range whole {
-		if _, err := decodeState(Snapshot{State: whole[:n]}); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("snapshot cut to %d bytes: %v", n, err)
+	for _, s := range []*State{goldenState(), goldenTxnState()} {
+		whole := s.clone().encode()
+		for n := range whole {
+			if _, err := decodeState(Snapshot{State: whole[:n]}); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("snapshot cut to %d bytes: %v", n, err)
+			}
 		}
 	}
 }
@@ -121,7 +170,13 @@ func TestNewerFormatsAreNamedAsSuch(t *testing.T) {
 	if _, err := decodeRecord(append([]byte{recordVersion, 200, 0}, make([]byte, 8)...)); !errors.Is(err, ErrNewerFormat) {
 		t.Errorf("kind: %v", err)
 	}
-	if _, err := decodeState(Snapshot{State: []byte{snapshotVersion + 1}}); !errors.Is(err, ErrNewerFormat) {
+	later := goldenState().clone().encode()
+	later[0] = snapshotSections
+	later = append(later, 1, 100, 2, 'h', 'i')
+	if _, err := decodeState(Snapshot{State: later}); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("section: %v", err)
+	}
+	if _, err := decodeState(Snapshot{State: []byte{snapshotSections + 1}}); !errors.Is(err, ErrNewerFormat) {
 		t.Errorf("snapshot: %v", err)
 	}
 }
@@ -158,6 +213,7 @@ func FuzzDecodeRecord(f *testing.F) {
 
 func FuzzDecodeSnapshot(f *testing.F) {
 	f.Add(goldenState().clone().encode())
+	f.Add(goldenTxnState().clone().encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(Snapshot{State: b})
 		if err != nil {

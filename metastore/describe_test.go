@@ -15,12 +15,24 @@ type description struct {
 	Recent         []segment
 	Segments       map[SegmentID]segment
 	Partitions     map[TopicPartition]partitionDescription
+	Txns           map[string]txnDescription
+}
+
+// txnDescription is a transactional id, with what it has ongoing.
+type txnDescription struct {
+	txn
+	Started    int64
+	Partitions map[TopicPartition]Offset
+	Groups     map[string]struct{}
+	Offsets    map[groupPartition]CommittedOffset
 }
 
 type partitionDescription struct {
 	LogStart, High Offset
 	Runs           []Run
 	Producers      map[ProducerID]producer
+	Open           []openTxnStart
+	Aborted        []abortedTxn
 }
 
 type fataler interface {
@@ -45,7 +57,8 @@ func describe(t fataler, s *State) description {
 	for id, g := range s.segments {
 		d.Segments[id] = *g
 	}
-	producers, refs := 0, make(map[uint32]uint32)
+	d.Txns = describeTxns(t, s)
+	producers, refs, markers := 0, make(map[uint32]uint32), make(map[uint32]bool)
 	for _, n := range s.recent {
 		refs[n]++
 	}
@@ -63,11 +76,22 @@ func describe(t fataler, s *State) description {
 			bytes := int64(0)
 			for j := range p.runs.len() {
 				is.Runs = append(is.Runs, s.export(p.runs.at(j)))
-				refs[p.runs.at(j).segment]++
+				if r := p.runs.at(j); r.segment != markerSegment {
+					refs[r.segment]++
+				} else if markers[r.position] {
+					t.Fatalf("marker %d has two runs", r.position)
+				} else {
+					markers[r.position] = true
+				}
 				bytes += int64(p.runs.at(j).length)
 			}
 			if p.bytes != bytes {
 				t.Fatalf("%s, partition %d: %d bytes, counted as %d", topic.Name, i, bytes, p.bytes)
+			}
+			if p.txns != nil {
+				is.Open = append(is.Open, p.txns.open...)
+				is.Aborted = append(is.Aborted, p.txns.aborted...)
+				checkOpen(t, s, TopicPartition{id, int32(i)}, p)
 			}
 			if x := p.producers; x != nil {
 				for _, place := range x.places {
@@ -92,18 +116,22 @@ func describe(t fataler, s *State) description {
 		t.Fatalf("the state has %d producers and counts %d", producers, s.producers.count)
 	}
 	if s.sharing != nil {
-		checkTables(t, s, refs)
+		checkTables(t, s, refs, len(markers))
 	}
 	return d
 }
 
 // checkTables looks at what only the state itself has, not a clone.
-func checkTables(t fataler, s *State, refs map[uint32]uint32) {
+func checkTables(t fataler, s *State, refs map[uint32]uint32, markers int) {
 	t.Helper()
 	for _, topic := range s.dropped.topics {
 		for i := range topic.partitions {
 			for j := range topic.partitions[i].runs.len() {
-				refs[topic.partitions[i].runs.at(j).segment]++
+				if n := topic.partitions[i].runs.at(j).segment; n == markerSegment {
+					markers++
+				} else {
+					refs[n]++
+				}
 			}
 		}
 	}
@@ -124,7 +152,10 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 	if s.written != written {
 		t.Fatalf("%d partitions have runs, counted are %d", written, s.written)
 	}
-	if want := int(named) - len(s.recent); s.runs != want {
+	if markers != s.markers.count || markers != int(s.markers.used)-len(s.markers.free) {
+		t.Fatalf("%d markers, counted are %d", markers, s.markers.count)
+	}
+	if want := int(named) - len(s.recent) + markers; s.runs != want {
 		t.Fatalf("the state has %d runs and counts %d", want, s.runs)
 	}
 	for n, count := range s.table.refs {
@@ -148,6 +179,78 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32) {
 		}
 		if s.producers.oldest[i] != oldest {
 			t.Fatalf("oldest of chunk %d is %d, not %d", i, oldest, s.producers.oldest[i])
+		}
+	}
+}
+
+func describeTxns(t fataler, s *State) map[string]txnDescription {
+	t.Helper()
+	all := make(map[string]txnDescription)
+	bytes, pending := int64(0), 0
+	for n := range s.txns.used {
+		is := *s.txns.at(n)
+		if is.id == "" {
+			continue
+		}
+		x := txnDescription{txn: is}
+		x.ongoing = nil
+		if (is.ongoing != nil) != (is.state == TxnOngoing) {
+			t.Fatalf("%s is in state %d and has ongoing %v", is.id, is.state, is.ongoing)
+		}
+		if o := is.ongoing; o != nil {
+			x.Started, x.Partitions, x.Groups, x.Offsets = o.started, maps.Clone(o.partitions), maps.Clone(o.groups), maps.Clone(o.offsets)
+			size, groups := int64(0), make(map[string]bool)
+			for group := range o.groups {
+				size += groupBytes(group)
+			}
+			for at, offset := range o.offsets {
+				size += offsetBytes(&offset)
+				groups[at.group] = true
+			}
+			if size != o.bytes {
+				t.Fatalf("%s holds %d bytes, counted are %d", is.id, size, o.bytes)
+			}
+			for group := range groups {
+				if s.sharing != nil && !slices.Contains(s.txns.pending[group], n) {
+					t.Fatalf("%s holds offsets of %s, and is not found by it", is.id, group)
+				}
+			}
+			bytes += size
+			pending += len(groups)
+		}
+		if s.sharing != nil && (s.txns.byID[is.id] != n || s.txns.ofProducer(is.producer) != s.txns.at(n)) {
+			t.Fatalf("%s is not found", is.id)
+		}
+		all[is.id] = x
+	}
+	for _, by := range s.txns.pending {
+		pending -= len(by)
+	}
+	if s.sharing != nil && (len(all) != len(s.txns.byID) || len(all) != len(s.txns.byProducer) || pending != 0 || bytes != s.txns.bytes) {
+		t.Fatalf("%d ids, found are %d and %d; %d bytes, counted %d; pending off by %d",
+			len(all), len(s.txns.byID), len(s.txns.byProducer), bytes, s.txns.bytes, pending)
+	}
+	return all
+}
+
+// checkOpen looks whether what is open in a partition is so for its producers, and in order.
+func checkOpen(t fataler, s *State, tp TopicPartition, p *partition) {
+	t.Helper()
+	last := NoOffset
+	for _, o := range p.txns.open {
+		if o.first <= last {
+			t.Fatalf("%v: open transactions out of order: %v", tp, p.txns.open)
+		}
+		last = o.first
+		if s.sharing == nil {
+			continue
+		}
+		is := s.txns.ofProducer(o.producer)
+		if is == nil || is.ongoing == nil || is.ongoing.partitions[tp] != o.first {
+			t.Fatalf("%v: producer %d is open from %d on, but its id does not know", tp, o.producer, o.first)
+		}
+		if n, ok := s.producers.find(p.producers, o.producer); !ok || s.producers.at(n).epoch > is.epoch {
+			t.Fatalf("%v: producer %d of an open transaction is unknown or newer", tp, o.producer)
 		}
 	}
 }

@@ -68,7 +68,9 @@ func (c *txnChange) apply(s *State, at int64, touched func(TopicPartition)) {
 	if c.becomes != nil {
 		to := *c.becomes
 		to.id = c.id
-		s.txns.put(to)
+		if n := s.txns.put(to); to.state == TxnOngoing {
+			s.txns.own(n, at)
+		}
 	}
 	n, ok := s.txns.byID[c.id]
 	if !ok {
@@ -279,14 +281,18 @@ func (c *txnChange) decode(d *decoder, topics []TopicID) {
 	}
 	c.forgotten = flags&changeForgets != 0
 	if flags&changeAdds != 0 {
-		c.partitions = make([]TopicPartition, d.count(2, "partitions"))
+		if n := d.count(2, "partitions"); n > 0 {
+			c.partitions = make([]TopicPartition, n)
+		}
 		for i := range c.partitions {
 			c.partitions[i] = d.partitionOf(topics)
 		}
 		c.groups = d.strings()
 	}
 	if flags&changeKeeps != 0 {
-		c.offsets = make([]groupOffset, d.count(8, "offsets"))
+		if n := d.count(8, "offsets"); n > 0 {
+			c.offsets = make([]groupOffset, n)
+		}
 		for i := range c.offsets {
 			group := d.string()
 			tp := d.partitionOf(topics)
@@ -318,12 +324,8 @@ func (d *decoder) txn() *txn {
 	}
 	t.producer = ProducerID(d.uvarintMax(math.MaxInt64, "producer id"))
 	t.epoch = ProducerEpoch(d.uvarintMax(math.MaxInt16, "producer epoch"))
-	t.lastProducer = ProducerID(d.varint())
-	last := d.varint()
-	if t.lastProducer < NoProducerID || last < -1 || last > math.MaxInt16 {
-		d.fail("last producer")
-	}
-	t.lastEpoch = ProducerEpoch(last)
+	t.lastProducer = ProducerID(d.within(int64(NoProducerID), math.MaxInt64, "last producer id"))
+	t.lastEpoch = ProducerEpoch(d.within(-1, math.MaxInt16, "last producer epoch"))
 	t.timeout = int32(d.uvarintMax(math.MaxInt32, "timeout"))
 	t.number = TxnNumber(d.uvarintMax(math.MaxInt64, "number"))
 	return t
@@ -332,11 +334,7 @@ func (d *decoder) txn() *txn {
 func (d *decoder) committedOffset(tp TopicPartition) CommittedOffset {
 	o := CommittedOffset{TopicPartition: tp, TopicName: d.string()}
 	o.Offset = Offset(d.uvarintMax(math.MaxInt64, "offset"))
-	epoch := d.varint()
-	if epoch < math.MinInt32 || epoch > math.MaxInt32 {
-		d.fail("leader epoch")
-	}
-	o.LeaderEpoch = int32(epoch)
+	o.LeaderEpoch = int32(d.within(math.MinInt32, math.MaxInt32, "leader epoch"))
 	o.Metadata = d.string()
 	o.CommittedAt = time.UnixMilli(d.varint())
 	return o

@@ -7,8 +7,12 @@ import (
 	"slices"
 )
 
-// snapshotVersion is the version of the snapshot format that this package writes. See FORMAT.md.
-const snapshotVersion = 1
+// The versions of the snapshot format; see FORMAT.md. The plain one is written when there is nothing to put in a section, so
+// that brokers which do not know sections read it.
+const (
+	plainSnapshot    = 1
+	snapshotSections = 2
+)
 
 // clone makes a view that can be encoded while the state moves on, until it is given back to thaw. The state must be
 // locked for writing. Runs are only ever appended, so their slices are shared; producers, segments and their indexes are
@@ -48,7 +52,8 @@ func (s *State) mayBecome(next *State) error {
 			return fmt.Errorf("snapshot at %d lost partitions of topic %s: %w", next.at.Seq, t.Name, ErrRegressed)
 		}
 		for i := range t.partitions {
-			if was, is := &t.partitions[i], &later.partitions[i]; is.high < was.high || is.logStart < was.logStart {
+			was, is := &t.partitions[i], &later.partitions[i]
+			if is.high < was.high || is.logStart < was.logStart || is.stable() < was.stable() {
 				return fmt.Errorf("snapshot at %d lost records of topic %s, partition %d: %w", next.at.Seq, t.Name, i, ErrRegressed)
 			}
 		}
@@ -58,10 +63,11 @@ func (s *State) mayBecome(next *State) error {
 
 // encode writes a clone; equal states may differ in the order of topics and producers.
 func (s *State) encode() []byte {
-	b := append(make([]byte, 0, s.sizeHint()), snapshotVersion)
+	b := append(make([]byte, 0, s.sizeHint()), plainSnapshot)
 	b = binary.AppendVarint(b, s.time)
 	b = binary.AppendUvarint(b, uint64(s.nextProducerID))
 	segments, index := s.namedSegments()
+	var markers []uint32 // by their place among all runs
 	b = binary.AppendUvarint(b, uint64(len(segments)))
 	for _, n := range segments {
 		g := s.table.at(n)
@@ -79,15 +85,15 @@ func (s *State) encode() []byte {
 		b = createTopic{t.ID, t.Name, t.Partitions, t.ReplicationFactor, t.Configs}.append(b)
 		b = binary.AppendVarint(b, t.CreatedAt.UnixMilli())
 		for i := range t.partitions {
-			b = s.encodePartition(b, &t.partitions[i], index)
+			b, markers = s.encodePartition(b, &t.partitions[i], index, len(segments), markers)
 		}
 	}
-	return b
+	return s.encodeSections(b, markers)
 }
 
 // sizeHint is about how long the encoding will be.
 func (s *State) sizeHint() int {
-	size := 1024 + 40*int(s.table.used) + 40*s.producers.count
+	size := 1024 + 40*int(s.table.used) + 40*s.producers.count + 64*int(s.txns.used) + 8*s.markers.count
 	for _, t := range s.topics {
 		for i := range t.partitions {
 			size += 16 + 12*t.partitions[i].runs.len()
@@ -115,14 +121,17 @@ func (s *State) namedSegments() (segments, index []uint32) {
 	for _, t := range s.topics {
 		for i := range t.partitions {
 			for j := range t.partitions[i].runs.len() {
-				add(t.partitions[i].runs.at(j).segment)
+				if n := t.partitions[i].runs.at(j).segment; n != markerSegment {
+					add(n)
+				}
 			}
 		}
 	}
 	return segments, index
 }
 
-func (s *State) encodePartition(b []byte, p *partition, segments []uint32) []byte {
+// encodePartition writes a marker as a run of the segment after the last, and adds its number to markers.
+func (s *State) encodePartition(b []byte, p *partition, index []uint32, segments int, markers []uint32) ([]byte, []uint32) {
 	b = binary.AppendUvarint(b, uint64(p.logStart))
 	b = binary.AppendUvarint(b, uint64(p.high))
 	b = binary.AppendUvarint(b, uint64(p.runs.len()))
@@ -131,14 +140,19 @@ func (s *State) encodePartition(b []byte, p *partition, segments []uint32) []byt
 		r := p.runs.at(i)
 		b = binary.AppendUvarint(b, uint64(r.base-next))
 		b = binary.AppendUvarint(b, uint64(r.records))
-		b = binary.AppendUvarint(b, uint64(segments[r.segment]))
-		b = binary.AppendUvarint(b, uint64(r.position))
+		if r.segment == markerSegment {
+			markers = append(markers, r.position)
+			b = append(binary.AppendUvarint(b, uint64(segments)), 0)
+		} else {
+			b = binary.AppendUvarint(b, uint64(index[r.segment]))
+			b = binary.AppendUvarint(b, uint64(r.position))
+		}
 		b = binary.AppendUvarint(b, uint64(r.length))
 		b = binary.AppendVarint(b, r.maxTimestamp-timestamp)
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
 	if p.producers == nil {
-		return binary.AppendUvarint(b, 0)
+		return binary.AppendUvarint(b, 0), markers
 	}
 	b = binary.AppendUvarint(b, uint64(p.producers.used))
 	for _, n := range p.producers.places {
@@ -156,13 +170,14 @@ func (s *State) encodePartition(b []byte, p *partition, segments []uint32) []byt
 			b = binary.AppendUvarint(b, uint64(x.offset))
 		}
 	}
-	return b
+	return b, markers
 }
 
 // decodeState reads what encode wrote.
 func decodeState(snapshot Snapshot) (*State, error) {
 	d := &decoder{b: snapshot.State}
-	if version := d.byte(); d.err == nil && version != snapshotVersion {
+	version := d.byte()
+	if d.err == nil && version != plainSnapshot && version != snapshotSections {
 		return nil, fmt.Errorf("%w: snapshot version %d", ErrNewerFormat, version)
 	}
 	s := NewState()
@@ -184,7 +199,17 @@ func decodeState(snapshot Snapshot) (*State, error) {
 	for range d.count(20, "topics") {
 		d.topic(s)
 	}
-	if err := d.end(); err != nil {
+	err := error(nil)
+	if version == snapshotSections {
+		err = d.sections(s)
+	}
+	if end := d.end(); err == nil {
+		err = end
+	}
+	if err == nil && s.markers.count != int(s.markers.used) {
+		err = fmt.Errorf("%w: markers without contents", ErrCorrupt)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("snapshot at %d: %w", snapshot.Seq, err)
 	}
 	return s, nil
@@ -199,6 +224,17 @@ func (d *decoder) segment(s *State) uint32 {
 	}
 	s.table.refer(uint32(n))
 	return uint32(n)
+}
+
+// place reads where a run lies. Markers get their numbers in the order in which they come.
+func (d *decoder) place(s *State) (segment, position uint32) {
+	if n, at := uint64(s.table.used), d.at; d.uvarint() == n && d.err == nil {
+		d.uvarintMax(0, "position of a marker")
+		return markerSegment, s.markers.take()
+	} else if d.err == nil {
+		d.at = at
+	}
+	return d.segment(s), uint32(d.uvarintMax(math.MaxUint32, "position"))
 }
 
 func (d *decoder) topic(s *State) {
@@ -223,8 +259,7 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 		var r run
 		r.base = next + Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
-		r.segment = d.segment(s)
-		r.position = uint32(d.uvarintMax(math.MaxUint32, "position"))
+		r.segment, r.position = d.place(s)
 		r.length = uint32(d.uvarintMax(math.MaxUint32, "length"))
 		p.bytes += int64(r.length)
 		r.maxTimestamp = timestamp + d.varint()

@@ -38,12 +38,8 @@ func decodeTxnResults(d *decoder) []TxnResult {
 		if results[i] = refusedTxn(txnErrors[code]); code != 0 {
 			continue
 		}
-		results[i].Producer = ProducerID(d.varint())
-		epoch := d.varint()
-		if epoch < -1 || epoch > math.MaxInt16 || results[i].Producer < NoProducerID {
-			d.fail("producer")
-		}
-		results[i].Epoch = ProducerEpoch(epoch)
+		results[i].Producer = ProducerID(d.within(int64(NoProducerID), math.MaxInt64, "producer id"))
+		results[i].Epoch = ProducerEpoch(d.within(-1, math.MaxInt16, "producer epoch"))
 	}
 	return results
 }

@@ -1,0 +1,214 @@
+package metastore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// sectionTransactions is the tag of what a snapshot holds of transactions. Tags are part of the format.
+const sectionTransactions = 2
+
+// encodeSections adds what does not fit the plain format, and makes the snapshot one with sections if there is anything.
+func (s *State) encodeSections(b []byte, markers []uint32) []byte {
+	var sections []byte
+	n := uint64(0)
+	if body := s.encodeTxns(markers); body != nil {
+		sections = binary.AppendUvarint(sections, sectionTransactions)
+		sections = appendString(sections, string(body))
+		n++
+	}
+	if n == 0 {
+		return b
+	}
+	b[0] = snapshotSections
+	return append(binary.AppendUvarint(b, n), sections...)
+}
+
+// sections reads what encodeSections wrote.
+func (d *decoder) sections(s *State) error {
+	last := uint64(0)
+	for range d.count(2, "sections") {
+		tag := d.uvarint()
+		body := &decoder{b: d.bytes()}
+		if tag <= last {
+			d.fail("order of sections")
+		}
+		if d.err != nil {
+			return d.err
+		}
+		last = tag
+		switch tag {
+		case sectionTransactions:
+			body.txns(s)
+		default:
+			return fmt.Errorf("%w: snapshot section %d", ErrNewerFormat, tag)
+		}
+		if err := body.end(); err != nil {
+			return err
+		}
+	}
+	return d.err
+}
+
+// encodeTxns writes all of transactions, nil if there is nothing.
+func (s *State) encodeTxns(markers []uint32) []byte {
+	topics := topicTable{index: make(map[TopicID]int)}
+	var ids, partitions []byte
+	idCount, partitionCount := 0, 0
+	for n := range s.txns.used {
+		if t := s.txns.at(n); t.id != "" {
+			ids = t.encode(ids, &topics)
+			idCount++
+		}
+	}
+	for _, t := range s.topics {
+		for i := range t.partitions {
+			if known := t.partitions[i].txns; known != nil {
+				partitions = topics.appendPartition(partitions, TopicPartition{t.ID, int32(i)})
+				partitions = known.encode(partitions)
+				partitionCount++
+			}
+		}
+	}
+	if idCount+partitionCount+len(markers) == 0 {
+		return nil
+	}
+	b := binary.AppendUvarint(nil, uint64(len(topics.ids)))
+	for _, t := range topics.ids {
+		b = append(b, t[:]...)
+	}
+	b = append(binary.AppendUvarint(b, uint64(idCount)), ids...)
+	b = append(binary.AppendUvarint(b, uint64(partitionCount)), partitions...)
+	b = binary.AppendUvarint(b, uint64(len(markers)))
+	for _, n := range markers {
+		b = s.markers.at(n).append(b)
+	}
+	return b
+}
+
+func (t *txn) encode(b []byte, topics *topicTable) []byte {
+	b = appendString(b, t.id)
+	b = t.append(b)
+	b = binary.AppendVarint(b, t.changed)
+	o := t.ongoing
+	if o == nil {
+		return b
+	}
+	b = binary.AppendVarint(b, o.started)
+	b = binary.AppendUvarint(b, uint64(len(o.partitions)))
+	for _, tp := range slices.SortedFunc(maps.Keys(o.partitions), TopicPartition.compare) {
+		b = topics.appendPartition(b, tp)
+		b = binary.AppendUvarint(b, uint64(o.partitions[tp]+1))
+	}
+	b = appendStrings(b, slices.Sorted(maps.Keys(o.groups)))
+	b = binary.AppendUvarint(b, uint64(len(o.offsets)))
+	for at, offset := range o.offsets {
+		b = appendString(b, at.group)
+		b = topics.appendPartition(b, at.TopicPartition)
+		b = offset.append(b)
+	}
+	return b
+}
+
+func (t *partitionTxns) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(t.open)))
+	for _, o := range t.open {
+		b = binary.AppendUvarint(b, uint64(o.producer))
+		b = binary.AppendUvarint(b, uint64(o.first))
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.aborted)))
+	for _, a := range t.aborted {
+		b = binary.AppendUvarint(b, uint64(a.Producer))
+		b = binary.AppendUvarint(b, uint64(a.First))
+		b = binary.AppendUvarint(b, uint64(a.Last))
+		b = binary.AppendUvarint(b, uint64(a.stable))
+	}
+	return b
+}
+
+// txns reads what encodeTxns wrote.
+func (d *decoder) txns(s *State) {
+	topics := make([]TopicID, d.count(16, "topics"))
+	for i := range topics {
+		topics[i] = d.uuid()
+	}
+	for range d.count(10, "transactional ids") {
+		d.transactionalID(s, topics)
+	}
+	for range d.count(4, "partitions") {
+		tp := d.partitionOf(topics)
+		p := s.partition(tp)
+		if p == nil || p.txns != nil {
+			d.fail("partition with transactions")
+			return
+		}
+		p.txns = d.partitionTxns(s)
+	}
+	if n := d.count(2, "markers"); n != int(s.markers.used) {
+		d.fail("number of markers")
+	}
+	for n := range s.markers.used {
+		*s.markers.change(n) = d.marker()
+		s.markers.count++
+	}
+}
+
+func (d *decoder) transactionalID(s *State, topics []TopicID) {
+	id := d.string()
+	t := d.txn()
+	changed := d.varint()
+	if s.txns.find(id) != nil || s.txns.ofProducer(t.producer) != nil || id == "" {
+		d.fail("transactional id")
+	}
+	if d.err != nil {
+		return
+	}
+	t.id, t.changed = id, changed
+	n := s.txns.put(*t)
+	if t.state != TxnOngoing {
+		return
+	}
+	o := s.txns.own(n, d.varint())
+	for range d.count(3, "partitions") {
+		tp := d.partitionOf(topics)
+		o.partitions[tp] = Offset(d.uvarintMax(math.MaxInt64, "offset")) - 1
+	}
+	for _, group := range d.strings() {
+		s.txns.addGroup(n, group, 0)
+	}
+	for range d.count(8, "offsets") {
+		group := d.string()
+		tp := d.partitionOf(topics)
+		s.txns.keep(n, group, d.committedOffset(tp), 0)
+	}
+}
+
+func (d *decoder) partitionTxns(s *State) *partitionTxns {
+	t := &partitionTxns{epoch: s.sharing.epoch}
+	last := NoOffset
+	for range d.count(2, "open transactions") {
+		o := openTxnStart{ProducerID(d.uvarintMax(math.MaxInt64, "producer id")), Offset(d.uvarintMax(math.MaxInt64, "offset"))}
+		if o.first <= last {
+			d.fail("order of open transactions")
+		}
+		last = o.first
+		t.open = append(t.open, o)
+	}
+	last = NoOffset
+	for range d.count(4, "aborted transactions") {
+		var a abortedTxn
+		a.Producer = ProducerID(d.uvarintMax(math.MaxInt64, "producer id"))
+		a.First = Offset(d.uvarintMax(math.MaxInt64, "offset"))
+		a.Last = Offset(d.uvarintMax(math.MaxInt64, "offset"))
+		a.stable = Offset(d.uvarintMax(math.MaxInt64, "offset"))
+		if a.Last <= last {
+			d.fail("order of aborted transactions")
+		}
+		last = a.Last
+		t.aborted = append(t.aborted, a)
+	}
+	return t
+}

@@ -69,6 +69,14 @@ func history(t testing.TB) (file []byte, steps []step) {
 	note(s.DeleteOffsets(ctx, "g", g.Epoch, []metastore.TopicPartition{{Partition: 1}}))
 	note(s.DeleteTopicOffsets(ctx, metastore.TopicID{}))
 	note(s.DeleteGroup(ctx, "g", g.Epoch))
+	h, err := s.ClaimGroup(ctx, "h", 1)
+	note(err)
+	with := p.Next([]byte("with rows"))
+	note(s.AppendWith(ctx, p, with, metastore.GroupChanges{
+		Claims:  []metastore.GroupClaim{{Group: "h", Epoch: h.Epoch}},
+		Offsets: []metastore.GroupOffsets{{Group: "g", Offsets: offsets}, {Group: "h", Offsets: offsets}},
+	}))
+	p = with.Position
 	note(s.Append(ctx, p, p.Next([]byte("the last"))))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

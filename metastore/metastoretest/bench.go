@@ -28,6 +28,24 @@ func BenchmarkAppendAfter(b *testing.B, s metastore.Log, end metastore.Position)
 	}
 }
 
+// BenchmarkAppendWith measures one appender whose entries come with ten offsets of one group, as the end of a transaction
+// does.
+func BenchmarkAppendWith(b *testing.B, open Open) {
+	s := open(b)
+	payload := make([]byte, 300)
+	_, _ = rand.Read(payload) // never fails
+	with := metastore.GroupChanges{Offsets: []metastore.GroupOffsets{{Group: "g", Offsets: offsetsOf(topicA, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)}}}
+	end := metastore.Position{}
+	b.ReportAllocs()
+	for b.Loop() {
+		next := end.Next(payload)
+		if err := s.AppendWith(b.Context(), end, next, with); err != nil {
+			b.Fatal(err)
+		}
+		end = next.Position
+	}
+}
+
 // BenchmarkCommitOffsets measures many coordinators that each commit ten offsets at a time.
 func BenchmarkCommitOffsets(b *testing.B, open Open) {
 	s := open(b)

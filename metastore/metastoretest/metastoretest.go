@@ -27,6 +27,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"Log", logCases},
 		{"LogRaces", logRaceCases},
+		{"AppendWith", appendWithCases},
 		{"Snapshot", snapshotCases},
 		{"Trim", trimCases},
 		{"Broker", brokerCases},

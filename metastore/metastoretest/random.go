@@ -18,6 +18,7 @@ func Random(t *rapid.T, s metastore.Store, reopen func(metastore.Store) metastor
 	m := &model{ctx: context.Background(), s: s, log: []metastore.Entry{{}}, groups: map[string]modelGroup{}, leases: map[string]modelLease{}}
 	steps := map[string]func(*rapid.T){
 		"append":             m.append,
+		"appendWith":         m.appendWith,
 		"read":               m.read,
 		"saveSnapshot":       m.saveSnapshot,
 		"trim":               m.trim,
@@ -89,6 +90,56 @@ func (m *model) append(t *rapid.T) {
 		return
 	}
 	fatalIf(t, !errors.Is(err, metastore.ErrConflict), "append after %+v: %v", p, err)
+}
+
+// appendWith draws a place, claims and offsets, any of which may be such that nothing is to happen.
+func (m *model) appendWith(t *rapid.T) {
+	p := m.log[m.last()].Position
+	real := true
+	if rapid.IntRange(0, 3).Draw(t, "at") == 0 {
+		p, real = m.position(t)
+	}
+	var with metastore.GroupChanges
+	stand := true
+	for range rapid.IntRange(0, 2).Draw(t, "claims") {
+		id, epoch, stands := m.group(t)
+		with.Claims = append(with.Claims, metastore.GroupClaim{Group: id, Epoch: epoch})
+		stand = stand && stands
+	}
+	for _, id := range []string{"a", "b", "d"} {
+		if offsets := m.drawOffsets(t); len(offsets) > 0 {
+			with.Offsets = append(with.Offsets, metastore.GroupOffsets{Group: id, Offsets: offsets})
+		}
+	}
+	next := p.Next([]byte("with"))
+	err := m.s.AppendWith(m.ctx, p, next, with)
+	switch fits := real && int(p.Seq) == m.last(); {
+	case fits && stand:
+		fatalIf(t, err != nil, "append: %v", err)
+	case fits:
+		fatalIf(t, !errors.Is(err, metastore.ErrFenced), "append under %v: %v", with.Claims, err)
+		return
+	default:
+		fatalIf(t, !errors.Is(err, metastore.ErrConflict) && (stand || !errors.Is(err, metastore.ErrFenced)), "append after %+v: %v", p, err)
+		return
+	}
+	m.log = append(m.log, next)
+	for _, of := range with.Offsets {
+		m.setOffsets(t, of)
+	}
+}
+
+// setOffsets notes what came with an entry. A group that was made has an epoch of the store's choice.
+func (m *model) setOffsets(t *rapid.T, of metastore.GroupOffsets) {
+	if _, exists := m.groups[of.Group]; !exists {
+		made, err := m.s.ReadGroup(m.ctx, of.Group)
+		fatalIf(t, err != nil || slices.Contains(m.epochs, made.Epoch), "group that was made: %+v, %v", made, err)
+		m.epochs = append(m.epochs, made.Epoch)
+		m.groups[of.Group] = modelGroup{made, map[metastore.TopicPartition]metastore.Offset{}}
+	}
+	for _, o := range of.Offsets {
+		m.groups[of.Group].offsets[o.TopicPartition] = o.Offset
+	}
 }
 
 func (m *model) read(t *rapid.T) {
@@ -189,17 +240,22 @@ func drawPartitions(t *rapid.T) []metastore.TopicPartition {
 
 func (m *model) commitOffsets(t *rapid.T) {
 	id, epoch, stands := m.group(t)
+	offsets := m.drawOffsets(t)
+	if fenced(t, stands, m.s.CommitOffsets(m.ctx, id, epoch, offsets)) {
+		for _, o := range offsets {
+			m.groups[id].offsets[o.TopicPartition] = o.Offset
+		}
+	}
+}
+
+func (m *model) drawOffsets(t *rapid.T) []metastore.CommittedOffset {
 	var offsets []metastore.CommittedOffset
 	for _, tp := range drawPartitions(t) {
 		o := offsetsOf(tp.Topic, tp.Partition)
 		o[0].Offset = metastore.Offset(rapid.IntRange(0, 1000).Draw(t, "offset"))
 		offsets = append(offsets, o...)
 	}
-	if fenced(t, stands, m.s.CommitOffsets(m.ctx, id, epoch, offsets)) {
-		for _, o := range offsets {
-			m.groups[id].offsets[o.TopicPartition] = o.Offset
-		}
-	}
+	return offsets
 }
 
 func (m *model) deleteOffsets(t *rapid.T) {

@@ -74,3 +74,7 @@ func trimmedUnderALongTransaction(b *testing.B, dsn string, conn *pgx.Conn) {
 func BenchmarkCommitOffsets(b *testing.B) {
 	metastoretest.BenchmarkCommitOffsets(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
 }
+
+func BenchmarkAppendWith(b *testing.B) {
+	metastoretest.BenchmarkAppendWith(b, func(t testing.TB) metastore.Store { return open(t, migrated(t)) })
+}

@@ -75,7 +75,9 @@ func TestPlansUseIndexes(t *testing.T) {
 	topics, numbers := "array['00000000-0000-0000-0000-000000000001']", "array[1]"
 	found := statements(t)
 	for name, args := range map[string]string{
-		"appendSQL":             "20001, 1, 'x', 20000, 20000",
+		"appendSQL": "20001, 1, 'x', 20000, 20000",
+		"appendWithSQL": "20001, 1, 'x', 20000, 20000, array['g1'], array[1], array['g1'], -1, " + topics + "," + numbers +
+			", array['t'], array[1], array[1], array['']::bytea[], array[now()]",
 		"readSQL":               "19990, 1000000",
 		"endSQL":                "",
 		"trimSQL":               "100, 10",

@@ -43,7 +43,7 @@ func (d *txnDecision) endRaising(t *decidedTxn, r *EndTxn) TxnResult {
 	case t.epoch >= lastEpoch && !d.unused(r.Fresh):
 		return refusedTxn(ErrTxnExhausted)
 	}
-	end := d.close(t, raised(t.epoch), r.Commit) // of nothing, if a producer aborts what never began
+	end := d.close(t, t.epoch+1, r.Commit) // of nothing, if a producer aborts what never began
 	d.raise(t, r.Fresh)
 	t.state, t.version = end.state(), 2
 	d.becomes(t, end)
@@ -67,7 +67,7 @@ func (d *txnDecision) abort(t *decidedTxn, r *AbortTxn) TxnResult {
 	case t.state != TxnOngoing || r.Number != t.number:
 		return refusedTxn(ErrTxnMoved)
 	}
-	end := d.close(t, raised(t.epoch), false)
+	end := d.close(t, t.epoch+1, false)
 	t.epoch = end.Epoch
 	t.lastProducer, t.lastEpoch = NoProducerID, -1 // whoever has the epoch before is fenced
 	t.state = end.state()

@@ -32,7 +32,7 @@ func (d *commitDecision) judgeTransaction(tp TopicPartition, from *decidedState,
 	switch {
 	case t == nil:
 		return UnknownTxnProducer
-	case b.ProducerEpoch != t.epoch:
+	case b.ProducerEpoch != t.epoch, b.ProducerEpoch > lastEpoch:
 		return StaleProducerEpoch
 	case from != nil && from.inTxn:
 		return Accepted

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// lastEpoch is the highest epoch that a producer is given. One more is for the marker that ends its last transaction.
+// lastEpoch is the highest epoch that a producer is given. One more is for the marker that ends its last transaction, and
+// for an id whose last transaction was aborted over its producer's head: nobody has it.
 const lastEpoch = math.MaxInt16 - 1
 
 // txnDecision is what transactional ids will be after the requests decided so far, as far as they differ from the state.
@@ -134,7 +135,7 @@ func (d *txnDecision) init(t *decidedTxn, r *InitTxn) TxnResult {
 	}
 	var ended *txnEnd
 	if t.state == TxnOngoing {
-		ended = d.close(t, raised(t.epoch), false)
+		ended = d.close(t, t.epoch+1, false)
 	}
 	d.raise(t, r.Fresh)
 	if !given {
@@ -148,14 +149,6 @@ func (d *txnDecision) init(t *decidedTxn, r *InitTxn) TxnResult {
 // unused tells whether a producer id may be given to a transactional id.
 func (d *txnDecision) unused(id ProducerID) bool {
 	return id >= 0 && !d.taken[id] && d.state.txns.ofProducer(id) == nil
-}
-
-// raised is the epoch after an epoch. No producer is given the last.
-func raised(epoch ProducerEpoch) ProducerEpoch {
-	if epoch == math.MaxInt16 {
-		return epoch
-	}
-	return epoch + 1
 }
 
 // raise gives the next epoch, or the first of a fresh producer id.
@@ -174,7 +167,7 @@ func (t *decidedTxn) owner(producer ProducerID, epoch ProducerEpoch) error {
 	switch {
 	case !t.known || producer != t.producer:
 		return ErrTxnMapping
-	case epoch != t.epoch:
+	case epoch != t.epoch, epoch > lastEpoch:
 		return ErrTxnFenced
 	}
 	return nil

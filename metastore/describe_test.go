@@ -102,7 +102,9 @@ func describe(t fataler, s *State) description {
 					if n, ok := s.producers.find(x, known.id); !ok || n != place-1 || known.topic != topic.number || known.partition != int32(i) {
 						t.Fatalf("producer %d of %s, partition %d, is not found where it is", known.id, topic.Name, i)
 					}
-					is.Producers[known.id] = known.producer
+					own := known.producer
+					clear(own.batches[own.count:]) // of an epoch before
+					is.Producers[known.id] = own
 				}
 				if len(is.Producers) != x.used || x.used == 0 {
 					t.Fatalf("%d producers, %d counted", len(is.Producers), x.used)

@@ -21,13 +21,17 @@ func TestDecisionOnADecisionIsThatOnTheStateItMakes(t *testing.T) {
 		}
 		for _, s := range []*State{ahead, behind} {
 			fold(s, createTopic{id: topic, name: "t", partitions: 2, replicationFactor: 1})
+			fold(s, transact{changes: []txnChange{ // of the producers that drawBatch makes, one has a transaction
+				{id: "a", becomes: &txn{producer: 0, epoch: 1, version: 1, state: TxnOngoing}, partitions: []TopicPartition{{topic, 0}}},
+				{id: "b", becomes: &txn{producer: 1, epoch: 1}},
+			}})
 		}
 		var before *commitDecision
 		var inFlight *commitSegments
 		for range rapid.IntRange(2, 12).Draw(t, "commits") {
 			var asked []*SegmentCommit
 			for range rapid.IntRange(1, 2).Draw(t, "segments") {
-				asked = append(asked, drawSegment(t, topic))
+				asked = append(asked, inTransactions(t, drawSegment(t, topic)))
 			}
 			want, _ := ahead.decideCommit(asked, nil)
 			got, next := behind.decideCommit(asked, before)
@@ -58,4 +62,16 @@ func TestDecisionOnADecisionIsThatOnTheStateItMakes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// inTransactions makes some of the batches transactional.
+func inTransactions(t *rapid.T, c *SegmentCommit) *SegmentCommit {
+	for i := range c.Runs {
+		for j := range c.Runs[i].Batches {
+			b := &c.Runs[i].Batches[j]
+			b.Transactional = b.ProducerID != NoProducerID && rapid.Bool().Draw(t, "transactional")
+			b.Implicit = b.Transactional && rapid.Bool().Draw(t, "implicit")
+		}
+	}
+	return c
 }

@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,29 @@ func (l *ledger) decide(tp TopicPartition, sequence int32, producers ...Producer
 	c, _ := l.s.decideCommit([]*SegmentCommit{in}, nil)
 	l.fold(c)
 	return c
+}
+
+// transact makes some request of one of five transactional ids, whose producers are 0 to 4 at first.
+func (l *ledger) transact(t *rapid.T, topic TopicID) {
+	n := rapid.Int64Range(0, 4).Draw(t, "id")
+	id := string(rune('a' + n))
+	is := l.s.txns.find(id)
+	if is == nil {
+		is = &txn{}
+	}
+	tp := TopicPartition{topic, 0}
+	requests := []TxnRequest{
+		InitTxn{ID: id, Producer: NoProducerID, Epoch: -1, Fresh: ProducerID(n)},
+		AbortTxn{ID: id, Number: is.number},
+		EndTxn{ID: id, Producer: is.producer, Epoch: is.epoch, Number: is.number, Commit: n%2 == 0, Version: 2, Fresh: NoProducerID},
+		ForgetTxn{ID: id, Epoch: is.epoch, Number: is.number},
+		AddToTxn{ID: id, Producer: is.producer, Epoch: is.epoch, Number: is.number, Groups: []string{"g"}},
+		CommitTxnOffsets{ID: id, Producer: is.producer, Epoch: is.epoch, Number: is.number, Group: "h", Implicit: true,
+			Offsets: []CommittedOffset{{TopicPartition: tp, Offset: Offset(n), CommittedAt: time.UnixMilli(7)}}},
+	}
+	if c := l.s.decideTxns([]TxnRequest{rapid.SampledFrom(requests).Draw(t, "request")}, nil); len(c.changes) > 0 {
+		l.fold(c)
+	}
 }
 
 // TestCloneIsTheStateOfItsMoment folds on while clones are held, and then compares what they encode with what the state
@@ -61,7 +85,9 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			l.time += rapid.Int64Range(-1000, 30_000).Draw(t, "ms later")
 			topic := TopicID{byte(rapid.IntRange(1, 3).Draw(t, "topic"))}
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 12).Draw(t, "step") {
+			case 10, 11, 12:
+				l.transact(t, topic)
 			case 0:
 				if l.s.topics[topic] == nil {
 					l.fold(createTopic{id: topic, name: topic.String(), partitions: rapid.Int32Range(1, 3).Draw(t, "partitions"), replicationFactor: 1})
@@ -77,7 +103,8 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 				want := describe(t, l.s).Partitions
 				for _, p := range want {
 					for id, from := range p.Producers {
-						if from.lastSeen < before {
+						open := slices.ContainsFunc(p.Open, func(o openTxnStart) bool { return o.producer == id })
+						if from.lastSeen < before && !open {
 							delete(p.Producers, id)
 						}
 					}
@@ -98,10 +125,14 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 				for p := range int32(3) {
 					run := RunCommit{TopicPartition: TopicPartition{topic, p}}
 					for range rapid.IntRange(0, 20).Draw(t, "batches") {
-						run.Batches = append(run.Batches, BatchCommit{
+						b := BatchCommit{
 							Length: 100, Records: 1, ProducerID: ProducerID(rapid.Int64Range(-1, 60).Draw(t, "producer")),
 							ProducerEpoch: ProducerEpoch(rapid.Int16Range(0, 3).Draw(t, "epoch")),
-						})
+						}
+						if id := l.s.txns.ofProducer(b.ProducerID); id != nil {
+							b.Transactional, b.Implicit, b.ProducerEpoch = true, true, id.epoch
+						}
+						run.Batches = append(run.Batches, b)
 					}
 					in.Runs = append(in.Runs, run)
 				}

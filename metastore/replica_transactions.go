@@ -18,8 +18,23 @@ func (r *Replica) Transact(ctx context.Context, requests []TxnRequest) ([]TxnRes
 	return results, nil
 }
 
-// transact returns the results of the first requests, one at least.
+// transact returns the results of the first requests, one at least. What makes an entry is decided on the newest state, or
+// the entry would not be appended. What makes none may have been decided on an old one: another broker may have given the
+// producer the epoch that we refuse. Then the log is looked at, and it is decided again.
 func (r *Replica) transact(ctx context.Context, requests []TxnRequest) ([]TxnResult, error) {
+	results, appended, err := r.tryTransact(ctx, requests)
+	if err != nil || appended {
+		return results, err
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	results, _, err = r.tryTransact(ctx, requests)
+	return results, err
+}
+
+// tryTransact tells whether there was anything to append.
+func (r *Replica) tryTransact(ctx context.Context, requests []TxnRequest) (results []TxnResult, appended bool, err error) {
 	fenced := make(map[GroupClaim]bool)
 	var unchanged []TxnResult
 	landed, err := r.propose(ctx, alone(func(s *State) (change, error) {
@@ -36,12 +51,12 @@ func (r *Replica) transact(ctx context.Context, requests []TxnRequest) ([]TxnRes
 		return c, nil
 	}))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if c, ok := landed.(transact); ok {
-		return c.results, nil
+		return c.results, true, nil
 	}
-	return unchanged, nil
+	return unchanged, false, nil
 }
 
 // Transaction finds a transactional id.

@@ -18,6 +18,8 @@ type Batch struct {
 	// MaxLinger is the longest that the batch waits for company; 0 is the Writer's, negative is none. A longer one than
 	// the Writer's asks for cheap PUTs: the batch then waits for its own deadline, a full segment, or company that leaves.
 	MaxLinger time.Duration
+	// Implicit lets a transactional batch begin its transaction and add the partition to it (see metastore.BatchCommit).
+	Implicit bool
 }
 
 // records is how many offsets the batch takes.

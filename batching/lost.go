@@ -70,9 +70,13 @@ func (l *losses) addOne(tp metastore.TopicPartition, id int64, epoch int16, sequ
 		return
 	}
 	from, lost := lostFrom{tp, metastore.ProducerID(id)}, loss{metastore.ProducerEpoch(epoch), sequence, now}
-	if known, ok := l.of[from]; ok && known.epoch == lost.epoch && isAfter(sequence, known.first) {
+	known, ok := l.of[from]
+	switch {
+	case ok && known.epoch > lost.epoch && now.Sub(known.at) < lossMemory:
+		return // it failed late, and the producer has gone on
+	case ok && known.epoch == lost.epoch && isAfter(sequence, known.first):
 		lost.first = known.first
-	} else if !ok && len(l.of) >= maxLosses {
+	case !ok && len(l.of) >= maxLosses:
 		return
 	}
 	if l.of == nil {

@@ -39,3 +39,27 @@ func TestLossesAreForgottenInTime(t *testing.T) {
 		t.Error("a producer that the log knows now is remembered")
 	}
 }
+
+// With transactions a producer raises its epoch often; uploads fail in any order.
+func TestALateLossOfAnEarlierEpochDoesNotHideALaterOne(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	lost := func(epoch int16, sequence int32) []part {
+		return []part{{batches: []segment.Batch{{ProducerID: 1, ProducerEpoch: epoch, BaseSequence: sequence}}}}
+	}
+	var l losses
+	l.add(lost(6, 0), now)
+	l.add(lost(5, 30), now)
+	marked := func(epoch metastore.ProducerEpoch, sequence int32, at time.Time) bool {
+		c := metastore.SegmentCommit{Runs: []metastore.RunCommit{{Batches: []metastore.BatchCommit{{ProducerID: 1, ProducerEpoch: epoch, BaseSequence: sequence}}}}}
+		l.mark(&c, at)
+		return c.Runs[0].Batches[0].AfterLoss
+	}
+	if !marked(6, 10, now) {
+		t.Error("the batch after a lost one may take its place")
+	}
+	later := now.Add(lossMemory)
+	l.add(lost(5, 40), later)
+	if marked(6, 10, later) || !marked(5, 50, later) {
+		t.Error("what is too old counts before what is not")
+	}
+}

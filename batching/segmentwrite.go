@@ -62,9 +62,29 @@ type segmentWrite struct {
 type part struct {
 	tp      metastore.TopicPartition
 	batches []segment.Batch
+	txn     []txnBatch // of the batches up to the last transactional one
 
 	// of the latest batch, whose keys the segment has
 	source, producer int64
+}
+
+// txnBatch is what the log is told of transactions about a batch. The zero value is that of a plain one.
+type txnBatch struct{ transactional, implicit bool }
+
+// transaction notes that the batch which comes next is transactional.
+func (p *part) transaction(implicit bool) {
+	for len(p.txn) < len(p.batches) {
+		p.txn = append(p.txn, txnBatch{})
+	}
+	p.txn = append(p.txn, txnBatch{transactional: true, implicit: implicit})
+}
+
+// txnOf tells of the i-th batch.
+func (p *part) txnOf(i int) txnBatch {
+	if i < len(p.txn) {
+		return p.txn[i]
+	}
+	return txnBatch{}
 }
 
 func newSegmentWrite() *segmentWrite {
@@ -96,6 +116,9 @@ func (s *segmentWrite) add(source int64, batches []Batch, copies [][]byte, r req
 			s.keys[producerKey(id, pt.tp)] = struct{}{}
 		}
 		p.places[i] = place{part: at, batch: int32(len(pt.batches))}
+		if b.Header.Transactional() {
+			pt.transaction(b.Implicit)
+		}
 		pt.batches = append(pt.batches, segment.Batch{
 			Bytes:         copies[i],
 			Records:       int32(b.records()),
@@ -132,7 +155,8 @@ func (s *segmentWrite) assemble() ([][]byte, error) {
 	descriptors := make([]metastore.BatchCommit, 0, s.batches)
 	for i, at := range s.order {
 		first := len(descriptors)
-		for _, b := range s.parts[at].batches {
+		for j, b := range s.parts[at].batches {
+			txn := s.parts[at].txnOf(j)
 			descriptors = append(descriptors, metastore.BatchCommit{
 				Length:        uint32(len(b.Bytes)),
 				Records:       b.Records,
@@ -140,6 +164,8 @@ func (s *segmentWrite) assemble() ([][]byte, error) {
 				ProducerID:    metastore.ProducerID(b.ProducerID),
 				ProducerEpoch: metastore.ProducerEpoch(b.ProducerEpoch),
 				BaseSequence:  b.BaseSequence,
+				Transactional: txn.transactional,
+				Implicit:      txn.implicit,
 			})
 		}
 		s.commit.Runs[i] = metastore.RunCommit{

@@ -23,11 +23,12 @@ import (
 // as in Kafka, a batch that is refused then closes the connection. A broker that has handed its partitions over refuses
 // batches with NOT_LEADER_OR_FOLLOWER; those of acks=0 it takes, and tells the producer to hang up.
 //
-// v3 brings the transactional id; v5 the log start offset; v7 allows zstd (KIP-110); v8 names the records at fault
-// (KIP-467); v10 could name the new leader (KIP-951), and does not: see moved in placement.go; v13 has topic ids
-// (KIP-516).
+// Transactional batches are taken as part of their producer's ongoing transaction, which must have the partition; from v12
+// on they begin it and add the partition, if need be (KIP-890). produce_transaction.go checks what they need of the request.
 //
-// Not done: transactions. A transactional batch belongs to none that is open: INVALID_TXN_STATE.
+// v3 brings the transactional id; v5 the log start offset; v7 allows zstd (KIP-110); v8 names the records at fault
+// (KIP-467); v10 could name the new leader (KIP-951), and does not: see moved in placement.go; v11 knows
+// TRANSACTION_ABORTABLE; v13 has topic ids (KIP-516).
 
 // Appender takes validated batches, those of one call together and in order; batching.Writer does.
 type Appender interface {
@@ -46,11 +47,17 @@ type production struct {
 	version int16
 	resp    *kmsg.ProduceResponse
 	now     time.Time
-	batches []batching.Batch                      // until they are appended
-	rows    []*kmsg.ProduceResponseTopicPartition // rows[i] answers batches[i]
-	stamps  []int64                               // LogAppendTime of batches[i], or -1
-	refused error                                 // any of the refusals
-	retire  bool                                  // acks=0, and other brokers have the partitions
+	batches []batching.Batch // until they are appended
+	admits  []admittedBatch  // admits[i] is of batches[i]
+	refused error            // any of the refusals
+	retire  bool             // acks=0, and other brokers have the partitions
+}
+
+// admittedBatch is what is remembered of a batch until its answer.
+type admittedBatch struct {
+	row           *kmsg.ProduceResponseTopicPartition // answers it
+	stamp         int64                               // LogAppendTime, or -1
+	transactional bool
 }
 
 func (b *Broker) production(req *kmsg.ProduceRequest) *production {
@@ -64,7 +71,11 @@ func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request
 	req := request.(*kmsg.ProduceRequest)
 	p := b.production(req)
 	b.learn(ctx, req)
-	b.admit(p, req)
+	if err := b.checkTransaction(ctx, req); err != nil {
+		p.refuseAll(req, err)
+	} else {
+		b.admit(p, req)
+	}
 	pending, err := b.Writer.Append(attached(c).source, p.batches)
 	p.batches = nil
 	if err != nil {
@@ -183,9 +194,6 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 	case len(records) > int(set.SegmentBytes):
 		p.refuse(row, refuse(kerr.RecordListTooLarge, fmt.Sprintf("batch of %d bytes exceeds segment.bytes, %d", len(records), set.SegmentBytes)))
 		return
-	case h.Transactional():
-		p.refuse(row, refuse(kerr.InvalidTxnState, "the producer has no open transaction: transactions are not supported"))
-		return
 	}
 	stamp := int64(-1)
 	if rules.LogAppendTime {
@@ -194,9 +202,8 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 		h.MaxTimestamp = stamp
 	}
 	tp := metastore.TopicPartition{Topic: topic.ID, Partition: row.Partition}
-	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h, MaxLinger: p.maxLinger(set)})
-	p.rows = append(p.rows, row)
-	p.stamps = append(p.stamps, stamp)
+	p.batches = append(p.batches, batching.Batch{TopicPartition: tp, Bytes: records, Header: h, MaxLinger: p.maxLinger(set), Implicit: p.version >= implicitVersion})
+	p.admits = append(p.admits, admittedBatch{row, stamp, h.Transactional()})
 }
 
 // maxLinger is the topic's latency class as the Writer has it: 0 is the broker's, negative is none. It leaves half of the
@@ -236,8 +243,8 @@ func (p *production) refuse(row *kmsg.ProduceResponseTopicPartition, err error) 
 
 // failAppended answers all partitions that were not refused before.
 func (p *production) failAppended(err error) {
-	for _, row := range p.rows {
-		p.refuse(row, err)
+	for i := range p.admits {
+		p.refuse(p.admits[i].row, err)
 	}
 }
 
@@ -254,19 +261,22 @@ func (p *production) await(ctx context.Context, pending *batching.Pending) {
 		return
 	}
 	for i, res := range results {
-		row := p.rows[i]
+		batch := &p.admits[i]
+		row := batch.row
 		row.LogStartOffset = int64(res.LogStart)
 		if res.Verdict != metastore.Accepted && res.Verdict != metastore.Duplicate {
-			p.refuse(row, verdictError(res.Verdict, p.version))
+			p.refuse(row, verdictError(res.Verdict, p.version, batch.transactional))
 			continue
 		}
-		row.BaseOffset, row.LogAppendTime = int64(res.Offset), p.stamps[i]
+		row.BaseOffset, row.LogAppendTime = int64(res.Offset), batch.stamp
 	}
 }
 
 // verdictError says why a batch was not sequenced.
-func verdictError(v metastore.Verdict, version int16) error {
+func verdictError(v metastore.Verdict, version int16, transactional bool) error {
 	switch v {
+	case metastore.InvalidTxnState, metastore.UnknownTxnProducer:
+		return txnVerdictError(v, version, transactional)
 	case metastore.OutOfOrderSequence:
 		return refuse(kerr.OutOfOrderSequenceNumber, "the batch does not follow the producer's last one")
 	case metastore.StaleProducerEpoch:

@@ -72,6 +72,8 @@ type Deps struct {
 	Roles  func() []Role    // that this broker holds now, default none
 	Logger *slog.Logger     // default: discard
 	Now    func() time.Time // default: time.Now
+
+	TransactionalIDs TransactionalIDs // who has which, for Produce
 }
 
 // Broker translates requests into calls of what it was given, and the results into answers. All the state that

@@ -78,7 +78,7 @@ func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membershi
 		<-done
 	})
 	return Deps{
-		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: defaults,
+		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, TransactionalIDs: h.replica, Membership: membership, Settings: defaults,
 		Groups: groups, TopicOffsets: h.store,
 	}
 }

@@ -90,7 +90,7 @@ func (f *Fetched) late(plans []plan) (late []int) {
 
 // read fills in the result of one partition and returns its bytes.
 func (r *Reader) read(ctx context.Context, scan *Scan, f *Fetched, p *plan, result *Result, atLeastOne bool) int {
-	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result}
+	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result, marker: -1}
 	a.result.Watermarks = a.marks
 	r.answer(ctx, a)
 	scan.moved(a)
@@ -107,12 +107,17 @@ func (r *Reader) answer(ctx context.Context, a *answer) {
 		last := runs[len(runs)-1]
 		a.From = last.Base + metastore.Offset(last.Records)
 		left := a.MaxBytes - a.result.Bytes
-		_, more, moved := r.log.Runs(a.TopicPartition, a.From, left)
+		if a.From >= a.upTo {
+			break
+		}
+		_, _, more, aborted, moved := r.runs(a.isolation, a.TopicPartition, a.From, left)
 		if moved != nil {
 			break // deleted or trimmed meanwhile: the next read will tell
 		}
+		a.aborted = joinAborted(a.aborted, aborted)
 		runs = r.planned(a.plan, more, left)
 	}
+	a.result.Aborted = a.overlapping()
 	if errors.Is(err, ErrCorrupt) {
 		r.forget(a)
 	}
@@ -124,6 +129,9 @@ func (r *Reader) answer(ctx context.Context, a *answer) {
 // forget lets the objects that a read met be loaded again, in case that it is the copy in memory which is wrong.
 func (r *Reader) forget(a *answer) {
 	for i := range a.runs {
+		if a.runs[i].Marker != nil {
+			continue
+		}
 		r.ahead.Forget(segment.Key(a.runs[i].Segment))
 		r.blocks.Forget(segment.Key(a.runs[i].Segment))
 	}
@@ -136,7 +144,8 @@ type answer struct {
 	atLeastOne bool
 	full       bool // nothing more is wanted
 	result     *Result
-	headers    []byte // room for patched headers
+	headers    []byte // room for patched headers, and for markers
+	marker     int    // where in headers those begin that are the last part of the records; -1 if they are not
 	at         cursor // after the last batch
 	passed     int64  // bytes of cold runs, those before From too
 }
@@ -162,6 +171,10 @@ func (a *answer) addRuns(ctx context.Context, runs []plannedRun) error {
 
 // addRun adds batches of a run until the answer is full.
 func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
+	if run.Marker != nil {
+		a.addMarker(&run.Run)
+		return nil
+	}
 	if run.seek {
 		if err := a.seek(ctx, run); err != nil {
 			return err
@@ -248,6 +261,7 @@ func (a *answer) addBatch(ctx context.Context, w *walk, h recordbatch.Header) er
 	if cap(a.headers)-len(a.headers) < recordbatch.HeaderSize {
 		a.headers = make([]byte, 0, 16*recordbatch.HeaderSize)
 	}
+	a.marker = -1
 	n := len(a.headers)
 	// The header may span parts: copy from each what belongs to it, and leave in place what does not.
 	kept := first + 1

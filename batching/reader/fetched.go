@@ -28,6 +28,8 @@ type Result struct {
 	Watermarks metastore.Watermarks
 	// Records are whole batches in order, as parts: shared memory, not to be modified, and good until Release.
 	Records [][]byte
+	// Aborted are, for ReadCommitted, all aborted transactions that overlap the records, by their ends.
+	Aborted []metastore.AbortedTxn
 	// Bytes is the length of all parts.
 	Bytes int
 	// Err says why there are no records: metastore.ErrUnknownPartition, metastore.ErrOffsetOutOfRange, ErrCorrupt, those

@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
@@ -12,10 +13,12 @@ import (
 // plan is where the records that a Want asks for lie.
 type plan struct {
 	Want
-	marks metastore.Watermarks
-	upTo  metastore.Offset // records from here on are not to be read
-	runs  []plannedRun
-	track *track // nil without a scan, and at the tail
+	isolation Isolation
+	marks     metastore.Watermarks
+	upTo      metastore.Offset // records from here on are not to be read
+	runs      []plannedRun
+	aborted   []metastore.AbortedTxn // of read_committed: all that overlap the runs, by their ends
+	track     *track                 // nil without a scan, and at the tail
 
 	room int64 // bytes that may be loaded beyond the answer, because they are needed next
 	err  error
@@ -49,14 +52,10 @@ func (r *Reader) plans(scan *Scan, isolation Isolation, wants []Want) []plan {
 }
 
 func (r *Reader) plan(scan *Scan, isolation Isolation, want Want, room int64) plan {
-	p := plan{Want: want, track: scan.resume(want), room: room}
+	p := plan{Want: want, isolation: isolation, track: scan.resume(want), room: room}
 	var runs []metastore.Run
-	p.marks, runs, p.err = r.log.Runs(want.TopicPartition, want.From, max(want.MaxBytes, 1))
-	p.upTo = p.marks.High
-	if isolation == ReadCommitted {
-		p.upTo = p.marks.Stable
-	}
-	if p.err == nil {
+	p.marks, p.upTo, runs, p.aborted, p.err = r.runs(isolation, want.TopicPartition, want.From, max(want.MaxBytes, 1))
+	if p.err == nil && p.From < p.upTo {
 		p.runs = r.planned(&p, runs, want.MaxBytes)
 	}
 	return p
@@ -72,6 +71,11 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 			break
 		}
 		x := plannedRun{Run: run, to: run.Length, offset: run.Base}
+		if run.Marker != nil {
+			planned = append(planned, x)
+			left -= int64(run.Length)
+			continue
+		}
 		if parts, ok := r.inMemory(run); ok {
 			x.parts = parts
 			planned = append(planned, x)
@@ -113,6 +117,11 @@ func (p *plan) cold() bool {
 	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.cold })
 }
 
+// marked tells whether there is nothing but ends of transactions.
+func (p *plan) marked() bool {
+	return len(p.runs) > 0 && !slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.Marker == nil })
+}
+
 // mostSkipped is how many windows before an offset inside a run are loaded together with what is behind it.
 const mostSkipped = 4
 
@@ -126,7 +135,11 @@ func (x *plannedRun) bytes() objstore.Range {
 
 // old tells whether a run was written so long ago that it is not the tail's.
 func (r *Reader) old(run metastore.Run) bool {
-	return r.opts.Now().Sub(run.Segment.Time()) > r.opts.HotAge
+	written := run.Segment.Time()
+	if run.Marker != nil {
+		written = time.UnixMilli(run.MaxTimestamp)
+	}
+	return r.opts.Now().Sub(written) > r.opts.HotAge
 }
 
 // tail returns the offset below which records are far behind the end of the partition.
@@ -163,7 +176,7 @@ func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan) {
 		for j := range plans[i].runs {
 			x := &plans[i].runs[j]
 			switch {
-			case x.parts != nil || x.seek:
+			case x.parts != nil || x.seek || x.Marker != nil:
 			case x.cold:
 				cold.add(x.Run, x.bytes())
 			default:

@@ -3,6 +3,7 @@
 // Batches are stored as producers sent them. Their offsets follow from the run's base offset and the batches before
 // them in the run, so a read walks over batch headers from the start of a run; it copies and patches the 61 bytes of
 // each header and refers to the rest where it lies: in the writer's memory, the block cache's, or the read-ahead pool's.
+// Batches that end transactions lie nowhere: they are made of what the commit log says.
 package reader
 
 import (
@@ -30,6 +31,7 @@ const leaderEpoch = 0
 // Log is what the reader needs of the folded commit log. No method waits.
 type Log interface {
 	Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error)
+	CommittedRuns(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, []metastore.AbortedTxn, error)
 	RunAt(tp metastore.TopicPartition, timestamp int64) (metastore.Run, bool)
 	RunWithMaxTimestamp(tp metastore.TopicPartition) (metastore.Run, bool)
 }
@@ -142,6 +144,18 @@ type Reader struct {
 func New(log Log, blocks Blocks, ahead *readahead.Pool, recent Recent, opts Options) *Reader {
 	opts = opts.withDefaults()
 	return &Reader{log: log, blocks: blocks, ahead: ahead, recent: recent, opts: opts, searching: make(chan struct{}, opts.Searches)}
+}
+
+// runs finds the runs of a partition from an offset on, as far as the isolation lets them be read: up to upTo, which may
+// lie inside the last one.
+func (r *Reader) runs(isolation Isolation, tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (
+	marks metastore.Watermarks, upTo metastore.Offset, runs []metastore.Run, aborted []metastore.AbortedTxn, err error) {
+	if isolation == ReadCommitted {
+		marks, runs, aborted, err = r.log.CommittedRuns(tp, from, maxBytes)
+		return marks, marks.Stable, runs, aborted, err
+	}
+	marks, runs, err = r.log.Runs(tp, from, maxBytes)
+	return marks, marks.High, runs, nil, err
 }
 
 // inMemory returns the bytes of a run if the writer still has them.

@@ -103,7 +103,7 @@ func (s *Scan) moved(a *answer) {
 		return
 	}
 	a.track.late = time.Time{}
-	if !a.cold() {
+	if !a.cold() && !a.marked() {
 		delete(s.tracks, a.TopicPartition)
 		return
 	}
@@ -258,6 +258,9 @@ func (t *track) next(r *Reader, tp metastore.TopicPartition, share int64, parts 
 		return parts
 	}
 	for _, run := range runs {
+		if run.Marker != nil {
+			continue
+		}
 		u := upcoming{track: t, run: run, to: run.Length}
 		if run.Base == t.front.run {
 			u.from = t.front.position

@@ -216,7 +216,9 @@ func (s *search) batches(ctx context.Context, run metastore.Run) ([]batchAt, err
 // begin walks over a run in small windows: most of it will be skipped.
 func (s *search) begin(run metastore.Run) *walk {
 	w := s.walk(run, s.reader.old(run))
-	if parts, ok := s.reader.inMemory(run); ok {
+	if run.Marker != nil {
+		w.add([][]byte{markerOf(&run).Append(nil)})
+	} else if parts, ok := s.reader.inMemory(run); ok {
 		w.add(parts)
 	}
 	return w

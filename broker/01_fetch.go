@@ -32,14 +32,19 @@ import (
 // than its lease is sent away (fetch_away.go). A broker that has handed its partitions over answers NOT_LEADER_OR_FOLLOWER,
 // also those who wait.
 //
+// With read_committed an answer ends before the last stable offset and names the aborted transactions that overlap it, from
+// one state of the log. A consumer that has read that far waits until an open transaction ends.
+//
 // Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
-// of which the first may begin before the offset, so that an answer may hold less. A follower's request is answered as a
-// consumer's. Not done: transactions; the last stable offset is the high watermark, and no transaction was ever aborted.
+// of which the first may begin before the offset, and the last stable offset may lie inside the last, so that an answer
+// may hold less. A follower's request is answered as a consumer's.
 
 // Partitions is what the commit log says of records, as of the last commit that the broker knows of. No method waits.
 type Partitions interface {
 	Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error)
 	Watch(tps []metastore.TopicPartition) *metastore.Watch
+	// PartitionProducers are by id; false if there is no such partition.
+	PartitionProducers(tp metastore.TopicPartition) ([]metastore.PartitionProducer, bool)
 	// Position moves with everything that Runs and Watermarks tell.
 	Position() metastore.Position
 }
@@ -98,7 +103,8 @@ func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *km
 type fetchPlan struct {
 	rows   []fetchedPartition // one for each partition
 	reads  []fetchRead
-	bytes  int  // to be read, about
+	bytes  int  // to be read, at most, about
+	ready  int  // to be read, about: less where runs are not stable to their end
 	urgent bool // an error, a divergence, or a nearer broker, that the client must hear of now
 	ahead  bool // a client knows of offsets that this broker does not, or believes so
 }
@@ -108,7 +114,8 @@ type fetchRead struct {
 	row   int
 	tp    metastore.TopicPartition
 	bytes int // at most
-	there int // about
+	there int // at most, about
+	ready int // about
 }
 
 // wait plans until there is enough to answer, or no more time.
@@ -178,7 +185,7 @@ func (f *fetch) informedPlan(ctx context.Context) *fetchPlan {
 }
 
 func (f *fetch) enough(plan *fetchPlan) bool {
-	return plan.urgent || plan.bytes >= f.minBytes || len(f.partitions) == 0
+	return plan.urgent || plan.ready >= f.minBytes || len(f.partitions) == 0
 }
 
 // watched is called after a plan without errors: all partitions exist, or did a moment ago.
@@ -212,12 +219,13 @@ func (f *fetch) plan() *fetchPlan {
 			read.there = there
 			plan.reads = append(plan.reads, read)
 			plan.bytes += min(there, max(read.bytes, 1))
+			plan.ready += min(read.ready, max(read.bytes, 1))
 		}
 	}
 	return plan
 }
 
-// look finds out where a partition stands, and how many bytes the client may read, about.
+// look finds out where a partition stands, and how many bytes there are for the client, at most.
 func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, there int) {
 	if moved := f.moved(); moved != nil {
 		return p.failed(moved), 0
@@ -255,8 +263,15 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 		return row, 0
 	}
 	for i := range runs {
-		if runs[i].Base < below {
-			there += int(runs[i].Length)
+		run := &runs[i]
+		if run.Base >= below {
+			break
+		}
+		there += int(run.Length)
+		if stable := below - run.Base; stable < metastore.Offset(run.Records) {
+			read.ready += max(int(int64(run.Length)*int64(stable)/int64(run.Records)), 1)
+		} else {
+			read.ready += int(run.Length)
 		}
 	}
 	return row, there

@@ -76,7 +76,7 @@ func (f *fetch) read(ctx context.Context, plan *fetchPlan) *reader.Fetched {
 			continue
 		}
 		row.at(result.Watermarks)
-		row.records, row.size = result.Records, result.Bytes
+		row.records, row.size, row.aborted = result.Records, result.Bytes, result.Aborted
 	}
 	return fetched
 }

@@ -17,10 +17,11 @@ type fetchedPartition struct {
 	highWatermark int64 // with stable and logStart, -1 if unknown
 	stable        int64
 	logStart      int64
-	diverging     *int64   // end of epoch 0, if the client has a later epoch (KIP-595)
-	nearer        *int32   // the broker that the client should ask in place of this one, which gives it no records
-	records       [][]byte // batches back to back
-	size          int      // bytes of records
+	diverging     *int64                 // end of epoch 0, if the client has a later epoch (KIP-595)
+	nearer        *int32                 // the broker that the client should ask in place of this one, which gives it no records
+	records       [][]byte               // batches back to back
+	size          int                    // bytes of records
+	aborted       []metastore.AbortedTxn // that overlap the records
 }
 
 // failed is the row of an error.
@@ -42,7 +43,7 @@ func (row *fetchedPartition) at(w metastore.Watermarks) {
 type fetchResponse struct {
 	*kmsg.FetchResponse
 	rows      []fetchedPartition // neighbors of the same topic are answered together
-	committed bool               // read_committed: aborted transactions are a list (of none), else null
+	committed bool               // read_committed: aborted transactions are a list, else null
 	fetched   *reader.Fetched    // the memory of the records; nil if there are none
 }
 
@@ -130,7 +131,7 @@ func (e *fetchEncoder) partition(row *fetchedPartition, committed bool) {
 		e.int64(row.logStart)
 	}
 	if committed || row.unknown() {
-		e.count(0)
+		e.aborted(row.aborted)
 	} else {
 		e.null()
 	}
@@ -153,6 +154,15 @@ func (e *fetchEncoder) partition(row *fetchedPartition, committed bool) {
 	e.int32(0)
 	e.int64(*row.diverging)
 	e.noTags()
+}
+
+func (e *fetchEncoder) aborted(txns []metastore.AbortedTxn) {
+	e.count(len(txns))
+	for i := range txns {
+		e.int64(int64(txns[i].Producer))
+		e.int64(int64(txns[i].First))
+		e.noTags()
+	}
 }
 
 // segments appends buf, cut where records belong, and the records.

@@ -96,7 +96,7 @@ func TestFetchResponseEncodes(t *testing.T) {
 	end := int64(77)
 	rows := []fetchedPartition{
 		{fetchPartition: fetchPartition{fetchKey: fetchKey{topic: "a", id: [16]byte{1}, partition: 3}}, highWatermark: 9, stable: 8, logStart: 2,
-			records: [][]byte{[]byte("first"), []byte("second")}, size: 11},
+			records: [][]byte{[]byte("first"), []byte("second")}, size: 11, aborted: []metastore.AbortedTxn{{Producer: 1 << 40, First: 3, Last: 7}, {Producer: 5, First: 2, Last: 8}}},
 		fetchPartition{fetchKey: fetchKey{topic: "a", id: [16]byte{1}, partition: 4}}.failed(kerr.OffsetOutOfRange),
 		{fetchPartition: fetchPartition{fetchKey: fetchKey{topic: "b", id: [16]byte{2}}}, diverging: &end, records: [][]byte{bytes.Repeat([]byte("x"), 300)}, size: 300},
 		{fetchPartition: fetchPartition{fetchKey: fetchKey{topic: "a", id: [16]byte{1}, partition: 5}}},
@@ -125,6 +125,11 @@ func TestFetchResponseEncodes(t *testing.T) {
 				equal(t, "stable", first[0].LastStableOffset, 8)
 				equal(t, "error", first[1].ErrorCode, kerr.OffsetOutOfRange.Code)
 				equal(t, "aborted is null", first[0].AbortedTransactions == nil, !committed)
+				if committed {
+					equal(t, "aborted", len(first[0].AbortedTransactions), 2)
+					equal(t, "producer", first[0].AbortedTransactions[0].ProducerID, 1<<40)
+					equal(t, "first offset", first[0].AbortedTransactions[1].FirstOffset, 2)
+				}
 				if version >= 12 {
 					equal(t, "diverging", decoded.Topics[1].Partitions[0].DivergingEpoch.EndOffset, end)
 				}

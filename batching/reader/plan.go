@@ -117,11 +117,6 @@ func (p *plan) cold() bool {
 	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.cold })
 }
 
-// marked tells whether there is nothing but ends of transactions.
-func (p *plan) marked() bool {
-	return len(p.runs) > 0 && !slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.Marker == nil })
-}
-
 // mostSkipped is how many windows before an offset inside a run are loaded together with what is behind it.
 const mostSkipped = 4
 

@@ -170,6 +170,11 @@ func (l stableLog) Runs(tp metastore.TopicPartition, from metastore.Offset, n in
 	return w, runs, err
 }
 
+func (l stableLog) CommittedRuns(tp metastore.TopicPartition, from metastore.Offset, n int) (metastore.Watermarks, []metastore.Run, []metastore.AbortedTxn, error) {
+	w, runs, err := l.Runs(tp, from, n)
+	return w, runs, nil, err
+}
+
 func TestReadCommittedEndsAtTheStableOffset(t *testing.T) {
 	r := newRig(t, 1<<20)
 	b := one(now, now)

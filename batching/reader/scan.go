@@ -103,7 +103,7 @@ func (s *Scan) moved(a *answer) {
 		return
 	}
 	a.track.late = time.Time{}
-	if !a.cold() && !a.marked() {
+	if !a.cold() {
 		delete(s.tracks, a.TopicPartition)
 		return
 	}

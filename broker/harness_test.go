@@ -79,7 +79,7 @@ func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membershi
 	})
 	return Deps{
 		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, TransactionalIDs: h.replica, Membership: membership, Settings: defaults,
-		Groups: groups, TopicOffsets: h.store,
+		Groups: groups, TopicOffsets: h.store, Partitions: h.replica,
 	}
 }
 

@@ -85,7 +85,7 @@ func TestProduceRefusals(t *testing.T) {
 		{name: "over max.message.bytes", topic: topic, batch: encode(plain, recordbatch.Record{Value: make([]byte, 2000)}), want: kerr.MessageTooLarge},
 		{name: "over segment.bytes", topic: large, batch: encode(plain, recordbatch.Record{Value: make([]byte, 2<<20)}), want: kerr.RecordListTooLarge},
 		{name: "control batch", topic: topic, batch: encode(recordbatchtest.Options{Control: true}, record), want: kerr.InvalidRecord},
-		{name: "transactional", topic: topic, batch: encode(recordbatchtest.Options{Transactional: true}, record), want: kerr.InvalidTxnState},
+		{name: "transactional, without a transactional id", topic: topic, batch: encode(recordbatchtest.Options{Transactional: true}, record), want: kerr.TransactionalIDAuthorizationFailed},
 		{name: "keys missing", topic: compacted, batch: encode(plain, recordbatch.Record{Key: []byte("k")}, record, record), want: kerr.InvalidRecord, records: []int32{1, 2}},
 		{name: "timestamp far ahead", topic: topic, batch: encode(plain, record, recordbatch.Record{Timestamp: math.MaxInt64 / 2}), want: kerr.InvalidTimestamp, records: []int32{1}},
 	} {

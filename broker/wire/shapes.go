@@ -35,6 +35,7 @@ var shapes = parseShapes(map[int16]string{
 	44: "[1 s [s 1 s]] 1",
 	47: "s [s [4]]",
 	60: "1 1@1+ 1@2+",
+	61: "[s [.4]]",
 	75: "[s] 4 ?{s 4}",
 })
 

@@ -95,14 +95,28 @@ func (c *countedReads) Fetch(ctx context.Context, scan *reader.Scan, isolation r
 	return c.RecordReader.Fetch(ctx, scan, isolation, wants)
 }
 
+// stableInsideARun writes a run of one record and n that belong to an open transaction.
+func (h *recordHarness) stableInsideARun(topic *metastore.Topic, c *txnClient, n int) {
+	h.t.Helper()
+	req := produceRequest(topic, 0, testBatch(1))
+	req.Topics = append(req.Topics, c.request(topic, 0, testRecords(n, 1_000_000)).Topics...)
+	req.TransactionID = &c.id
+	for _, row := range h.sendRequest(implicitVersion, req) {
+		equal(h.t, "error", row.ErrorCode, 0)
+	}
+	marks, runs, err := h.replica.Runs(metastore.TopicPartition{Topic: topic.ID}, 0, 1)
+	must(h.t, err)
+	equal(h.t, "records of the run", runs[0].Records, int32(n)+1)
+	equal(h.t, "last stable offset", marks.Stable, 1)
+}
+
 // A consumer that has read to the last stable offset waits, however much is written behind it, until that moves.
 func TestFetchAtTheLastStableOffsetWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)
 		topic := h.topic("events", 1, 1)
 		c := h.txnClient("payments")
-		h.produce(topic, 0, testBatch(1))
-		c.produce(topic, 0, 2)
+		h.stableInsideARun(topic, c, 2)
 		reads := &countedReads{RecordReader: h.broker.Reader}
 		h.broker.Reader = reads
 		for _, tc := range []struct {
@@ -153,15 +167,7 @@ func TestMinBytesCountWhatIsStable(t *testing.T) {
 		h := newRecordBroker(t, nil)
 		topic := h.topic("events", 1, 1)
 		c := h.txnClient("payments")
-		req := produceRequest(topic, 0, testBatch(1))
-		req.Topics = append(req.Topics, c.request(topic, 0, testRecords(100, 1_000_000)).Topics...)
-		req.TransactionID = &c.id
-		for _, row := range h.sendRequest(12, req) {
-			equal(t, "error", row.ErrorCode, 0)
-		}
-		_, runs, err := h.replica.Runs(metastore.TopicPartition{Topic: topic.ID}, 0, 1)
-		must(t, err)
-		equal(t, "records of the run", runs[0].Records, 101)
+		h.stableInsideARun(topic, c, 100)
 		fetch := committedRequest(topic, 0, 0)
 		fetch.SetVersion(12)
 		fetch.MinBytes, fetch.MaxWaitMillis = int32(len(testBatch(1)))+100, 10_000

@@ -42,10 +42,11 @@ import (
 // Partitions is what the commit log says of records, as of the last commit that the broker knows of. No method waits.
 type Partitions interface {
 	Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error)
+	CommittedRuns(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, []metastore.AbortedTxn, error)
 	Watch(tps []metastore.TopicPartition) *metastore.Watch
 	// PartitionProducers are by id; false if there is no such partition.
 	PartitionProducers(tp metastore.TopicPartition) ([]metastore.PartitionProducer, bool)
-	// Position moves with everything that Runs and Watermarks tell.
+	// Position moves with everything that the methods tell.
 	Position() metastore.Position
 }
 
@@ -235,7 +236,7 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 		return p.failed(kafkaError(err)), 0
 	}
 	read.tp = metastore.TopicPartition{Topic: topic.ID, Partition: p.partition}
-	marks, runs, err := f.Partitions.Runs(read.tp, metastore.Offset(p.offset), read.bytes)
+	marks, runs, err := f.runs(read.tp, metastore.Offset(p.offset), read.bytes)
 	row = fetchedPartition{fetchPartition: p}
 	row.at(marks)
 	outOfRange := errors.Is(err, metastore.ErrOffsetOutOfRange)
@@ -275,4 +276,13 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 		}
 	}
 	return row, there
+}
+
+// runs are those that the isolation level lets the client see; the last may reach beyond that.
+func (f *fetch) runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error) {
+	if f.isolation == reader.ReadCommitted {
+		marks, runs, _, err := f.Partitions.CommittedRuns(tp, from, maxBytes)
+		return marks, runs, err
+	}
+	return f.Partitions.Runs(tp, from, maxBytes)
 }

@@ -230,3 +230,34 @@ func TestListOffsetsByTimeEndsAtTheLastStableOffset(t *testing.T) {
 	equal(t, "committed in the end", list(1, 1_500_000), 1)
 	equal(t, "the marker is the latest", list(1, maxTimestampOffset), 2)
 }
+
+// A consumer comes from a broker that has heard of the end of a transaction, to one that has not yet.
+func TestFetchBeyondTheLastStableOffsetWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topic("events", 1, 1)
+		c, later := h.txnClient("payments"), h.txnClient("later")
+		c.produce(topic, 0, 2)
+		later.produce(topic, 0, 2)
+		h.produce(topic, 0, testBatch(1))
+		req := committedRequest(topic, 0, 2)
+		req.SetVersion(12)
+		req.MinBytes, req.MaxWaitMillis = 1, 10_000
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			time.Sleep(time.Second)
+			c.end(true, 2)
+			time.Sleep(time.Second)
+			later.end(true, 2)
+		}()
+		begin := time.Now()
+		row := h.broker.fetch(t.Context(), nil, nil, req).rows[0]
+		if took := time.Since(begin).Round(10 * time.Millisecond); took != 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+		equal(t, "error", row.err, nil)
+		equal(t, "there are records", row.size > 0, true)
+		<-ended
+	})
+}

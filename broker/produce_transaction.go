@@ -23,8 +23,8 @@ const (
 	abortableVersion = 11
 )
 
-// txnProducer is what the transactional batches of a request are written by.
-type txnProducer struct {
+// incarnation of a producer writes the transactional batches of a request.
+type incarnation struct {
 	id    metastore.ProducerID
 	epoch metastore.ProducerEpoch
 }
@@ -53,14 +53,14 @@ func (b *Broker) checkTransaction(ctx context.Context, req *kmsg.ProduceRequest)
 }
 
 // transactionalProducer finds the producer of the transactional batches of a request; false if there are none.
-func transactionalProducer(req *kmsg.ProduceRequest) (by txnProducer, several, ok bool) {
+func transactionalProducer(req *kmsg.ProduceRequest) (by incarnation, several, ok bool) {
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
 			h, err := recordbatch.PeekHeader(req.Topics[i].Partitions[j].Records)
 			if err != nil || !h.Transactional() {
 				continue
 			}
-			this := txnProducer{metastore.ProducerID(h.ProducerID), metastore.ProducerEpoch(h.ProducerEpoch)}
+			this := incarnation{metastore.ProducerID(h.ProducerID), metastore.ProducerEpoch(h.ProducerEpoch)}
 			several = several || ok && this != by
 			by, ok = this, true
 		}

@@ -128,7 +128,9 @@ func (m *txnModel) step() {
 	}
 }
 
-func (m *txnModel) transact(c *modelClient, request metastore.TxnRequest) { c.txnClient.transact(request) }
+func (m *txnModel) transact(c *modelClient, request metastore.TxnRequest) {
+	c.txnClient.transact(request)
+}
 
 // reborn gives the transactional id to a new producer, which aborts what is open.
 func (m *txnModel) reborn(c *modelClient) {
@@ -237,7 +239,9 @@ func (m *txnModel) fetch(c *modelConsumer) {
 // take is what clients do with an answer: drop the aborted records by the list.
 func (c *modelConsumer) take(t *testing.T, row *kmsg.FetchResponseTopicPartition) {
 	aborted := row.AbortedTransactions
-	slices.SortFunc(aborted, func(a, b kmsg.FetchResponseTopicPartitionAbortedTransaction) int { return int(a.FirstOffset - b.FirstOffset) })
+	slices.SortFunc(aborted, func(a, b kmsg.FetchResponseTopicPartitionAbortedTransaction) int {
+		return int(a.FirstOffset - b.FirstOffset)
+	})
 	dropping := map[int64]bool{}
 	for b, err := range recordbatch.Split(row.RecordBatches) {
 		must(t, err)

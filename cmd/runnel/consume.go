@@ -125,6 +125,11 @@ func consume(ctx context.Context, env *environment, topics []string, o *consumeO
 		if err != nil {
 			return err
 		}
+		if o.isolation != "read_uncommitted" {
+			if err := leaveOutAborted(ctx, client, topics, stretches); err != nil {
+				return err
+			}
+		}
 		until.set(stretches)
 	}
 	return writeRecords(ctx, env, client, until, render, o)

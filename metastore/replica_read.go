@@ -75,9 +75,19 @@ func (s *State) readable(tp TopicPartition, from Offset) (*partition, Watermarks
 // runsOf returns the runs that hold offsets from `from` on and begin below end, until their bytes are enough.
 func (s *State) runsOf(p *partition, from, end Offset, maxBytes int) []Run {
 	var runs []Run
+	var markers []Marker // room for those of runs, so that thousands of transactions do not cost an allocation each
 	for i := p.runs.find(from); i < p.runs.len() && p.runs.at(i).base < end; i++ {
-		runs = append(runs, s.export(p.runs.at(i)))
-		maxBytes -= int(p.runs.at(i).length)
+		r := p.runs.at(i)
+		if r.segment == markerSegment {
+			if len(markers) == cap(markers) {
+				markers = make([]Marker, 0, min(2*cap(markers)+1, 256))
+			}
+			markers = append(markers, *s.markers.at(r.position))
+			runs = append(runs, r.marked(&markers[len(markers)-1]))
+		} else {
+			runs = append(runs, s.export(r))
+		}
+		maxBytes -= int(r.length)
 		if maxBytes <= 0 {
 			break
 		}

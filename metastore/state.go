@@ -242,11 +242,16 @@ func (p *partition) watermarks() Watermarks {
 func (s *State) export(r *run) Run {
 	if r.segment == markerSegment {
 		marker := *s.markers.at(r.position)
-		return Run{Base: r.base, Records: r.records, Length: r.length, MaxTimestamp: r.maxTimestamp, Marker: &marker}
+		return r.marked(&marker)
 	}
 	g := s.table.at(r.segment)
 	return Run{
 		Base: r.base, Records: r.records, Segment: g.id, SegmentSize: g.size,
 		Position: r.position, Length: r.length, MaxTimestamp: r.maxTimestamp,
 	}
+}
+
+// marked is what others see of a run without an object.
+func (r *run) marked(m *Marker) Run {
+	return Run{Base: r.base, Records: r.records, Length: r.length, MaxTimestamp: r.maxTimestamp, Marker: m}
 }

@@ -88,6 +88,10 @@ func (c *Coordinator) Delete(ctx context.Context, groupID string) error {
 	var epoch metastore.GroupEpoch
 	g, err := c.with(ctx, groupID, false, func(g *loaded) {
 		epoch = g.epoch
+		if c.opts.Pending(groupID) {
+			refused = ErrNonEmptyGroup // what a transaction commits later would have no group
+			return
+		}
 		refused = g.machine.kill()
 	})
 	switch {

@@ -14,6 +14,9 @@ type Options struct {
 	Now    func() time.Time          // time.Now
 	Owns   func(groupID string) bool // whether this broker coordinates the group; nil: all groups. Called often: no I/O.
 
+	// Pending tells whether ongoing transactions hold offsets of the group, which then cannot go. Default: none do.
+	Pending func(groupID string) bool
+
 	// Keep is how long a group in memory is still served after this broker ceased to own it: as long as other brokers may
 	// send its members here, and these would be sent to and fro. Default 0.
 	Keep time.Duration
@@ -40,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Owns == nil {
 		o.Owns = func(string) bool { return true }
+	}
+	if o.Pending == nil {
+		o.Pending = func(string) bool { return false }
 	}
 	o.InitialRebalanceDelay = cmp.Or(o.InitialRebalanceDelay, 3*time.Second)
 	o.MinSessionTimeout = cmp.Or(o.MinSessionTimeout, 6*time.Second)

@@ -1,0 +1,71 @@
+package group
+
+import (
+	"context"
+	"errors"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// CommitInTransaction validates a commit that takes effect when its transaction is committed, and lets pend keep the
+// offsets, under the claim of the epoch, except those whose metadata is too large: outcomes says which. pend returns
+// metastore.ErrFenced if there is a newer claim; its other errors are returned as they are, and leave the claim alone: a
+// transaction fences what is late by itself. A group id may not be empty here.
+func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest,
+	pend func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error) (outcomes []error, err error) {
+	if req.GroupID == "" || !validGroupID(req.GroupID) {
+		return nil, ErrInvalidGroupID
+	}
+	offsets, outcomes := c.committed(req.Offsets)
+	var refused error
+	var epoch metastore.GroupEpoch
+	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
+		if refused = g.machine.commitInTransaction(req); refused == nil {
+			epoch = g.epoch
+			g.busy++
+		}
+	})
+	switch {
+	case errors.Is(err, ErrGroupNotFound):
+		return nil, ErrIllegalGeneration
+	case err != nil:
+		return nil, err
+	case refused != nil:
+		return nil, refused
+	}
+	defer g.release()
+	if len(offsets) == 0 {
+		return outcomes, nil
+	}
+	err = pend(ctx, epoch, offsets)
+	if errors.Is(err, metastore.ErrFenced) {
+		c.opts.Logger.Info("group was taken over by another coordinator", "group", g.id, "operation", "commit offsets in a transaction")
+		c.drop(g, ErrNotCoordinator)
+		return nil, ErrNotCoordinator
+	}
+	if err != nil {
+		return nil, err
+	}
+	return outcomes, nil
+}
+
+// commitInTransaction tells whether the member may commit. As in Kafka, a producer that does not say for which member
+// it commits is believed, also in a group with members, and so is a member that waits for its assignment: old clients do
+// either. The member's session goes on as it was.
+func (m *machine) commitInTransaction(req CommitRequest) error {
+	switch {
+	case m.state == Dead:
+		return ErrCoordinatorUnavailable
+	case req.Generation < 0 && m.state == Empty:
+		return nil
+	case req.Generation < 0 && req.MemberID == "" && req.InstanceID == "":
+		return nil
+	}
+	if err := m.validateMember(req.MemberID, req.InstanceID); err != nil {
+		return err
+	}
+	if req.Generation != m.generation {
+		return ErrIllegalGeneration
+	}
+	return nil
+}

@@ -57,14 +57,9 @@ func (c *Client) Commit(ctx context.Context, address string, segments []metastor
 		}
 	}
 	body := metastore.AppendCommitRequest(make([]byte, 0, size), segments)
-	res, err := c.send(ctx, http.MethodPost, address, commitPath, body)
+	answer, err := c.post(ctx, address, commitPath, body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask %s to commit: %w", address, err)
-	}
-	defer res.Body.Close()
-	answer, err := readAll(io.LimitReader(res.Body, maxCommitBytes), res.ContentLength)
-	if err != nil {
-		return 0, nil, fmt.Errorf("read answer of %s to commit: %w", address, err)
 	}
 	through, results, err := metastore.DecodeCommitAnswer(answer)
 	if err == nil && !metastore.Answers(results, segments) {
@@ -74,6 +69,20 @@ func (c *Client) Commit(ctx context.Context, address string, segments []metastor
 		return 0, nil, fmt.Errorf("read answer of %s to commit: %w", address, err)
 	}
 	return through, results, nil
+}
+
+// post sends a body and returns that of the answer.
+func (c *Client) post(ctx context.Context, address, path string, body []byte) ([]byte, error) {
+	res, err := c.send(ctx, http.MethodPost, address, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	answer, err := readAll(io.LimitReader(res.Body, maxCommitBytes), res.ContentLength)
+	if err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	return answer, nil
 }
 
 // Ping tells whether a broker answers.
@@ -161,6 +170,8 @@ func (c *Client) send(ctx context.Context, method, address, path string, body []
 		return nil, fmt.Errorf("%w: %s", metastore.ErrInvalidCommit, said)
 	case http.StatusGone:
 		return nil, fmt.Errorf("%w: %s", ErrBehind, said)
+	case http.StatusNotFound, http.StatusNotImplemented:
+		return nil, fmt.Errorf("%w: %w: %s: %s", metastore.ErrNewerFormat, ErrRefused, res.Status, said)
 	}
 	err = fmt.Errorf("%w: %s: %s", ErrRefused, res.Status, said)
 	if res.StatusCode == http.StatusServiceUnavailable || res.StatusCode == http.StatusBadGateway {

@@ -7,6 +7,7 @@
 // caller does without.
 //
 //	POST /v1/commit   a commit request; the answer is the results
+//	POST /v1/transact requests of transactional producers; the answer is the results
 //	GET  /v1/entries  entries of the commit log after the sequence number `after`, as they are folded, until either side ends it
 //	GET  /v1/block    length bytes from offset of the object key, which has size bytes, from the broker's memory or through it
 //	GET  /v1/ping     whether the broker is there and answers
@@ -19,10 +20,11 @@ import (
 )
 
 const (
-	commitPath  = "/v1/commit"
-	entriesPath = "/v1/entries"
-	blockPath   = "/v1/block"
-	pingPath    = "/v1/ping"
+	commitPath   = "/v1/commit"
+	transactPath = "/v1/transact"
+	entriesPath  = "/v1/entries"
+	blockPath    = "/v1/block"
+	pingPath     = "/v1/ping"
 
 	clusterHeader = "Runnel-Cluster" // id of the sender's cluster
 	binaryType    = "application/octet-stream"

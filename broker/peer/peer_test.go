@@ -62,6 +62,20 @@ func (b *backend) Sequence(_ context.Context, segments []metastore.SegmentCommit
 	return 5, results, nil
 }
 
+func (b *backend) SequenceTxns(_ context.Context, requests []metastore.TxnRequest) (metastore.Seq, []metastore.TxnResult, error) {
+	if b.err != nil {
+		return 0, nil, b.err
+	}
+	results := make([]metastore.TxnResult, len(requests))
+	for i, r := range requests {
+		results[i] = metastore.TxnResult{Producer: metastore.NoProducerID, Epoch: -1, Err: metastore.ErrTxnMoved}
+		if end, ok := r.(metastore.EndTxn); ok {
+			results[i] = metastore.TxnResult{Producer: end.Producer, Epoch: end.Epoch + 1}
+		}
+	}
+	return 6, results, nil
+}
+
 func (b *backend) After(ctx context.Context, seq metastore.Seq) ([]metastore.Entry, error) {
 	for {
 		b.mu.Lock()

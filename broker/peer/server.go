@@ -16,11 +16,13 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// Sequencer commits segments on behalf of other brokers.
+// Sequencer commits segments, and decides on requests of transactional producers, on behalf of other brokers.
 type Sequencer interface {
 	// Sequence returns the results, and a position of the log through which they can be seen.
 	// metastore.ErrInvalidCommit; after any other error the caller may ask again, here or elsewhere.
 	Sequence(ctx context.Context, segments []metastore.SegmentCommit) (metastore.Seq, []metastore.SegmentResult, error)
+	// SequenceTxns is Sequence for requests of transactional producers.
+	SequenceTxns(ctx context.Context, requests []metastore.TxnRequest) (metastore.Seq, []metastore.TxnResult, error)
 }
 
 // Log gives the entries that were folded; metastore.Replica does.
@@ -64,6 +66,7 @@ func NewServer(c *Credentials, cluster func() string, sequencer Sequencer, entri
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+commitPath, s.commit)
+	mux.HandleFunc("POST "+transactPath, s.transact)
 	mux.HandleFunc("GET "+entriesPath, s.entries)
 	mux.HandleFunc("GET "+blockPath, s.block)
 	mux.HandleFunc("GET "+pingPath, func(http.ResponseWriter, *http.Request) {})

@@ -29,6 +29,7 @@ const (
 	paused                  // nothing comes back until the caller gives up, and what was asked is not done
 	deaf                    // what is asked is done, and the answer is lost
 	strict                  // commits are refused as invalid
+	older                   // it knows of commits alone
 )
 
 var errDead = errors.New("connection refused")
@@ -69,10 +70,26 @@ func (n *network) Commit(ctx context.Context, address string, segments []metasto
 	return through, results, err
 }
 
+func (n *network) Transact(ctx context.Context, address string, requests []metastore.TxnRequest) (metastore.Seq, []metastore.TxnResult, error) {
+	b, f, err := n.reach(ctx, address)
+	if err != nil {
+		return 0, nil, err
+	}
+	if f == older {
+		return 0, nil, metastore.ErrNewerFormat
+	}
+	through, results, err := b.seq.SequenceTxns(ctx, requests)
+	if f == deaf {
+		<-ctx.Done()
+		return 0, nil, ctx.Err()
+	}
+	return through, results, err
+}
+
 func (n *network) Entries(ctx context.Context, address string, seq metastore.Seq, take func(metastore.Entry) bool) error {
 	for {
 		b, f, err := n.reach(ctx, address)
-		if err == nil && f != 0 {
+		if err == nil && f != 0 && f != older {
 			err = errDead
 		}
 		if err != nil {

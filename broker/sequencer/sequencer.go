@@ -34,6 +34,8 @@ type Log interface {
 	// Commit sequences segments and returns when the entry is durable and folded. Any error but
 	// metastore.ErrInvalidCommit leaves the outcome open.
 	Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error)
+	// Transact decides on requests and returns when what came of them is durable and folded. An error leaves the outcome open.
+	Transact(ctx context.Context, requests []metastore.TxnRequest) ([]metastore.TxnResult, error)
 	// Position is that of the last entry folded.
 	Position() metastore.Position
 	// Await returns when the entry is folded.
@@ -62,6 +64,9 @@ type Leases interface {
 type Peers interface {
 	// Commit asks a broker to sequence segments. metastore.ErrInvalidCommit; else an error leaves the outcome open.
 	Commit(ctx context.Context, address string, segments []metastore.SegmentCommit) (metastore.Seq, []metastore.SegmentResult, error)
+	// Transact asks a broker to decide on requests of transactional producers. metastore.ErrNewerFormat: it does not know how;
+	// else an error leaves the outcome open.
+	Transact(ctx context.Context, address string, requests []metastore.TxnRequest) (metastore.Seq, []metastore.TxnResult, error)
 	// Entries gives what a broker folds after seq to take, until take returns false or the stream ends.
 	Entries(ctx context.Context, address string, seq metastore.Seq, take func(metastore.Entry) bool) error
 	// Ping tells whether a broker answers.
@@ -110,6 +115,7 @@ type Sequencer struct {
 	opts    Options
 	metrics *metrics
 	queue   *queue
+	txns    *txnQueue
 
 	mu      sync.Mutex
 	role    role
@@ -133,14 +139,16 @@ func New(log Log, members Members, leases Leases, peers Peers, opts Options) *Se
 	}
 	s.metrics = newMetrics(opts.Registerer, s)
 	s.queue = newQueue(log, s.metrics)
+	s.txns = newTxnQueue(log, s.metrics)
 	return s
 }
 
-// Run sequences, and follows the holder of the role, until ctx ends. It is called once; after it, Commit and Sequence
-// return errors.
+// Run sequences, and follows the holder of the role, until ctx ends. It is called once; after it, everything that is to be
+// sequenced gets an error.
 func (s *Sequencer) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.queue.run(ctx) })
+	parts.Go(func() { s.txns.run(ctx) })
 	if s.peers != nil {
 		parts.Go(func() { s.followHolder(ctx) })
 		parts.Go(func() { s.watchSuspect(ctx) })
@@ -153,20 +161,24 @@ func (s *Sequencer) Run(ctx context.Context) error {
 // can read it here. It may be repeated with the same segments after any error and returns the first result.
 func (s *Sequencer) Commit(ctx context.Context, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
 	if asked := s.known(); asked.address != "" && !asked.suspected && batchesOf(segments) <= mostAsked {
-		results, err := s.ask(ctx, asked, segments)
-		if err == nil || ctx.Err() != nil {
-			return results, err
+		var results []metastore.SegmentResult
+		err := s.ask(ctx, asked, func(ctx context.Context) (through metastore.Seq, err error) {
+			through, results, err = s.peers.Commit(ctx, asked.address, segments)
+			return through, err
+		})
+		if err == nil {
+			s.metrics.commits.WithLabelValues(pathSequencer).Inc()
+			return results, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
 		}
 		// A holder of another version may know less of what is valid: what our own check says is what counts.
 		if !errors.Is(err, metastore.ErrInvalidCommit) {
 			s.suspect(asked, err)
 		}
 	}
-	path := pathDirect
-	if s.known().held {
-		path = pathHolder
-	}
-	s.metrics.commits.WithLabelValues(path).Inc()
+	s.metrics.commits.WithLabelValues(s.ownPath()).Inc()
 	_, results, err := s.queue.commit(ctx, segments)
 	return results, err
 }
@@ -195,29 +207,36 @@ func (s *Sequencer) Sequence(ctx context.Context, segments []metastore.SegmentCo
 // longestPatience bounds the wait for a sequencer that sends entries, which may all be of others: in patiences.
 const longestPatience = 10
 
-// ask lets the holder of the role commit.
-func (s *Sequencer) ask(ctx context.Context, holder role, segments []metastore.SegmentCommit) ([]metastore.SegmentResult, error) {
+// ask lets the holder of the role do something, which returns a position that holds it, and waits until that is folded here.
+func (s *Sequencer) ask(ctx context.Context, holder role, call func(context.Context) (metastore.Seq, error)) error {
 	bounded, stop := context.WithTimeout(ctx, longestPatience*s.opts.Patience)
 	defer stop()
 	patient, cancel := context.WithCancelCause(bounded)
 	defer cancel(nil)
 	go s.losePatience(patient, cancel) // ends with this call
 	start := time.Now()
-	through, results, err := s.peers.Commit(patient, holder.address, segments)
+	through, err := call(patient)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.set(func(*role) { s.doubts = 0 })
-	s.metrics.commits.WithLabelValues(pathSequencer).Inc()
 	s.metrics.askSeconds.Observe(time.Since(start).Seconds())
 	if s.log.Await(patient, through) == nil {
-		return results, nil
+		return nil
 	}
 	// The stream of entries lags or is broken, which is not the commit's fault.
 	if err := s.log.CatchUp(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return results, s.log.Await(ctx, through)
+	return s.log.Await(ctx, through)
+}
+
+// ownPath says how a commit is made that no other broker makes.
+func (s *Sequencer) ownPath() string {
+	if s.known().held {
+		return pathHolder
+	}
+	return pathDirect
 }
 
 // losePatience cancels when nothing was heard of the holder for the patience, and returns when ctx ends. The cause is what

@@ -50,6 +50,7 @@ var layers = map[string][]string{
 	"broker/group":     {"metastore"},
 	"broker/peer":      {"metastore"},
 	"broker/sequencer": {"metastore"},
+	"broker/txn":       {"metastore"},
 	"broker/zone":      {},
 	"broker/zonecache": {"metastore", "objstore", "objstore/cache"},
 	"broker": {
@@ -59,7 +60,7 @@ var layers = map[string][]string{
 	"broker/node": {
 		"batching", "batching/reader",
 		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
-		"broker/wire", "broker/zone", "broker/zonecache",
+		"broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
 	},

@@ -27,6 +27,9 @@ type Cluster struct {
 	GroupMaxSessionTimeout     time.Duration
 	GroupMaxSize               int
 	TransactionMaxTimeout      time.Duration
+	TransactionAbortInterval   time.Duration
+	TransactionForgetInterval  time.Duration
+	TransactionalIDExpiration  time.Duration
 
 	overrides map[string]string
 	topic     Topic             // of a topic without settings of its own
@@ -150,6 +153,9 @@ func (c *Cluster) resolve() {
 	c.GroupMaxSessionTimeout = c.milliseconds("group.max.session.timeout.ms")
 	c.GroupMaxSize = int(c.Int("group.max.size"))
 	c.TransactionMaxTimeout = c.milliseconds("transaction.max.timeout.ms")
+	c.TransactionAbortInterval = c.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms")
+	c.TransactionForgetInterval = c.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms")
+	c.TransactionalIDExpiration = c.milliseconds("transactional.id.expiration.ms")
 
 	c.defaults = make(map[string]string, len(topicTable))
 	for i := range topicTable {

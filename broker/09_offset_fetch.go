@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/broker/wire"
@@ -13,7 +14,8 @@ import (
 // OffsetFetch (9), versions 1 to 10: the positions of groups. Null topics (v2) are all that the group committed. v5 has
 // leader epochs (KIP-320), v8 several groups (KIP-709), v9 the member of KIP-848, which does not matter to classic
 // groups, v10 topic ids. A partition without a position, a topic or a group that does not exist: offset -1 and no error,
-// but UNKNOWN_TOPIC_ID for an id. RequireStable (v7, KIP-447) always holds: there are no pending transactional commits.
+// but UNKNOWN_TOPIC_ID for an id. With RequireStable (v7, KIP-447) a partition whose position an ongoing transaction may
+// change is UNSTABLE_OFFSET_COMMIT.
 //
 // Inside, every version is one of v10's groups; v1 to v7 have one, and v1 has no place for an error but its partitions.
 
@@ -23,7 +25,7 @@ func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.Offset
 	resp := respond[*kmsg.OffsetFetchResponse](req)
 	if req.Version >= 8 {
 		for _, asked := range once(req.Groups, func(g kmsg.OffsetFetchRequestGroup) string { return g.Group }) {
-			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(ctx, req.Version, asked))
+			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(ctx, req, asked))
 		}
 		return resp
 	}
@@ -37,7 +39,7 @@ func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.Offset
 		topic.Topic, topic.Partitions = t.Topic, t.Partitions
 		asked.Topics = append(asked.Topics, topic)
 	}
-	single := b.fetchGroupOffsets(ctx, req.Version, asked)
+	single := b.fetchGroupOffsets(ctx, req, asked)
 	resp.ErrorCode = single.ErrorCode
 	if req.Version < 2 && single.ErrorCode != 0 {
 		single.Topics = refusedTopics(asked.Topics, single.ErrorCode)
@@ -53,7 +55,8 @@ func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.Offset
 	return resp
 }
 
-func (b *Broker) fetchGroupOffsets(ctx context.Context, version int16, asked kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (b *Broker) fetchGroupOffsets(ctx context.Context, req *kmsg.OffsetFetchRequest, asked kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+	version := req.Version
 	answer := kmsg.NewOffsetFetchResponseGroup()
 	answer.Group = asked.Group
 	all := asked.Topics == nil && version >= 2
@@ -61,16 +64,49 @@ func (b *Broker) fetchGroupOffsets(ctx context.Context, version int16, asked kms
 	if !all {
 		wanted = b.wantedOffsets(version, asked.Topics)
 	}
-	committed, err := b.Groups.FetchOffsets(ctx, asked.Group, wanted)
+	var unstable map[metastore.TopicPartition]bool
+	var err error
+	if version >= 7 && req.RequireStable {
+		unstable, err = b.unstable(ctx, asked.Group, wanted)
+	}
+	var committed []metastore.CommittedOffset
+	if err == nil {
+		committed, err = b.Groups.FetchOffsets(ctx, asked.Group, wanted)
+	}
 	switch {
 	case err != nil:
 		answer.ErrorCode = groupCode(err)
 	case all:
-		answer.Topics = b.allOffsets(committed)
+		answer.Topics = b.allOffsets(committed, unstable)
 	default:
-		answer.Topics = b.someOffsets(version, asked.Topics, committed)
+		answer.Topics = b.someOffsets(version, asked.Topics, committed, unstable)
 	}
 	return answer
+}
+
+// unstable are the partitions, among those that are wanted or that the group committed (nil), whose position an ongoing
+// transaction may change. It is called before the positions are read: those of a transaction that is committed in between
+// are among them, where the other way round neither would be told.
+func (b *Broker) unstable(ctx context.Context, groupID string, wanted []metastore.TopicPartition) (map[metastore.TopicPartition]bool, error) {
+	if !b.refreshed(ctx) {
+		return nil, errLogAway // a transaction may hold offsets that we have not heard of
+	}
+	if wanted == nil {
+		committed, err := b.Groups.FetchOffsets(ctx, groupID, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range committed {
+			wanted = append(wanted, o.TopicPartition)
+		}
+	}
+	unstable := make(map[metastore.TopicPartition]bool)
+	for _, tp := range wanted {
+		if b.States.OffsetsPending(groupID, tp) {
+			unstable[tp] = true
+		}
+	}
+	return unstable, nil
 }
 
 // wantedOffsets are the partitions asked for, of topics that exist; not nil.
@@ -89,7 +125,7 @@ func (b *Broker) wantedOffsets(version int16, topics []kmsg.OffsetFetchRequestGr
 }
 
 // allOffsets groups by topic what is ordered by topic, without topics that are gone.
-func (b *Broker) allOffsets(committed []metastore.CommittedOffset) []kmsg.OffsetFetchResponseGroupTopic {
+func (b *Broker) allOffsets(committed []metastore.CommittedOffset, unstable map[metastore.TopicPartition]bool) []kmsg.OffsetFetchResponseGroupTopic {
 	topics := []kmsg.OffsetFetchResponseGroupTopic{}
 	for _, o := range committed {
 		t, ok := b.Topics.TopicByID(o.Topic)
@@ -102,12 +138,16 @@ func (b *Broker) allOffsets(committed []metastore.CommittedOffset) []kmsg.Offset
 			topics = append(topics, topic)
 		}
 		last := &topics[len(topics)-1]
-		last.Partitions = append(last.Partitions, committedPartition(o))
+		if unstable[o.TopicPartition] {
+			last.Partitions = append(last.Partitions, noOffset(o.Partition, kerr.UnstableOffsetCommit.Code))
+		} else {
+			last.Partitions = append(last.Partitions, committedPartition(o))
+		}
 	}
 	return topics
 }
 
-func (b *Broker) someOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic, committed []metastore.CommittedOffset) []kmsg.OffsetFetchResponseGroupTopic {
+func (b *Broker) someOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic, committed []metastore.CommittedOffset, unstable map[metastore.TopicPartition]bool) []kmsg.OffsetFetchResponseGroupTopic {
 	found := make(map[metastore.TopicPartition]metastore.CommittedOffset, len(committed))
 	for _, o := range committed {
 		found[o.TopicPartition] = o
@@ -122,13 +162,18 @@ func (b *Broker) someOffsets(version int16, topics []kmsg.OffsetFetchRequestGrou
 		topic := kmsg.NewOffsetFetchResponseGroupTopic()
 		topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
 		for _, p := range asked.Partitions {
-			o, ok := metastore.CommittedOffset{}, false
+			o, ok, pending := metastore.CommittedOffset{}, false, false
 			if err == nil {
-				o, ok = found[metastore.TopicPartition{Topic: t.ID, Partition: p}]
+				tp := metastore.TopicPartition{Topic: t.ID, Partition: p}
+				o, ok = found[tp]
+				pending = unstable[tp]
 			}
-			if ok {
+			switch {
+			case pending:
+				topic.Partitions = append(topic.Partitions, noOffset(p, kerr.UnstableOffsetCommit.Code))
+			case ok:
 				topic.Partitions = append(topic.Partitions, committedPartition(o))
-			} else {
+			default:
 				topic.Partitions = append(topic.Partitions, noOffset(p, 0))
 			}
 		}

@@ -10,9 +10,10 @@ import (
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
-// FindCoordinator (10), versions 0 to 6: which broker coordinates a group: the first of the live ones by rendezvous
-// hashing of the group id. v4 (KIP-699) asks for several. Transactional ids (v1) and share groups (v6, KIP-932) are
-// answered with UNSUPPORTED_VERSION and a text; see 22_init_producer_id.go for why.
+// FindCoordinator (10), versions 0 to 6: which broker coordinates a group or (v1) a transactional id: the first of the live
+// ones by rendezvous hashing of the id. Any broker would do for a transactional id; the one that is named knows first what
+// the producer did last. v4 (KIP-699) asks for several. Share groups (v6, KIP-932) are answered with UNSUPPORTED_VERSION and
+// a text.
 
 const (
 	groupCoordinator       = 0
@@ -43,11 +44,9 @@ func (b *Broker) coordinator(kind int8, key string) kmsg.FindCoordinatorResponse
 	found.NodeID, found.Port = -1, -1
 	var err error
 	switch kind {
-	case groupCoordinator:
+	case groupCoordinator, transactionCoordinator:
 		owner, _ := cluster.Owner(key, b.brokers())
 		found.NodeID, found.Host, found.Port = int32(owner.NodeID), owner.Host, owner.Port
-	case transactionCoordinator:
-		err = refuse(kerr.UnsupportedVersion, "this broker does not support transactions yet")
 	case shareCoordinator:
 		err = refuse(kerr.UnsupportedVersion, "this broker does not support share groups")
 	default:

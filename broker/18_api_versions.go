@@ -14,8 +14,26 @@ import (
 // and version of the client software, which must look like one. Requests of a version above ours never come here:
 // package wire answers them in the body of v0.
 //
-// No features are finalized: transaction.version would make clients speak TV2, and group.version KIP-848. The epoch of
-// the features is 0 on every broker, so that it can only grow when there are some.
+// v3 also brings features (KIP-584). They are the software's, the same on every broker, and finalized at their highest level:
+// transaction.version 2 is what makes clients speak the second protocol of transactions (KIP-890), group.version 1 that of
+// KIP-848, and metadata.version tells tools of Kafka's which of its releases the cluster is like. A client looks again only
+// when the epoch grows, so whoever changes finalizedFeatures raises featuresEpoch; it is never lowered. Clients before v4 choke
+// on features whose minimum is 0 (KAFKA-17492), which are not told to them as supported.
+
+// feature is one of those that Kafka has.
+type feature struct {
+	name      string
+	min, max  int16 // supported
+	finalized int16
+}
+
+var features = []feature{
+	{"group.version", 0, 1, 1},
+	{"metadata.version", 7, 25, 25}, // 3.3-IV3 to 4.0-IV3, which every 4.x tool has a name for
+	{"transaction.version", 0, 2, 2},
+}
+
+const featuresEpoch = 1
 
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
@@ -30,6 +48,19 @@ func (b *Broker) apiVersions(_ context.Context, _ *wire.Conn, req *kmsg.ApiVersi
 		key.ApiKey, key.MinVersion, key.MaxVersion = a.key, a.min-a.claimed, a.max
 		resp.ApiKeys = append(resp.ApiKeys, key)
 	}
-	resp.FinalizedFeaturesEpoch = 0
+	if req.Version < 3 {
+		return resp
+	}
+	resp.FinalizedFeaturesEpoch = featuresEpoch
+	for _, f := range features {
+		if f.min > 0 || req.Version >= 4 {
+			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{
+				Name: f.name, MinVersion: f.min, MaxVersion: f.max,
+			})
+		}
+		resp.FinalizedFeatures = append(resp.FinalizedFeatures, kmsg.ApiVersionsResponseFinalizedFeature{
+			Name: f.name, MinVersionLevel: f.finalized, MaxVersionLevel: f.finalized,
+		})
+	}
 	return resp
 }

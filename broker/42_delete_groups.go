@@ -9,7 +9,7 @@ import (
 )
 
 // DeleteGroups (42), versions 0 to 3 (KIP-229): removes groups without members, and their offsets, each for itself. v3
-// has texts for errors.
+// has texts for errors. A group is also refused while an ongoing transaction holds offsets of it (NON_EMPTY_GROUP).
 
 func (b *Broker) deleteGroups(ctx context.Context, _ *wire.Conn, req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)

@@ -64,6 +64,9 @@ type Deps struct {
 	Partitions   Partitions
 	Writer       Appender
 	Reader       RecordReader
+	// States and Transactions are about producers with transactional ids: what is known of them, and what changes them.
+	States       TransactionStates
+	Transactions Transactions
 	Settings     *settings.Cluster
 	Zones        *zone.Clients // default: by client ids alone
 	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
@@ -73,7 +76,6 @@ type Deps struct {
 	Logger *slog.Logger     // default: discard
 	Now    func() time.Time // default: time.Now
 
-	TransactionalIDs TransactionalIDs // who has which, for Produce
 }
 
 // Broker translates requests into calls of what it was given, and the results into answers. All the state that

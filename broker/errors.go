@@ -32,6 +32,11 @@ var causes = []struct {
 	{metastore.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 	{metastore.ErrPartitionCount, kerr.InvalidPartitions},
 	{metastore.ErrFenced, kerr.NotCoordinator},
+	{metastore.ErrTxnFenced, kerr.ProducerFenced},
+	{metastore.ErrTxnMapping, kerr.InvalidProducerIDMapping},
+	{metastore.ErrTxnState, kerr.InvalidTxnState},
+	{metastore.ErrTxnMoved, kerr.ConcurrentTransactions}, // which producers retry
+	{metastore.ErrTxnTooLarge, kerr.UnknownServerError},  // as Kafka's log of transactions, when an entry is too large for it
 	{group.ErrInvalidGroupID, kerr.InvalidGroupID},
 	{group.ErrNotCoordinator, kerr.NotCoordinator},
 	{group.ErrCoordinatorLoading, kerr.CoordinatorLoadInProgress},

@@ -22,6 +22,9 @@ type GroupMembers interface {
 type GroupOffsets interface {
 	CommitOffsets(ctx context.Context, req group.CommitRequest) ([]error, error)
 	FetchOffsets(ctx context.Context, groupID string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error)
+	// CommitInTransaction validates a commit and has it kept under the claim of the group; see group.Coordinator.
+	CommitInTransaction(ctx context.Context, req group.CommitRequest,
+		pend func(context.Context, metastore.GroupEpoch, []metastore.CommittedOffset) error) ([]error, error)
 	DeleteOffsets(ctx context.Context, groupID string, partitions []group.PartitionOf) ([]error, error)
 }
 

@@ -43,7 +43,13 @@ func TestFindCoordinator(t *testing.T) {
 		if v == 0 {
 			return
 		}
-		for kind, want := range map[int8]*kerr.Error{transactionCoordinator: kerr.UnsupportedVersion, shareCoordinator: kerr.UnsupportedVersion, 9: kerr.InvalidRequest} {
+		owners = map[int32]int{}
+		for _, c := range find(transactionCoordinator, keys...) {
+			equal(t, "error", c.ErrorCode, 0)
+			owners[c.NodeID]++
+		}
+		equal(t, "brokers that own transactional ids", len(owners), 3)
+		for kind, want := range map[int8]*kerr.Error{shareCoordinator: kerr.UnsupportedVersion, 9: kerr.InvalidRequest} {
 			got := find(kind, "key")[0]
 			equal(t, "error", got.ErrorCode, want.Code)
 			equal(t, "node", got.NodeID, -1)
@@ -51,8 +57,8 @@ func TestFindCoordinator(t *testing.T) {
 				t.Error("no text")
 			}
 		}
-		text := find(transactionCoordinator, "key")[0].ErrorMessage
-		equal(t, "says what is missing", strings.Contains(*text, "transactions"), true)
+		text := find(shareCoordinator, "key")[0].ErrorMessage
+		equal(t, "says what is missing", strings.Contains(*text, "share groups"), true)
 	})
 }
 

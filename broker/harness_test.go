@@ -78,8 +78,8 @@ func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membershi
 		<-done
 	})
 	return Deps{
-		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, TransactionalIDs: h.replica, Membership: membership, Settings: defaults,
-		Groups: groups, TopicOffsets: h.store, Partitions: h.replica,
+		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: defaults,
+		States: h.replica, Transactions: h.replica, Groups: groups, TopicOffsets: h.store, Partitions: h.replica,
 	}
 }
 

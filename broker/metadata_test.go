@@ -33,7 +33,25 @@ func TestApiVersions(t *testing.T) {
 			got := resp.ApiKeys[i]
 			equal(t, a.name, [3]int16{got.ApiKey, got.MinVersion, got.MaxVersion}, [3]int16{a.key, a.min - a.claimed, a.max})
 		}
-		equal(t, "features", len(resp.FinalizedFeatures)+len(resp.SupportedFeatures), 0)
+		finalized, supported := map[string]int16{}, map[string]int16{}
+		for _, f := range resp.FinalizedFeatures {
+			finalized[f.Name] = f.MaxVersionLevel
+		}
+		for _, f := range resp.SupportedFeatures {
+			supported[f.Name] = f.MaxVersion
+			equal(t, "minimum of "+f.Name+" is not for this version", f.MinVersion == 0 && v < 4, false) // KAFKA-17492
+		}
+		want := 0
+		if v >= 3 {
+			want = 3
+			equal(t, "transaction.version", finalized["transaction.version"], 2)
+			equal(t, "group.version", finalized["group.version"], 1)
+			equal(t, "epoch", resp.FinalizedFeaturesEpoch, 1)
+		}
+		equal(t, "finalized features", len(finalized), want)
+		if v >= 4 {
+			equal(t, "supported transaction.version", supported["transaction.version"], 2)
+		}
 	})
 	for _, name := range []string{"", "-x", "a b", "x."} {
 		req := kmsg.NewPtrApiVersionsRequest()

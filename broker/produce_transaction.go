@@ -11,11 +11,6 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// TransactionalIDs is who has which, as of the last commit that the broker knows of. It does not wait.
-type TransactionalIDs interface {
-	Transaction(id string) (metastore.Transaction, bool)
-}
-
 const (
 	// implicitVersion of Produce, and later ones, add partitions to the transaction by themselves.
 	implicitVersion = 12
@@ -42,7 +37,7 @@ func (b *Broker) checkTransaction(ctx context.Context, req *kmsg.ProduceRequest)
 		return refuse(kerr.InvalidProducerIDMapping, "transactional records of several producers")
 	}
 	has := func() bool {
-		t, ok := b.TransactionalIDs.Transaction(*req.TransactionID)
+		t, ok := b.States.Transaction(*req.TransactionID)
 		return ok && t.Producer == by.id
 	}
 	// The producer may have got its id from another broker, a moment ago. Where the log cannot be read nothing is decided.

@@ -15,7 +15,7 @@ Generated from the protocol table in broker/protocol.go: edit that and run ` + "
 
 The versions are those in ApiVersions. Produce is listed from version 0 although 0 to 2 are refused, as Kafka does
 (KAFKA-18659: older librdkafka takes a higher minimum to mean that the broker knows no compression). Everything that is
-not listed is not advertised: transactions, ACLs, quotas, share groups, the consumer protocol of KIP-848, telemetry.
+not listed is not advertised: ACLs, quotas, share groups, the consumer protocol of KIP-848, telemetry.
 
 - A request of a key or version that is not served closes the connection, as in Kafka; ApiVersions is answered with
   UNSUPPORTED_VERSION and the versions to try (KIP-511).

@@ -300,13 +300,6 @@ func TestInitProducerID(t *testing.T) {
 		equal(t, "epoch", resp.ProducerEpoch, 0)
 		equal(t, "id given before", seen[resp.ProducerID], false)
 		seen[resp.ProducerID] = true
-		for id, want := range map[string]int16{"": kerr.InvalidRequest.Code, "tx": kerr.UnsupportedVersion.Code} {
-			req.TransactionalID = &id
-			resp := ask[*kmsg.InitProducerIDResponse](h, v, req)
-			equal(t, "error", resp.ErrorCode, want)
-			equal(t, "id", resp.ProducerID, -1)
-			equal(t, "epoch", resp.ProducerEpoch, -1)
-		}
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/broker/sequencer"
+	"github.com/runnel-io/runnel/broker/txn"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/broker/zone"
 	"github.com/runnel-io/runnel/broker/zonecache"
@@ -55,6 +56,7 @@ type Node struct {
 	writer  *batching.Writer
 	blocks  *blocks
 	groups  *group.Coordinator
+	reaper  *txn.Reaper
 	server  *wire.Server
 }
 
@@ -157,14 +159,18 @@ func (n *Node) assemble() error {
 		DrainTimeout: writerTime(c.Drain.Timeout), Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
-		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(), DrainTimeout: stepTime(c.Drain.Timeout),
+		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(), Pending: n.replica.GroupPending, DrainTimeout: stepTime(c.Drain.Timeout),
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
 	})
+	n.reaper = txn.New(n.replica, n.seq, n.members, meta, txn.Options{
+		AbortEvery: c.Cluster.TransactionAbortInterval, ForgetEvery: c.Cluster.TransactionForgetInterval,
+		Expiration: c.Cluster.TransactionalIDExpiration, Logger: n.part("transactions"), Registerer: n.registry,
+	})
 	b := broker.New(broker.Deps{
-		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, TransactionalIDs: n.replica, Partitions: n.replica, Membership: n.members,
-		Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
+		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
+		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: c.Cluster, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
 		Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
@@ -209,6 +215,9 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 func (n *Node) roles() (held []broker.Role) {
 	if epoch, ok := n.seq.Held(); ok {
 		held = append(held, broker.Role{Name: sequencer.LeaseName, Epoch: epoch})
+	}
+	if epoch, ok := n.reaper.Held(); ok {
+		held = append(held, broker.Role{Name: txn.LeaseName, Epoch: epoch})
 	}
 	return held
 }
@@ -369,6 +378,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopPeers := start("peer port", n.servePeers)
 	stopRole := start("sequencer's role", n.seq.HoldRole)
 	stopWriter := start("write path", n.writer.Run)
+	stopReaper := start("reaper of transactions", n.reaper.Run)
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
 	served := make(chan error, 1)
@@ -390,6 +400,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.log.Info("draining")
 	drain, cancel := context.WithTimeout(base, requestTime(n.opts.Config.Drain.Timeout))
 	defer cancel()
+	stopReaper()
 	stopRole() // another broker sequences, and we what it and others still ask of us
 	n.handOver(drain, stopGroups)
 	stopMembers() // what is left of our keys is others' while we answer what is in flight

@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// WriteTxnMarkers (27), versions 1 and 2: how Kafka's brokers end transactions in partitions, and how administrators abort
+// one that holds up a partition (KIP-664: kafka-transactions abort). Here markers come with the end of the transaction, so no
+// partition is left behind; what an administrator aborts is the producer's whole transaction, and the producer is
+// fenced. If it has none that is open in the partition nothing is done, where Kafka writes a marker that ends nothing.
+// Commits of single partitions are refused. The epoch of Kafka's coordinator and the transaction version (v2, KIP-1228) do
+// not matter.
+
+func (b *Broker) writeTxnMarkers(ctx context.Context, _ *wire.Conn, req *kmsg.WriteTxnMarkersRequest) *kmsg.WriteTxnMarkersResponse {
+	ctx, cancel := context.WithTimeout(ctx, txnWait)
+	defer cancel()
+	resp := respond[*kmsg.WriteTxnMarkersResponse](req)
+	fresh := b.refreshed(ctx)
+	open := b.openTransactions(req.Markers)
+	for _, m := range req.Markers {
+		answer := kmsg.NewWriteTxnMarkersResponseMarker()
+		answer.ProducerID = m.ProducerID
+		for _, asked := range m.Topics {
+			topic := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
+			topic.Topic = asked.Topic
+			for _, p := range asked.Partitions {
+				row := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
+				row.Partition = p
+				row.ErrorCode = kerr.CoordinatorNotAvailable.Code
+				if fresh {
+					row.ErrorCode = txnCode(b.abortIn(ctx, m, asked.Topic, p, open), kerr.InvalidProducerEpoch)
+				}
+				topic.Partitions = append(topic.Partitions, row)
+			}
+			answer.Topics = append(answer.Topics, topic)
+		}
+		resp.Markers = append(resp.Markers, answer)
+	}
+	return resp
+}
+
+// openTransactions are those of the producers that are named.
+func (b *Broker) openTransactions(markers []kmsg.WriteTxnMarkersRequestMarker) map[metastore.ProducerID]metastore.Transaction {
+	named := make(map[metastore.ProducerID]bool, len(markers))
+	for _, m := range markers {
+		named[metastore.ProducerID(m.ProducerID)] = true
+	}
+	var ids []string
+	b.States.Transactions(func(t *metastore.Transaction) bool {
+		if t.State == metastore.TxnOngoing && named[t.Producer] {
+			ids = append(ids, t.ID)
+		}
+		return true
+	})
+	open := make(map[metastore.ProducerID]metastore.Transaction, len(ids))
+	for _, id := range ids {
+		if t, ok := b.States.Transaction(id); ok && t.State == metastore.TxnOngoing {
+			open[t.Producer] = t
+		}
+	}
+	return open
+}
+
+var errMarkerCommits = refuse(kerr.InvalidRequest, "single partitions of a transaction cannot be committed")
+
+// abortIn aborts the producer's transaction if it is open in the partition.
+func (b *Broker) abortIn(ctx context.Context, m kmsg.WriteTxnMarkersRequestMarker, name string, partition int32, open map[metastore.ProducerID]metastore.Transaction) error {
+	topic, ok := b.Topics.Topic(name)
+	if !ok || partition < 0 || partition >= topic.Partitions {
+		return errNoSuchName
+	}
+	if m.Committed {
+		return errMarkerCommits
+	}
+	t := open[metastore.ProducerID(m.ProducerID)]
+	hangs := false
+	for _, tp := range t.Partitions {
+		hangs = hangs || tp == metastore.TopicPartition{Topic: topic.ID, Partition: partition}
+	}
+	switch {
+	case !hangs:
+		return nil
+	case metastore.ProducerEpoch(m.ProducerEpoch) < t.Epoch:
+		return metastore.ErrTxnFenced
+	}
+	b.Logger.Info("an administrator aborts a transaction", "transactional_id", t.ID, "producer_id", m.ProducerID, "topic", name, "partition", partition)
+	results, err := b.Transactions.Transact(ctx, []metastore.TxnRequest{metastore.AbortTxn{ID: t.ID, Number: t.Number}})
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(results[0].Err, metastore.ErrTxnMoved):
+		return nil // it has ended, for one by an abort in another of the partitions
+	}
+	return results[0].Err
+}

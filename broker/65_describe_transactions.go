@@ -1,0 +1,66 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// DescribeTransactions (65), version 0 (KIP-664): what transactional ids are doing. Any broker knows; one that hands over
+// answers NOT_COORDINATOR, as for everything about them. The partitions of deleted topics are left out, and so are those of
+// Kafka's own topic of offsets, which does not exist here. A transaction that has ended has no start.
+
+func (b *Broker) describeTransactions(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeTransactionsRequest) *kmsg.DescribeTransactionsResponse {
+	resp := respond[*kmsg.DescribeTransactionsResponse](req)
+	fresh := b.refreshed(ctx)
+	for _, id := range once(req.TransactionalIDs, func(id string) string { return id }) {
+		state := kmsg.NewDescribeTransactionsResponseTransactionState()
+		state.TransactionalID = id
+		state.ProducerID, state.ProducerEpoch, state.StartTimestamp = -1, -1, -1
+		t, known := b.States.Transaction(id)
+		switch {
+		case id == "":
+			state.ErrorCode = kerr.InvalidRequest.Code
+		case b.Membership.Elsewhere():
+			state.ErrorCode = kerr.NotCoordinator.Code
+		case !fresh:
+			state.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		case !known:
+			state.ErrorCode = kerr.TransactionalIDNotFound.Code
+		default:
+			b.describeTransaction(&state, &t)
+		}
+		resp.TransactionStates = append(resp.TransactionStates, state)
+	}
+	return resp
+}
+
+func (b *Broker) describeTransaction(state *kmsg.DescribeTransactionsResponseTransactionState, t *metastore.Transaction) {
+	state.State = stateNames[t.State]
+	state.TimeoutMillis = int32(t.Timeout.Milliseconds())
+	state.ProducerID, state.ProducerEpoch = int64(t.Producer), int16(t.Epoch)
+	if !t.StartedAt.IsZero() {
+		state.StartTimestamp = t.StartedAt.UnixMilli()
+	}
+	partitions := make(map[string][]int32)
+	for _, tp := range t.Partitions {
+		if topic, ok := b.Topics.TopicByID(tp.Topic); ok {
+			partitions[topic.Name] = append(partitions[topic.Name], tp.Partition)
+		}
+	}
+	for name, numbers := range partitions {
+		slices.Sort(numbers)
+		topic := kmsg.NewDescribeTransactionsResponseTransactionStateTopic()
+		topic.Topic, topic.Partitions = name, numbers
+		state.Topics = append(state.Topics, topic)
+	}
+	slices.SortFunc(state.Topics, func(x, y kmsg.DescribeTransactionsResponseTransactionStateTopic) int {
+		return cmp.Compare(x.Topic, y.Topic)
+	})
+}

@@ -22,7 +22,6 @@ func (b *Broker) describeTransactions(ctx context.Context, _ *wire.Conn, req *km
 	for _, id := range once(req.TransactionalIDs, func(id string) string { return id }) {
 		state := kmsg.NewDescribeTransactionsResponseTransactionState()
 		state.TransactionalID = id
-		state.ProducerID, state.ProducerEpoch, state.StartTimestamp = -1, -1, -1
 		t, known := b.States.Transaction(id)
 		switch {
 		case id == "":
@@ -41,13 +40,19 @@ func (b *Broker) describeTransactions(ctx context.Context, _ *wire.Conn, req *km
 	return resp
 }
 
+// started is when an ongoing transaction began, in milliseconds, else -1.
+func started(t *metastore.Transaction) int64 {
+	if t.StartedAt.IsZero() {
+		return -1
+	}
+	return t.StartedAt.UnixMilli()
+}
+
 func (b *Broker) describeTransaction(state *kmsg.DescribeTransactionsResponseTransactionState, t *metastore.Transaction) {
 	state.State = stateNames[t.State]
 	state.TimeoutMillis = int32(t.Timeout.Milliseconds())
 	state.ProducerID, state.ProducerEpoch = int64(t.Producer), int16(t.Epoch)
-	if !t.StartedAt.IsZero() {
-		state.StartTimestamp = t.StartedAt.UnixMilli()
-	}
+	state.StartTimestamp = started(t)
 	partitions := make(map[string][]int32)
 	for _, tp := range t.Partitions {
 		if topic, ok := b.Topics.TopicByID(tp.Topic); ok {

@@ -49,7 +49,7 @@ type transactionFilter struct {
 	states        map[string]bool // nil: all
 	unknownStates []string
 	producers     map[metastore.ProducerID]bool // nil: all
-	longer        time.Duration                 // negative: whatever their age
+	longer        int64                         // in milliseconds; negative: whatever their age
 	pattern       *regexp.Regexp                // nil: all
 	now           time.Time
 }
@@ -78,7 +78,7 @@ func newTransactionFilter(req *kmsg.ListTransactionsRequest, now time.Time) (*tr
 		f.producers[metastore.ProducerID(id)] = true
 	}
 	if req.Version >= 1 && req.DurationFilterMillis >= 0 {
-		f.longer = time.Duration(min(req.DurationFilterMillis, int64(1<<63-1)/int64(time.Millisecond))) * time.Millisecond
+		f.longer = req.DurationFilterMillis
 	}
 	if req.Version >= 2 && deref(req.TransactionalIDPattern) != "" {
 		pattern, err := regexp.Compile(`\A(?:` + *req.TransactionalIDPattern + `)\z`)
@@ -90,14 +90,14 @@ func newTransactionFilter(req *kmsg.ListTransactionsRequest, now time.Time) (*tr
 	return f, nil
 }
 
-// matches tells whether a transaction is wanted. What has not begun is older than any duration, as in Kafka.
+// matches tells whether a transaction is wanted. What has not begun runs since 1970, as in Kafka.
 func (f *transactionFilter) matches(t *metastore.Transaction) bool {
 	switch {
 	case f.states != nil && !f.states[stateNames[t.State]]:
 		return false
 	case f.producers != nil && !f.producers[t.Producer]:
 		return false
-	case f.longer >= 0 && !t.StartedAt.IsZero() && f.now.Sub(t.StartedAt) <= f.longer:
+	case f.longer >= 0 && f.now.UnixMilli()-started(t) <= f.longer:
 		return false
 	}
 	return f.pattern == nil || f.pattern.MatchString(t.ID)

@@ -81,7 +81,7 @@ func (s *side) walkList(path string, v reflect.Value, out map[string]string) {
 
 // key names an element of a list.
 func (s *side) key(v reflect.Value) string {
-	for _, name := range []string{"Topic", "Group", "Name", "ResourceName", "MemberID", "Partition", "ApiKey", "Key", "TopicID", "FirstOffset", "RelativeOffset", "ProducerID"} {
+	for _, name := range []string{"Topic", "Group", "Name", "ResourceName", "MemberID", "Partition", "ApiKey", "Key", "TopicID", "FirstOffset", "RelativeOffset", "TransactionalID", "ProducerID"} {
 		f := v.FieldByName(name)
 		if f.IsValid() && !(name == "Topic" && emptyText(f) && v.FieldByName("TopicID").IsValid()) {
 			return s.scalar(name, f)
@@ -127,7 +127,7 @@ func (s *side) scalar(name string, v reflect.Value) string {
 		return s.brokers(v)
 	case name == "ResourceName" && v.String() == strconv.Itoa(int(s.node)):
 		return "itself"
-	case name == "Timestamp", name == "LogAppendTime", name == "MaxTimestamp":
+	case name == "Timestamp", name == "LogAppendTime", name == "MaxTimestamp", name == "StartTimestamp":
 		return s.stamp(v.Int())
 	}
 	switch v.Kind() {

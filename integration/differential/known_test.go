@@ -17,9 +17,8 @@ var known = []difference{
 	{"protocol/*", "ApiKeys", "75", "", notServed},
 	{"protocol/*", "ApiKeys[*]", "there", "absent", notServed},
 	{"protocol/*", "ApiKeys[42].MaxVersion", "2", "3", "DeleteGroups v3 is that of Kafka 4.4; the reference is 4.3"},
-	{"protocol/v4/*", "FinalizedFeatures", "", "null", "no features: transaction.version and group.version would make clients use what is not served"},
-	{"protocol/v4/*", "SupportedFeatures", "", "null", "no features: transaction.version and group.version would make clients use what is not served"},
-	{"protocol/v4/*", "FinalizedFeaturesEpoch", "", "0", "no features, so that their epoch can only grow"},
+	{"protocol/v4/*", "FinalizedFeatures*", "", "", otherFeatures},
+	{"protocol/v4/*", "SupportedFeatures*", "", "", otherFeatures},
 	{"protocol/*garbage after the body", "body", "", "absent", "bytes after a request close the connection, Kafka ignores them"},
 	{"protocol/*garbage after the body", "connection", "absent", "closed", "bytes after a request close the connection, Kafka ignores them"},
 
@@ -90,12 +89,19 @@ var known = []difference{
 	{"group/*/completing", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"join-group/v9/*instance*", "Generation", "", "", emptyInstance},
 	{"join-group/v9/empty instance", "*", "", "", emptyInstance},
+
+	// Transactions.
+	{"transactions-list/twice", "TransactionStates*", "", "", answeredOnce},
+	{"transactions-2/begun", "TransactionStates[*].Topics", "1", "null", "offsets are not in partitions, so a transaction with offsets alone has none"},
+	{"transactions*/*", "TransactionStates[*].StartTimestamp", "now", "-1", "a transaction that has ended has no start"},
+	{"transactions/*/init with a transaction open", "ProducerEpoch", "2", "1", "the transaction is aborted and the epoch raised at once; Kafka raises it once for each"},
 }
 
 const (
 	notServed      = "APIs that are not served are not advertised"
 	badAsAWhole    = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
 	answeredOnce   = "what a request names twice is answered once, so that small requests have no huge answers"
+	otherFeatures  = "the features are those that mean something here"
 	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"
 	newSettings    = "the settings remote.copy.lag.* are newer than the reference, and one is Runnel's own"
 	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"

@@ -26,7 +26,7 @@ func scripts() []script {
 	return slices.Concat(
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, clusterScripts,
 		produceScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
-		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts,
+		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, transactionScripts,
 	)
 }
 
@@ -141,8 +141,8 @@ func (p *pair) learnVersions() error {
 	return nil
 }
 
-// awaitCoordinators waits until both find the coordinators of groups, for which Kafka makes a topic first, and give out
-// producer ids.
+// awaitCoordinators waits until both find the coordinators of groups and transactional ids, for which Kafka makes topics
+// first, and give out producer ids.
 func (p *pair) awaitCoordinators() error {
 	for _, addr := range []string{p.kafka, p.runnel} {
 		s := p.side("", addr, "coordinators")
@@ -158,6 +158,15 @@ func (p *pair) awaitCoordinators() error {
 					beat := kmsg.NewPtrHeartbeatRequest()
 					beat.Group, beat.MemberID = group, "m"
 					return quiet[*kmsg.HeartbeatResponse](s, 0, beat).ErrorCode == 25
+				})
+			}
+			for i := range 64 {
+				id := fmt.Sprint("await-", i)
+				s.until("the coordinator of "+id, func() bool {
+					req := kmsg.NewPtrFindCoordinatorRequest()
+					req.CoordinatorType, req.CoordinatorKey = 1, id
+					return quiet[*kmsg.FindCoordinatorResponse](s, 2, req).ErrorCode == 0 &&
+						quiet[*kmsg.InitProducerIDResponse](s, 4, initTxnRequest(id, 60_000)).ErrorCode == 0
 				})
 			}
 			s.until("producer ids", func() bool {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 )
@@ -297,5 +299,59 @@ func TestBrokersOfOneProcess(t *testing.T) {
 		if got := other.run("", "consume "+topic+" --exit -g g"); !slices.Equal(lines(got), lines(input.String())) {
 			t.Errorf("what was written to broker %d and read from the next differs", i)
 		}
+	}
+}
+
+func TestTransactions(t *testing.T) {
+	s := newShell(t)
+	s.run("", "topic create t -p 2")
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.bootstrap), kgo.TransactionalID("orders"), kgo.DefaultProduceTopic("t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.run("", "txn list --state Ongoing"); !strings.Contains(out, "orders") || !strings.Contains(out, "Ongoing") {
+		t.Error(out)
+	}
+	if out := s.run("", "txn list --pattern other.*"); strings.Contains(out, "orders") {
+		t.Error(out)
+	}
+	var txns []struct {
+		ID     string `json:"transactional_id"`
+		State  string
+		Topics []struct{ Topic string }
+	}
+	if err := json.Unmarshal([]byte(s.run("", "txn describe orders --json")), &txns); err != nil {
+		t.Fatal(err)
+	}
+	if len(txns) != 1 || txns[0].ID != "orders" || txns[0].State != "Ongoing" || len(txns[0].Topics) != 1 {
+		t.Errorf("%+v", txns)
+	}
+	if out := s.run("", "txn describe orders"); !strings.Contains(out, "orders, Ongoing, began") || !strings.Contains(out, "t: ") {
+		t.Error(out)
+	}
+	if out := s.run("", "txn abort orders"); !strings.Contains(out, "orders") {
+		t.Error(out)
+	}
+	if out := s.run("", "txn describe orders"); strings.Contains(out, "Ongoing") {
+		t.Error(out)
+	}
+	if _, stderr, code := s.try("", "txn abort orders"); code != 1 || !strings.Contains(stderr, "no ongoing transaction") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if _, stderr, code := s.try("", "txn describe none"); code != 1 || !strings.Contains(stderr, "TRANSACTIONAL_ID_NOT_FOUND") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if err := client.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+		t.Error("a producer whose transaction was aborted commits")
+	}
+	if out := s.run("", "cluster describe"); !strings.Contains(out, "transactions") {
+		t.Errorf("no role in\n%s", out)
 	}
 }

@@ -157,6 +157,17 @@ type GroupRecord struct {
 	ProtocolType string // "consumer", "connect", ... or "" if only offsets were committed
 	StateName    string // Kafka's name of the state: "Empty", "Stable", ... as last written, for listings
 	State        []byte // the coordinator's encoding of members, generation and assignment; nil if never written
+
+	// WrittenAt is when WriteGroup wrote last, by the metastore's clock; zero if never, or if a version wrote it that did
+	// not keep the time. WriteGroup ignores what the caller says.
+	WrittenAt time.Time
+}
+
+// GroupAge is what tells whether a group, or something that it committed, is old.
+type GroupAge struct {
+	GroupID, ProtocolType, StateName string
+	WrittenAt                        time.Time // as in GroupRecord
+	OldestCommit                     time.Time // the earliest CommittedAt of its offsets; zero if it has none
 }
 
 // CommittedOffset is a group's position in a partition.
@@ -189,6 +200,12 @@ type Groups interface {
 	FetchOffsets(ctx context.Context, groupID string, partitions []TopicPartition) ([]CommittedOffset, error)
 	// DeleteOffsets forgets offsets; those that do not exist count as deleted.
 	DeleteOffsets(ctx context.Context, groupID string, epoch GroupEpoch, partitions []TopicPartition) error
+	// ExpireOffsets forgets the offsets that were committed at the time given or before it, except those of the topics
+	// named, and returns how many the group has left.
+	ExpireOffsets(ctx context.Context, groupID string, epoch GroupEpoch, through time.Time, except []string) (left int, err error)
+	// GroupAges returns up to limit groups by id, beginning with the id given or the next one in the order of bytes. It
+	// looks at no others.
+	GroupAges(ctx context.Context, from string, limit int) ([]GroupAge, error)
 	// DeleteTopicOffsets forgets all groups' offsets of a deleted topic.
 	DeleteTopicOffsets(ctx context.Context, topic TopicID) error
 }

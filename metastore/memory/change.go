@@ -42,10 +42,12 @@ type (
 		epoch metastore.GroupEpoch
 		owner metastore.NodeID
 	}
-	// groupWrite replaces what WriteGroup does; the other fields are not its own.
-	groupWrite    struct{ metastore.GroupRecord }
-	groupDelete   struct{ id string }
-	offsetsCommit struct {
+	// groupWrite replaces what WriteGroup does; the other fields are not its own. Journals before version 3 have it.
+	groupWrite struct{ metastore.GroupRecord }
+	// groupDatedWrite is a groupWrite with its time.
+	groupDatedWrite struct{ metastore.GroupRecord }
+	groupDelete     struct{ id string }
+	offsetsCommit   struct {
 		id      string
 		offsets []metastore.CommittedOffset
 	}
@@ -168,21 +170,16 @@ func (c *groupClaim) applyTo(s *state) error {
 	return nil
 }
 
-func (*groupWrite) kind() recordKind { return kindGroupWrite }
-func (c *groupWrite) fields(f *fields) {
-	f.text(&c.GroupID)
-	f.text(&c.ProtocolType)
-	f.text(&c.StateName)
-	f.nilable(&c.State)
+func (*groupWrite) kind() recordKind         { return kindGroupWrite }
+func (c *groupWrite) fields(f *fields)       { f.writtenGroup(&c.GroupRecord) }
+func (c *groupWrite) applyTo(s *state) error { return s.writeGroup(&c.GroupRecord) }
+
+func (*groupDatedWrite) kind() recordKind { return kindGroupDatedWrite }
+func (c *groupDatedWrite) fields(f *fields) {
+	f.writtenGroup(&c.GroupRecord)
+	f.time(&c.WrittenAt)
 }
-func (c *groupWrite) applyTo(s *state) error {
-	g, err := s.group(c.GroupID)
-	if err != nil {
-		return err
-	}
-	g.ProtocolType, g.StateName, g.State = c.ProtocolType, c.StateName, c.State
-	return nil
-}
+func (c *groupDatedWrite) applyTo(s *state) error { return s.writeGroup(&c.GroupRecord) }
 
 func (*groupDelete) kind() recordKind   { return kindGroupDelete }
 func (c *groupDelete) fields(f *fields) { f.text(&c.id) }

@@ -12,7 +12,7 @@ import (
 // The layout of a journal file; FORMAT.md has the byte tables.
 const (
 	fileMagic       = "RNLJRNL\x00"
-	fileVersion     = 2 // what is written; all from 1 on are read
+	fileVersion     = 3 // what is written; all from 1 on are read
 	fileHeaderSize  = 24
 	frameMagic      = "RNJF"
 	frameHeaderSize = 24

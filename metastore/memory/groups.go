@@ -52,7 +52,10 @@ func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
 		return fmt.Errorf("write group %q: %w", g.GroupID, err)
 	}
 	g.State = bytes.Clone(g.State)
-	return s.updateGroup(ctx, "write", g.GroupID, g.Epoch, &groupWrite{g})
+	return s.update(ctx, func(now time.Time) (change, error) {
+		g.WrittenAt = now
+		return s.claimed("write", g.GroupID, g.Epoch, &groupDatedWrite{g})
+	})
 }
 
 // DeleteGroup implements metastore.Groups.
@@ -62,12 +65,15 @@ func (s *Store) DeleteGroup(ctx context.Context, id string, epoch metastore.Grou
 
 // updateGroup makes the change if the claim still stands.
 func (s *Store) updateGroup(ctx context.Context, verb, id string, epoch metastore.GroupEpoch, c change) error {
-	return s.update(ctx, func(time.Time) (change, error) {
-		if g := s.state.groups[id]; g == nil || g.Epoch != epoch {
-			return nil, fmt.Errorf("%s group %q: %w", verb, id, metastore.ErrFenced)
-		}
-		return c, nil
-	})
+	return s.update(ctx, func(time.Time) (change, error) { return s.claimed(verb, id, epoch, c) })
+}
+
+// claimed returns the change if the claim still stands.
+func (s *Store) claimed(verb, id string, epoch metastore.GroupEpoch, c change) (change, error) {
+	if g := s.state.groups[id]; g == nil || g.Epoch != epoch {
+		return nil, fmt.Errorf("%s group %q: %w", verb, id, metastore.ErrFenced)
+	}
+	return c, nil
 }
 
 // ListGroups implements metastore.Groups.
@@ -114,6 +120,53 @@ func (s *Store) FetchOffsets(ctx context.Context, id string, partitions []metast
 // DeleteOffsets implements metastore.Groups.
 func (s *Store) DeleteOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, partitions []metastore.TopicPartition) error {
 	return s.updateGroup(ctx, "delete offsets of", id, epoch, &offsetsDelete{id, slices.Clone(partitions)})
+}
+
+// ExpireOffsets implements metastore.Groups.
+func (s *Store) ExpireOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, through time.Time, except []string) (left int, err error) {
+	err = s.update(ctx, func(time.Time) (change, error) {
+		var old []metastore.TopicPartition
+		if g := s.state.groups[id]; g != nil {
+			for _, o := range g.sortedOffsets() {
+				if !o.CommittedAt.After(through) && !slices.Contains(except, o.TopicName) {
+					old = append(old, o.TopicPartition)
+				}
+			}
+			left = len(g.offsets) - len(old)
+		}
+		if old == nil { // nothing to write, but the claim counts
+			_, err := s.claimed("expire offsets of", id, epoch, nil)
+			return nil, err
+		}
+		return s.claimed("expire offsets of", id, epoch, &offsetsDelete{id, old})
+	})
+	return left, err
+}
+
+// GroupAges implements metastore.Groups.
+func (s *Store) GroupAges(ctx context.Context, from string, limit int) ([]metastore.GroupAge, error) {
+	var ages []metastore.GroupAge
+	err := s.view(ctx, func(time.Time) error {
+		var ids []string
+		for id := range s.state.groups {
+			if id >= from {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		for _, id := range ids[:min(limit, len(ids))] {
+			g := s.state.groups[id]
+			age := metastore.GroupAge{GroupID: id, ProtocolType: g.ProtocolType, StateName: g.StateName, WrittenAt: g.WrittenAt}
+			for _, o := range g.offsets {
+				if age.OldestCommit.IsZero() || o.CommittedAt.Before(age.OldestCommit) {
+					age.OldestCommit = o.CommittedAt
+				}
+			}
+			ages = append(ages, age)
+		}
+		return nil
+	})
+	return ages, err
 }
 
 // DeleteTopicOffsets implements metastore.Groups.

@@ -399,7 +399,7 @@ func goldenJournalIsRead(t *testing.T, version int) {
 		s.snapshot.Seq != 4 || string(s.snapshot.State) != "state" || s.brokerEpochs[1] != 1 || s.groupEpoch != 1 || len(s.groups) != 0 {
 		t.Errorf("state is %+v", s)
 	}
-	if leases := map[int]int64{1: 0, 2: 2}; s.leaseEpochs["sequencer"] != leases[version] {
+	if leases := map[int]int64{1: 0, 2: 2, 3: 2}; s.leaseEpochs["sequencer"] != leases[version] {
 		t.Errorf("lease epochs are %v", s.leaseEpochs)
 	}
 	// And the encoder still writes them so: every frame, decoded and encoded again, is what it was.

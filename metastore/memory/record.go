@@ -31,6 +31,7 @@ const (
 	kindTopicOffsetsDelete recordKind = 13
 	kindCheckpointEnd      recordKind = 14
 	kindLeaseEpoch         recordKind = 15 // since version 2
+	kindGroupDatedWrite    recordKind = 16 // since version 3
 )
 
 // newChange returns the empty change of a kind, nil if there is no such kind.
@@ -66,6 +67,8 @@ func newChange(k recordKind) change {
 		return &checkpointEnd{}
 	case kindLeaseEpoch:
 		return &leaseEpoch{}
+	case kindGroupDatedWrite:
+		return &groupDatedWrite{}
 	}
 	return nil
 }
@@ -247,10 +250,22 @@ func (f *fields) offset(o *metastore.CommittedOffset) {
 	i64(f, &o.Offset)
 	i32(f, &o.LeaderEpoch)
 	f.text(&o.Metadata)
-	seconds, nanos := o.CommittedAt.Unix(), int32(o.CommittedAt.Nanosecond())
+	f.time(&o.CommittedAt)
+}
+
+func (f *fields) time(t *time.Time) {
+	seconds, nanos := t.Unix(), int32(t.Nanosecond())
 	i64(f, &seconds)
 	i32(f, &nanos)
 	if f.decoding {
-		o.CommittedAt = time.Unix(seconds, int64(nanos))
+		*t = time.Unix(seconds, int64(nanos))
 	}
+}
+
+// writtenGroup is what WriteGroup replaces, without the time.
+func (f *fields) writtenGroup(g *metastore.GroupRecord) {
+	f.text(&g.GroupID)
+	f.text(&g.ProtocolType)
+	f.text(&g.StateName)
+	f.nilable(&g.State)
 }

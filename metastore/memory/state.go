@@ -52,6 +52,16 @@ func (s *state) group(id string) (*group, error) {
 	return nil, fmt.Errorf("no group %q", id)
 }
 
+// writeGroup makes what WriteGroup does.
+func (s *state) writeGroup(w *metastore.GroupRecord) error {
+	g, err := s.group(w.GroupID)
+	if err != nil {
+		return err
+	}
+	g.ProtocolType, g.StateName, g.State, g.WrittenAt = w.ProtocolType, w.StateName, w.State, w.WrittenAt
+	return nil
+}
+
 // image returns changes that make this state out of an empty one, in an order that depends on nothing else. They stay
 // valid when the state changes.
 func (s *state) image() []change {
@@ -65,7 +75,7 @@ func (s *state) image() []change {
 	image = append(image, &groupEpoch{s.groupEpoch})
 	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
 		g := s.groups[id]
-		image = append(image, &groupClaim{id, g.Epoch, g.Coordinator}, &groupWrite{g.GroupRecord})
+		image = append(image, &groupClaim{id, g.Epoch, g.Coordinator}, &groupDatedWrite{g.GroupRecord})
 		if len(g.offsets) > 0 {
 			image = append(image, &offsetsCommit{id, g.sortedOffsets()})
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -22,6 +23,8 @@ var groupCases = []testCase{
 	{"ListIsOrdered", listGroups},
 	{"DeleteForgetsAll", deleteGroup},
 	{"EpochsOutliveDeletion", deletedEpochs},
+	{"WritesAreDated", datedWrites},
+	{"AgesComeInPages", groupAges},
 }
 
 func mustClaim(ctx context.Context, t testing.TB, s metastore.Groups, id string, owner metastore.NodeID) metastore.GroupRecord {
@@ -54,6 +57,7 @@ func unknownGroup(ctx context.Context, t *testing.T, s metastore.Store) {
 	wantError(t, "commit", s.CommitOffsets(ctx, "g", 1, offsetsOf(topicA, 1)), metastore.ErrFenced)
 	wantError(t, "commit nothing", s.CommitOffsets(ctx, "g", 1, nil), metastore.ErrFenced)
 	wantError(t, "delete offsets", s.DeleteOffsets(ctx, "g", 1, nil), metastore.ErrFenced)
+	wantError(t, "expire offsets", second(s.ExpireOffsets(ctx, "g", 1, time.Now(), nil)), metastore.ErrFenced)
 	wantOffsets(ctx, t, s, "g", nil)
 	all, err := s.ListGroups(ctx)
 	if err != nil || len(all) != 0 {
@@ -116,6 +120,7 @@ func claimFences(ctx context.Context, t *testing.T, s metastore.Store) {
 		"write":          s.WriteGroup(ctx, metastore.GroupRecord{GroupID: "g", Epoch: old.Epoch, State: []byte("old")}),
 		"commit":         s.CommitOffsets(ctx, "g", old.Epoch, offsetsOf(topicA, 1, 2)),
 		"delete offsets": s.DeleteOffsets(ctx, "g", old.Epoch, []metastore.TopicPartition{{Topic: topicA, Partition: 1}}),
+		"expire offsets": second(s.ExpireOffsets(ctx, "g", old.Epoch, time.Now(), nil)),
 		"delete":         s.DeleteGroup(ctx, "g", old.Epoch),
 		"future write":   s.WriteGroup(ctx, metastore.GroupRecord{GroupID: "g", Epoch: fresh.Epoch + 1}),
 	} {
@@ -251,4 +256,74 @@ func deletedEpochs(ctx context.Context, t *testing.T, s metastore.Store) {
 		t.Errorf("epoch %d after %d", anew.Epoch, deleter.Epoch)
 	}
 	wantError(t, "write of the paused", s.WriteGroup(ctx, paused), metastore.ErrFenced)
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// datedWrites: a group is dated when it is written, not when it is claimed or commits.
+func datedWrites(ctx context.Context, t *testing.T, s metastore.Store) {
+	g := mustClaim(ctx, t, s, "g", 1)
+	commit(ctx, t, s, g, offsetsOf(topicA, 1)...)
+	if g = mustClaim(ctx, t, s, "g", 1); !g.WrittenAt.IsZero() {
+		t.Errorf("never written, but dated %v", g.WrittenAt)
+	}
+	g.StateName, g.WrittenAt = "Empty", time.Unix(1, 0) // which the store sets, not the caller
+	if err := s.WriteGroup(ctx, g); err != nil {
+		t.Fatal(err)
+	}
+	written, err := s.ReadGroup(ctx, "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := time.Since(written.WrittenAt); age.Abs() > patience {
+		t.Errorf("dated %v before now", age)
+	}
+	commit(ctx, t, s, g, offsetsOf(topicA, 2)...)
+	if again := mustClaim(ctx, t, s, "g", 2); !again.WrittenAt.Equal(written.WrittenAt) {
+		t.Errorf("claimed later it is dated %v, was %v", again.WrittenAt, written.WrittenAt)
+	}
+}
+
+func groupAges(ctx context.Context, t *testing.T, s metastore.Store) {
+	for _, id := range []string{"", "b", "a", "ä", "a b"} {
+		g := mustClaim(ctx, t, s, id, 1)
+		if id == "b" {
+			continue
+		}
+		g.ProtocolType, g.StateName = "consumer", "Empty"
+		if err := s.WriteGroup(ctx, g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := mustClaim(ctx, t, s, "a", 1)
+	commit(ctx, t, s, a, offsetsOf(topicA, 9, 2, 5)...)
+	page := func(from string, limit int, want ...string) (ages []metastore.GroupAge) {
+		t.Helper()
+		ages, err := s.GroupAges(ctx, from, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, age := range ages {
+			ids = append(ids, age.GroupID)
+		}
+		if !slices.Equal(ids, want) {
+			t.Errorf("from %q: %q, want %q", from, ids, want)
+		}
+		return ages
+	}
+	page("", 2, "", "a")
+	page("a\x01", 2, "a b", "b")
+	page("b\x01", 2, "ä")
+	page("ä\x01", 2)
+	for _, age := range page("a", 10, "a", "a b", "b", "ä") {
+		var oldest time.Time
+		if age.GroupID == "a" {
+			oldest = offsetsOf(topicA, 2)[0].CommittedAt
+		}
+		written := age.GroupID != "b"
+		if !age.OldestCommit.Equal(oldest) || age.WrittenAt.IsZero() == written || (age.StateName == "Empty" && age.ProtocolType == "consumer") != written {
+			t.Errorf("age %+v", age)
+		}
+	}
 }

@@ -15,6 +15,7 @@ var offsetCases = []testCase{
 	{"LastOfRepeatedPartitionWins", commitRepeats},
 	{"FetchSelects", fetchSelects},
 	{"DeleteForgets", deleteOffsets},
+	{"OldOnesExpire", expireOffsets},
 	{"DeletedTopicIsForgottenEverywhere", deleteTopicOffsets},
 	{"ManyAtOnce", manyOffsets},
 }
@@ -123,6 +124,41 @@ func deleteOffsets(ctx context.Context, t *testing.T, s metastore.Store) {
 		}
 	}
 	wantOffsets(ctx, t, s, "g", nil, offsetsOf(topicA, 0, 2)...)
+}
+
+// expireOffsets: what was committed at the time or before goes, but for the topics that are named.
+func expireOffsets(ctx context.Context, t *testing.T, s metastore.Store) {
+	for _, id := range []string{"g", "other"} {
+		g := mustClaim(ctx, t, s, id, 1)
+		kept := offsetsOf(topicB, 0, 1)
+		kept[0].TopicName, kept[1].TopicName = "kept", "kept"
+		commit(ctx, t, s, g, append(offsetsOf(topicA, 0, 1, 2), kept...)...)
+	}
+	g := mustClaim(ctx, t, s, "g", 1)
+	at := func(p int32) time.Time { return offsetsOf(topicA, p)[0].CommittedAt }
+	for _, step := range []struct {
+		through time.Time
+		except  []string
+		left    int
+	}{
+		{at(0).Add(-time.Millisecond), nil, 5},
+		{at(1), []string{"kept", "unknown"}, 3},
+		{at(1), []string{"kept"}, 3},
+		{at(1), []string{}, 1},
+		{at(2), nil, 0},
+		{at(2), nil, 0},
+	} {
+		left, err := s.ExpireOffsets(ctx, "g", g.Epoch, step.through, step.except)
+		if err != nil || left != step.left {
+			t.Errorf("through %v except %q: %d left, error %v, want %d", step.through, step.except, left, err, step.left)
+		}
+		if all, err := s.FetchOffsets(ctx, "g", nil); err != nil || len(all) != left {
+			t.Errorf("%d left are %v (%v)", left, all, err)
+		}
+	}
+	if others, err := s.FetchOffsets(ctx, "other", nil); err != nil || len(others) != 5 {
+		t.Errorf("another group's: %v (%v)", others, err)
+	}
 }
 
 func deleteTopicOffsets(ctx context.Context, t *testing.T, s metastore.Store) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,7 +17,7 @@ insert into groups (group_id, epoch, coordinator)
 values ($1::text, nextval('group_epochs'), $2::integer)
 on conflict (group_id) do update
 set epoch = nextval('group_epochs'), coordinator = excluded.coordinator, claimed_at = now()
-returning group_id, epoch, coordinator, protocol_type, state_name, state`
+returning group_id, epoch, coordinator, protocol_type, state_name, state, written_at`
 
 // ClaimGroup implements metastore.Groups.
 func (s *Store) ClaimGroup(ctx context.Context, id string, owner metastore.NodeID) (metastore.GroupRecord, error) {
@@ -24,7 +25,7 @@ func (s *Store) ClaimGroup(ctx context.Context, id string, owner metastore.NodeI
 }
 
 const readGroupSQL = `
-select group_id, epoch, coordinator, protocol_type, state_name, state from groups where group_id = $1::text`
+select group_id, epoch, coordinator, protocol_type, state_name, state, written_at from groups where group_id = $1::text`
 
 // ReadGroup implements metastore.Groups.
 func (s *Store) ReadGroup(ctx context.Context, id string) (metastore.GroupRecord, error) {
@@ -48,8 +49,18 @@ func (s *Store) oneGroup(ctx context.Context, verb, id, sql string, args ...any)
 
 func scanGroup(row pgx.CollectableRow) (metastore.GroupRecord, error) {
 	var g metastore.GroupRecord
-	err := row.Scan(&g.GroupID, &g.Epoch, &g.Coordinator, &g.ProtocolType, &g.StateName, &g.State)
+	var written *time.Time
+	err := row.Scan(&g.GroupID, &g.Epoch, &g.Coordinator, &g.ProtocolType, &g.StateName, &g.State, &written)
+	g.WrittenAt = orZero(written)
 	return g, err
+}
+
+// orZero is the time in a column that may be null.
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
 }
 
 const writeGroupSQL = `
@@ -101,7 +112,7 @@ func fencedUnless(found int) error {
 }
 
 const listGroupsSQL = `
-select group_id, epoch, coordinator, protocol_type, state_name, null::bytea from groups order by group_id`
+select group_id, epoch, coordinator, protocol_type, state_name, null::bytea, written_at from groups order by group_id`
 
 // ListGroups implements metastore.Groups.
 func (s *Store) ListGroups(ctx context.Context) ([]metastore.GroupRecord, error) {
@@ -111,4 +122,30 @@ func (s *Store) ListGroups(ctx context.Context) ([]metastore.GroupRecord, error)
 		return err
 	})
 	return all, err
+}
+
+// groupAgesSQL looks up the offsets of each group of the page by the primary key's prefix.
+const groupAgesSQL = `
+select g.group_id, g.protocol_type, g.state_name, g.written_at,
+       (select min(o.committed_at) from group_offsets as o where o.group_id = g.group_id)
+from (select group_id, protocol_type, state_name, written_at from groups
+      where group_id >= $1::text order by group_id limit $2::integer) as g
+order by g.group_id`
+
+// GroupAges implements metastore.Groups.
+func (s *Store) GroupAges(ctx context.Context, from string, limit int) ([]metastore.GroupAge, error) {
+	var ages []metastore.GroupAge
+	err := s.call(ctx, "look at the ages of groups", func(ctx context.Context) (err error) {
+		ages, err = collect(ctx, s.background, scanGroupAge, groupAgesSQL, from, int32(limit))
+		return err
+	})
+	return ages, err
+}
+
+func scanGroupAge(row pgx.CollectableRow) (metastore.GroupAge, error) {
+	var a metastore.GroupAge
+	var written, oldest *time.Time
+	err := row.Scan(&a.GroupID, &a.ProtocolType, &a.StateName, &written, &oldest)
+	a.WrittenAt, a.OldestCommit = orZero(written), orZero(oldest)
+	return a, err
 }

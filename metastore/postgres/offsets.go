@@ -144,6 +144,31 @@ func (s *Store) DeleteOffsets(ctx context.Context, id string, epoch metastore.Gr
 	return s.underClaim(ctx, "delete offsets of", id, deleteOffsetsSQL, id, int64(epoch), topics, numbers)
 }
 
+const expireOffsetsSQL = `
+with claim as (
+	select group_id from groups where group_id = $1::text and epoch = $2::bigint for share),
+gone as (
+	delete from group_offsets as o using claim
+	where o.group_id = claim.group_id and o.committed_at <= $3::timestamptz and o.topic_name <> all ($4::text[])
+	returning 1)
+select (select count(*) from claim),
+       (select count(*) from group_offsets where group_id = $1::text) - (select count(*) from gone)`
+
+// ExpireOffsets implements metastore.Groups.
+func (s *Store) ExpireOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, through time.Time, except []string) (left int, err error) {
+	if except == nil {
+		except = []string{} // null would be unlike everything
+	}
+	err = s.call(ctx, fmt.Sprintf("expire offsets of group %q", id), func(ctx context.Context) error {
+		var claims int
+		if err := s.background.row(ctx, []any{&claims, &left}, expireOffsetsSQL, id, int64(epoch), through, except); err != nil {
+			return err
+		}
+		return fencedUnless(claims)
+	})
+	return left, err
+}
+
 const deleteTopicOffsetsSQL = `delete from group_offsets where topic_id = $1::text::uuid`
 
 // DeleteTopicOffsets implements metastore.Groups.

@@ -90,6 +90,8 @@ func TestPlansUseIndexes(t *testing.T) {
 		"fetchAllOffsetsSQL":    "'g1'",
 		"fetchOffsetsSQL":       "'g1', " + topics + "," + numbers,
 		"deleteOffsetsSQL":      "'g1', 1, " + topics + "," + numbers,
+		"expireOffsetsSQL":      "'g1', 1, now(), array['t']",
+		"groupAgesSQL":          "'g1', 100",
 		"deleteTopicOffsetsSQL": "'00000000-0000-0000-0000-000000000001'",
 	} {
 		t.Run(name, func(t *testing.T) {

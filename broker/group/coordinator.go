@@ -66,6 +66,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	for range c.opts.Writers {
 		writers.Go(func() { c.writeLoop(ctx) })
 	}
+	writers.Go(func() { c.expireLoop(ctx) })
 	c.timerLoop(ctx)
 	c.setClosed(ErrNotCoordinator)
 	time.AfterFunc(c.opts.DrainTimeout, c.giveUp) // those of requests may outlast Run

@@ -9,8 +9,6 @@
 // rebalance.
 //
 // Kafka's error codes are the business of the protocol handlers; the errors here map to them one to one.
-//
-// Not part of this package yet: the expiry of offsets (offsets.retention.minutes) and of empty groups.
 package group
 
 import (

@@ -139,6 +139,7 @@ func decodeStored(stored metastore.GroupRecord) (record, error) {
 		return record{ProtocolType: stored.ProtocolType}, nil
 	}
 	r, err := decodeRecord(stored.State)
+	r.writtenAt = stored.WrittenAt
 	if err != nil {
 		return record{}, fmt.Errorf("decode group %q: %w", stored.GroupID, err)
 	}

@@ -31,8 +31,9 @@ type machine struct {
 	state, previous State
 	generation      Generation
 	protocolType    string
-	protocol        string // chosen for the generation
-	leader          string // member id; "" if there are no members
+	protocol        string    // chosen for the generation
+	leader          string    // member id; "" if there are no members
+	emptySince      time.Time // when the last member left; zero if nobody knows
 	members         map[string]*member
 	order           []*member            // members in the order in which they joined
 	static          map[string]string    // instance id to member id
@@ -116,7 +117,7 @@ func (m *machine) restore(now time.Time, r record) {
 		m.touch(now, mb)
 	}
 	if len(m.order) == 0 {
-		m.leader = ""
+		m.leader, m.emptySince = "", r.writtenAt
 		return
 	}
 	if m.members[m.leader] == nil {

@@ -1,6 +1,9 @@
 package group
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // rebalance starts a rebalance, or goes on with the one being prepared.
 func (m *machine) rebalance(now time.Time) {
@@ -73,8 +76,8 @@ func (m *machine) completeJoin(now time.Time) {
 		}
 	}
 	if len(m.order) == 0 {
-		m.generation++
-		m.protocol, m.leader = "", ""
+		m.nextGeneration()
+		m.protocol, m.leader, m.emptySince = "", "", now
 		m.transition(Empty)
 		m.persist(m.record(nil), write{})
 		return
@@ -84,7 +87,7 @@ func (m *machine) completeJoin(now time.Time) {
 		m.joinDeadline = m.wakeBy(now.Add(m.rebalanceTimeout()))
 		return
 	}
-	m.generation++
+	m.nextGeneration()
 	m.protocol = m.selectProtocol()
 	m.transition(CompletingRebalance)
 	m.assigning = false
@@ -95,6 +98,14 @@ func (m *machine) completeJoin(now time.Time) {
 	}
 	m.owing = len(m.order)
 	m.syncDeadline = m.wakeBy(now.Add(m.rebalanceTimeout()))
+}
+
+// nextGeneration counts on. After the last number it begins anew: negative ones are those of clients that are not members.
+func (m *machine) nextGeneration() {
+	if m.generation == math.MaxInt32 {
+		m.generation = 0
+	}
+	m.generation++
 }
 
 // electLeader makes sure that the leader is one that joined; false if nobody did.

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"fmt"
+	"unicode/utf16"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -47,7 +48,7 @@ func (c *Coordinator) committed(asked []CommitOffset) ([]metastore.CommittedOffs
 	outcomes := make([]error, len(asked))
 	offsets := make([]metastore.CommittedOffset, 0, len(asked))
 	for i, o := range asked {
-		if len(o.Metadata) > c.opts.OffsetMetadataMaxBytes {
+		if utf16Length(o.Metadata) > c.opts.OffsetMetadataMaxBytes {
 			outcomes[i] = ErrOffsetMetadataTooLarge
 			continue
 		}
@@ -57,6 +58,15 @@ func (c *Coordinator) committed(asked []CommitOffset) ([]metastore.CommittedOffs
 		})
 	}
 	return offsets, outcomes
+}
+
+// utf16Length is how long Java says that a string is, which is what Kafka compares with the setting.
+func utf16Length(s string) int {
+	n := 0
+	for _, r := range s {
+		n += max(utf16.RuneLen(r), 1)
+	}
+	return n
 }
 
 // release ends a write that a request made on its own.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -26,6 +27,12 @@ type Options struct {
 	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms: 30 min
 	MaxSize                int           // group.max.size: 0, no limit
 	OffsetMetadataMaxBytes int           // offset.metadata.max.bytes: 4096
+	OffsetsRetention       time.Duration // offsets.retention.minutes: 7 days
+	ExpireInterval         time.Duration // offsets.retention.check.interval.ms: 10 min
+
+	// PendingTransactionalOffsets tells whether a transaction that is open holds offsets for the group, which then keeps
+	// all that it has. It may do I/O. Default: there are none.
+	PendingTransactionalOffsets func(ctx context.Context, groupID string) (bool, error)
 
 	WriteTimeout  time.Duration // for one call to the metastore: 10 s
 	DrainTimeout  time.Duration // for those under way when Run's context ends: as WriteTimeout
@@ -51,6 +58,11 @@ func (o Options) withDefaults() Options {
 	o.MinSessionTimeout = cmp.Or(o.MinSessionTimeout, 6*time.Second)
 	o.MaxSessionTimeout = cmp.Or(o.MaxSessionTimeout, 30*time.Minute)
 	o.OffsetMetadataMaxBytes = cmp.Or(o.OffsetMetadataMaxBytes, 4096)
+	o.OffsetsRetention = cmp.Or(o.OffsetsRetention, 7*24*time.Hour)
+	o.ExpireInterval = cmp.Or(o.ExpireInterval, 10*time.Minute)
+	if o.PendingTransactionalOffsets == nil {
+		o.PendingTransactionalOffsets = func(context.Context, string) (bool, error) { return false, nil }
+	}
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, o.WriteTimeout)
 	o.Writers = cmp.Or(o.Writers, 8)

@@ -17,6 +17,8 @@ type record struct {
 	Protocol     string
 	Leader       string
 	Members      []recordMember // in the order in which they joined
+
+	writtenAt time.Time // by the metastore, beside the bytes
 }
 
 type recordMember struct {

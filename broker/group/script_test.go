@@ -18,7 +18,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata do
 // TestScripts runs testdata/*.txt. Lines that begin in the first column are events, the indented lines after each are
 // what the machine does upon it:
 //
-//	config delay=3s max=2             a new machine
+//	config delay=3s max=2             a new machine; generation=5 is the last there was
 //	join CALL id=A new=A ...          JoinGroup; new is the id for a new member
 //	sync CALL id=A gen=1 assign=A:x   SyncGroup
 //	heartbeat id=A gen=1              Heartbeat
@@ -28,6 +28,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata do
 //	fail                              it could not be written: the coordinator gives the machine up
 //	takeover                          another coordinator continues from the last record that is durable
 //	advance 3s                        time passes
+//	expiry 1h                         which offsets are old, if they are kept for so long
 //	describe                          the group as DescribeGroups shows it
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -94,6 +95,7 @@ type script struct {
 	last    callID
 	asked   []persist // not yet durable
 	durable []byte    // the last record that is
+	written time.Time // since then
 }
 
 func (s *script) reset(l limits) {
@@ -112,6 +114,7 @@ func (s *script) run(line string) {
 	case "config":
 		s.checkAnswered()
 		s.reset(limits{initialDelay: args.duration("delay", 3*time.Second), maxSize: args.number("max", 0)})
+		s.m.generation = Generation(args.number("generation", 0))
 	case "join":
 		s.m.join(s.now, s.newCall(words[1]), args.join(), args.one("new", args.one("id", "")))
 	case "sync":
@@ -129,7 +132,7 @@ func (s *script) run(line string) {
 	case "persisted":
 		p := s.asked[0]
 		s.asked = s.asked[1:]
-		s.durable = p.record.encode()
+		s.durable, s.written = p.record.encode(), s.now
 		s.m.persisted(s.now, p.ticket)
 	case "fail":
 		s.asked = nil
@@ -138,6 +141,8 @@ func (s *script) run(line string) {
 		s.takeover()
 	case "advance":
 		s.advance(words[1])
+	case "expiry":
+		s.expiry(words[1])
 	case "describe":
 		s.describe()
 	default:
@@ -159,6 +164,7 @@ func (s *script) takeover() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	r.writtenAt = s.written
 	s.m, s.asked = newMachine(s.m.limits), nil
 	s.m.restore(s.now, r)
 }
@@ -220,9 +226,21 @@ func (s *script) answer(r reply) {
 		}
 		var members []string
 		for _, m := range r.join.Members {
-			members = append(members, fmt.Sprintf("%s:%s", m.MemberID, m.Metadata))
+			members = append(members, m.MemberID+":"+strings.Trim(strconv.Quote(string(m.Metadata)), `"`))
 		}
 		s.printf("%s <- member %s generation %d %s leader %s%s %v", name, r.join.MemberID, r.join.Generation, r.join.Protocol, r.join.LeaderID, skip, members)
+	}
+}
+
+func (s *script) expiry(retention string) {
+	d, err := time.ParseDuration(retention)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if due, some := s.m.expiry(s.now, d); some {
+		s.printf("committed through %s, except of %q", due.through.Sub(s.start), due.except)
+	} else {
+		s.printf("nothing")
 	}
 }
 
@@ -304,6 +322,9 @@ func (a args) join() JoinRequest {
 	}
 	for p := range strings.SplitSeq(a.one("protocols", "range:m"), ",") {
 		name, metadata, _ := strings.Cut(p, ":")
+		if topic, ok := strings.CutPrefix(metadata, "topic-"); ok { // a subscription to one topic
+			metadata = "\x00\x01\x00\x00\x00\x01\x00" + string(rune(len(topic))) + topic
+		}
 		if name != "" {
 			req.Protocols = append(req.Protocols, Protocol{name, []byte(metadata)})
 		}

@@ -15,24 +15,34 @@ func (m *machine) subscription() (func(topic string) bool, error) {
 	case m.protocolType != consumerType:
 		return nil, ErrNonEmptyGroup
 	}
-	topics := make(map[string]bool)
+	topics, known := m.subscribedTopics()
+	return func(topic string) bool { return !known || topics[topic] }, nil // as Kafka: who knows
+}
+
+// subscribedTopics returns the topics that consumers want by what they say for the protocol that was chosen, or for all if
+// none was yet. False if one says what cannot be understood.
+func (m *machine) subscribedTopics() (topics map[string]bool, known bool) {
+	topics = make(map[string]bool)
 	for _, mb := range m.order {
 		for _, p := range mb.protocols {
-			subscribed, ok := subscribedTopics(p.Metadata)
-			if !ok {
-				return func(string) bool { return true }, nil // as Kafka: who knows
+			if p.Name != m.protocol && m.protocol != "" {
+				continue
 			}
-			for _, t := range subscribed {
+			wanted, ok := readSubscription(p.Metadata)
+			if !ok {
+				return nil, false
+			}
+			for _, t := range wanted {
 				topics[t] = true
 			}
 		}
 	}
-	return func(topic string) bool { return topics[topic] }, nil
+	return topics, true
 }
 
-// subscribedTopics reads the beginning of a ConsumerProtocolSubscription: int16 version, then an int32-counted array of
+// readSubscription reads the beginning of a ConsumerProtocolSubscription: int16 version, then an int32-counted array of
 // int16-counted strings. Later versions only append.
-func subscribedTopics(b []byte) ([]string, bool) {
+func readSubscription(b []byte) ([]string, bool) {
 	if len(b) < 6 || int16(binary.BigEndian.Uint16(b)) < 0 {
 		return nil, false
 	}

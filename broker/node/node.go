@@ -163,6 +163,7 @@ func (n *Node) assemble() error {
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
+		OffsetsRetention: c.Cluster.OffsetsRetention, ExpireInterval: c.Cluster.OffsetsRetentionCheck,
 	})
 	n.reaper = txn.New(n.replica, n.seq, n.members, meta, txn.Options{
 		AbortEvery: c.Cluster.TransactionAbortInterval, ForgetEvery: c.Cluster.TransactionForgetInterval,

@@ -20,7 +20,9 @@ type Cluster struct {
 	FetchSessionSlots          int
 	MaxConnections             int
 	ConnectionsMaxIdle         time.Duration // negative: for ever
-	OffsetMetadataMaxBytes     int
+	OffsetMetadataMaxBytes     int // UTF-16 units, as Java counts
+	OffsetsRetention           time.Duration
+	OffsetsRetentionCheck      time.Duration // how often
 	ProducerIDExpiration       time.Duration
 	GroupInitialRebalanceDelay time.Duration
 	GroupMinSessionTimeout     time.Duration
@@ -147,6 +149,8 @@ func (c *Cluster) resolve() {
 	c.MaxConnections = int(c.Int("max.connections"))
 	c.ConnectionsMaxIdle = c.milliseconds("connections.max.idle.ms")
 	c.OffsetMetadataMaxBytes = int(c.Int("offset.metadata.max.bytes"))
+	c.OffsetsRetention = time.Duration(min(c.Int("offsets.retention.minutes"), int64(longest/time.Minute))) * time.Minute
+	c.OffsetsRetentionCheck = c.milliseconds("offsets.retention.check.interval.ms")
 	c.ProducerIDExpiration = c.milliseconds("producer.id.expiration.ms")
 	c.GroupInitialRebalanceDelay = c.milliseconds("group.initial.rebalance.delay.ms")
 	c.GroupMinSessionTimeout = c.milliseconds("group.min.session.timeout.ms")
@@ -193,10 +197,13 @@ func (c *Cluster) Int(name string) int64 { return parseLong(c.String(name)) }
 // Bool is String for true and false.
 func (c *Cluster) Bool(name string) bool { return parseBool(c.String(name)) }
 
+// longest is about 292 years.
+const longest = time.Duration(1<<63 - 1)
+
 func (c *Cluster) milliseconds(name string) time.Duration {
 	n := c.Int(name)
-	if n > int64(1<<63-1)/int64(time.Millisecond) {
-		return 1<<63 - 1
+	if n > int64(longest/time.Millisecond) {
+		return longest
 	}
 	return time.Duration(max(n, -1)) * time.Millisecond
 }

@@ -20,7 +20,7 @@ type Cluster struct {
 	FetchSessionSlots          int
 	MaxConnections             int
 	ConnectionsMaxIdle         time.Duration // negative: for ever
-	OffsetMetadataMaxBytes     int // UTF-16 units, as Java counts
+	OffsetMetadataMaxBytes     int           // UTF-16 units, as Java counts
 	OffsetsRetention           time.Duration
 	OffsetsRetentionCheck      time.Duration // how often
 	ProducerIDExpiration       time.Duration

@@ -13,8 +13,10 @@ import (
 )
 
 // OffsetCommit (8), versions 2 to 10: sets the positions of a group, durably. v6 has leader epochs (KIP-320), v7 static
-// members (KIP-345), v10 topic ids (KIP-848). The retention time of v2 to v4 is ignored, as in Kafka since 2.1: the
-// broker's own applies. Partitions that do not exist are refused each for itself.
+// members (KIP-345), v10 topic ids (KIP-848). Partitions that do not exist are refused each for itself.
+//
+// The retention time of v2 to v4 is ignored, where Kafka lets such an offset expire by it: offsets.retention.minutes
+// applies to all, so that an old client does not lose what newer ones would keep.
 
 func (b *Broker) offsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)

@@ -87,6 +87,7 @@ var known = []difference{
 	{"join-group/*/leader joined again", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"static-members/*/came back with other protocols", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"group/*/completing", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
+	{"offset-metadata/10 MiB", "*", "", "", longText},
 	{"join-group/v9/*instance*", "Generation", "", "", emptyInstance},
 	{"join-group/v9/empty instance", "*", "", "", emptyInstance},
 
@@ -110,6 +111,7 @@ const (
 	noTransactions = "there are no transactions"
 	wholeBatches   = "batches are never cut"
 	oldAssignment  = "what an earlier generation was assigned is not shown in a rebalance"
+	longText       = "a text of more than 32767 bytes is refused for what it says; Kafka closes the connection"
 	emptyInstance  = "an empty instance id is none; Kafka takes it for a name"
 )
 

@@ -26,12 +26,13 @@ func scripts() []script {
 	return slices.Concat(
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, clusterScripts,
 		produceScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
-		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, transactionScripts,
+		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, wrongGroupScripts, transactionScripts,
 	)
 }
 
 func TestAnswersAsKafkaDoes(t *testing.T) {
-	kafka := openKafka(t)
+	t.Parallel()
+	kafka := openKafka(t, servers.KafkaOptions{})
 	runnel := harness.Dev(t, harness.DevOptions{Set: map[string]string{"num.partitions": "3"}}).Addr
 	p := &pair{start: time.Now(), kafka: kafka, runnel: runnel, used: make([]int, len(known))}
 	if err := p.learnVersions(); err != nil {
@@ -70,7 +71,7 @@ func partial() string {
 }
 
 // openKafka starts Apache Kafka, or skips the test where its jars cannot be had; in CI that is a failure.
-func openKafka(t *testing.T) (bootstrap string) {
+func openKafka(t *testing.T, opts servers.KafkaOptions) (bootstrap string) {
 	t.Helper()
 	tools, err := toolchain.Default(os.Stderr)
 	if err != nil {
@@ -83,7 +84,7 @@ func openKafka(t *testing.T) (bootstrap string) {
 		}
 		t.Skipf("NOT COMPARED WITH KAFKA: Apache Kafka, the reference, cannot be had: %v", err)
 	}
-	kafka, err := servers.OpenKafka(t.Context(), jars, servers.KafkaOptions{})
+	kafka, err := servers.OpenKafka(t.Context(), jars, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,8 @@ num.partitions=3
 
 // KafkaOptions are what may differ from one Kafka to another.
 type KafkaOptions struct {
-	Advertised string // host:port that clients are told to connect to; the broker's own if empty
+	Advertised string            // host:port that clients are told to connect to; the broker's own if empty
+	Set        map[string]string // further settings of the broker
 }
 
 // OpenKafka starts a broker from a class path that holds Kafka's core, in a new temporary directory.
@@ -65,6 +66,9 @@ func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka,
 	}()
 	config := filepath.Join(k.dir, "server.properties")
 	text := fmt.Sprintf(kafkaConfig, ports[0], ports[1], filepath.Join(k.dir, "data"), cmp.Or(o.Advertised, k.Bootstrap))
+	for name, value := range o.Set {
+		text += name + "=" + value + "\n"
+	}
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, fmt.Errorf("write Kafka's configuration: %w", err)
 	}

@@ -20,6 +20,12 @@ type member struct {
 // startCluster starts brokers that reach each other, each in a zone of its own, and waits until they are ready.
 func startCluster(t *testing.T, brokers int) []*member {
 	t.Helper()
+	return startClusterWith(t, brokers, nil)
+}
+
+// startClusterWith is startCluster with cluster defaults by their Kafka names.
+func startClusterWith(t *testing.T, brokers int, set map[string]string) []*member {
+	t.Helper()
 	stores, secret := harness.NewStores(t), rand.Text()
 	address, at := stores.MetastoreAddress(t)
 	var all []*member
@@ -31,7 +37,7 @@ func startCluster(t *testing.T, brokers int) []*member {
 		}
 		own := stores
 		own.Metastore, own.Endpoint = at(m.postgres.Addr), "http://"+m.bucket.Addr
-		m.Broker = harness.Node(t, own, harness.NodeOptions{Env: []string{
+		m.Broker = harness.Node(t, own, harness.NodeOptions{Set: set, Env: []string{
 			"RUNNEL_PEER_SECRET=" + secret, "RUNNEL_PEER_LISTEN=" + listen, "RUNNEL_PEER_ADVERTISE=" + m.peers.Addr,
 			fmt.Sprintf("RUNNEL_ZONE=zone-%c", 'a'+i),
 		}})

@@ -28,7 +28,7 @@ func main() {
 	small := flag.Bool("small", false, "tiny loads: whether everything works")
 	only := flag.String("only", "", "letters of the loads to run, separated by commas; all if empty")
 	out := flag.String("out", "", "file to write; standard output if empty")
-	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a, f, k and l")
+	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a, f, k, l, n and p")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -60,13 +60,19 @@ type sizes struct {
 	polling     time.Duration // for which they are watched
 	topics      int           // of 100 partitions
 	asking      time.Duration // for metadata
+
+	groupMembers int // of a large group
+	rebalances   int
+	groups       int // that are idle
 }
 
 var (
 	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: 2 << 30, tail: "10s",
-		polls: 3000, polling: 20 * time.Second, topics: 200, asking: 5 * time.Second}
+		polls: 3000, polling: 20 * time.Second, topics: 200, asking: 5 * time.Second,
+		groupMembers: 100, rebalances: 4, groups: 1000}
 	tiny = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: 64 << 20, tail: "1s",
-		polls: 500, polling: 2 * time.Second, topics: 20, asking: time.Second}
+		polls: 500, polling: 2 * time.Second, topics: 20, asking: time.Second,
+		groupMembers: 20, rebalances: 2, groups: 100}
 )
 
 // load is one measurement of the set.
@@ -89,6 +95,9 @@ var loads = []load{
 	{"k", "3,000 idle consumers at 1,000 partitions", "under 5 % of a core, and no query per fetch", idlePolls},
 	{"l", "20,000 partitions", "under 1 KiB of memory each; Metadata p99 under 100 ms; start under 10 s", manyPartitions},
 	{"m", "The tail while another consumer catches up", "p99 rises by at most 20 %", tailBesideCatchUp},
+	{"n", "Offset commits", "at least 5,000 offsets/s in batches", offsetCommits},
+	{"o", "Rebalances of a group of 100 members", "under 3 s after the last join", rebalances},
+	{"p", "1,000 idle groups", "under 2 % of a core", idleGroups},
 }
 
 func run(ctx context.Context, small bool, only, out, perf string) (err error) {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// groupMember is a member of a classic group on a connection of its own.
+type groupMember struct {
+	*client
+	group, id  string
+	generation int32
+	round      byte // of joining: what it says about itself differs each time, so that it is a rebalance
+}
+
+const sessionTimeout = 45 * time.Second // the default of clients
+
+func newGroupMember(ctx context.Context, address, group string) (*groupMember, error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return &groupMember{client: c, group: group}, nil
+}
+
+// join waits for the generation; the leader is told the members.
+func (g *groupMember) join() (members []kmsg.JoinGroupResponseMember, err error) {
+	req := kmsg.NewPtrJoinGroupRequest()
+	req.Version, req.Group, req.MemberID, req.ProtocolType = 9, g.group, g.id, "consumer"
+	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = int32(sessionTimeout.Milliseconds()), 60_000
+	g.round++
+	subscription := kmsg.NewConsumerMemberMetadata()
+	subscription.Topics, subscription.UserData = []string{topicName(0)}, []byte{g.round}
+	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: subscription.AppendTo(nil)}}
+	for {
+		resp, err := g.ask(req)
+		if err != nil {
+			return nil, fmt.Errorf("join: %w", err)
+		}
+		joined := resp.(*kmsg.JoinGroupResponse)
+		g.id, req.MemberID = joined.MemberID, joined.MemberID
+		if joined.ErrorCode == kerr.MemberIDRequired.Code {
+			continue
+		}
+		if err := kerr.ErrorForCode(joined.ErrorCode); err != nil {
+			return nil, fmt.Errorf("join: %w", err)
+		}
+		g.generation = joined.Generation
+		return joined.Members, nil
+	}
+}
+
+// sync waits for the assignment. The leader gives every member the same.
+func (g *groupMember) sync(members []kmsg.JoinGroupResponseMember) error {
+	req := kmsg.NewPtrSyncGroupRequest()
+	req.Version, req.Group, req.MemberID, req.Generation = 5, g.group, g.id, g.generation
+	req.ProtocolType, req.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
+	for _, m := range members {
+		assignment := kmsg.NewConsumerMemberAssignment()
+		assignment.Topics = []kmsg.ConsumerMemberAssignmentTopic{{Topic: topicName(0), Partitions: []int32{0, 1, 2, 3}}}
+		req.GroupAssignment = append(req.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: m.MemberID, MemberAssignment: assignment.AppendTo(nil)})
+	}
+	resp, err := g.ask(req)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	synced := resp.(*kmsg.SyncGroupResponse)
+	if err := kerr.ErrorForCode(synced.ErrorCode); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	if len(synced.MemberAssignment) == 0 {
+		return fmt.Errorf("sync: no assignment")
+	}
+	return nil
+}
+
+// heartbeats sends one per interval, the first after a wait, until ctx ends.
+func (g *groupMember) heartbeats(ctx context.Context, first, interval time.Duration) error {
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Version, req.Group, req.MemberID, req.Generation = 4, g.group, g.id, g.generation
+	next := time.NewTimer(first)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			return nil
+		}
+		resp, err := g.ask(req)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.(*kmsg.HeartbeatResponse).ErrorCode)
+		}
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("heartbeat: %w", err)
+		}
+		next.Reset(interval)
+	}
+}
+
+// commit commits an offset of so many partitions in one request.
+func (g *groupMember) commit(partitions int32, offset int64) error {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Version, req.Group, req.MemberID, req.Generation = 9, g.group, g.id, g.generation
+	topic := kmsg.NewOffsetCommitRequestTopic()
+	topic.Topic = topicName(0)
+	for p := range partitions {
+		row := kmsg.NewOffsetCommitRequestTopicPartition()
+		row.Partition, row.Offset, row.Metadata = p, offset, kmsg.StringPtr("")
+		topic.Partitions = append(topic.Partitions, row)
+	}
+	req.Topics = append(req.Topics, topic)
+	resp, err := g.ask(req)
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for _, p := range resp.(*kmsg.OffsetCommitResponse).Topics[0].Partitions {
+		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+	}
+	return nil
+}

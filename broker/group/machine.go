@@ -38,6 +38,7 @@ type machine struct {
 	order           []*member            // members in the order in which they joined
 	static          map[string]string    // instance id to member id
 	pending         map[string]time.Time // member ids given out by ErrMemberIDRequired, until when they are good
+	pendingBytes    int                  // what they take
 	supporters      map[string]int       // members that support a protocol, by its name
 
 	joining       int           // members that wait in Join

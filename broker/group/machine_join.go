@@ -13,7 +13,7 @@ func (m *machine) join(now time.Time, call callID, req JoinRequest, newID string
 	switch {
 	case m.state == Dead:
 		m.reply(call, JoinResponse{MemberID: req.MemberID}, ErrCoordinatorUnavailable)
-	case !m.hasRoom(req.MemberID), m.bytesBeside(req.MemberID)+bytesOf(req.Protocols) > maxGroupBytes:
+	case !m.hasRoom(req.MemberID), m.bytesBeside(req.MemberID)+req.bytes() > maxGroupBytes:
 		m.refuseForSize(now, call, req.MemberID)
 	case !m.supportsProtocols(req):
 		m.reply(call, JoinResponse{MemberID: req.MemberID}, ErrInconsistentProtocol)
@@ -39,18 +39,43 @@ func (m *machine) hasRoom(id string) bool {
 }
 
 // maxGroupBytes bounds what members say about themselves, in memory for every group and told to its leader at every
-// rebalance. In Kafka a group must fit one record of the offsets topic, 1 MiB, but that shows only at the end of a rebalance.
+// rebalance, with the member ids that were given out. In Kafka a group must fit one record of the offsets topic, 1 MiB,
+// but that shows only at the end of a rebalance.
 const maxGroupBytes = 32 << 20
 
-// bytesBeside is what the protocols of the members but one take.
+// memberBytes is what a member takes beside what it says.
+const memberBytes = 200
+
+// bytesBeside is what the members but one take, and those that were given an id.
 func (m *machine) bytesBeside(id string) int {
 	n := 0
 	for _, mb := range m.order {
 		if mb.id != id {
-			n += bytesOf(mb.protocols)
+			n += memberBytes + 2*len(mb.clientID) + len(mb.instance) + bytesOf(mb.protocols) // its id begins with one of them
 		}
 	}
-	return n
+	return n + m.pendingBytes
+}
+
+// await remembers a member id that was given out.
+func (m *machine) await(id string, until time.Time) {
+	m.pending[id] = m.wakeBy(until)
+	m.pendingBytes += memberBytes + len(id)
+}
+
+// awaited forgets a member id that was given out; false if there is no such.
+func (m *machine) awaited(id string) bool {
+	if _, ok := m.pending[id]; !ok {
+		return false
+	}
+	delete(m.pending, id)
+	m.pendingBytes -= memberBytes + len(id)
+	return true
+}
+
+// bytes is what the member takes that asks.
+func (r *JoinRequest) bytes() int {
+	return memberBytes + 2*len(r.ClientID) + len(r.InstanceID) + bytesOf(r.Protocols)
 }
 
 func bytesOf(protocols []Protocol) int {
@@ -63,7 +88,7 @@ func bytesOf(protocols []Protocol) int {
 
 func (m *machine) refuseForSize(now time.Time, call callID, id string) {
 	m.reply(call, JoinResponse{}, ErrGroupMaxSize)
-	delete(m.pending, id)
+	m.awaited(id)
 	if mb := m.members[id]; mb != nil {
 		m.remove(mb)
 	}
@@ -92,7 +117,7 @@ func (m *machine) joinNew(now time.Time, call callID, req JoinRequest, newID str
 	case req.InstanceID != "" && old != nil:
 		m.replaceStatic(now, call, req, old, newID)
 	case req.InstanceID == "" && req.RequireKnownMemberID:
-		m.pending[newID] = m.wakeBy(now.Add(req.SessionTimeout))
+		m.await(newID, now.Add(req.SessionTimeout))
 		m.reply(call, JoinResponse{MemberID: newID}, ErrMemberIDRequired)
 	default:
 		m.add(now, call, req, newID)
@@ -130,7 +155,7 @@ func (m *machine) add(now time.Time, call callID, req JoinRequest, id string) {
 	if m.state == Empty {
 		m.protocolType = req.ProtocolType
 	}
-	delete(m.pending, id)
+	m.awaited(id)
 	mb := &member{
 		id: id, instance: req.InstanceID, clientID: req.ClientID, clientHost: req.ClientHost,
 		session: req.SessionTimeout, rebalance: req.RebalanceTimeout, protocols: req.Protocols, fresh: true, joinCall: call,

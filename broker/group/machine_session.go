@@ -32,8 +32,7 @@ func (m *machine) leave(now time.Time, members []LeaveMember) []error {
 			outcomes[i] = ErrCoordinatorUnavailable
 			continue
 		}
-		if _, ok := m.pending[l.MemberID]; ok {
-			delete(m.pending, l.MemberID)
+		if m.awaited(l.MemberID) {
 			continue
 		}
 		if l.MemberID == "" {
@@ -103,7 +102,7 @@ func (m *machine) tick(now time.Time) {
 	}
 	for id, until := range m.pending {
 		if passed(until, now) {
-			delete(m.pending, id)
+			m.awaited(id)
 		}
 	}
 	m.expireSessions(now)

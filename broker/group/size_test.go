@@ -2,6 +2,8 @@ package group
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -28,11 +30,44 @@ func TestGroupBoundsWhatItsMembersSay(t *testing.T) {
 		size int
 		want error
 	}{
-		{"huge", maxGroupBytes, ErrGroupMaxSize}, {"half", maxGroupBytes/2 - 100, nil}, {"other half", maxGroupBytes/2 - 100, nil},
-		{"third half", maxGroupBytes / 2, ErrGroupMaxSize}, {"small", 100, nil}, {"one too many", 200, ErrGroupMaxSize},
+		{"huge", maxGroupBytes, ErrGroupMaxSize}, {"half", maxGroupBytes/2 - 1000, nil}, {"other half", maxGroupBytes/2 - 1000, nil},
+		{"third half", maxGroupBytes / 2, ErrGroupMaxSize},
 	} {
 		if err := join(c.id, c.size); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.id, err, c.want)
+		}
+	}
+}
+
+// TestGroupBoundsTheMembersThatItWaitsFor: who asks for member ids again and again, with a long client id, does not fill the
+// memory.
+func TestGroupBoundsTheMembersThatItWaitsFor(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		m := newMachine(limits{initialDelay: time.Hour})
+		now := time.Unix(1e9, 0)
+		client := strings.Repeat("c", 32767)
+		var err error
+		asked := 0
+		for ; err == nil; asked++ {
+			if asked > maxGroupBytes/len(client)+1 {
+				t.Fatalf("known %v: %d members were taken in", known, asked)
+			}
+			m.join(now, callID(asked+1), JoinRequest{
+				GroupID: "g", ClientID: client, SessionTimeout: time.Minute, ProtocolType: "consumer",
+				Protocols: []Protocol{{Name: "range"}}, RequireKnownMemberID: known,
+			}, fmt.Sprint(client, asked))
+			for _, e := range m.takeEffects() {
+				if r, ok := e.(reply); ok && !errors.Is(r.err, ErrMemberIDRequired) {
+					err = r.err
+				}
+			}
+		}
+		if !errors.Is(err, ErrGroupMaxSize) || asked < 400 {
+			t.Errorf("known %v: %v after %d", known, err, asked)
+		}
+		m.tick(now.Add(2 * time.Minute))
+		if len(m.pending) != 0 || m.pendingBytes != 0 {
+			t.Errorf("%d ids of %d bytes are kept", len(m.pending), m.pendingBytes)
 		}
 	}
 }

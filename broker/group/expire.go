@@ -58,7 +58,7 @@ func (c *Coordinator) expireOnce(ctx context.Context, from string) (next string,
 				continue
 			}
 			seen++
-			if groupErr := c.expireGroup(ctx, age.GroupID); groupErr != nil {
+			if groupErr := ignoreMoved(c.expireGroup(ctx, age.GroupID)); groupErr != nil {
 				err = errors.Join(err, fmt.Errorf("expire offsets of group %q: %w", age.GroupID, groupErr))
 			}
 		}
@@ -98,7 +98,7 @@ func (c *Coordinator) expireGroup(ctx context.Context, id string) error {
 		}
 	})
 	if err != nil || !some {
-		return ignoreNotFound(err)
+		return err
 	}
 	left, err := c.expireOffsets(ctx, g, epoch, due)
 	g.release()
@@ -126,7 +126,7 @@ func (c *Coordinator) vanish(ctx context.Context, g *loaded, epoch metastore.Gro
 		}
 	})
 	if err != nil || !idle {
-		return ignoreNotFound(err)
+		return err
 	}
 	left, err := c.expireOffsets(ctx, g, epoch, due)
 	if err == nil && left == 0 {
@@ -139,8 +139,8 @@ func (c *Coordinator) vanish(ctx context.Context, g *loaded, epoch metastore.Gro
 	return err
 }
 
-// ignoreNotFound: a group that is gone, or that another broker has now, is not ours to expire.
-func ignoreNotFound(err error) error {
+// ignoreMoved: a group that is gone, or that another broker has now, is not ours to expire.
+func ignoreMoved(err error) error {
 	if errors.Is(err, ErrGroupNotFound) || errors.Is(err, ErrNotCoordinator) || errors.Is(err, errUnloaded) {
 		return nil
 	}

@@ -171,7 +171,7 @@ func living(all []*life) (kept []*life) {
 func (c *churn) happen(members int) {
 	what := c.rng.IntN(10)
 	if what < 5 && len(c.lives) < members {
-		for range 1 + c.rng.IntN(3) {
+		for range 1 + c.rng.IntN(max(3, members/10)) {
 			instance := ""
 			if c.rng.IntN(2) == 0 {
 				instance = fmt.Sprint("instance ", c.born)

@@ -153,14 +153,13 @@ func TestGroupsThatSomebodyIsJoiningDoNotVanish(t *testing.T) {
 // between runs a function between what the store is asked and what it answers, once.
 type between struct {
 	metastore.Groups
-	do func()
+	do atomic.Pointer[func()]
 }
 
 func (b *between) ExpireOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, through time.Time, except []string) (int, error) {
 	left, err := b.Groups.ExpireOffsets(ctx, id, epoch, through, except)
-	if do := b.do; do != nil {
-		b.do = nil
-		do()
+	if do := b.do.Swap(nil); do != nil {
+		(*do)()
 	}
 	return left, err
 }
@@ -172,7 +171,8 @@ func TestOffsetsCommittedWhileTheGroupExpiresStay(t *testing.T) {
 		store := &between{Groups: memory.New(memory.Options{})}
 		c, _ := start(t, store, 1, Options{SweepInterval: time.Hour})
 		commitTo(t, c, "g", 0)
-		store.do = func() { commitTo(t, c, "g", 3) }
+		meanwhile := func() { commitTo(t, c, "g", 3) }
+		store.do.Store(&meanwhile)
 		time.Sleep(week + time.Hour)
 		wantPartitions(t, store, "g", 3)
 		commitTo(t, c, "g", 4)
@@ -182,15 +182,15 @@ func TestOffsetsCommittedWhileTheGroupExpiresStay(t *testing.T) {
 
 func TestFailedExpiryLosesNothingAndIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &failing{Groups: memory.New(memory.Options{})}
+		store := &failing{Groups: memory.New(memory.Options{}), of: "a"}
 		c, _ := start(t, store, 1, Options{SweepInterval: time.Hour})
 		commitTo(t, c, "a", 0)
 		commitTo(t, c, "b", 0)
-		store.expiry, store.of = errDown, "a"
+		store.down.Store(true)
 		time.Sleep(week + time.Hour)
 		wantPartitions(t, store, "a", 0)
 		wantPartitions(t, store, "b")
-		store.expiry = nil
+		store.down.Store(false)
 		time.Sleep(time.Hour)
 		wantPartitions(t, store, "a")
 	})
@@ -199,13 +199,13 @@ func TestFailedExpiryLosesNothingAndIsTriedAgain(t *testing.T) {
 // failing cannot expire the offsets of a group.
 type failing struct {
 	metastore.Groups
-	expiry error
-	of     string
+	of   string
+	down atomic.Bool
 }
 
 func (f *failing) ExpireOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, through time.Time, except []string) (int, error) {
-	if id == f.of && f.expiry != nil {
-		return 0, f.expiry
+	if id == f.of && f.down.Load() {
+		return 0, errDown
 	}
 	return f.Groups.ExpireOffsets(ctx, id, epoch, through, except)
 }

@@ -217,9 +217,11 @@ func idleGroups(ctx context.Context, m *machine) (s section, err error) {
 			return members[i].heartbeats(ctx, interval*time.Duration(i)/time.Duration(len(members)), interval)
 		})
 	}()
+	// Forming the groups leaves garbage behind, and transactions that PostgreSQL counts later: not what idling costs.
+	_, err = w.measure(ctx, m.size.polling, nil)
 	profiled := m.profile(ctx, c, "p")
-	u, err := w.measure(ctx, m.size.polling, nil)
-	err = errors.Join(err, profiled())
+	u, measureErr := w.measure(ctx, m.size.polling, nil)
+	err = errors.Join(err, measureErr, profiled())
 	cancel()
 	if err = errors.Join(err, <-beating); err != nil {
 		return s, err

@@ -131,3 +131,20 @@ func TestLongTimesDoNotOverflow(t *testing.T) {
 		t.Errorf("idle %v", c.ConnectionsMaxIdle)
 	}
 }
+
+// TestRetentionOfOffsetsIsKeptInRange: the most minutes that Kafka takes are more than a time.Duration holds.
+func TestRetentionOfOffsetsIsKeptInRange(t *testing.T) {
+	for minutes, want := range map[string]time.Duration{"": 7 * 24 * time.Hour, "1": time.Minute, "2147483647": longest.Truncate(time.Minute)} {
+		overrides := map[string]string{"offsets.retention.minutes": minutes}
+		if minutes == "" {
+			overrides = nil
+		}
+		c, err := NewCluster(overrides)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.OffsetsRetention != want || c.OffsetsRetentionCheck != 10*time.Minute {
+			t.Errorf("%q: %v, looked for every %v; want %v", minutes, c.OffsetsRetention, c.OffsetsRetentionCheck, want)
+		}
+	}
+}

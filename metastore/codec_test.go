@@ -57,6 +57,10 @@ func goldenRecords() map[string]record {
 				{id: "app-3", forgotten: true},
 			},
 		}),
+		"delete_records": at(moveLogStarts{topics: []movedTopic{
+			{TopicID{9}, []movedPartition{{0, 1}, {3, 1 << 40}}}, {TopicID{8}, []movedPartition{{2, 300}}},
+		}}),
+		"replication_factor": at(setReplicationFactor{id: TopicID{9}, replicationFactor: 3}),
 	}
 }
 

@@ -83,7 +83,9 @@ func describe(t fataler, s *State) description {
 				} else {
 					markers[r.position] = true
 				}
-				bytes += int64(p.runs.at(j).length)
+				if j >= p.runs.find(p.logStart) {
+					bytes += int64(p.runs.at(j).length)
+				}
 			}
 			if p.bytes != bytes {
 				t.Fatalf("%s, partition %d: %d bytes, counted as %d", topic.Name, i, bytes, p.bytes)

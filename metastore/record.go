@@ -3,6 +3,7 @@ package metastore
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // recordVersion is the version of the entry format that this package writes. See FORMAT.md.
@@ -19,7 +20,9 @@ const (
 	kindAlterTopicConfigs   kind = 5
 	kindAllocateProducerIDs kind = 6
 	kindExpireProducers     kind = 7
+	kindDeleteRecords       kind = 8
 	kindTransact            kind = 9
+	kindReplicationFactor   kind = 11
 )
 
 // nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
@@ -69,6 +72,10 @@ func touches(c change) int {
 				n += len(ended.at)
 			}
 		}
+	case moveLogStarts:
+		for i := range c.topics {
+			n += len(c.topics[i].partitions)
+		}
 	}
 	return n
 }
@@ -99,6 +106,10 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = allocateProducerIDs{first: ProducerID(d.uvarintMax(1<<62, "producer id")), count: int64(d.uvarintMax(1<<32, "producer ids"))}
 	case kindExpireProducers:
 		r.change = expireProducers{before: d.varint()}
+	case kindDeleteRecords:
+		r.change = decodeMoveLogStarts(d)
+	case kindReplicationFactor:
+		r.change = setReplicationFactor{id: d.uuid(), replicationFactor: int16(d.uvarintMax(math.MaxInt16, "replication factor"))}
 	case kindTransact:
 		r.change = decodeTransact(d)
 	default:

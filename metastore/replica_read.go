@@ -31,7 +31,7 @@ func (r *Replica) Watermarks(tp TopicPartition) (Watermarks, bool) {
 }
 
 // PartitionSizes returns how many bytes of batches each partition of a topic holds, by partition; nil if there is no such
-// topic.
+// topic. A run counts as a whole until the log start is past its end.
 func (r *Replica) PartitionSizes(id TopicID) []int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

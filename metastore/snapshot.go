@@ -261,12 +261,14 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
 		r.segment, r.position = d.place(s)
 		r.length = uint32(d.uvarintMax(math.MaxUint32, "length"))
-		p.bytes += int64(r.length)
 		r.maxTimestamp = timestamp + d.varint()
 		if d.err != nil {
 			return
 		}
 		s.addRun(p, r)
+		if r.base+Offset(r.records) > p.logStart {
+			p.bytes += int64(r.length)
+		}
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
 	for range d.count(5, "producers") {

@@ -76,7 +76,7 @@ type topicState struct {
 type partition struct {
 	logStart, high Offset
 	runs           runList
-	bytes          int64          // of runs: the sum of their lengths, which no format holds
+	bytes          int64          // the sum of the lengths of the runs that end above the log start, which no format holds
 	producers      *producerIndex // nil if there are none
 	txns           *partitionTxns // nil if there was none yet
 }

@@ -85,7 +85,7 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			l.time += rapid.Int64Range(-1000, 30_000).Draw(t, "ms later")
 			topic := TopicID{byte(rapid.IntRange(1, 3).Draw(t, "topic"))}
-			switch rapid.IntRange(0, 12).Draw(t, "step") {
+			switch rapid.IntRange(0, 14).Draw(t, "step") {
 			case 10, 11, 12:
 				l.transact(t, topic)
 			case 0:
@@ -120,6 +120,15 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 				if len(clones) > 0 {
 					give(rapid.IntRange(0, len(clones)-1).Draw(t, "clone"))
 				}
+			case 6:
+				var asked []RecordDeletion
+				for range rapid.IntRange(1, 3).Draw(t, "deletions") {
+					asked = append(asked, RecordDeletion{
+						TopicPartition{topic, rapid.Int32Range(0, 3).Draw(t, "partition")}, Offset(rapid.Int64Range(-1, 60).Draw(t, "before")),
+					})
+				}
+				c, _ := l.s.decideDeletion(asked)
+				l.fold(c)
 			default:
 				in := &SegmentCommit{ID: NewSegmentID(time.UnixMilli(l.time)), Size: 1 << 30}
 				for p := range int32(3) {

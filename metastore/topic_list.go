@@ -46,6 +46,8 @@ func (l *topicList) applied(s *State, c change) {
 		list = replaced(list, s.topics[c.id])
 	case alterTopicConfigs:
 		list = replaced(list, s.topics[c.id])
+	case setReplicationFactor:
+		list = replaced(list, s.topics[c.id])
 	default:
 		return
 	}

@@ -26,7 +26,7 @@ func TestListOfTopicsFollowsTheirChanges(t *testing.T) {
 		}
 		last, copied = topics, slices.Clone(topics)
 		var err error
-		switch n := random.IntN(10); {
+		switch n := random.IntN(11); {
 		case n < 5 || len(topics) == 0:
 			_, err = asked.CreateTopic(t.Context(), metastore.NewTopic{Name: fmt.Sprintf("%d-%d", random.IntN(100), step), Partitions: 1})
 		case n < 7:
@@ -36,6 +36,8 @@ func TestListOfTopicsFollowsTheirChanges(t *testing.T) {
 			err = asked.CreatePartitions(t.Context(), topic.ID, topic.Partitions+1)
 		case n < 9:
 			err = asked.AlterTopicConfigs(t.Context(), topics[random.IntN(len(topics))].ID, map[string]string{"retention.ms": fmt.Sprint(step)}, nil)
+		case n < 10:
+			err = asked.SetReplicationFactor(t.Context(), topics[random.IntN(len(topics))].ID, int16(1+random.IntN(3)))
 		default:
 			_, err = asked.NextProducerID(t.Context())
 		}

@@ -17,23 +17,8 @@ import (
 // v3 also brings features (KIP-584). They are the software's, the same on every broker, and finalized at their highest level:
 // transaction.version 2 is what makes clients speak the second protocol of transactions (KIP-890), group.version 1 that of
 // KIP-848, and metadata.version tells tools of Kafka's which of its releases the cluster is like. A client looks again only
-// when the epoch grows, so whoever changes finalizedFeatures raises featuresEpoch; it is never lowered. Clients before v4 choke
-// on features whose minimum is 0 (KAFKA-17492), which are not told to them as supported.
-
-// feature is one of those that Kafka has.
-type feature struct {
-	name      string
-	min, max  int16 // supported
-	finalized int16
-}
-
-var features = []feature{
-	{"group.version", 0, 1, 1},
-	{"metadata.version", 7, 25, 25}, // 3.3-IV3 to 4.0-IV3, which every 4.x tool has a name for
-	{"transaction.version", 0, 2, 2},
-}
-
-const featuresEpoch = 1
+// when the epoch grows. Clients before v4 choke on features whose minimum is 0 (KAFKA-17492), which are not told to them as
+// supported.
 
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 

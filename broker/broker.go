@@ -20,6 +20,7 @@ type Topics interface {
 	Topics() []*metastore.Topic // by name; not to be modified
 	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
 	PartitionSizes(id metastore.TopicID) []int64 // in bytes, by partition; nil if there is no such topic
+	Position() metastore.Position                // of the last commit that the broker knows of
 	// Refresh returns when all that was changed before the call, through any broker, is visible. It may be called for
 	// whatever clients send: calls share their cost.
 	Refresh(ctx context.Context) error
@@ -31,6 +32,9 @@ type TopicChanges interface {
 	DeleteTopic(ctx context.Context, id metastore.TopicID) error
 	CreatePartitions(ctx context.Context, id metastore.TopicID, count int32) error
 	AlterTopicConfigs(ctx context.Context, id metastore.TopicID, set map[string]string, unset []string) error
+	SetReplicationFactor(ctx context.Context, id metastore.TopicID, replicationFactor int16) error
+	// DeleteRecords returns what became of each, in their order.
+	DeleteRecords(ctx context.Context, asked []metastore.RecordDeletion) ([]metastore.DeletionResult, error)
 }
 
 // ProducerIDs gives out ids that nobody had before.

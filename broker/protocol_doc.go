@@ -15,7 +15,7 @@ Generated from the protocol table in broker/protocol.go: edit that and run ` + "
 
 The versions are those in ApiVersions. Produce is listed from version 0 although 0 to 2 are refused, as Kafka does
 (KAFKA-18659: older librdkafka takes a higher minimum to mean that the broker knows no compression). Everything that is
-not listed is not advertised: ACLs, quotas, share groups, the consumer protocol of KIP-848, telemetry.
+not listed is not advertised; [below](#not-served) is why.
 
 - A request of a key or version that is not served closes the connection, as in Kafka; ApiVersions is answered with
   UNSUPPORTED_VERSION and the versions to try (KIP-511).
@@ -32,6 +32,13 @@ not listed is not advertised: ACLs, quotas, share groups, the consumer protocol 
 
 | key | API | versions | needs | different from Kafka |
 |---:|---|---|---|---|
+`
+
+const protocolDocUnserved = `
+## Not served
+
+| key | API | why not |
+|---:|---|---|
 `
 
 const protocolDocZones = `
@@ -87,6 +94,10 @@ func ProtocolDoc() string {
 			notes = strings.TrimSpace("Pipelined. " + notes)
 		}
 		fmt.Fprintf(&doc, "| %d | %s | %d-%d | %s | %s |\n", a.key, a.name, a.min-a.claimed, a.max, a.needs, notes)
+	}
+	doc.WriteString(protocolDocUnserved)
+	for _, u := range unservedKeys {
+		fmt.Fprintf(&doc, "| %d | %s | %s |\n", u.key, u.name, u.why)
 	}
 	doc.WriteString(protocolDocZones)
 	return doc.String()

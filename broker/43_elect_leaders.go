@@ -1,0 +1,44 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
+)
+
+// ElectLeaders (43), versions 0 to 2 (KIP-183, KIP-460 for the type of the election): every broker leads every partition, so
+// that no election is needed, preferred or unclean: ELECTION_NOT_NEEDED for each partition asked for. Null topics are all
+// partitions; of those only the ones with an election are answered, which are none. v2 is flexible.
+
+const (
+	preferredElection = 0
+	uncleanElection   = 1
+)
+
+func (b *Broker) electLeaders(_ context.Context, _ *wire.Conn, req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
+	resp := respond[*kmsg.ElectLeadersResponse](req)
+	if req.ElectionType != preferredElection && req.ElectionType != uncleanElection {
+		resp.ErrorCode = kerr.InvalidRequest.Code
+		return resp
+	}
+	for _, asked := range req.Topics {
+		topic := kmsg.NewElectLeadersResponseTopic()
+		topic.Topic = asked.Topic
+		for _, partition := range asked.Partitions {
+			p := kmsg.NewElectLeadersResponseTopicPartition()
+			p.Partition = partition
+			err := refuse(kerr.ElectionNotNeeded, "every broker leads every partition")
+			if !b.hasPartition(asked.Topic, partition) {
+				err = refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("there is no partition %d of topic %q", partition, asked.Topic))
+			}
+			p.ErrorCode, p.ErrorMessage = failure(err)
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp
+}

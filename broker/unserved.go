@@ -1,0 +1,80 @@
+package broker
+
+// unserved is a key of the protocol that the table does not have.
+type unserved struct {
+	key  int16
+	name string
+	why  string
+}
+
+// Why keys are not served. Clients may come to count on what is advertised, so that nothing is that does not work.
+const (
+	gone          = "Removed in Kafka 4.0, with ZooKeeper."
+	internal      = "Between Kafka's brokers and controllers; there are none here."
+	shareLater    = "Share groups: later."
+	shareInternal = "Between Kafka's brokers, for share groups."
+	streamsLater  = "Streams groups: later. Kafka Streams uses classic groups."
+	aclsLater     = "Access control: later. Everything is allowed."
+	quotasLater   = "Quotas: later."
+	saslLater     = "Authentication: later."
+	tokensNever   = "Delegation tokens: not intended."
+	kip848Later   = "The consumer protocol of KIP-848: later. Clients use the classic one."
+	configsLater  = "Settings of anything but topics: later."
+)
+
+// unservedKeys are all other keys up to the newest that Kafka 4.4 has.
+var unservedKeys = []unserved{
+	{4, "LeaderAndIsr", gone},
+	{5, "StopReplica", gone},
+	{6, "UpdateMetadata", gone},
+	{7, "ControlledShutdown", gone},
+	{17, "SaslHandshake", saslLater},
+	{29, "DescribeAcls", aclsLater},
+	{30, "CreateAcls", aclsLater},
+	{31, "DeleteAcls", aclsLater},
+	{33, "AlterConfigs", configsLater},
+	{36, "SaslAuthenticate", saslLater},
+	{38, "CreateDelegationToken", tokensNever},
+	{39, "RenewDelegationToken", tokensNever},
+	{40, "ExpireDelegationToken", tokensNever},
+	{41, "DescribeDelegationToken", tokensNever},
+	{48, "DescribeClientQuotas", quotasLater},
+	{49, "AlterClientQuotas", quotasLater},
+	{50, "DescribeUserScramCredentials", saslLater},
+	{51, "AlterUserScramCredentials", saslLater},
+	{52, "Vote", internal},
+	{53, "BeginQuorumEpoch", internal},
+	{54, "EndQuorumEpoch", internal},
+	{56, "AlterPartition", internal},
+	{58, "Envelope", internal},
+	{59, "FetchSnapshot", internal},
+	{62, "BrokerRegistration", internal},
+	{63, "BrokerHeartbeat", internal},
+	{67, "AllocateProducerIds", internal},
+	{68, "ConsumerGroupHeartbeat", kip848Later},
+	{69, "ConsumerGroupDescribe", kip848Later},
+	{70, "ControllerRegistration", internal},
+	{71, "GetTelemetrySubscriptions", "Client telemetry: later."},
+	{72, "PushTelemetry", "Client telemetry: later."},
+	{73, "AssignReplicasToDirs", internal},
+	{74, "ListConfigResources", configsLater},
+	{76, "ShareGroupHeartbeat", shareLater},
+	{77, "ShareGroupDescribe", shareLater},
+	{78, "ShareFetch", shareLater},
+	{79, "ShareAcknowledge", shareLater},
+	{80, "AddRaftVoter", internal},
+	{81, "RemoveRaftVoter", internal},
+	{82, "UpdateRaftVoter", internal},
+	{83, "InitializeShareGroupState", shareInternal},
+	{84, "ReadShareGroupState", shareInternal},
+	{85, "WriteShareGroupState", shareInternal},
+	{86, "DeleteShareGroupState", shareInternal},
+	{87, "ReadShareGroupStateSummary", shareInternal},
+	{88, "StreamsGroupHeartbeat", streamsLater},
+	{89, "StreamsGroupDescribe", streamsLater},
+	{90, "DescribeShareGroupOffsets", shareLater},
+	{91, "AlterShareGroupOffsets", shareLater},
+	{92, "DeleteShareGroupOffsets", shareLater},
+	{93, "StreamsGroupTopologyDescriptionUpdate", streamsLater},
+	{94, "UnregisterController", internal},
+}

@@ -12,7 +12,8 @@ import (
 
 // ElectLeaders (43), versions 0 to 2 (KIP-183, KIP-460 for the type of the election): every broker leads every partition, so
 // that no election is needed, preferred or unclean: ELECTION_NOT_NEEDED for each partition asked for. Null topics are all
-// partitions; of those only the ones with an election are answered, which are none. v2 is flexible.
+// partitions; of those only the ones with an election are answered, which are none, each topic with an empty list, as in
+// Kafka. v2 is flexible.
 
 const (
 	preferredElection = 0
@@ -21,9 +22,15 @@ const (
 
 func (b *Broker) electLeaders(_ context.Context, _ *wire.Conn, req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
 	resp := respond[*kmsg.ElectLeadersResponse](req)
+	var unknownType error
 	if req.ElectionType != preferredElection && req.ElectionType != uncleanElection {
-		resp.ErrorCode = kerr.InvalidRequest.Code
-		return resp
+		unknownType = refuse(kerr.InvalidRequest, fmt.Sprintf("there is no election type %d", req.ElectionType))
+		resp.ErrorCode = code(unknownType)
+	}
+	if req.Topics == nil && unknownType == nil {
+		for _, t := range b.Topics.Topics() {
+			resp.Topics = append(resp.Topics, kmsg.ElectLeadersResponseTopic{Topic: t.Name})
+		}
 	}
 	for _, asked := range req.Topics {
 		topic := kmsg.NewElectLeadersResponseTopic()
@@ -32,7 +39,9 @@ func (b *Broker) electLeaders(_ context.Context, _ *wire.Conn, req *kmsg.ElectLe
 			p := kmsg.NewElectLeadersResponseTopicPartition()
 			p.Partition = partition
 			err := refuse(kerr.ElectionNotNeeded, "every broker leads every partition")
-			if !b.hasPartition(asked.Topic, partition) {
+			if unknownType != nil {
+				err = unknownType
+			} else if !b.hasPartition(asked.Topic, partition) {
 				err = refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("there is no partition %d of topic %q", partition, asked.Topic))
 			}
 			p.ErrorCode, p.ErrorMessage = failure(err)

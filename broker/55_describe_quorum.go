@@ -22,6 +22,7 @@ const metadataLog = "__cluster_metadata"
 
 func (b *Broker) describeQuorum(_ context.Context, _ *wire.Conn, req *kmsg.DescribeQuorumRequest) *kmsg.DescribeQuorumResponse {
 	resp := respond[*kmsg.DescribeQuorumResponse](req)
+	resp.ErrorMessage = kmsg.StringPtr("") // none, as Kafka says it
 	if len(req.Topics) != 1 || req.Topics[0].Topic != metadataLog || len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].Partition != 0 {
 		for _, asked := range req.Topics {
 			topic := kmsg.NewDescribeQuorumResponseTopic()
@@ -56,6 +57,7 @@ func (b *Broker) describeMetadataLog() kmsg.DescribeQuorumResponseTopicPartition
 	now := b.Now().UnixMilli()
 	live := b.brokers()
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
+	p.ErrorMessage = kmsg.StringPtr("")
 	p.LeaderID, p.HighWatermark = b.controller(live), end
 	for _, l := range live {
 		voter := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()

@@ -12,10 +12,10 @@ import (
 )
 
 // UpdateFeatures (57), versions 0 to 2 (KIP-584; KIP-778 brings upgrade types and validate-only, KIP-1022 leaves out the
-// results of v0 and v1): changes the levels of features. They are those of the software here: what is in force already is a
-// success, everything else is refused, with Kafka's INVALID_UPDATE_VERSION if Kafka would refuse it too and with
-// FEATURE_UPDATE_FAILED if not. A request with one update that is refused fails as a whole. Nothing ever changes, so that
-// validate-only makes no difference.
+// results): changes the levels of features. They are those of the software here: what is in force already is a success,
+// everything else is refused, with Kafka's INVALID_UPDATE_VERSION if Kafka would refuse it too and with
+// FEATURE_UPDATE_FAILED if not. A request with one update that is refused fails as a whole, without results. Nothing ever
+// changes, so that validate-only makes no difference.
 
 const (
 	upgrade         = 1
@@ -32,15 +32,15 @@ func (b *Broker) updateFeatures(_ context.Context, _ *wire.Conn, req *kmsg.Updat
 				asked.UpgradeType = safeDowngrade
 			}
 		}
-		result := kmsg.NewUpdateFeaturesResponseResult()
-		result.Feature = asked.Feature
-		err := checkFeature(features, asked)
-		result.ErrorCode, result.ErrorMessage = failure(err)
-		resp.Results = append(resp.Results, result)
-		if err != nil && req.Version >= 2 && resp.ErrorCode == 0 {
+		if err := checkFeature(features, asked); err != nil {
 			err = fmt.Errorf("no feature is updated, because of %q: %w", asked.Feature, err)
 			resp.ErrorCode, resp.ErrorMessage = failure(err)
+			resp.Results = nil
+			return resp
 		}
+		result := kmsg.NewUpdateFeaturesResponseResult()
+		result.Feature = asked.Feature
+		resp.Results = append(resp.Results, result)
 	}
 	return resp
 }

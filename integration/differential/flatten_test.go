@@ -118,10 +118,10 @@ func (s *side) scalar(name string, v reflect.Value) string {
 	case name == "SessionID" && v.Int() != 0:
 		return s.alias("session", strconv.FormatInt(v.Int(), 10))
 	case name == "Port":
-		if _, port, _ := net.SplitHostPort(s.addr); port == strconv.FormatInt(v.Int(), 10) {
+		if _, port, _ := net.SplitHostPort(s.addr); port == fmt.Sprint(v.Interface()) {
 			return "its port"
 		}
-	case slices.Contains([]string{"NodeID", "Leader", "LeaderID", "ControllerID"}, name) && v.Kind() == reflect.Int32:
+	case slices.Contains([]string{"NodeID", "Leader", "LeaderID", "ControllerID", "ReplicaID"}, name) && v.Kind() == reflect.Int32:
 		return s.broker(v.Int())
 	case slices.Contains([]string{"Replicas", "ISR", "OfflineReplicas", "EligibleLeaderReplicas", "LastKnownELR"}, name):
 		return s.brokers(v)

@@ -40,6 +40,12 @@ var known = []difference{
 	{"create-partitions/*/a stranger assigned", "Topics*", "a text", "null", anyReplicas},
 	{"delete-topics/v6/name and id apart", "Topics[*]", "", "", "what is named twice is answered as it was named first; Kafka answers by name"},
 
+	{"quorum/*", "*LeaderID", "0", "itself", "where there is no leader, both say 0, which is the id of the broker here"},
+	{"quorum/*", "*.HighWatermark", "", "", otherLog},
+	{"quorum/*", "*.LogEndOffset", "", "", otherLog},
+	{"quorum/*", "*.Last*Timestamp", "", "", "the time of day"},
+	{"quorum/v2/*", "Nodes[*].Listeners[*]", "", "", "there are no controllers: brokers are listed, with the listener that clients use"},
+
 	// Settings.
 	{"create-topics/v7/*", "Topics[*].Configs", "33", "36", newSettings},
 	{"describe-configs/*", "Resources[*].Configs", "33", "36", newSettings},
@@ -101,6 +107,7 @@ var known = []difference{
 const (
 	notServed      = "APIs that are not served are not advertised"
 	badAsAWhole    = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
+	otherLog       = "another log has another length"
 	answeredOnce   = "what a request names twice is answered once, so that small requests have no huge answers"
 	otherFeatures  = "the features are those that mean something here"
 	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"

@@ -27,6 +27,7 @@ func scripts() []script {
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, clusterScripts,
 		produceScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
 		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, wrongGroupScripts, transactionScripts,
+		deleteRecordsScripts, replicaScripts, controllerScripts,
 	)
 }
 

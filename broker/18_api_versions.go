@@ -22,7 +22,18 @@ import (
 
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
-func (b *Broker) apiVersions(_ context.Context, _ *wire.Conn, req *kmsg.ApiVersionsRequest) *kmsg.ApiVersionsResponse {
+// apiVersionsTo is the Handler: it remembers the client's software.
+func (b *Broker) apiVersionsTo(_ context.Context, c *wire.Conn, req kmsg.Request) wire.Pending {
+	asked := req.(*kmsg.ApiVersionsRequest)
+	resp := b.apiVersions(asked)
+	if asked.Version >= 3 && resp.ErrorCode == 0 {
+		software := &attached(c).software
+		software.name, software.version = asked.ClientSoftwareName, asked.ClientSoftwareVersion
+	}
+	return wire.Ready(resp)
+}
+
+func (b *Broker) apiVersions(req *kmsg.ApiVersionsRequest) *kmsg.ApiVersionsResponse {
 	resp := respond[*kmsg.ApiVersionsResponse](req)
 	if req.Version >= 3 && !(softwareName.MatchString(req.ClientSoftwareName) && softwareName.MatchString(req.ClientSoftwareVersion)) {
 		resp.ErrorCode = kerr.InvalidRequest.Code

@@ -6,10 +6,12 @@ import (
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
-// attachment is what a connection is to the write path and to the read path.
+// attachment is what a connection is to the write path and to the read path, and what is known of its client.
 type attachment struct {
 	source *batching.Source
 	scan   reader.Scan // of its Fetches, which are Serial
+
+	software struct{ name, version string } // of the client, from ApiVersions
 }
 
 // attached is called by Handlers, not by Pendings; see wire.Conn.

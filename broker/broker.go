@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/broker/zone"
 	"github.com/runnel-io/runnel/metastore"
@@ -75,11 +76,11 @@ type Deps struct {
 	Zones        *zone.Clients // default: by client ids alone
 	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
-	Shown  map[string]string
-	Roles  func() []Role    // that this broker holds now, default none
-	Logger *slog.Logger     // default: discard
-	Now    func() time.Time // default: time.Now
-
+	Shown     map[string]string
+	Telemetry Telemetry        // default: one that asks for nothing
+	Roles     func() []Role    // that this broker holds now, default none
+	Logger    *slog.Logger     // default: discard
+	Now       func() time.Time // default: time.Now
 }
 
 // Broker translates requests into calls of what it was given, and the results into answers. All the state that
@@ -114,6 +115,9 @@ func New(deps Deps) *Broker {
 	}
 	if deps.Roles == nil {
 		deps.Roles = func() []Role { return nil }
+	}
+	if deps.Telemetry == nil {
+		deps.Telemetry = telemetry.New(telemetry.Source{}, telemetry.Options{})
 	}
 	if deps.LogDir == "" {
 		deps.LogDir = defaultLogDir

@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -53,6 +54,14 @@ var causes = []struct {
 	{group.ErrNonEmptyGroup, kerr.NonEmptyGroup},
 	{group.ErrSubscribedToTopic, kerr.GroupSubscribedToTopic},
 	{group.ErrOffsetMetadataTooLarge, kerr.OffsetMetadataTooLarge},
+	{telemetry.ErrTooEarly, kerr.ThrottlingQuotaExceeded},
+	{telemetry.ErrUnknownSubscription, kerr.UnknownSubscriptionID},
+	{telemetry.ErrTerminated, kerr.InvalidRequest},
+	{telemetry.ErrReservedInstance, kerr.InvalidRequest},
+	{telemetry.ErrUnsupportedCodec, kerr.UnsupportedCompressionType},
+	{telemetry.ErrTooLarge, kerr.TelemetryTooLarge},
+	{telemetry.ErrCorrupt, kerr.InvalidRecord},
+	{telemetry.ErrInvalidSubscription, kerr.InvalidConfig},
 	{context.DeadlineExceeded, kerr.RequestTimedOut},
 	{context.Canceled, kerr.RequestTimedOut},
 }

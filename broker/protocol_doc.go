@@ -71,6 +71,19 @@ zone gets its first broker or loses its last one, and with fewer replicas than z
 
 DescribeLogDirs goes by the tag and the subnets alone, on which all brokers agree.
 
+## Metrics of clients
+
+Clients that speak KIP-714 (Java from 3.7, librdkafka from 2.5) ask the broker which of their metrics to push. What they are
+asked for are CLIENT_METRICS resources, as kafka-client-metrics.sh makes them; without any they push nothing. What they push is
+shown at /metrics of the broker that they push to: org.apache.kafka.producer.record.queue.time.avg is
+kafka_client_producer_record_queue_time_avg, and sums that only grow are counters, whose names end in _total. Labels are
+client_instance_id, client_id, client_software_name, client_software_version and what the client says of itself and of the
+metric, such as client_rack or topic. Values are those of single clients: averages of many clients could not be added up.
+
+The series of a client end when it has been silent for three intervals, a minute at least. A broker remembers 16,384 clients and
+keeps 500 series of each, 20,000 of all, of 1,000 metrics; a push may have 1 MiB, and 8 MiB when it is decompressed. What is
+left out counts in runnel_telemetry_dropped_total. So ask for what is looked at, by prefixes, and of the clients that matter.
+
 ## What a broker says of itself
 
 Brokers answer DescribeConfigs for themselves with further read-only values, if they are asked for by name; they are not

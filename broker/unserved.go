@@ -54,8 +54,6 @@ var unservedKeys = []unserved{
 	{68, "ConsumerGroupHeartbeat", kip848Later},
 	{69, "ConsumerGroupDescribe", kip848Later},
 	{70, "ControllerRegistration", internal},
-	{71, "GetTelemetrySubscriptions", "Client telemetry: later."},
-	{72, "PushTelemetry", "Client telemetry: later."},
 	{73, "AssignReplicasToDirs", internal},
 	{74, "ListConfigResources", configsLater},
 	{76, "ShareGroupHeartbeat", shareLater},

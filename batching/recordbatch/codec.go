@@ -223,3 +223,19 @@ func (r *snappyReader) next() error {
 }
 
 func (r *snappyReader) Close() error { return nil }
+
+// Decompress returns all that body, compressed with c, holds. ErrTooLarge if that is more than limit bytes; ErrCorrupt.
+func Decompress(c Codec, body []byte, limit int) ([]byte, error) {
+	if c == None {
+		if len(body) > limit {
+			return nil, ErrTooLarge
+		}
+		return body, nil
+	}
+	r, err := c.decompressor(body, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	return io.ReadAll(r)
+}

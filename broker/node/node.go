@@ -22,6 +22,7 @@ import (
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/broker/sequencer"
+	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/broker/txn"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/broker/zone"
@@ -174,7 +175,8 @@ func (n *Node) assemble() error {
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: c.Cluster, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
-		Shown: shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
+		Telemetry: telemetry.New(telemetry.Source{}, telemetry.Options{Registerer: n.registry}),
+		Shown:     shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),

@@ -85,6 +85,12 @@ func (c *Conn) ID() int64 { return c.id }
 // ClientHost is the address of the peer, without port.
 func (c *Conn) ClientHost() string { return c.host }
 
+// ClientPort is the port of the peer, "" if it has none.
+func (c *Conn) ClientPort() string {
+	_, port, _ := net.SplitHostPort(c.remote)
+	return port
+}
+
 // LocalAddr is the address on which the connection was accepted.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 

@@ -43,7 +43,7 @@ type Source struct {
 type Options struct {
 	// MaxBytes is how large a push may be, compressed; Kafka's telemetry.max.bytes. Default 1 MiB.
 	MaxBytes int
-	// MaxInstances is how many clients are remembered, those seen last. Default 16,384, as in Kafka.
+	// MaxInstances is how many clients are remembered, those heard of last. Default 16,384, as in Kafka.
 	MaxInstances int
 	// MaxSeries is how many series are kept of one client, and MaxAllSeries of all. Defaults 500 and 20,000.
 	MaxSeries, MaxAllSeries int
@@ -171,8 +171,9 @@ func (r *Receiver) push(ctx context.Context, now time.Time, c Client, p Push) er
 	in := place.Value.(*instance)
 	in.last = err
 	for i := range points {
-		r.keep(in, &points[i])
+		r.keep(in, now, &points[i])
 	}
+	r.retire(in, now)
 	return err
 }
 
@@ -277,12 +278,15 @@ func (r *Receiver) ask(c *Client) Asked {
 func (r *Receiver) expire(now time.Time) {
 	for place := r.recent.Back(); place != nil; place = r.recent.Back() {
 		in := place.Value.(*instance)
-		if now.Sub(in.seen) < max(leastExpiry, 3*in.asked.Interval) {
+		if now.Sub(in.seen) < in.lifetime() {
 			return
 		}
 		r.forget(place)
 	}
 }
+
+// lifetime is how long a client, or one of its series, is remembered after it was heard of.
+func (in *instance) lifetime() time.Duration { return max(leastExpiry, 3*in.asked.Interval) }
 
 func (r *Receiver) forget(place *list.Element) {
 	in := r.recent.Remove(place).(*instance)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -28,6 +29,7 @@ type series struct {
 	desc   *prometheus.Desc
 	labels []string // values
 	value  float64
+	at     time.Time // of the push that it was in last
 }
 
 // seriesName is a metric. All series of a metric must be of one type, or the broker's metrics as a whole could not be read.
@@ -52,12 +54,9 @@ func (t *seriesTable) remove(s *series) {
 // The labels that say whose a series is.
 var identity = []string{"client_instance_id", "client_id", "client_software_name", "client_software_version"}
 
-// keep puts a point into its series.
-func (r *Receiver) keep(in *instance, p *point) {
-	if math.IsNaN(p.value) || math.IsInf(p.value, 0) {
-		r.metrics.drop(dropNumber)
-		return
-	}
+// keep puts a point into its series. Clients say NaN where they have nothing to tell: what they told before is over then, and
+// there is no series for what they never told.
+func (r *Receiver) keep(in *instance, now time.Time, p *point) {
 	kind, name := prometheus.GaugeValue, metricName(p.name)
 	if p.sum && p.monotonic {
 		kind, name = prometheus.CounterValue, strings.TrimSuffix(name, "_total")+"_total"
@@ -65,6 +64,10 @@ func (r *Receiver) keep(in *instance, p *point) {
 	names, values := labels(p.attributes)
 	key := name + "\xff" + strings.Join(names, "\xff") + "\xff" + strings.Join(values, "\xff")
 	s, ok := in.series[key]
+	if math.IsNaN(p.value) && (!ok || kind == prometheus.CounterValue) {
+		r.metrics.drop(dropNumber)
+		return
+	}
 	if !ok {
 		if s = r.newSeries(in, kind, name, names, values); s == nil {
 			r.metrics.drop(dropLimit)
@@ -79,11 +82,23 @@ func (r *Receiver) keep(in *instance, p *point) {
 		r.metrics.drop(dropType)
 		return
 	}
+	s.at = now
 	switch {
 	case !p.sum || !p.delta:
 		s.value = p.value
 	case p.value >= 0 || kind == prometheus.GaugeValue:
 		s.value += p.value
+	}
+}
+
+// retire forgets the series that the client has not told for three intervals: it has other labels for them now, such as the
+// member id of a consumer that joined, or nothing.
+func (r *Receiver) retire(in *instance, now time.Time) {
+	for key, s := range in.series {
+		if now.Sub(s.at) >= in.lifetime() {
+			delete(in.series, key)
+			r.series.remove(s)
+		}
 	}
 }
 

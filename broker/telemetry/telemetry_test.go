@@ -259,6 +259,31 @@ func TestMetricsAreShownAsPrometheusMetrics(t *testing.T) {
 	}
 }
 
+func TestSeriesEndWhenTheClientTellsThemNoMore(t *testing.T) {
+	f := newFixture(t, Options{}, map[string]map[string]string{"s": {"metrics": "*", "interval.ms": "30000"}})
+	asked := f.subscribe(javaClient)
+	for i, c := range []struct {
+		metrics [][]byte
+		want    []string
+	}{
+		{[][]byte{gauge("avg", 3), gauge("never", math.NaN()), metricOf("joined", 5, 0, false, value(1))}, []string{"avg 3", "joined 1"}},
+		{[][]byte{gauge("avg", math.NaN()), metricOf("joined", 5, 0, false, value(2, "member", "m"))}, []string{"avg NaN", "joined 1", "joined 2"}},
+		{[][]byte{gauge("avg", 4), metricOf("joined", 5, 0, false, value(3, "member", "m"))}, []string{"avg 4", "joined 1", "joined 3"}},
+		{[][]byte{gauge("avg", math.Inf(1)), metricOf("joined", 5, 0, false, value(4, "member", "m"))}, []string{"avg +Inf", "joined 4"}},
+	} {
+		wantError(t, "push", f.push(javaClient, asked, message(c.metrics...)), nil)
+		var got []string
+		for _, line := range f.shown() {
+			name, rest, _ := strings.Cut(strings.TrimPrefix(line, "kafka_client_"), "{")
+			got = append(got, name+rest[strings.LastIndex(rest, "}")+1:])
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("after push %d: %q, want %q", i, got, c.want)
+		}
+		f.now = f.now.Add(30 * time.Second)
+	}
+}
+
 func TestWhatClientsCanMakeABrokerKeepIsBounded(t *testing.T) {
 	f := newFixture(t, Options{MaxInstances: 10, MaxSeries: 5, MaxAllSeries: 12}, all)
 	for i := range 30 {

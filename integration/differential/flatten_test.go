@@ -115,6 +115,10 @@ func (s *side) scalar(name string, v reflect.Value) string {
 		return s.topicID(v.Interface().([16]byte))
 	case name == "ProducerID":
 		return s.producerID(v.Int())
+	case name == "ClientInstanceID" && !v.IsZero():
+		return "an instance id" // random
+	case name == "SubscriptionID" && v.Int() != 0:
+		return "a subscription id" // a checksum over the instance id
 	case name == "SessionID" && v.Int() != 0:
 		return s.alias("session", strconv.FormatInt(v.Int(), 10))
 	case name == "Port":

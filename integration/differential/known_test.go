@@ -14,7 +14,7 @@ var known = []difference{
 	{"*", "*ErrorMessage", "", "a text", "a text says what is wrong where Kafka has none"},
 
 	// ApiVersions and frames.
-	{"protocol/*", "ApiKeys", "75", "", notServed},
+	{"protocol/*", "ApiKeys", "77", "", notServed},
 	{"protocol/*", "ApiKeys[*]", "there", "absent", notServed},
 	{"protocol/*", "ApiKeys[42].MaxVersion", "2", "3", "DeleteGroups v3 is that of Kafka 4.4; the reference is 4.3"},
 	{"protocol/v4/*", "FinalizedFeatures*", "", "", otherFeatures},
@@ -45,6 +45,8 @@ var known = []difference{
 	{"quorum/*", "*.LogEndOffset", "", "", otherLog},
 	{"quorum/*", "*.Last*Timestamp", "", "", "the time of day"},
 	{"quorum/v2/*", "Nodes[*].Listeners[*]", "", "", "there are no controllers: brokers are listed, with the listener that clients use"},
+
+	{"telemetry/*/not OTLP", "ErrorCode", "NONE", "INVALID_RECORD", "what cannot be decoded is refused; Kafka leaves it to its plugin"},
 
 	// Settings.
 	{"create-topics/v7/*", "Topics[*].Configs", "33", "36", newSettings},

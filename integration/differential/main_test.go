@@ -27,13 +27,13 @@ func scripts() []script {
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, clusterScripts,
 		produceScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
 		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, wrongGroupScripts, transactionScripts,
-		deleteRecordsScripts, replicaScripts, controllerScripts,
+		deleteRecordsScripts, replicaScripts, controllerScripts, telemetryScripts,
 	)
 }
 
 func TestAnswersAsKafkaDoes(t *testing.T) {
 	t.Parallel()
-	kafka := openKafka(t, servers.KafkaOptions{})
+	kafka := openKafka(t, servers.KafkaOptions{Set: map[string]string{"metric.reporters": "Receiver"}})
 	runnel := harness.Dev(t, harness.DevOptions{Set: map[string]string{"num.partitions": "3"}}).Addr
 	p := &pair{start: time.Now(), kafka: kafka, runnel: runnel, used: make([]int, len(known))}
 	if err := p.learnVersions(); err != nil {
@@ -78,7 +78,7 @@ func openKafka(t *testing.T, opts servers.KafkaOptions) (bootstrap string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jars, err := tools.JavaClasses(t.Context(), "../compat/clients/java/pom.xml")
+	jars, err := tools.JavaClasses(t.Context(), "../compat/clients/java/pom.xml", "java/Receiver.java")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("Apache Kafka, the reference, cannot be had: %v", err)

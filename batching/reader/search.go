@@ -36,7 +36,7 @@ func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicParti
 		}
 		// The run promised one. It was below the log start, or the header of a compressed batch promised too much.
 		next := func(x metastore.Run) bool { return x.MaxTimestamp >= ts }
-		if run, ok, err = r.findRun(ctx, tp, run, next); err != nil {
+		if run, ok, err = s.findRun(ctx, tp, run, next); err != nil {
 			return metastore.NoOffset, -1, false, err
 		}
 	}
@@ -70,7 +70,7 @@ func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) 
 			}
 			return false
 		}
-		if _, _, err := r.findRun(ctx, tp, from, better); err != nil {
+		if _, _, err := s.findRun(ctx, tp, from, better); err != nil {
 			return metastore.NoOffset, -1, false, err
 		}
 	}
@@ -86,30 +86,6 @@ func (r *Reader) logStart(tp metastore.TopicPartition) (metastore.Offset, error)
 	return marks.LogStart, err
 }
 
-// findRun returns the first run after `after` that pleases.
-func (r *Reader) findRun(ctx context.Context, tp metastore.TopicPartition, after metastore.Run,
-	pleases func(metastore.Run) bool) (metastore.Run, bool, error) {
-	const page = 64 << 20 // bytes of runs looked at between two looks at ctx
-	for {
-		_, runs, err := r.log.Runs(tp, after.Base+metastore.Offset(after.Records), page)
-		if err != nil || len(runs) == 0 {
-			if errors.Is(err, metastore.ErrOffsetOutOfRange) { // trimmed meanwhile
-				err = nil
-			}
-			return metastore.Run{}, false, err
-		}
-		for _, run := range runs {
-			if pleases(run) {
-				return run, true, nil
-			}
-		}
-		after = runs[len(runs)-1]
-		if err := ctx.Err(); err != nil {
-			return metastore.Run{}, false, err
-		}
-	}
-}
-
 // search looks for records by their timestamps, from offset start on.
 type search struct {
 	reader *Reader
@@ -120,6 +96,33 @@ type search struct {
 	// loads are the latest ones. A walk refers to no more of them: what is left of one, a header that begins in it, and
 	// the batch of that header.
 	loads [3]*Fetched
+}
+
+// findRun returns the first run after `after` that pleases. If the log start has moved past that, it goes on from there.
+func (s *search) findRun(ctx context.Context, tp metastore.TopicPartition, after metastore.Run,
+	pleases func(metastore.Run) bool) (metastore.Run, bool, error) {
+	const page = 64 << 20 // bytes of runs looked at between two looks at ctx
+	for from := after.Base + metastore.Offset(after.Records); ; {
+		marks, runs, err := s.reader.log.Runs(tp, from, page)
+		s.start = max(s.start, marks.LogStart)
+		if errors.Is(err, metastore.ErrOffsetOutOfRange) && from < marks.LogStart {
+			from = marks.LogStart
+			continue
+		}
+		if err != nil || len(runs) == 0 {
+			return metastore.Run{}, false, err
+		}
+		for _, run := range runs {
+			if pleases(run) {
+				return run, true, nil
+			}
+		}
+		last := runs[len(runs)-1]
+		from = last.Base + metastore.Offset(last.Records)
+		if err := ctx.Err(); err != nil {
+			return metastore.Run{}, false, err
+		}
+	}
 }
 
 // leastInflated is what a batch counts for in SearchInflatedBytes, however little it holds.

@@ -134,6 +134,35 @@ func TestSearchPassesBatchesThatPromiseTooMuch(t *testing.T) {
 	}
 }
 
+// movingLog begins at an offset from the second look at its runs on, as if records were deleted while they are searched.
+type movingLog struct {
+	*metastore.Replica
+	looks int
+	start metastore.Offset
+}
+
+func (l *movingLog) Runs(tp metastore.TopicPartition, from metastore.Offset, n int) (metastore.Watermarks, []metastore.Run, error) {
+	if l.looks++; l.looks == 1 {
+		return l.Replica.Runs(tp, from, n)
+	}
+	return trimmedLog{l.Replica, l.start}.Runs(tp, from, n)
+}
+
+func TestSearchGoesOnWhereTheLogStartMovedTo(t *testing.T) {
+	r := newRig(t, 512)
+	r.write(map[int32][][]byte{0: {liar(now+100, now)}})
+	r.write(map[int32][][]byte{0: {one(now + 60)}})
+	r.write(map[int32][][]byte{0: {one(now+70, now+71, now+72)}})
+	rd := r.newReader(&movingLog{Replica: r.replica, start: 3}, r.blocks, r.recent, reader.Options{})
+	if offset, ts, found, err := rd.OffsetForTimestamp(t.Context(), r.tp(0), now+50); offset != 3 || ts != now+71 || !found || err != nil {
+		t.Errorf("%d %d %v %v", offset, ts, found, err)
+	}
+	rd = r.newReader(&movingLog{Replica: r.replica, start: 4}, r.blocks, r.recent, reader.Options{})
+	if offset, ts, found, err := rd.MaxTimestamp(t.Context(), r.tp(0)); offset != 4 || ts != now+72 || !found || err != nil {
+		t.Errorf("max: %d %d %v %v", offset, ts, found, err)
+	}
+}
+
 func TestSearchOfABatchThatCannotBeDecompressedIsCorrupt(t *testing.T) {
 	r := newRig(t, 512)
 	b := encode(recordbatch.Zstd, now, now+1)

@@ -24,9 +24,10 @@ import (
 // looked for inside compressed batches. v2 brings the isolation level, v4 the leader epoch, which is 0 here for ever.
 // A partition that is asked for twice is answered once, with INVALID_REQUEST.
 //
-// All but the log start is answered after a look at the commit log, so that whoever was told of an offset, by any broker,
-// finds it below the latest one, and its record by time. If the log cannot be read, the answer is OFFSET_NOT_AVAILABLE, and
-// LEADER_NOT_AVAILABLE before v5 (KIP-207): clients try again.
+// They are answered after a look at the commit log, so that whoever was told of an offset, by any broker, finds it below
+// the latest one, and its record by time, and whoever deleted records finds them gone. If the log cannot be read, the answer
+// is OFFSET_NOT_AVAILABLE, and LEADER_NOT_AVAILABLE before v5 (KIP-207): clients try again. The log start is told all the
+// same: records that are gone meanwhile are OFFSET_OUT_OF_RANGE to who begins there.
 
 const (
 	latestOffset          = -1
@@ -97,7 +98,7 @@ func askedTwice(req *kmsg.ListOffsetsRequest) map[fetchKey]bool {
 	return twice
 }
 
-// staysPut tells whether what is asked for does not move as records come.
+// staysPut tells whether what is asked for does not move as records come, so that a broker may tell it which is behind.
 func staysPut(timestamp int64) bool {
 	switch timestamp {
 	case earliestOffset, earliestLocalOffset, latestTieredOffset, earliestPendingUpload:
@@ -109,7 +110,9 @@ func staysPut(timestamp int64) bool {
 func asksForNews(req *kmsg.ListOffsetsRequest) bool {
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
-			if !staysPut(req.Topics[i].Partitions[j].Timestamp) {
+			switch req.Topics[i].Partitions[j].Timestamp {
+			case latestTieredOffset, earliestPendingUpload:
+			default:
 				return true
 			}
 		}

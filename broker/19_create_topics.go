@@ -24,8 +24,12 @@ import (
 // same bound for their partitions.
 const maxTopicsCreated = 10_000
 
-// maxReplicationFactor keeps the replica lists of answers within reason.
-const maxReplicationFactor = 128
+// maxReplicationFactor and maxReplicas, of all partitions of a topic together, keep the replica lists of answers within
+// reason: Metadata names each twice, with four bytes.
+const (
+	maxReplicationFactor = 128
+	maxReplicas          = 1_000_000
+)
 
 func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
@@ -132,9 +136,13 @@ func (b *Broker) planLayout(asked kmsg.CreateTopicsRequestTopic) (partitions int
 		return 0, 0, refuse(kerr.InvalidPartitions, fmt.Sprintf("the number of partitions must be 1 to %d, or -1", metastore.MaxPartitions))
 	case replicationFactor < 1 || replicationFactor > maxReplicationFactor:
 		return 0, 0, refuse(kerr.InvalidReplicationFactor, fmt.Sprintf("the replication factor must be 1 to %d, or -1", maxReplicationFactor))
+	case int(partitions)*int(replicationFactor) > maxReplicas:
+		return 0, 0, refuse(kerr.InvalidReplicationFactor, tooManyReplicas)
 	}
 	return partitions, replicationFactor, nil
 }
+
+var tooManyReplicas = fmt.Sprintf("a topic has at most %d replicas: partitions times the replication factor", maxReplicas)
 
 // layoutOf counts what a replica assignment describes: partitions 0 to n-1, each with as many replicas.
 func layoutOf(assignment []kmsg.CreateTopicsRequestTopicReplicaAssignment) (partitions int32, replicationFactor int16, err error) {

@@ -50,6 +50,8 @@ func (b *Broker) growTopic(ctx context.Context, asked kmsg.CreatePartitionsReque
 		return refuse(kerr.InvalidPartitions, fmt.Sprintf("topic %q has %d partitions, so %d would not be an increase", t.Name, t.Partitions, asked.Count))
 	case asked.Count > metastore.MaxPartitions:
 		return refuse(kerr.InvalidPartitions, fmt.Sprintf("a topic has at most %d partitions", metastore.MaxPartitions))
+	case int(asked.Count)*int(t.ReplicationFactor) > maxReplicas:
+		return refuse(kerr.InvalidPartitions, tooManyReplicas)
 	case asked.Assignment != nil && len(asked.Assignment) != int(asked.Count-t.Partitions):
 		return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("%d partitions are to be added, but %d are assigned", asked.Count-t.Partitions, len(asked.Assignment)))
 	}

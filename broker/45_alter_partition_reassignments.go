@@ -60,6 +60,10 @@ func (b *Broker) reassign(ctx context.Context, asked kmsg.AlterPartitionAssignme
 			errs[i] = refuse(kerr.InvalidReplicationFactor, fmt.Sprintf("the replication factor is %d, and is not to become %d", t.ReplicationFactor, n))
 			continue
 		}
+		if len(p.Replicas)*int(t.Partitions) > maxReplicas {
+			errs[i] = refuse(kerr.InvalidReplicationFactor, tooManyReplicas)
+			continue
+		}
 		factor = max(factor, len(p.Replicas))
 	}
 	if factor == 0 || factor == int(t.ReplicationFactor) {

@@ -358,6 +358,29 @@ func TestWaitingFetchEnds(t *testing.T) {
 	}
 }
 
+func TestWaitingFetchHearsThatItsRecordsAreDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRecordBroker(t, nil)
+		topic := h.topic("events", 1, 1)
+		for range 3 {
+			h.produce(topic, 0, testBatch(4))
+		}
+		req := fetchRequest(topic, 0)
+		req.SetVersion(12)
+		req.MinBytes, req.MaxWaitMillis = 1<<20, 10_000
+		req.Topics[0].Partitions[0].FetchOffset = 5
+		begin := time.Now()
+		go func() {
+			time.Sleep(2 * time.Second)
+			_, err := h.replica.DeleteRecords(t.Context(), []metastore.RecordDeletion{{TopicPartition: metastore.TopicPartition{Topic: topic.ID}, Before: 9}})
+			must(t, err)
+		}()
+		resp := h.broker.fetch(t.Context(), nil, nil, req)
+		equal(t, "waited", time.Since(begin), 2*time.Second)
+		equal(t, "error", resp.rows[0].err, kerr.OffsetOutOfRange)
+	})
+}
+
 func TestWaitingFetchDoesNoIO(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRecordBroker(t, nil)

@@ -80,20 +80,21 @@ func TestCreateTopicsRefuses(t *testing.T) {
 		topic kmsg.CreateTopicsRequestTopic
 		want  *kerr.Error
 	}{
-		"empty name":            {newTopic("", 1, 1), kerr.InvalidTopicException},
-		"bad name":              {newTopic("a/b", 1, 1), kerr.InvalidTopicException},
-		"colliding name":        {newTopic("a_b", 1, 1), kerr.InvalidTopicException},
-		"no partitions":         {newTopic("t", 0, 1), kerr.InvalidPartitions},
-		"negative partitions":   {newTopic("t", -2, 1), kerr.InvalidPartitions},
-		"too many partitions":   {newTopic("t", 1<<30, 1), kerr.InvalidPartitions},
-		"no replicas":           {newTopic("t", 1, 0), kerr.InvalidReplicationFactor},
-		"negative replicas":     {newTopic("t", 1, -3), kerr.InvalidReplicationFactor},
-		"unknown config":        {newTopic("t", 1, 1, "retention.hours", "1"), kerr.InvalidConfig},
-		"bad config":            {newTopic("t", 1, 1, "retention.ms", "soon"), kerr.InvalidConfig},
-		"null config":           {nullConfig, kerr.InvalidConfig},
-		"assignment and count":  {assigned("t", 1, kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{0}}), kerr.InvalidRequest},
-		"assignment with a gap": {assigned("t", -1, kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: 1, Replicas: []int32{0}}), kerr.InvalidReplicaAssignment},
-		"assignment of nothing": {assigned("t", -1, kmsg.CreateTopicsRequestTopicReplicaAssignment{}), kerr.InvalidReplicaAssignment},
+		"empty name":                   {newTopic("", 1, 1), kerr.InvalidTopicException},
+		"bad name":                     {newTopic("a/b", 1, 1), kerr.InvalidTopicException},
+		"colliding name":               {newTopic("a_b", 1, 1), kerr.InvalidTopicException},
+		"no partitions":                {newTopic("t", 0, 1), kerr.InvalidPartitions},
+		"negative partitions":          {newTopic("t", -2, 1), kerr.InvalidPartitions},
+		"too many partitions":          {newTopic("t", 1<<30, 1), kerr.InvalidPartitions},
+		"more than a million replicas": {newTopic("t", 100_000, 11), kerr.InvalidReplicationFactor},
+		"no replicas":                  {newTopic("t", 1, 0), kerr.InvalidReplicationFactor},
+		"negative replicas":            {newTopic("t", 1, -3), kerr.InvalidReplicationFactor},
+		"unknown config":               {newTopic("t", 1, 1, "retention.hours", "1"), kerr.InvalidConfig},
+		"bad config":                   {newTopic("t", 1, 1, "retention.ms", "soon"), kerr.InvalidConfig},
+		"null config":                  {nullConfig, kerr.InvalidConfig},
+		"assignment and count":         {assigned("t", 1, kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{0}}), kerr.InvalidRequest},
+		"assignment with a gap":        {assigned("t", -1, kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: 1, Replicas: []int32{0}}), kerr.InvalidReplicaAssignment},
+		"assignment of nothing":        {assigned("t", -1, kmsg.CreateTopicsRequestTopicReplicaAssignment{}), kerr.InvalidReplicaAssignment},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

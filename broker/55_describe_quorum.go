@@ -12,9 +12,9 @@ import (
 // DescribeQuorum (55), versions 0 to 2 (KIP-595; KIP-836 brings times, KIP-853 directories, texts and listeners): who keeps
 // the cluster's metadata. Here it is the commit log, of which there is one copy, the metastore's. So that tools have
 // something to show, the answer says of it what can be said in these words: every live broker may append to it and is a
-// voter; the leader is the broker that Metadata names as the controller, at the epoch of its registration; the high watermark is
-// the last entry plus one, and so is every broker's end of the log, since there is no copy that could lag behind. When others last
-// read is unknown: -1.
+// voter; the leader is the one with the lowest id, so that every broker names the same, at the epoch of its registration; the
+// high watermark is the last entry plus one, and so is every broker's end of the log, since there is no copy that could lag
+// behind. When others last read is unknown: -1.
 //
 // The request names the one partition of __cluster_metadata; everything else is UNKNOWN_TOPIC_OR_PARTITION.
 
@@ -58,7 +58,7 @@ func (b *Broker) describeMetadataLog() kmsg.DescribeQuorumResponseTopicPartition
 	live := b.brokers()
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
 	p.ErrorMessage = kmsg.StringPtr("")
-	p.LeaderID, p.HighWatermark = b.controller(live), end
+	p.LeaderID, p.HighWatermark = int32(live[0].NodeID), end
 	for _, l := range live {
 		voter := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
 		voter.ReplicaID, voter.LogEndOffset = int32(l.NodeID), end

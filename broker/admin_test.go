@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -250,6 +251,16 @@ func TestReassignmentsAreDoneAtOnce(t *testing.T) {
 		list := kmsg.NewPtrListPartitionReassignmentsRequest()
 		equal(t, "in progress", len(ask[*kmsg.ListPartitionReassignmentsResponse](h, 0, list).Topics), 0)
 	})
+}
+
+func TestEveryBrokerNamesTheSameLeaderOfTheQuorum(t *testing.T) {
+	h := newHarness(t, nil, 2)
+	membership := cluster.New(h.store, metastore.Broker{NodeID: 7, Host: "broker7", Port: 9092}, cluster.Options{})
+	must(t, membership.Join(t.Context()))
+	h.broker.Membership = membership
+	p := h.broker.describeMetadataLog()
+	equal(t, "leader", p.LeaderID, 0)
+	equal(t, "voters", len(p.CurrentVoters), 4)
 }
 
 func TestQuorumIsTheCommitLog(t *testing.T) {

@@ -85,7 +85,7 @@ func (b *Broker) apis() []api {
 			notes: "None is ever in progress."},
 		{key: 47, name: "OffsetDelete", min: 0, max: 0, handle: blocking(b.offsetDelete), needs: "Delete on Group; Read on Topic"},
 		{key: 55, name: "DescribeQuorum", min: 0, max: 2, handle: blocking(b.describeQuorum), needs: "Describe on Cluster",
-			notes: "There is no quorum: the commit log is the metastore's. Every live broker is shown as a voter at the end of the log, the controller of Metadata as the leader, the epoch of its registration as the leader epoch."},
+			notes: "There is no quorum: the commit log is the metastore's. Every live broker is shown as a voter at the end of the log, the one with the lowest id as the leader, the epoch of its registration as the leader epoch."},
 		{key: 57, name: "UpdateFeatures", min: 0, max: 2, handle: blocking(b.updateFeatures), needs: "Alter on Cluster",
 			notes: "The levels of features are those of the software: what differs from them is refused."},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, handle: blocking(b.describeCluster), needs: "Describe on Cluster"},

@@ -61,6 +61,12 @@ func goldenRecords() map[string]record {
 			{TopicID{9}, []movedPartition{{0, 1}, {3, 1 << 40}}}, {TopicID{8}, []movedPartition{{2, 300}}},
 		}}),
 		"replication_factor": at(setReplicationFactor{id: TopicID{9}, replicationFactor: 3}),
+		"alter_configs": at(alterConfigs{changes: []ConfigChange{
+			{ConfigResource: ConfigResource{BrokerConfig, ""}, Set: map[string]string{"log.retention.ms": "5", "max.connections": "7"}},
+			{ConfigResource: ConfigResource{BrokerConfig, "3"}, Set: map[string]string{"max.connections": "8"}, Unset: []string{"log.retention.ms"}},
+			{ConfigResource: ConfigResource{GroupConfig, "g"}, Unset: []string{"a", "b"}},
+			{ConfigResource: ConfigResource{ClientMetricsConfig, "m"}, Set: map[string]string{"match": ""}},
+		}}),
 	}
 }
 
@@ -126,9 +132,17 @@ func goldenTxnState() *State {
 	return s
 }
 
+// goldenConfigState has overrides of configs.
+func goldenConfigState() *State {
+	s := goldenState()
+	s.apply(Position{4, 44}, goldenRecords()["alter_configs"], func(TopicPartition) {})
+	return s
+}
+
 func TestSnapshotsMatchTheirGoldenFiles(t *testing.T) {
 	t.Run("snapshot.v1", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot.v1", goldenState()) })
 	t.Run("snapshot.v2", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot.v2", goldenTxnState()) })
+	t.Run("snapshot_configs.v2", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot_configs.v2", goldenConfigState()) })
 }
 
 func matchesGoldenSnapshot(t *testing.T, name string, s *State) {
@@ -157,7 +171,7 @@ func TestTruncatedBytesAreCorrupt(t *testing.T) {
 			t.Errorf("%s with a byte more: %v", name, err)
 		}
 	}
-	for _, s := range []*State{goldenState(), goldenTxnState()} {
+	for _, s := range []*State{goldenState(), goldenTxnState(), goldenConfigState()} {
 		whole := s.clone().encode()
 		for n := range whole {
 			if _, err := decodeState(Snapshot{State: whole[:n]}); !errors.Is(err, ErrCorrupt) {
@@ -174,14 +188,30 @@ func TestNewerFormatsAreNamedAsSuch(t *testing.T) {
 	if _, err := decodeRecord(append([]byte{recordVersion, 200, 0}, make([]byte, 8)...)); !errors.Is(err, ErrNewerFormat) {
 		t.Errorf("kind: %v", err)
 	}
-	later := goldenState().clone().encode()
-	later[0] = snapshotSections
-	later = append(later, 1, 100, 2, 'h', 'i')
-	if _, err := decodeState(Snapshot{State: later}); !errors.Is(err, ErrNewerFormat) {
-		t.Errorf("section: %v", err)
-	}
 	if _, err := decodeState(Snapshot{State: []byte{snapshotSections + 1}}); !errors.Is(err, ErrNewerFormat) {
 		t.Errorf("snapshot: %v", err)
+	}
+	unknown := goldenState().clone().encode()
+	unknown[0] = snapshotSections
+	unknown = appendSections(unknown, []section{{200, []byte("what it is")}})
+	if _, err := decodeState(Snapshot{State: unknown}); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("section: %v", err)
+	}
+}
+
+func TestSectionsThatAreOutOfOrderAreCorrupt(t *testing.T) {
+	whole := goldenState().clone().encode()
+	whole[0] = snapshotSections
+	configs := section{sectionConfigs, goldenConfigState().configs.encode()}
+	for name, sections := range map[string][]section{
+		"twice":        {configs, configs},
+		"tag 0":        {{0, nil}},
+		"cut short":    {{sectionConfigs, configs.body[:len(configs.body)-1]}},
+		"bytes behind": {{sectionConfigs, append(configs.body[:len(configs.body):len(configs.body)], 0)}},
+	} {
+		if _, err := decodeState(Snapshot{State: appendSections(whole[:len(whole):len(whole)], sections)}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -218,6 +248,7 @@ func FuzzDecodeRecord(f *testing.F) {
 func FuzzDecodeSnapshot(f *testing.F) {
 	f.Add(goldenState().clone().encode())
 	f.Add(goldenTxnState().clone().encode())
+	f.Add(goldenConfigState().clone().encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(Snapshot{State: b})
 		if err != nil {

@@ -15,6 +15,7 @@ type description struct {
 	Recent         []segment
 	Segments       map[SegmentID]segment
 	Partitions     map[TopicPartition]partitionDescription
+	Configs        map[ConfigResource]map[string]string
 	Txns           map[string]txnDescription
 }
 
@@ -47,6 +48,19 @@ func describe(t fataler, s *State) description {
 		At: s.at, Time: s.time, NextProducerID: s.nextProducerID,
 		Topics: make(map[TopicID]Topic), Names: make(map[string]TopicID), Segments: make(map[SegmentID]segment),
 		Partitions: make(map[TopicPartition]partitionDescription),
+	}
+	if s.configs != nil {
+		d.Configs = maps.Clone(s.configs.of)
+		bytes := 0
+		for of, overrides := range d.Configs {
+			if len(overrides) == 0 {
+				t.Fatalf("%v is there without overrides", of)
+			}
+			bytes += bytesOf(of, overrides)
+		}
+		if bytes != s.configs.bytes {
+			t.Fatalf("overrides of %d bytes, counted as %d", bytes, s.configs.bytes)
+		}
 	}
 	for name, topic := range s.names {
 		d.Names[name] = topic.ID

@@ -25,7 +25,7 @@ func (r *Replica) Producers() int {
 
 // expireProducersOnce forgets the producers that have been silent for ProducerExpiration.
 func (r *Replica) expireProducersOnce(ctx context.Context) error {
-	limit := r.opts.Now().Add(-r.opts.ProducerExpiration).UnixMilli()
+	limit := r.opts.Now().Add(-r.opts.ProducerExpiration()).UnixMilli()
 	r.mu.RLock()
 	any := r.state.producers.leastSeen() < limit
 	r.mu.RUnlock()

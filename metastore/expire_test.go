@@ -139,7 +139,7 @@ func TestActiveProducersAreKeptAndComplainedOf(t *testing.T) {
 
 func TestSilentProducersExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, tp := flood(t, metastore.ReplicaOptions{ProducerExpiration: 5 * time.Minute}, 3600, 1, func(int, *metastore.Replica) {})
+		r, tp := flood(t, metastore.ReplicaOptions{ProducerExpiration: func() time.Duration { return 5 * time.Minute }}, 3600, 1, func(int, *metastore.Replica) {})
 		if n := r.Producers(); n < 300 || n > 300+700 {
 			t.Errorf("%d producers, want those of five minutes and of the ten between sweeps", n)
 		}

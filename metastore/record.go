@@ -22,6 +22,7 @@ const (
 	kindExpireProducers     kind = 7
 	kindDeleteRecords       kind = 8
 	kindTransact            kind = 9
+	kindAlterConfigs        kind = 10
 	kindReplicationFactor   kind = 11
 )
 
@@ -112,6 +113,8 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = setReplicationFactor{id: d.uuid(), replicationFactor: int16(d.uvarintMax(math.MaxInt16, "replication factor"))}
 	case kindTransact:
 		r.change = decodeTransact(d)
+	case kindAlterConfigs:
+		r.change = decodeAlterConfigs(d)
 	default:
 		return record{}, fmt.Errorf("%w: entry kind %d", ErrNewerFormat, k)
 	}

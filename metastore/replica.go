@@ -24,8 +24,8 @@ type ReplicaOptions struct {
 	// RefreshPause is the least time between two looks at the log for callers of Refresh, so that what clients can ask for
 	// costs the metastore at most 20 reads a second. Default 50 ms; negative: none.
 	RefreshPause time.Duration
-	// ProducerExpiration is Kafka's producer.id.expiration.ms. Default 24 h.
-	ProducerExpiration time.Duration
+	// ProducerExpiration is Kafka's producer.id.expiration.ms, asked for each time. Default 24 h.
+	ProducerExpiration func() time.Duration
 	// MaxProducers is how many producers are remembered, counting one once for each partition that it wrote to; the ones
 	// silent for longest are forgotten first, but none that was active in the last two minutes. Clients that take a new
 	// producer id every time would else fill the memory of all brokers within ProducerExpiration. Default 1,000,000, as
@@ -53,15 +53,16 @@ type ReplicaOptions struct {
 // While one proposal is appended, the next commit is decided on top of it; if the first does not land as it was, the
 // second is void and decided again. See propose.
 type Replica struct {
-	log    Log
-	opts   ReplicaOptions
-	turn   chan struct{} // held by the one proposal that is decided ahead
-	slot   chan struct{} // held by the one proposal that is appended
-	reload chan struct{} // held by whoever reads the log to fold it
-	snap   chan struct{} // asks Run for a snapshot
-	watch  watchers
-	tail   tail
-	topics topicList
+	log     Log
+	opts    ReplicaOptions
+	turn    chan struct{} // held by the one proposal that is decided ahead
+	slot    chan struct{} // held by the one proposal that is appended
+	reload  chan struct{} // held by whoever reads the log to fold it
+	snap    chan struct{} // asks Run for a snapshot
+	watch   watchers
+	tail    tail
+	topics  topicList
+	configs configView
 
 	mu      sync.RWMutex
 	state   *State
@@ -93,8 +94,8 @@ func NewReplica(log Log, opts ReplicaOptions) *Replica {
 	if opts.RefreshPause == 0 {
 		opts.RefreshPause = 50 * time.Millisecond
 	}
-	if opts.ProducerExpiration == 0 {
-		opts.ProducerExpiration = 24 * time.Hour
+	if opts.ProducerExpiration == nil {
+		opts.ProducerExpiration = func() time.Duration { return 24 * time.Hour }
 	}
 	if opts.MaxProducers == 0 {
 		opts.MaxProducers = 1_000_000
@@ -132,6 +133,7 @@ func (r *Replica) loadSnapshot(ctx context.Context) error {
 		if err = r.state.mayBecome(state); err == nil {
 			r.state = state
 			r.topics.forget()
+			r.configs.follow(r.state)
 		}
 	}
 	r.mu.Unlock()
@@ -319,6 +321,7 @@ func (r *Replica) fold(e Entry, rec record, before, next Position) error {
 	}
 	r.state.apply(e.Position, rec, note)
 	r.topics.applied(r.state, rec.change)
+	r.configs.follow(r.state)
 	if rec.nonce == r.awaited && r.awaited != 0 {
 		r.settled = &rec
 	}

@@ -93,7 +93,7 @@ func (s *State) encode() []byte {
 
 // sizeHint is about how long the encoding will be.
 func (s *State) sizeHint() int {
-	size := 1024 + 40*int(s.table.used) + 40*s.producers.count + 64*int(s.txns.used) + 8*s.markers.count
+	size := 1024 + 40*int(s.table.used) + 40*s.producers.count + 64*int(s.txns.used) + 8*s.markers.count + 2*s.configs.size()
 	for _, t := range s.topics {
 		for i := range t.partitions {
 			size += 16 + 12*t.partitions[i].runs.len()

@@ -1,6 +1,7 @@
 package metastore
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -8,26 +9,44 @@ import (
 	"slices"
 )
 
-// sectionTransactions is the tag of what a snapshot holds of transactions. Tags are part of the format.
-const sectionTransactions = 2
+// Tags of sections. The numbers are part of the format.
+const (
+	sectionConfigs      = 1
+	sectionTransactions = 2
+)
+
+// section is a part of a snapshot that knows its own length.
+type section struct {
+	tag  uint64
+	body []byte
+}
 
 // encodeSections adds what does not fit the plain format, and makes the snapshot one with sections if there is anything.
 func (s *State) encodeSections(b []byte, markers []uint32) []byte {
-	var sections []byte
-	n := uint64(0)
-	if body := s.encodeTxns(markers); body != nil {
-		sections = binary.AppendUvarint(sections, sectionTransactions)
-		sections = appendString(sections, string(body))
-		n++
+	var list []section
+	if !s.configs.empty() {
+		list = append(list, section{sectionConfigs, s.configs.encode()})
 	}
-	if n == 0 {
+	if body := s.encodeTxns(markers); body != nil {
+		list = append(list, section{sectionTransactions, body})
+	}
+	if len(list) == 0 {
 		return b
 	}
 	b[0] = snapshotSections
-	return append(binary.AppendUvarint(b, n), sections...)
+	return appendSections(b, list)
 }
 
-// sections reads what encodeSections wrote.
+func appendSections(b []byte, list []section) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, part := range list {
+		b = binary.AppendUvarint(b, part.tag)
+		b = appendString(b, string(part.body))
+	}
+	return b
+}
+
+// sections reads what encodeSections wrote. What a broker does not know it cannot fold on: ErrNewerFormat.
 func (d *decoder) sections(s *State) error {
 	last := uint64(0)
 	for range d.count(2, "sections") {
@@ -41,6 +60,8 @@ func (d *decoder) sections(s *State) error {
 		}
 		last = tag
 		switch tag {
+		case sectionConfigs:
+			s.configs = decodeConfigs(body)
 		case sectionTransactions:
 			body.txns(s)
 		default:
@@ -51,6 +72,23 @@ func (d *decoder) sections(s *State) error {
 		}
 	}
 	return d.err
+}
+
+// encode writes the body of the section as the one change that makes the overrides out of none, by kind and name.
+func (o *configOverrides) encode() []byte {
+	all := alterConfigs{changes: make([]ConfigChange, 0, len(o.of))}
+	for of, overrides := range o.of {
+		all.changes = append(all.changes, ConfigChange{ConfigResource: of, Set: overrides})
+	}
+	slices.SortFunc(all.changes, func(a, b ConfigChange) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return all.append(nil)
+}
+
+func decodeConfigs(d *decoder) *configOverrides {
+	var none *configOverrides
+	return none.with(decodeAlterConfigs(d).changes)
 }
 
 // encodeTxns writes all of transactions, nil if there is nothing.

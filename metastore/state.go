@@ -60,8 +60,9 @@ type State struct {
 	txns           txnTable
 	markers        markerTable
 	dropped        droppedTopics
-	runs           int // of all partitions
-	written        int // partitions that have runs
+	configs        *configOverrides // nil: none; replaced, never changed
+	runs           int              // of all partitions
+	written        int              // partitions that have runs
 	sharing        *sharing
 	decisions      *sync.Pool
 }

@@ -148,7 +148,7 @@ func (n *Node) assemble() error {
 		Logger: n.part("cluster"), Registered: func(b metastore.Broker) { n.groups.SetNode(b.NodeID) },
 	})
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
-		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: c.Cluster.ProducerIDExpiration,
+		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: func() time.Duration { return c.Cluster.ProducerIDExpiration },
 	})
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	if err := n.assemblePeers(objects); err != nil {

@@ -43,7 +43,7 @@ var layers = map[string][]string{
 	"objstore/readahead": {"objstore"},
 	"objstore/s3":        {"objstore"},
 
-	"broker/settings":  {},
+	"broker/settings":  {"metastore"},
 	"broker/config":    {"broker/settings"},
 	"broker/wire":      {},
 	"broker/cluster":   {"metastore"},

@@ -131,7 +131,7 @@ func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
 		var rules recordbatch.Rules
 		var set settings.Topic
 		if err == nil {
-			set = b.Settings.Topic(topic.Configs)
+			set = b.Settings.Load().Topic(topic.Configs)
 			rules = produceRules(set, p.now, p.version)
 		}
 		for j := range from.Partitions {

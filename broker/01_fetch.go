@@ -78,7 +78,7 @@ func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *km
 	if failed == nil {
 		f := &fetch{
 			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(req.Version, req.Rack),
-			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.FetchMaxBytes)),
+			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.Load().FetchMaxBytes)),
 			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond, unknownYet: kerr.OffsetNotAvailable,
 			scan: scan,
 		}

@@ -73,7 +73,7 @@ func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.Metadat
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 		defer cancel()
-		create := b.Settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
+		create := b.Settings.Load().AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
 		for _, asked := range once(req.Topics, func(t kmsg.MetadataRequestTopic) topicKey { return topicKey{deref(t.Topic), t.TopicID} }) {
 			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, placement))
 		}

@@ -73,7 +73,7 @@ func (b *Broker) createTopic(ctx context.Context, asked kmsg.CreateTopicsRequest
 		return
 	}
 	answer.NumPartitions, answer.ReplicationFactor = plan.Partitions, plan.ReplicationFactor
-	for _, e := range b.Settings.DescribeTopic(plan.Configs) {
+	for _, e := range b.Settings.Load().DescribeTopic(plan.Configs) {
 		config := kmsg.NewCreateTopicsResponseTopicConfig()
 		config.Name, config.Value, config.ReadOnly = e.Name, e.Value, e.ReadOnly
 		config.Source, config.IsSensitive = int8(e.Source), e.Sensitive
@@ -126,10 +126,10 @@ func (b *Broker) planLayout(asked kmsg.CreateTopicsRequestTopic) (partitions int
 		}
 	}
 	if partitions == -1 {
-		partitions = b.Settings.NumPartitions
+		partitions = b.Settings.Load().NumPartitions
 	}
 	if replicationFactor == -1 {
-		replicationFactor = b.Settings.DefaultReplicationFactor
+		replicationFactor = b.Settings.Load().DefaultReplicationFactor
 	}
 	switch {
 	case partitions < 1 || partitions > metastore.MaxPartitions:

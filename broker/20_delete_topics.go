@@ -59,7 +59,7 @@ func (b *Broker) deleteTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Delet
 func (b *Broker) topicToDelete(asked kmsg.DeleteTopicsRequestTopic) (*metastore.Topic, error) {
 	named, byID := asked.Topic != nil, asked.TopicID != [16]byte{}
 	switch {
-	case !b.Settings.DeleteTopics:
+	case !b.Settings.Load().DeleteTopics:
 		return nil, refuse(kerr.TopicDeletionDisabled, "delete.topic.enable is false")
 	case named == byID:
 		return nil, refuse(kerr.InvalidRequest, "a topic is named either by its name or by its id")

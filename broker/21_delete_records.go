@@ -79,7 +79,7 @@ func (b *Broker) deletePartitionRecords(ctx context.Context, asked []partitionDe
 		switch {
 		case !ok || a.partition < 0 || a.partition >= t.Partitions:
 			a.err = errNoSuchName
-		case !b.Settings.Topic(t.Configs).Deleted:
+		case !b.Settings.Load().Topic(t.Configs).Deleted:
 			a.err = refuse(kerr.PolicyViolation, "the cleanup.policy of the topic lacks delete")
 		case !fresh:
 			a.err = refuse(kerr.RequestTimedOut, "the commit log cannot be read")

@@ -45,7 +45,7 @@ func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDReque
 	switch {
 	case *req.TransactionalID == "":
 		return 0, 0, errNoTxnID
-	case timeout <= 0 || timeout > b.Settings.TransactionMaxTimeout:
+	case timeout <= 0 || timeout > b.Settings.Load().TransactionMaxTimeout:
 		return 0, 0, errTxnTimeout
 	}
 	result, err := b.withFresh(ctx, *req.TransactionalID, func(t metastore.Transaction) bool { return t.ID == "" || exhausted(t) },

@@ -11,21 +11,25 @@ import (
 
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
 )
 
-// DescribeConfigs (32), versions 1 to 4: the settings of topics, and of this broker under its node id. v1 has sources
-// and synonyms (KIP-226), v3 types and documentation (KIP-569). The empty broker name asks for the dynamic defaults of
-// all brokers, of which there are none. Other resources (loggers, client metrics, groups) have no settings here:
-// INVALID_REQUEST. A resource that is named twice is answered once. A broker tells some of its state to who asks for it by
-// name (broker_state.go).
+// DescribeConfigs (32), versions 1 to 4: the settings of topics, of this broker under its node id, of all brokers under
+// the empty name (only what clients set), of groups (KIP-848), of subscriptions to clients' metrics (KIP-714) and of this
+// broker's log (KIP-412). v1 has sources and synonyms (KIP-226), v3 types and documentation (KIP-569). A group or
+// subscription that does not exist has the defaults, as in Kafka. A resource that is named twice is answered once. A broker
+// tells some of its state to who asks for it by name (broker_state.go).
+//
+// The answer holds what any broker answered before: tools alter through one and look through another.
 
-func (b *Broker) describeConfigs(_ context.Context, _ *wire.Conn, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
+func (b *Broker) describeConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := respond[*kmsg.DescribeConfigsResponse](req)
-	type resource struct {
-		kind kmsg.ConfigResourceType
-		name string
+	if mayBeElsewhere(req.Resources) {
+		b.refreshed(ctx)
 	}
-	of := func(r kmsg.DescribeConfigsRequestResource) resource { return resource{r.ResourceType, r.ResourceName} }
+	of := func(r kmsg.DescribeConfigsRequestResource) namedResource {
+		return namedResource{r.ResourceType, r.ResourceName}
+	}
 	for _, asked := range once(req.Resources, of) {
 		answer := kmsg.NewDescribeConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
@@ -47,29 +51,44 @@ func (b *Broker) describeConfigs(_ context.Context, _ *wire.Conn, req *kmsg.Desc
 	return resp
 }
 
+// mayBeElsewhere tells whether a request is about more than the state of this broker, which it alone knows.
+func mayBeElsewhere(asked []kmsg.DescribeConfigsRequestResource) bool {
+	for _, r := range asked {
+		if r.ResourceType != kmsg.ConfigResourceTypeBroker || len(r.ConfigNames) == 0 || !slices.Contains(r.ConfigNames, VersionSetting) {
+			return true
+		}
+	}
+	return false
+}
+
 func (b *Broker) settingsOf(kind kmsg.ConfigResourceType, name string) ([]settings.Entry, error) {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
-		if err := settings.ValidTopicName(name); err != nil {
-			return nil, refuse(kerr.InvalidTopicException, err.Error())
+		t, err := b.namedTopic(name)
+		if err != nil {
+			return nil, err
 		}
-		t, ok := b.Topics.Topic(name)
-		if !ok {
-			return nil, errNoSuchName
-		}
-		return b.Settings.DescribeTopic(t.Configs), nil
+		return b.Settings.Load().DescribeTopic(t.Configs), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if name == "" {
-			return nil, nil
+			return b.Settings.Load().DescribeBrokers(), nil
 		}
-		id, err := strconv.ParseInt(name, 10, 32)
-		if err != nil {
-			return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("a broker is named by its node id, not %q", name))
+		if err := b.checkSelf(name); err != nil {
+			return nil, err
 		}
-		if self := b.Membership.Self().NodeID; int32(id) != int32(self) {
-			return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("this is broker %d: ask broker %d itself", self, id))
+		return b.Settings.Load().DescribeBroker(b.shown()), nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return b.describeLoggers(name)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if name == "" {
+			return nil, refuse(kerr.InvalidRequest, "a group must have a name")
 		}
-		return b.Settings.DescribeBroker(b.shown()), nil
+		return b.Settings.Load().DescribeGroup(b.Configs.Configs(metastore.ConfigResource{Kind: metastore.GroupConfig, Name: name})), nil
+	case kmsg.ConfigResourceTypeClientMetrics:
+		if name == "" {
+			return nil, refuse(kerr.InvalidRequest, "a subscription to metrics must have a name")
+		}
+		return settings.DescribeClientMetrics(b.Configs.Configs(metastore.ConfigResource{Kind: metastore.ClientMetricsConfig, Name: name})), nil
 	}
 	return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("there are no settings of resource type %d", kind))
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,35 +11,34 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
-	"github.com/runnel-io/runnel/metastore"
 )
 
 // IncrementalAlterConfigs (44), versions 0 and 1 (KIP-339): sets, removes, and for lists extends or shortens settings of
-// topics; a resource changes as a whole or not at all. APPEND and SUBTRACT work on the value as this broker knows it;
-// two of them at the same time on two brokers may lose one, as two SETs would.
+// topics, of all brokers (the empty name), of the broker that is asked, of groups (KIP-848) and of subscriptions to
+// clients' metrics (KIP-714); a resource changes as a whole or not at all. What is altered acts on every broker as soon as
+// it hears of it, and on this one before the answer. APPEND and SUBTRACT work on the value as this broker knows it; two of
+// them at the same time on two brokers may lose one, as two SETs would.
 //
-// Brokers' settings come from their configuration and cannot be altered: INVALID_REQUEST.
+// Settings of brokers that Kafka cannot change while it runs cannot be changed here either: INVALID_REQUEST. Names that
+// are not known are refused: INVALID_CONFIG, where Kafka keeps them for brokers. Levels of loggers are in broker_logger.go.
+
+const alterConfigsWait = 20 * time.Second
 
 func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
 	defer cancel()
-	type resource struct {
-		kind kmsg.ConfigResourceType
-		name string
-	}
-	times := make(map[resource]int)
+	times := make(map[namedResource]int)
 	for _, r := range req.Resources {
-		times[resource{r.ResourceType, r.ResourceName}]++
+		times[namedResource{r.ResourceType, r.ResourceName}]++
 	}
 	resp := respond[*kmsg.IncrementalAlterConfigsResponse](req)
 	for _, asked := range req.Resources {
 		var err error
-		if times[resource{asked.ResourceType, asked.ResourceName}] > 1 {
-			err = refuse(kerr.InvalidRequest, "the request names the resource twice")
+		if times[namedResource{asked.ResourceType, asked.ResourceName}] > 1 {
+			err = errResourceTwice
 		} else {
-			err = b.alterConfigs(ctx, asked, req.ValidateOnly)
+			err = b.alterConfigsBy(ctx, asked, req.ValidateOnly)
 		}
 		answer := kmsg.NewIncrementalAlterConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
@@ -48,71 +48,80 @@ func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *wire.Conn, req 
 	return resp
 }
 
-func (b *Broker) alterConfigs(ctx context.Context, asked kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
-	if asked.ResourceType != kmsg.ConfigResourceTypeTopic {
-		return refuse(kerr.InvalidRequest, "only settings of topics can be altered; brokers have theirs from their configuration")
-	}
-	if asked.ResourceName == "" {
-		return refuse(kerr.InvalidRequest, "default settings of all topics are the cluster's")
-	}
-	if err := settings.ValidTopicName(asked.ResourceName); err != nil {
-		return refuse(kerr.InvalidTopicException, err.Error())
-	}
-	t, ok := b.Topics.Topic(asked.ResourceName)
-	if !ok {
-		return errNoSuchName
-	}
-	set, unset, err := b.configChanges(t, asked.Configs)
-	if err == nil {
-		err = settings.ValidateTopic(set)
-	}
-	if err != nil || validateOnly {
-		return err
-	}
-	return b.Changes.AlterTopicConfigs(ctx, t.ID, set, unset)
+type namedResource struct {
+	kind kmsg.ConfigResourceType
+	name string
 }
 
-func (b *Broker) configChanges(t *metastore.Topic, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) (set map[string]string, unset []string, err error) {
-	set = make(map[string]string)
+var errResourceTwice = refuse(kerr.InvalidRequest, "the request names the resource twice")
+
+func (b *Broker) alterConfigsBy(ctx context.Context, asked kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
+	if err := checkOperations(asked.Configs); err != nil {
+		return err
+	}
+	if asked.ResourceType == kmsg.ConfigResourceTypeBrokerLogger {
+		return b.alterLoggers(asked.ResourceName, asked.Configs, validateOnly)
+	}
+	c, err := b.configurable(asked.ResourceType, asked.ResourceName)
+	if err != nil {
+		return err
+	}
+	set, unset, err := c.changes(asked.Configs)
+	if err != nil {
+		return err
+	}
+	return c.alter(ctx, set, unset, validateOnly)
+}
+
+// checkOperations refuses what no resource takes.
+func checkOperations(changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
 	seen := make(map[string]bool)
 	for _, c := range changes {
-		definition, known := settings.LookupTopic(c.Name)
-		value := ""
-		if c.Value != nil {
-			value = *c.Value
-		}
 		switch {
 		case seen[c.Name]:
-			return nil, nil, refuse(kerr.InvalidRequest, fmt.Sprintf("the request names %s twice", c.Name))
-		case !known && c.Op == kmsg.IncrementalAlterConfigOpDelete: // it is not set, and that is what is wanted
-		case !known:
-			return nil, nil, settings.ValidateTopic(map[string]string{c.Name: value})
-		case c.Op == kmsg.IncrementalAlterConfigOpDelete:
-			unset = append(unset, c.Name)
-		case c.Value == nil:
-			return nil, nil, refuse(kerr.InvalidRequest, fmt.Sprintf("null is no value for %s", c.Name))
-		case c.Op == kmsg.IncrementalAlterConfigOpSet:
-			set[c.Name] = value
-		case c.Op != kmsg.IncrementalAlterConfigOpAppend && c.Op != kmsg.IncrementalAlterConfigOpSubtract:
-			return nil, nil, refuse(kerr.InvalidRequest, fmt.Sprintf("unknown operation %d", c.Op))
-		case definition.Type != settings.List:
-			return nil, nil, refuse(kerr.InvalidConfig, fmt.Sprintf("%s is not a list: it can be set or deleted", c.Name))
-		default:
-			set[c.Name] = alteredList(b.topicSetting(t, c.Name), value, c.Op == kmsg.IncrementalAlterConfigOpAppend)
+			return refuse(kerr.InvalidRequest, fmt.Sprintf("the request names %s twice", c.Name))
+		case c.Op < kmsg.IncrementalAlterConfigOpSet || c.Op > kmsg.IncrementalAlterConfigOpSubtract:
+			return refuse(kerr.InvalidRequest, fmt.Sprintf("unknown operation %d", c.Op))
+		case c.Op != kmsg.IncrementalAlterConfigOpDelete && c.Value == nil:
+			return refuse(kerr.InvalidRequest, fmt.Sprintf("null is no value for %s", c.Name))
 		}
 		seen[c.Name] = true
+	}
+	return nil
+}
+
+// changes translates operations to what is to be set and removed. Removing what is not set, or not known, is nothing.
+func (c *configurable) changes(operations []kmsg.IncrementalAlterConfigsRequestResourceConfig) (set map[string]string, unset []string, err error) {
+	set = make(map[string]string)
+	for _, o := range operations {
+		switch {
+		case o.Op == kmsg.IncrementalAlterConfigOpDelete:
+			if _, ok := c.overrides[o.Name]; ok {
+				unset = append(unset, o.Name)
+			}
+		case o.Op == kmsg.IncrementalAlterConfigOpSet:
+			set[o.Name] = *o.Value
+		case !c.isList(o.Name):
+			return nil, nil, refuse(kerr.InvalidConfig, fmt.Sprintf("%s is not a list: it can be set or deleted", o.Name))
+		default:
+			set[o.Name] = alteredList(c.value(o.Name), *o.Value, o.Op == kmsg.IncrementalAlterConfigOpAppend)
+		}
 	}
 	return set, unset, nil
 }
 
-// topicSetting is the value in force.
-func (b *Broker) topicSetting(t *metastore.Topic, name string) string {
-	for _, e := range b.Settings.DescribeTopic(t.Configs) {
-		if e.Name == name && e.Value != nil {
-			return *e.Value
-		}
+// alter validates changes, and makes them unless that is all.
+func (c *configurable) alter(ctx context.Context, set map[string]string, unset []string, validateOnly bool) error {
+	after := make(map[string]string, len(c.overrides)+len(set))
+	maps.Copy(after, c.overrides)
+	maps.Copy(after, set)
+	for _, name := range unset {
+		delete(after, name)
 	}
-	return ""
+	if err := c.validate(set, after); err != nil || validateOnly || len(set)+len(unset) == 0 {
+		return err
+	}
+	return c.store(ctx, set, unset)
 }
 
 // alteredList adds words to a comma-separated list, where they are missing, or removes them.

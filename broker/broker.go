@@ -72,15 +72,18 @@ type Deps struct {
 	// States and Transactions are about producers with transactional ids: what is known of them, and what changes them.
 	States       TransactionStates
 	Transactions Transactions
-	Settings     *settings.Cluster
+	Settings     *settings.Live
+	Configs      Configs
 	Zones        *zone.Clients // default: by client ids alone
 	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown     map[string]string
-	Telemetry Telemetry        // default: one that asks for nothing
-	Roles     func() []Role    // that this broker holds now, default none
-	Logger    *slog.Logger     // default: discard
-	Now       func() time.Time // default: time.Now
+	Telemetry Telemetry // default: one that asks for nothing
+	// LogLevel is that of the broker's log, for clients to change; default: they cannot.
+	LogLevel *slog.LevelVar
+	Roles    func() []Role    // that this broker holds now, default none
+	Logger   *slog.Logger     // default: discard
+	Now      func() time.Time // default: time.Now
 }
 
 // Broker translates requests into calls of what it was given, and the results into answers. All the state that
@@ -128,7 +131,7 @@ func New(deps Deps) *Broker {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	return &Broker{Deps: deps, sessions: newFetchSessions(deps.Settings.FetchSessionSlots)}
+	return &Broker{Deps: deps, sessions: newFetchSessions(deps.Settings.Load().FetchSessionSlots)}
 }
 
 // Routes is the protocol table as a wire.Server takes it.

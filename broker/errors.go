@@ -32,6 +32,7 @@ var causes = []struct {
 	{metastore.ErrUnknownPartition, kerr.UnknownTopicOrPartition},
 	{metastore.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 	{metastore.ErrPartitionCount, kerr.InvalidPartitions},
+	{metastore.ErrTooManyConfigs, kerr.PolicyViolation},
 	{metastore.ErrFenced, kerr.NotCoordinator},
 	{metastore.ErrTxnFenced, kerr.ProducerFenced},
 	{metastore.ErrTxnMapping, kerr.InvalidProducerIDMapping},
@@ -79,6 +80,9 @@ func kafkaError(err error) *kerr.Error {
 	}
 	if _, ok := errors.AsType[*settings.ValueError](err); ok {
 		return kerr.InvalidConfig
+	}
+	if _, ok := errors.AsType[*settings.ReadOnlyError](err); ok {
+		return kerr.InvalidRequest
 	}
 	if _, ok := errors.AsType[*settings.UnknownError](err); ok {
 		return kerr.InvalidConfig

@@ -66,6 +66,8 @@ func (h *harness) place(self string, others ...string) {
 }
 
 func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membership) Deps {
+	live := settings.NewLive(defaults, h.replica)
+	live.SetNode(membership.Self().NodeID)
 	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, InitialRebalanceDelay: -1})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -78,7 +80,7 @@ func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membershi
 		<-done
 	})
 	return Deps{
-		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: defaults,
+		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: live, Configs: h.replica,
 		States: h.replica, Transactions: h.replica, Groups: groups, TopicOffsets: h.store, Partitions: h.replica,
 	}
 }

@@ -45,7 +45,7 @@ func largeCluster(b *testing.B) *Broker {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return New(Deps{Topics: replica, Membership: members, Settings: defaults})
+	return New(Deps{Topics: replica, Membership: members, Settings: settings.NewLive(defaults, replica)})
 }
 
 func allTopics() *kmsg.MetadataRequest {

@@ -49,7 +49,7 @@ func benchBroker(b *testing.B, n int) (*Broker, *metastore.Topic) {
 		check(ahead.Close())
 		check(meta.Close())
 	})
-	broker := New(Deps{Topics: replica, Changes: replica, Partitions: replica, Membership: membership, Writer: w, Settings: defaults,
+	broker := New(Deps{Topics: replica, Changes: replica, Partitions: replica, Membership: membership, Writer: w, Settings: settings.NewLive(defaults, replica),
 		Reader: reader.New(replica, blocks, ahead, w.Recent(), reader.Options{})})
 	for range n {
 		req := produceRequest(topic, 0, testBatch(50))

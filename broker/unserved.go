@@ -19,7 +19,6 @@ const (
 	saslLater     = "Authentication: later."
 	tokensNever   = "Delegation tokens: not intended."
 	kip848Later   = "The consumer protocol of KIP-848: later. Clients use the classic one."
-	configsLater  = "Settings of anything but topics: later."
 )
 
 // unservedKeys are all other keys up to the newest that Kafka 4.4 has.
@@ -32,7 +31,6 @@ var unservedKeys = []unserved{
 	{29, "DescribeAcls", aclsLater},
 	{30, "CreateAcls", aclsLater},
 	{31, "DeleteAcls", aclsLater},
-	{33, "AlterConfigs", configsLater},
 	{36, "SaslAuthenticate", saslLater},
 	{38, "CreateDelegationToken", tokensNever},
 	{39, "RenewDelegationToken", tokensNever},
@@ -55,7 +53,6 @@ var unservedKeys = []unserved{
 	{69, "ConsumerGroupDescribe", kip848Later},
 	{70, "ControllerRegistration", internal},
 	{73, "AssignReplicasToDirs", internal},
-	{74, "ListConfigResources", configsLater},
 	{76, "ShareGroupHeartbeat", shareLater},
 	{77, "ShareGroupDescribe", shareLater},
 	{78, "ShareFetch", shareLater},

@@ -22,6 +22,7 @@ import (
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/broker/sequencer"
+	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/broker/txn"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -37,6 +38,8 @@ type Options struct {
 	Stores  *Stores      // the caller closes them after Run
 	Version string       // of the software, for other brokers and metrics
 	Logger  *slog.Logger // default: discard
+	// LogLevel is what decides which lines of Logger are written, for clients to change; default: they cannot.
+	LogLevel *slog.LevelVar
 }
 
 // Node is one broker.
@@ -49,16 +52,17 @@ type Node struct {
 	registry *prometheus.Registry
 	ready    readiness
 
-	members *cluster.Membership
-	replica *metastore.Replica
-	seq     *sequencer.Sequencer
-	peers   *peer.Server // nil: no peer port
-	callers *peer.Client // nil: no peer port
-	writer  *batching.Writer
-	blocks  *blocks
-	groups  *group.Coordinator
-	reaper  *txn.Reaper
-	server  *wire.Server
+	members  *cluster.Membership
+	replica  *metastore.Replica
+	settings *settings.Live
+	seq      *sequencer.Sequencer
+	peers    *peer.Server // nil: no peer port
+	callers  *peer.Client // nil: no peer port
+	writer   *batching.Writer
+	blocks   *blocks
+	groups   *group.Coordinator
+	reaper   *txn.Reaper
+	server   *wire.Server
 }
 
 // Open binds the addresses and puts the parts together. It does not touch the stores: a broker starts while they are
@@ -145,11 +149,15 @@ func (n *Node) assemble() error {
 		}
 	}
 	n.members = cluster.New(meta, self, cluster.Options{
-		Logger: n.part("cluster"), Registered: func(b metastore.Broker) { n.groups.SetNode(b.NodeID) },
+		Logger: n.part("cluster"), Registered: func(b metastore.Broker) {
+			n.groups.SetNode(b.NodeID)
+			n.settings.SetNode(b.NodeID)
+		},
 	})
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
-		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: func() time.Duration { return c.Cluster.ProducerIDExpiration },
+		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: func() time.Duration { return n.settings.Load().ProducerIDExpiration },
 	})
+	n.settings = settings.NewLive(c.Cluster, n.replica)
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	if err := n.assemblePeers(objects); err != nil {
 		return err
@@ -174,7 +182,7 @@ func (n *Node) assemble() error {
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
-		Settings: c.Cluster, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
+		Settings: n.settings, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
 		Telemetry: telemetry.New(telemetry.Source{}, telemetry.Options{Registerer: n.registry}),
 		Shown:     shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
@@ -182,7 +190,7 @@ func (n *Node) assemble() error {
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
 		AnswerBudget:    wire.NewBudget(answerBytes),
 		FrameBytes:      c.Memory.Produce / 8,
-		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: c.Cluster.MaxConnections,
+		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: func() int { return n.settings.Load().MaxConnections },
 		IdleTimeout: c.Cluster.ConnectionsMaxIdle,
 	})
 	return err

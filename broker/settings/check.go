@@ -20,11 +20,15 @@ type ValueError struct {
 	Name   string
 	Value  string
 	Reason string
+	cause  error
 }
 
 func (e *ValueError) Error() string {
 	return fmt.Sprintf("invalid value %q for %s: %s", e.Value, e.Name, e.Reason)
 }
+
+// Unwrap is what the check of the setting said.
+func (e *ValueError) Unwrap() error { return e.cause }
 
 // UnknownError is a name that no setting has.
 type UnknownError struct {
@@ -48,7 +52,7 @@ func (d *Definition) checkValue(value string) error {
 		return nil
 	}
 	if err := d.Check.check(value); err != nil {
-		return &ValueError{Name: d.Name, Value: value, Reason: err.Error()}
+		return &ValueError{Name: d.Name, Value: value, Reason: err.Error(), cause: err}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Cluster is the resolved broker-level settings. It does not change after NewCluster and may be shared.
+// Cluster is the resolved broker-level settings as of some time. It does not change and may be shared; see Live.
 type Cluster struct {
 	NumPartitions              int32
 	DefaultReplicationFactor   int16
@@ -33,7 +33,10 @@ type Cluster struct {
 	TransactionForgetInterval  time.Duration
 	TransactionalIDExpiration  time.Duration
 
-	overrides map[string]string
+	static    map[string]string // of the configuration
+	brokers   map[string]string // set for all brokers while they ran
+	broker    map[string]string // set for this one
+	overrides map[string]string // what is in force of these
 	topic     Topic             // of a topic without settings of its own
 	defaults  map[string]string // of every topic setting, after overrides
 }
@@ -51,6 +54,7 @@ func aliasSetting(topic *Definition, n int) clusterSetting {
 	alias := topic.Cluster[n]
 	s := clusterSetting{Definition: *topic}
 	s.Name, s.Cluster = alias.Name, nil
+	s.Dynamic = n == 0 // the weaker ones are fixed, as in Kafka
 	s.Doc = "Default of the topic setting " + topic.Name + ". " + topic.Doc
 	if alias.Factor != 1 {
 		s.Type = Int
@@ -128,7 +132,8 @@ func NewCluster(overrides map[string]string) (*Cluster, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	c := &Cluster{overrides: maps.Clone(overrides)}
+	c := &Cluster{static: maps.Clone(overrides)}
+	c.overrides = c.static
 	if low, high := c.Int("group.min.session.timeout.ms"), c.Int("group.max.session.timeout.ms"); low > high {
 		return nil, &ValueError{Name: "group.min.session.timeout.ms", Value: strconv.FormatInt(low, 10),
 			Reason: "must not be above group.max.session.timeout.ms (" + strconv.FormatInt(high, 10) + ")"}

@@ -12,7 +12,7 @@ type Entry struct {
 	Value     *string // nil if it has none, or if it is sensitive
 	Source    Source
 	Default   bool // nobody set it
-	ReadOnly  bool // AlterConfigs cannot change it
+	ReadOnly  bool // AlterConfigs and IncrementalAlterConfigs cannot change it
 	Sensitive bool
 	Type      Type
 	Doc       string
@@ -32,37 +32,86 @@ func (c *Cluster) DescribeTopic(overrides map[string]string) []Entry {
 	for i := range topicTable {
 		d := &topicTable[i]
 		var synonyms []Synonym
-		value := c.defaults[d.Name]
 		if v, ok := overrides[d.Name]; ok {
 			synonyms = append(synonyms, Synonym{Name: d.Name, Value: &v, Source: FromTopic})
+		}
+		e := entryOf(d, append(synonyms, c.aliasSynonyms(d)...))
+		value := c.defaults[d.Name] // in the topic setting's unit
+		if v, ok := overrides[d.Name]; ok {
 			value = v
 		}
-		synonyms = append(synonyms, c.aliasSynonyms(d)...)
-		source := FromDefault
-		if len(synonyms) > 0 {
-			source = synonyms[0].Source
-		}
-		entries = append(entries, Entry{Name: d.Name, Value: &value, Source: source, Default: source == FromDefault,
-			Type: d.Type, Doc: d.document(), Synonyms: synonyms})
+		e.Value = &value
+		entries = append(entries, e)
 	}
 	return entries
+}
+
+// entryOf is what its synonyms make of a setting: the first is in force.
+func entryOf(d *Definition, synonyms []Synonym) Entry {
+	e := Entry{Name: d.Name, Source: FromDefault, Type: d.Type, Doc: d.document(), Synonyms: synonyms}
+	if len(synonyms) > 0 {
+		e.Value, e.Source = synonyms[0].Value, synonyms[0].Source
+	}
+	e.Default = e.Source == FromDefault
+	return e
 }
 
 // aliasSynonyms returns the broker-level values of a topic setting: those that are set, strongest first, then the
 // default of the strongest name, if it has one; Kafka does not tell those of the others.
 func (c *Cluster) aliasSynonyms(d *Definition) []Synonym {
-	var synonyms []Synonym
-	for _, alias := range d.Cluster {
-		if v, ok := c.overrides[alias.Name]; ok {
-			synonyms = append(synonyms, Synonym{Name: alias.Name, Value: &v, Source: FromCluster})
-		}
-	}
+	synonyms := c.setSynonyms(d.Cluster)
 	if len(d.Cluster) > 0 {
 		if s := aliasSetting(d, 0); s.value != nil {
 			synonyms = append(synonyms, Synonym{Name: s.Name, Value: s.value, Source: FromDefault})
 		}
 	}
 	return synonyms
+}
+
+// setSynonyms returns the values that somebody set for settings of the same meaning, the strongest first: for this
+// broker, for all, in the configuration.
+func (c *Cluster) setSynonyms(aliases []Alias) (synonyms []Synonym) {
+	for _, l := range c.layers() {
+		for _, alias := range aliases {
+			if v, ok := l.values[alias.Name]; ok {
+				synonyms = append(synonyms, Synonym{Name: alias.Name, Value: &v, Source: l.source})
+			}
+		}
+	}
+	return synonyms
+}
+
+// synonyms returns the values of a broker-level setting and of those that mean the same, from the first on that is its
+// own, as Kafka does.
+func (c *Cluster) synonyms(name string) []Synonym {
+	aliases, defaults := same(name), []Synonym(nil)
+	if topic := topicOf(name); topic != nil {
+		aliases = topic.Cluster
+	}
+	for _, alias := range aliases {
+		if s, _ := lookupCluster(alias.Name); s.value != nil {
+			defaults = append(defaults, Synonym{Name: alias.Name, Value: s.value, Source: FromDefault})
+		}
+	}
+	all := append(c.setSynonyms(aliases), defaults...)
+	for i := range all {
+		if all[i].Name == name {
+			return all[i:]
+		}
+	}
+	return nil
+}
+
+// topicOf is the topic setting that a broker-level one is a default of, or nil.
+func topicOf(name string) *Definition {
+	for i := range topicTable {
+		for _, alias := range topicTable[i].Cluster {
+			if alias.Name == name {
+				return &topicTable[i]
+			}
+		}
+	}
+	return nil
 }
 
 // DescribeBroker describes all broker-level settings, by name. Extra are values of this broker that are no settings of
@@ -74,20 +123,25 @@ func (c *Cluster) DescribeBroker(extra map[string]string) []Entry {
 			continue
 		}
 		s, _ := lookupCluster(name)
-		e := Entry{Name: name, Value: s.value, Source: FromDefault, Default: true, ReadOnly: true, Type: s.Type, Doc: s.document()}
-		if v, ok := c.overrides[name]; ok {
-			e.Value, e.Source, e.Default = &v, FromCluster, false
-			e.Synonyms = append(e.Synonyms, Synonym{Name: name, Value: &v, Source: FromCluster})
-		}
-		if s.value != nil {
-			e.Synonyms = append(e.Synonyms, Synonym{Name: name, Value: s.value, Source: FromDefault})
-		}
+		e := entryOf(&s.Definition, c.synonyms(name))
+		e.ReadOnly = !s.Dynamic
 		entries = append(entries, e)
 	}
 	for name, value := range maps.All(extra) {
 		entries = append(entries, ReadOnly(name, value))
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries
+}
+
+// DescribeBrokers describes what is set for all brokers while they run, by name.
+func (c *Cluster) DescribeBrokers() []Entry {
+	var entries []Entry
+	for _, name := range slices.Sorted(maps.Keys(c.brokers)) {
+		s, _ := lookupCluster(name)
+		value := c.brokers[name]
+		entries = append(entries, entryOf(&s.Definition, []Synonym{{name, &value, FromBrokers}}))
+	}
 	return entries
 }
 

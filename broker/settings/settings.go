@@ -48,11 +48,16 @@ func (t Type) String() string {
 // Source tells where a value comes from, numbered as in DescribeConfigs.
 type Source int8
 
-// The sources that Runnel has; Kafka's dynamic broker configs (2 and 3) do not exist here.
+// Where values come from.
 const (
-	FromTopic   Source = 1 // set on the topic
-	FromCluster Source = 4 // set in the cluster defaults of the broker's configuration
-	FromDefault Source = 5 // nobody set it
+	FromTopic         Source = 1 // set on the topic
+	FromBroker        Source = 2 // set on this broker while it ran
+	FromBrokers       Source = 3 // set for all brokers while they ran
+	FromCluster       Source = 4 // set in the cluster defaults of the broker's configuration
+	FromDefault       Source = 5 // nobody set it
+	FromLogger        Source = 6 // the level of a logger
+	FromClientMetrics Source = 7 // set on the subscription to clients' metrics
+	FromGroup         Source = 8 // set on the group
 )
 
 // Support tells what setting a value does.
@@ -88,6 +93,7 @@ type Definition struct {
 	Support Support
 	Doc     string // one sentence: what it means
 	Note    string // what Runnel does differently; "" if nothing
+	Dynamic bool   // of broker-level settings: clients can change it while brokers run, as in Kafka
 	// Cluster names the broker-level settings that give a topic setting its default, the strongest first.
 	Cluster []Alias
 }
@@ -102,13 +108,23 @@ type Alias struct {
 func Topics() []Definition { return append([]Definition(nil), topicTable...) }
 
 // LookupTopic returns the definition of a topic setting.
-func LookupTopic(name string) (Definition, bool) {
-	for i := range topicTable {
-		if topicTable[i].Name == name {
-			return topicTable[i], true
+func LookupTopic(name string) (Definition, bool) { return lookup(topicTable, name) }
+
+func lookup(table []Definition, name string) (Definition, bool) {
+	for i := range table {
+		if table[i].Name == name {
+			return table[i], true
 		}
 	}
 	return Definition{}, false
+}
+
+func namesOf(table []Definition) []string {
+	names := make([]string, len(table))
+	for i := range table {
+		names[i] = table[i].Name
+	}
+	return names
 }
 
 // lookupCluster returns the definition of a broker-level setting: a row of the broker table, or one made for an alias.

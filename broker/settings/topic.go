@@ -90,11 +90,12 @@ func ValidateTopic(overrides map[string]string) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	return checkLags(overrides)
+	return CheckTopic(overrides)
 }
 
-// checkLags refuses a least time before compaction that is longer than the greatest.
-func checkLags(overrides map[string]string) error {
+// CheckTopic tells whether overrides, each of which is valid, go together: the least time before compaction must not be
+// longer than the greatest.
+func CheckTopic(overrides map[string]string) error {
 	low, ok := overrides["min.compaction.lag.ms"]
 	high, both := overrides["max.compaction.lag.ms"]
 	if ok && both && parseLong(low) > parseLong(high) {

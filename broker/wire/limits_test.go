@@ -127,7 +127,7 @@ func TestLargeSizeWithoutBytesAllocatesLittle(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	f := serve(t, answerAtOnce(), Options{MaxConnections: 2})
+	f := serve(t, answerAtOnce(), Options{MaxConnections: func() int { return 2 }})
 	one, two := f.dial(), f.dial()
 	for _, c := range []*client{one, two} {
 		c.send(1, heartbeatRequest())

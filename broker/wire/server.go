@@ -25,7 +25,7 @@ type Options struct {
 	ControlBudget      *Budget       // for frames above 16 KiB of routes that are not Budgeted; default 256 MiB
 	FrameBytes         int64         // idle memory kept for frames of routes that Borrow; default 32 MiB, negative is none
 	AnswerBudget       *Budget       // for what Conn.Hold takes; default 128 MiB
-	MaxConnections     int           // default 10,000. Connections above it are closed at once
+	MaxConnections     func() int    // asked for each connection; default 10,000. Those above it are closed at once
 	MaxInFlight        int           // requests per connection that are read but not answered; default 64
 	MaxConnectionBytes int           // bytes of such requests, unless it is a single one; default 32 MiB
 	IdleTimeout        time.Duration // connections.max.idle.ms; default 10 minutes, negative is never
@@ -51,7 +51,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxRequestBytes, 100<<20)
 	setDefault(&o.MaxControlBytes, 16<<20)
 	o.MaxControlBytes = min(o.MaxControlBytes, o.MaxRequestBytes)
-	setDefault(&o.MaxConnections, 10_000)
+	if o.MaxConnections == nil {
+		o.MaxConnections = func() int { return 10_000 }
+	}
 	setDefault(&o.MaxInFlight, 64)
 	setDefault(&o.MaxConnectionBytes, 32<<20)
 	if o.IdleTimeout < 0 {
@@ -226,10 +228,10 @@ func (s *Server) newConn(nc net.Conn) *Conn {
 	if s.closing {
 		return nil
 	}
-	if len(s.conns) >= s.opts.MaxConnections {
+	if limit := s.opts.MaxConnections(); len(s.conns) >= limit {
 		if now := time.Now(); now.Sub(s.full) > 10*time.Second {
 			s.full = now
-			s.log.Warn("too many connections", "limit", s.opts.MaxConnections, "peer", nc.RemoteAddr().String())
+			s.log.Warn("too many connections", "limit", limit, "peer", nc.RemoteAddr().String())
 		}
 		s.metrics.errors.WithLabelValues("too_many_connections").Inc()
 		return nil

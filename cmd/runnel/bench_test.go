@@ -44,7 +44,7 @@ func startDev(t *testing.T) (bootstrap, admin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes, err := openNodes(t.Context(), configs, stores, slog.New(slog.DiscardHandler))
+	nodes, err := openNodes(t.Context(), configs, stores, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,16 +29,16 @@ func newBroker(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log := newLogger(env, loaded.Config.Log)
+		log, level := newLogger(env, loaded.Config.Log)
 		for _, w := range loaded.Warnings {
 			log.Warn("configuration", "warning", w)
 		}
-		return runBroker(cmd.Context(), env, &loaded.Config, log)
+		return runBroker(cmd.Context(), env, &loaded.Config, log, level)
 	}
 	return cmd
 }
 
-func runBroker(ctx context.Context, env *environment, c *config.Config, log *slog.Logger) (err error) {
+func runBroker(ctx context.Context, env *environment, c *config.Config, log *slog.Logger, level *slog.LevelVar) (err error) {
 	version := readBuild().Version
 	log.Info("starting", "version", version, "metastore", config.RedactURL(c.Metastore.URL), "object_store", config.RedactURL(c.ObjectStore.URL), "zone", c.Zone)
 	if !c.Peer.Enabled() {
@@ -50,7 +50,7 @@ func runBroker(ctx context.Context, env *environment, c *config.Config, log *slo
 		return err
 	}
 	defer func() { err = errors.Join(err, stores.Close()) }()
-	n, err := node.Open(ctx, node.Options{Config: c, Stores: stores, Version: version, Logger: log})
+	n, err := node.Open(ctx, node.Options{Config: c, Stores: stores, Version: version, Logger: log, LogLevel: level})
 	if err != nil {
 		return err
 	}
@@ -63,12 +63,14 @@ func runBroker(ctx context.Context, env *environment, c *config.Config, log *slo
 	return nil
 }
 
-// newLogger makes the process's log, on standard error.
-func newLogger(env *environment, c config.Log) *slog.Logger {
+// newLogger makes the process's log, on standard error, and its level, which may be changed.
+func newLogger(env *environment, c config.Log) (*slog.Logger, *slog.LevelVar) {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	options := &slog.HandlerOptions{Level: levels[c.Level]}
+	level := new(slog.LevelVar)
+	level.Set(levels[c.Level])
+	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(env.err, options))
+		return slog.New(slog.NewJSONHandler(env.err, options)), level
 	}
-	return slog.New(slog.NewTextHandler(env.err, options))
+	return slog.New(slog.NewTextHandler(env.err, options)), level
 }

@@ -116,13 +116,13 @@ func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	log := newLogger(env, configs[0].Log)
+	log, level := newLogger(env, configs[0].Log)
 	stores, err := node.OpenStores(ctx, configs[0])
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stores.Close()) }()
-	nodes, err := openNodes(ctx, configs, stores, log)
+	nodes, err := openNodes(ctx, configs, stores, log, level)
 	if err != nil {
 		return err
 	}
@@ -143,10 +143,10 @@ func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
 }
 
 // openNodes binds the addresses of all brokers, so that a port that is taken ends the command before any of them runs.
-func openNodes(ctx context.Context, configs []*config.Config, stores *node.Stores, log *slog.Logger) ([]*node.Node, error) {
+func openNodes(ctx context.Context, configs []*config.Config, stores *node.Stores, log *slog.Logger, level *slog.LevelVar) ([]*node.Node, error) {
 	var nodes []*node.Node
 	for i, c := range configs {
-		n, err := node.Open(ctx, node.Options{Config: c, Stores: stores, Version: readBuild().Version, Logger: log.With("broker", i)})
+		n, err := node.Open(ctx, node.Options{Config: c, Stores: stores, Version: readBuild().Version, Logger: log.With("broker", i), LogLevel: level})
 		if err != nil {
 			return nil, fmt.Errorf("start broker %d: %w", i, err)
 		}

@@ -114,8 +114,11 @@ func describedConfig(e settings.Entry, synonyms, documentation bool) kmsg.Descri
 	config.Name, config.Value = e.Name, e.Value
 	config.ReadOnly, config.IsDefault, config.IsSensitive = e.ReadOnly, e.Default, e.Sensitive
 	config.Source, config.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
-	if documentation {
+	switch {
+	case documentation:
 		config.Documentation = orNil(e.Doc)
+	case e.Source == settings.FromLogger:
+		config.Documentation = new(string) // not null, as in Kafka
 	}
 	if !synonyms {
 		return config

@@ -74,8 +74,9 @@ func (b *Broker) alterLoggers(broker string, changes []kmsg.IncrementalAlterConf
 		}
 		level = logLevels[at].level
 	}
-	if !validateOnly && level != b.LogLevel.Level() {
-		b.Logger.Warn("log level changes", "from", b.LogLevel.Level(), "to", level)
+	if was := b.LogLevel.Level(); !validateOnly && level != was {
+		b.LogLevel.Set(min(level, was)) // of the two, the one that shows more
+		b.Logger.Warn("log level changes", "from", was, "to", level)
 		b.LogLevel.Set(level)
 	}
 	return nil

@@ -67,7 +67,6 @@ var configScripts = []script{{"describe-configs", func(s *side) {
 		describe("one setting of a broker", describeConfigs(ofBroker, self, "default.replication.factor"))
 		describe("other broker", describeConfigs(ofBroker, "77"))
 		describe("no broker", describeConfigs(ofBroker, "me"))
-		describe("all brokers", describeConfigs(ofBroker, ""))
 		describe("unknown kind", describeConfigs(0, "x"))
 		describe("kind from the future", describeConfigs(99, "x"))
 		twice := describeConfigs(ofTopic, "describe-configs", "retention.ms")

@@ -55,8 +55,10 @@ var known = []difference{
 	{"*", "*.Configs[\"runnel.linger.max.ms\"]", "absent", "there", "a setting of Runnel's own"},
 	{"create-topics/v7/*", "*Configs[\"min.insync.replicas\"].Source", "3", "5", dynamicISR},
 	{"describe-configs/*", "*Configs[\"min.insync.replicas\"]*", "", "", dynamicISR},
-	{"describe-configs/*/all brokers", "Resources[\"\"].Configs", "1", "null", dynamicISR},
-	{"describe-configs/*/broker", "Resources[itself].Configs[*].ReadOnly", "false", "true", "settings of brokers come from their configuration"},
+	{"broker-configs/all brokers at first", "Resources[\"\"].Configs", "1", "null", dynamicISR},
+	{"broker-configs/*/unknown", "Resources[itself].ErrorCode", "NONE", "INVALID_CONFIG", "settings of brokers that are not known are refused; Kafka keeps them for its plug-ins"},
+	{"group-configs/*/all of it", "Resources[*].Configs", "17", "2", fewerGroups},
+	{"group-configs/*/all of it", "Resources[*].Configs[*]", "there", "absent", fewerGroups},
 	{"alter-configs/*/unknown op", "Resources[*].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_REQUEST", badAsAWhole},
 
 	// Named twice in one request.
@@ -91,7 +93,6 @@ var known = []difference{
 	{"fetch/*", "Topics[*].Partitions[0].RecordBatches[*]", "cut off", "absent", wholeBatches},
 
 	// Groups.
-	{"group-admin/*/authorized operations", "Groups[*].AuthorizedOperations", "3400", "328", "groups have no settings, and no operations on them"},
 	{"join-group/*/leader joined again", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"static-members/*/came back with other protocols", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"group/*/completing", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
@@ -115,6 +116,7 @@ const (
 	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"
 	newSettings    = "the settings remote.copy.lag.* are newer than the reference, and one is Runnel's own"
 	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
+	fewerGroups    = "groups have the settings of what is served: no share groups, no streams groups, no interval of assignments"
 	claimedTime    = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
 	notInflated    = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"
 	noTransactions = "there are no transactions"

@@ -151,9 +151,12 @@ func ReadOnly(name, value string) Entry {
 		Synonyms: []Synonym{{Name: name, Value: &value, Source: FromCluster}}}
 }
 
+// NoteMark stands in the documentation of a setting before what Runnel does differently.
+const NoteMark = " Runnel: "
+
 func (d *Definition) document() string {
 	if d.Note == "" {
 		return d.Doc
 	}
-	return d.Doc + " " + d.Note
+	return d.Doc + NoteMark + d.Note
 }

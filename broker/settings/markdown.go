@@ -40,7 +40,7 @@ func WriteMarkdown(b *strings.Builder) {
 		"| name | type | default | least | most | meaning |\n|---|---|---|---|---|---|\n")
 	for i := range groupTable {
 		s := &groupTable[i]
-		fmt.Fprintf(b, "| `%s` | %s | `%s` | `%s` | `%s` | %s |\n", s.Name, s.Type, s.from, s.min, s.max, s.document())
+		fmt.Fprintf(b, "| `%s` | %s | `%s` | `%s` | `%s` | %s |\n", s.Name, s.Type, s.from, s.min, s.max, strings.Replace(s.document(), NoteMark, " ", 1))
 	}
 	b.WriteString("\n## Client metrics settings\n\n" +
 		"Of one subscription to clients' metrics (KIP-714), by a name of your choice.\n\n")
@@ -66,5 +66,5 @@ func tableRow(b *strings.Builder, d *Definition, value string) {
 	if d.Dynamic {
 		support += ", dynamic"
 	}
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", d.Name, d.Type, value, values, support, d.document())
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", d.Name, d.Type, value, values, support, strings.Replace(d.document(), NoteMark, " ", 1))
 }

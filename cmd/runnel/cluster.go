@@ -41,7 +41,8 @@ func newCluster(env *environment) *cobra.Command {
 			return writeCluster(env, clusterOf(cmd.Context(), client, metadata))
 		},
 	}
-	return clientFlags(env, parent("cluster", "Look at a cluster", describe))
+	return clientFlags(env, parent("cluster", "Look at a cluster and change its settings", describe,
+		newSettings(env, configured{kind: kmsg.ConfigResourceTypeBroker, hint: "log.retention.ms=86400000"})))
 }
 
 type clusterJSON struct {

@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func newGroup(env *environment) *cobra.Command {
 	return clientFlags(env, parent("group", "List, describe and delete consumer groups",
-		newGroupList(env), newGroupDescribe(env), newGroupDelete(env)))
+		newGroupList(env), newGroupDescribe(env), newGroupDelete(env),
+		newSettings(env, configured{kind: kmsg.ConfigResourceTypeGroupConfig, noun: "group", names: groupNames, hint: "consumer.session.timeout.ms=60000"})))
 }
 
 func newGroupList(env *environment) *cobra.Command {

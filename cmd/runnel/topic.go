@@ -10,11 +10,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func newTopic(env *environment) *cobra.Command {
-	return clientFlags(env, parent("topic", "Create, list, describe and delete topics",
-		newTopicCreate(env), newTopicList(env), newTopicDescribe(env), newTopicDelete(env), newTopicAddPartitions(env)))
+	return clientFlags(env, parent("topic", "Create, list, describe, configure and delete topics",
+		newTopicCreate(env), newTopicList(env), newTopicDescribe(env), newTopicDelete(env), newTopicAddPartitions(env),
+		newSettings(env, configured{kind: kmsg.ConfigResourceTypeTopic, noun: "topic", names: topicNames, hint: "retention.ms=86400000"})))
 }
 
 func newTopicCreate(env *environment) *cobra.Command {

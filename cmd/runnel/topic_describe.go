@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -18,12 +19,12 @@ func newTopicDescribe(env *environment) *cobra.Command {
 		Args:              args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: completeNames(env, 0, topicNames),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			admin, err := connectAdmin(cmd.Context(), env)
+			client, err := connect(cmd.Context(), env)
 			if err != nil {
 				return err
 			}
-			defer admin.Close()
-			topics, err := describeTopics(cmd.Context(), admin, names, all)
+			defer client.Close()
+			topics, err := describeTopics(cmd.Context(), client, names, all)
 			if env.json {
 				return errors.Join(err, writeJSON(env.out, topics))
 			}
@@ -59,14 +60,9 @@ type partitionJSON struct {
 	Error     string  `json:"error,omitempty"`
 }
 
-type settingJSON struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`
-	Source string `json:"source"`
-}
-
 // describeTopics returns what can be told, and an error for each topic that cannot be described.
-func describeTopics(ctx context.Context, admin *kadm.Client, names []string, all bool) ([]topicJSON, error) {
+func describeTopics(ctx context.Context, client *kgo.Client, names []string, all bool) ([]topicJSON, error) {
+	admin := kadm.NewClient(client)
 	details, err := admin.ListTopics(ctx, names...)
 	if err != nil {
 		return []topicJSON{}, fmt.Errorf("describe topics: %w", err)
@@ -87,16 +83,17 @@ func describeTopics(ctx context.Context, admin *kadm.Client, names []string, all
 	errs = append(errs, err)
 	end, err := admin.ListEndOffsets(ctx, known...)
 	errs = append(errs, err)
-	configs, err := admin.DescribeTopicConfigs(ctx, known...)
+	described, err := describeSettings(ctx, client, kmsg.ConfigResourceTypeTopic, known...)
 	errs = append(errs, err)
+	configs := make(map[string][]settingJSON)
+	for _, r := range described {
+		configs[r.ResourceName] = listSettings(r, all)
+	}
 	topics := []topicJSON{}
 	for _, name := range known {
-		t := topicJSON{Name: name, ID: idText(details[name].ID), Configs: []settingJSON{}}
+		t := topicJSON{Name: name, ID: idText(details[name].ID), Configs: append([]settingJSON{}, configs[name]...)}
 		for _, p := range details[name].Partitions.Sorted() {
 			t.Partitions = append(t.Partitions, describePartition(p, start, end))
-		}
-		if c, err := configs.On(name, nil); err == nil {
-			t.Configs = settingsOf(c, all)
 		}
 		topics = append(topics, t)
 	}
@@ -119,28 +116,6 @@ func describePartition(p kadm.PartitionDetail, start, end kadm.ListedOffsets) pa
 	return j
 }
 
-func settingsOf(c kadm.ResourceConfig, all bool) []settingJSON {
-	settings := []settingJSON{}
-	for _, s := range c.Configs {
-		if !all && s.Source != kmsg.ConfigSourceDynamicTopicConfig {
-			continue
-		}
-		settings = append(settings, settingJSON{s.Key, s.MaybeValue(), sourceText(s.Source)})
-	}
-	return settings
-}
-
-func sourceText(s kmsg.ConfigSource) string {
-	switch s {
-	case kmsg.ConfigSourceDynamicTopicConfig:
-		return "topic"
-	case kmsg.ConfigSourceDefaultConfig:
-		return "default"
-	default:
-		return "broker"
-	}
-}
-
 func (t topicJSON) write(env *environment) error {
 	records := int64(0)
 	for _, p := range t.Partitions {
@@ -156,9 +131,5 @@ func (t topicJSON) write(env *environment) error {
 		return err
 	}
 	fmt.Fprintln(env.out)
-	settings := newTable(env.out, "SETTING", "VALUE", "SET BY")
-	for _, s := range t.Configs {
-		settings.row(s.Name, s.Value, s.Source)
-	}
-	return settings.flush()
+	return writeSettings(env, t.Configs)
 }

@@ -12,6 +12,7 @@ const (
 	topicCommand    = "org.apache.kafka.tools.TopicCommand"
 	groupCommand    = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 	configCommand   = "kafka.admin.ConfigCommand"
+	metricsCommand  = "org.apache.kafka.tools.ClientMetricsCommand"
 	getOffsets      = "org.apache.kafka.tools.GetOffsetShell"
 	logDirsCommand  = "org.apache.kafka.tools.LogDirsCommand"
 	performance     = "org.apache.kafka.tools.ProducerPerformance"

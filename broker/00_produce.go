@@ -18,7 +18,8 @@ import (
 
 // Produce (0), versions 3 to 13; 0 to 2 are advertised and refused, because librdkafka compresses only if it sees them
 // (KAFKA-18659). Every partition of a request carries one record batch of format 2. Batches are checked without being
-// decompressed (see recordbatch.Validate), and appended in the order of the request. They are answered when they are
+// decompressed (see recordbatch.Validate), unless the topic wants another codec (recompress.go), and appended in the order
+// of the request. They are answered when they are
 // durable and sequenced, with acks=1 as with acks=all: nothing else is an acknowledgement here. acks=0 has no answer;
 // as in Kafka, a batch that is refused then closes the connection. A broker that has handed its partitions over refuses
 // batches with NOT_LEADER_OR_FOLLOWER; those of acks=0 it takes, and tells the producer to hang up.
@@ -51,6 +52,10 @@ type production struct {
 	admits  []admittedBatch  // admits[i] is of batches[i]
 	refused error            // any of the refusals
 	retire  bool             // acks=0, and other brokers have the partitions
+
+	recompressing chan struct{} // has a place for each request that may recompress
+	recompresses  bool          // this one has a place
+	remade        int           // bytes of batches that were recompressed
 }
 
 // admittedBatch is what is remembered of a batch until its answer.
@@ -63,7 +68,7 @@ type admittedBatch struct {
 func (b *Broker) production(req *kmsg.ProduceRequest) *production {
 	return &production{
 		acks: req.Acks, timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, version: req.Version,
-		resp: respond[*kmsg.ProduceResponse](req), now: b.Now(),
+		resp: respond[*kmsg.ProduceResponse](req), now: b.Now(), recompressing: b.recompressing,
 	}
 }
 
@@ -74,10 +79,11 @@ func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request
 	if err := b.checkTransaction(ctx, req); err != nil {
 		p.refuseAll(req, err)
 	} else {
-		b.admit(p, req)
+		b.admit(ctx, p, req)
 	}
 	pending, err := b.Writer.Append(attached(c).source, p.batches)
 	p.batches = nil
+	p.release()
 	if err != nil {
 		p.failAppended(err)
 		pending = nil
@@ -118,11 +124,12 @@ func (b *Broker) learn(ctx context.Context, req *kmsg.ProduceRequest) {
 }
 
 // admit makes a row of the answer for every partition, and a batch to append for every one that is not refused.
-func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
+func (b *Broker) admit(ctx context.Context, p *production, req *kmsg.ProduceRequest) {
 	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	moved := b.moved() != nil // once for all: batches of a request to one partition stay together
 	// Nobody would send again what is refused without an answer. Any broker can append it.
 	p.retire = moved && p.acks == 0
+	defaults := b.Settings.Load()
 	for i := range req.Topics {
 		from, to := &req.Topics[i], &p.resp.Topics[i]
 		to.Topic, to.TopicID = from.Topic, from.TopicID
@@ -131,7 +138,7 @@ func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
 		var rules recordbatch.Rules
 		var set settings.Topic
 		if err == nil {
-			set = b.Settings.Load().Topic(topic.Configs)
+			set = defaults.Topic(topic.Configs)
 			rules = produceRules(set, p.now, p.version)
 		}
 		for j := range from.Partitions {
@@ -145,7 +152,7 @@ func (b *Broker) admit(p *production, req *kmsg.ProduceRequest) {
 				p.refuse(row, err)
 				continue
 			}
-			p.admit(row, topic, set, rules, from.Partitions[j].Records)
+			p.admit(ctx, row, topic, &set, rules, from.Partitions[j].Records)
 		}
 	}
 }
@@ -177,7 +184,7 @@ func produceRules(set settings.Topic, now time.Time, version int16) recordbatch.
 }
 
 // admit checks the records of one partition and takes them up.
-func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metastore.Topic, set settings.Topic, rules recordbatch.Rules, records []byte) {
+func (p *production) admit(ctx context.Context, row *kmsg.ProduceResponseTopicPartition, topic *metastore.Topic, set *settings.Topic, rules recordbatch.Rules, records []byte) {
 	if row.Partition < 0 || row.Partition >= topic.Partitions {
 		p.refuse(row, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("topic has %d partitions", topic.Partitions)))
 		return
@@ -192,7 +199,11 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 		p.refuse(row, err)
 		return
 	case len(records) > int(set.SegmentBytes):
-		p.refuse(row, refuse(kerr.RecordListTooLarge, fmt.Sprintf("batch of %d bytes exceeds segment.bytes, %d", len(records), set.SegmentBytes)))
+		p.refuse(row, tooLargeForSegment(len(records), set))
+		return
+	}
+	if records, h, err = p.recompress(ctx, records, h, rules, set); err != nil {
+		p.refuse(row, err)
 		return
 	}
 	stamp := int64(-1)
@@ -208,7 +219,7 @@ func (p *production) admit(row *kmsg.ProduceResponseTopicPartition, topic *metas
 
 // maxLinger is the topic's latency class as the Writer has it: 0 is the broker's, negative is none. It leaves half of the
 // request's time-out for the rest: a client must not be told that a batch timed out which waits here by choice.
-func (p *production) maxLinger(set settings.Topic) time.Duration {
+func (p *production) maxLinger(set *settings.Topic) time.Duration {
 	switch set.LingerMaxMs {
 	case -1:
 		return 0

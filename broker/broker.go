@@ -90,9 +90,10 @@ type Deps struct {
 // counts is fetch sessions, which clients begin anew when they are gone.
 type Broker struct {
 	Deps
-	sessions *fetchSessions
-	away     pace // of consumers that are sent away
-	told     pace // of errors in the log that clients repeat
+	sessions      *fetchSessions
+	away          pace          // of consumers that are sent away
+	recompressing chan struct{} // see recompressors
+	told          pace          // of errors in the log that clients repeat
 }
 
 // refreshWait bounds how long a request waits for a look at the commit log.
@@ -131,7 +132,8 @@ func New(deps Deps) *Broker {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	return &Broker{Deps: deps, sessions: newFetchSessions(deps.Settings.Load().FetchSessionSlots)}
+	return &Broker{Deps: deps, sessions: newFetchSessions(deps.Settings.Load().FetchSessionSlots),
+		recompressing: make(chan struct{}, recompressors)}
 }
 
 // Routes is the protocol table as a wire.Server takes it.

@@ -26,7 +26,7 @@ type api struct {
 func (b *Broker) apis() []api {
 	return []api{
 		{key: 0, name: "Produce", min: 3, max: 13, claimed: 3, handle: b.produce, order: wire.Overlapping, budgeted: true, borrows: true, needs: "Write on Topic",
-			notes: "acks=1 waits as acks=all does. Compressed batches are not decompressed, except for compacted topics. Bytes after the batch are refused. A partition that is named twice gets both batches. A broker that stops takes what comes with acks=0 and half closes the connection."},
+			notes: "acks=1 waits as acks=all does. Compressed batches are not decompressed, except for compacted topics and those whose compression.type is another codec; to be compressed anew, they may hold 32 MiB of records. Bytes after the batch are refused. A partition that is named twice gets both batches. A broker that stops takes what comes with acks=0 and half closes the connection."},
 		{key: 1, name: "Fetch", min: 4, max: 18, handle: b.fetchFrom, needs: "Read on Topic",
 			notes: "Requests of followers are answered as those of consumers. A consumer is sent to a broker of its rack if that is in the replica list of every client. A broker cut off from the metastore answers OFFSET_NOT_AVAILABLE beyond its high watermark, and later NOT_LEADER_OR_FOLLOWER to those that wait. The leader epoch is 0 for ever. Batches are never cut. Old records that are not loaded yet do not hold up those of other partitions and follow in a later answer. Waits of 32 ms and more may end a thirty-second part, at most 67 ms, early. Negative sizes count as 0, unknown isolation levels as read_uncommitted."},
 		{key: 2, name: "ListOffsets", min: 1, max: 11, handle: blocking(b.listOffsets), needs: "Describe on Topic",

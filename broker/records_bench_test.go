@@ -69,7 +69,7 @@ func BenchmarkAdmit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p := broker.production(req)
-		broker.admit(p, req)
+		broker.admit(context.Background(), p, req)
 		if len(p.batches) != 1 {
 			b.Fatal(p.refused)
 		}

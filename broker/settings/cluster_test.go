@@ -28,7 +28,7 @@ func TestDefaultsAreKafkas(t *testing.T) {
 		t.Errorf("groups: %+v", c)
 	}
 	want := Topic{MaxMessageBytes: 1048588, SegmentBytes: 1 << 30, TimestampType: CreateTime, TimestampBeforeMax: 1<<63 - 1,
-		TimestampAfterMax: 3600000, CompressionType: "producer", Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, MinInsyncReplicas: 1, LingerMaxMs: -1}
+		TimestampAfterMax: 3600000, CompressionType: "producer", GzipLevel: -1, LZ4Level: 9, ZstdLevel: 3, Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, MinInsyncReplicas: 1, LingerMaxMs: -1}
 	if got := c.Topic(nil); got != want {
 		t.Errorf("topic defaults\n got %+v\nwant %+v", got, want)
 	}
@@ -97,7 +97,7 @@ func TestNewClusterNamesEveryMistake(t *testing.T) {
 		"auto.create.topics.enable":   "yes",
 		"retention.ms":                "5",
 		"message.max.bytes":           "4294967296",
-		"compression.type":            "zstd",
+		"compression.type":            "brotli",
 		"entirely.different.from.all": "1",
 	})
 	if err == nil {
@@ -108,7 +108,7 @@ func TestNewClusterNamesEveryMistake(t *testing.T) {
 		`invalid value "yes" for auto.create.topics.enable: must be true or false`,
 		`unknown setting "retention.ms" (did you mean "log.retention.ms"?)`,
 		`invalid value "4294967296" for message.max.bytes: must be a whole number between -2147483648 and 2147483647`,
-		`invalid value "zstd" for compression.type: the broker does not recompress what clients send; only producer is supported`,
+		`invalid value "brotli" for compression.type: must be one of uncompressed, zstd, lz4, snappy, gzip, producer`,
 		"unknown setting \"entirely.different.from.all\"",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -13,6 +13,12 @@ const (
 	LogAppendTime = "LogAppendTime"
 )
 
+// Values of compression.type that are no codec.
+const (
+	AsProduced   = "producer"
+	Uncompressed = "uncompressed"
+)
+
 // Topic is the resolved settings of a topic, those that Runnel acts on.
 type Topic struct {
 	MaxMessageBytes    int32  // of a batch
@@ -20,11 +26,14 @@ type Topic struct {
 	TimestampType      string // CreateTime or LogAppendTime
 	TimestampBeforeMax int64  // ms that a record's time may lie behind the broker's clock
 	TimestampAfterMax  int64  // ms that it may lie ahead
-	CompressionType    string // always "producer"
-	Compacted          bool   // cleanup.policy has compact: records need keys
-	Deleted            bool   // cleanup.policy has delete: retention applies
-	RetentionMs        int64  // -1: for ever
-	RetentionBytes     int64  // -1: without limit
+	CompressionType    string // AsProduced, Uncompressed or the name of a codec
+	GzipLevel          int    // if the broker compresses
+	LZ4Level           int
+	ZstdLevel          int
+	Compacted          bool  // cleanup.policy has compact: records need keys
+	Deleted            bool  // cleanup.policy has delete: retention applies
+	RetentionMs        int64 // -1: for ever
+	RetentionBytes     int64 // -1: without limit
 	MinInsyncReplicas  int32
 	LingerMaxMs        int32 // that a batch waits for company; -1: the broker's
 }
@@ -50,6 +59,12 @@ func (t *Topic) apply(values map[string]string) {
 			t.TimestampAfterMax = parseLong(value)
 		case "compression.type":
 			t.CompressionType = value
+		case "compression.gzip.level":
+			t.GzipLevel = int(parseLong(value))
+		case "compression.lz4.level":
+			t.LZ4Level = int(parseLong(value))
+		case "compression.zstd.level":
+			t.ZstdLevel = int(parseLong(value))
 		case "cleanup.policy":
 			policies := splitList(value)
 			t.Compacted = slices.Contains(policies, "compact")

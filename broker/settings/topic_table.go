@@ -9,7 +9,7 @@ const (
 	noDisk       = "Without effect: Runnel has no log files on disk."
 	notYet       = "Kept for later: Runnel deletes and compacts nothing yet, so that more is kept than asked for, never less."
 	alwaysSynced = "Without effect: every acknowledged write is durable in the object store and the metastore."
-	asSent       = "Without effect: batches are stored as the client compressed them."
+	onlyByUs     = "For batches that the broker compresses. Mapped to the nearest level of the library that Runnel uses."
 	noTiering    = "tiered storage does not exist here: all data is in the object store"
 )
 
@@ -32,16 +32,15 @@ var topicTable = []Definition{
 	{Name: "cleanup.policy", Type: List, Default: "delete", Check: listOf{"compact", "delete"}, Support: Acts, Cluster: logPrefix("cleanup.policy"),
 		Doc:  "What becomes of old records: deleted by age and size, compacted to the last one of each key, or both.",
 		Note: "With compact, records must have keys. Nothing is compacted or deleted yet, so that more is kept than asked for, never less."},
-	{Name: "compression.gzip.level", Type: Int, Default: "-1", Check: gzipLevel{}, Support: Stored, Cluster: same("compression.gzip.level"),
-		Doc: "The level if the broker compresses with gzip.", Note: asSent},
-	{Name: "compression.lz4.level", Type: Int, Default: "9", Check: between{1, 17}, Support: Stored, Cluster: same("compression.lz4.level"),
-		Doc: "The level if the broker compresses with lz4.", Note: asSent},
-	{Name: "compression.type", Type: String, Default: "producer", Support: Restricted, Cluster: same("compression.type"),
-		Check: only{value: "producer", kafka: []string{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"},
-			reason: "the broker does not recompress what clients send"},
-		Doc: "The codec of the batches in the log; producer keeps what the client chose."},
-	{Name: "compression.zstd.level", Type: Int, Default: "3", Check: between{-131072, 22}, Support: Stored, Cluster: same("compression.zstd.level"),
-		Doc: "The level if the broker compresses with zstd.", Note: asSent},
+	{Name: "compression.gzip.level", Type: Int, Default: "-1", Check: gzipLevel{}, Cluster: same("compression.gzip.level"),
+		Doc: "The level if the broker compresses with gzip.", Note: onlyByUs},
+	{Name: "compression.lz4.level", Type: Int, Default: "9", Check: between{1, 17}, Cluster: same("compression.lz4.level"),
+		Doc: "The level if the broker compresses with lz4.", Note: onlyByUs},
+	{Name: "compression.type", Type: String, Default: AsProduced, Support: Acts, Cluster: same("compression.type"),
+		Check: oneOf{Uncompressed, "zstd", "lz4", "snappy", "gzip", AsProduced},
+		Doc:   "The codec of the batches in the log; producer keeps what the client chose, and another compresses anew what comes otherwise."},
+	{Name: "compression.zstd.level", Type: Int, Default: "3", Check: between{-131072, 22}, Cluster: same("compression.zstd.level"),
+		Doc: "The level if the broker compresses with zstd.", Note: onlyByUs},
 	{Name: "delete.retention.ms", Type: Long, Default: "86400000", Check: atLeast(0), Support: Stored, Cluster: same("log.cleaner.delete.retention.ms"),
 		Doc: "How long compaction keeps tombstones.", Note: notYet},
 	{Name: "file.delete.delay.ms", Type: Long, Default: "60000", Check: atLeast(0), Support: Stored, Cluster: logPrefix("segment.delete.delay.ms"),

@@ -26,7 +26,7 @@ func TestValidateTopic(t *testing.T) {
 		{"both policies", "cleanup.policy", "compact, delete", ""},
 		{"unknown policy", "cleanup.policy", "compact,shred", `"shred" is not one of compact, delete`},
 		{"policy twice", "cleanup.policy", "delete,delete", `"delete" stands twice`},
-		{"recompression", "compression.type", "lz4", "only producer is supported"},
+		{"recompression", "compression.type", "lz4", ""},
 		{"unknown codec", "compression.type", "brotli", "must be one of uncompressed, zstd"},
 		{"tiered storage", "remote.storage.enable", "true", "tiered storage does not exist here"},
 		{"tiered storage off", "remote.storage.enable", "false", ""},

@@ -44,7 +44,7 @@ func (b *Broker) apis() []api {
 		{key: 13, name: "LeaveGroup", min: 0, max: 5, handle: blocking(b.leaveGroup), needs: "Read on Group"},
 		{key: 14, name: "SyncGroup", min: 0, max: 5, handle: blocking(b.syncGroup), needs: "Read on Group"},
 		{key: 15, name: "DescribeGroups", min: 0, max: 6, handle: blocking(b.describeGroups), needs: "Describe on Group",
-			notes: "Assignments of earlier generations are not shown in a rebalance. Groups have no settings, and no operations on them."},
+			notes: "Assignments of earlier generations are not shown in a rebalance."},
 		{key: 16, name: "ListGroups", min: 0, max: 5, handle: blocking(b.listGroups), needs: "Describe on Cluster or Group"},
 		{key: 18, name: "ApiVersions", min: 0, max: 4, handle: b.apiVersionsTo, needs: "none",
 			notes: "The features are those of the software: transaction.version 2 and group.version 1 are finalized, and cannot be lowered."},

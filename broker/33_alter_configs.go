@@ -17,6 +17,7 @@ import (
 func (b *Broker) alterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
 	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
 	defer cancel()
+	b.refreshed(ctx) // topics and settings that another broker has just made or changed
 	times := make(map[namedResource]int)
 	for _, r := range req.Resources {
 		times[namedResource{r.ResourceType, r.ResourceName}]++

@@ -17,7 +17,7 @@ import (
 // IncrementalAlterConfigs (44), versions 0 and 1 (KIP-339): sets, removes, and for lists extends or shortens settings of
 // topics, of all brokers (the empty name), of the broker that is asked, of groups (KIP-848) and of subscriptions to
 // clients' metrics (KIP-714); a resource changes as a whole or not at all. What is altered acts on every broker as soon as
-// it hears of it, and on this one before the answer. APPEND and SUBTRACT work on the value as this broker knows it; two of
+// it hears of it, and on this one before the answer. APPEND and SUBTRACT work on the value as of the request's arrival; two of
 // them at the same time on two brokers may lose one, as two SETs would.
 //
 // Settings of brokers that Kafka cannot change while it runs cannot be changed here either: INVALID_REQUEST. Names that
@@ -28,6 +28,7 @@ const alterConfigsWait = 20 * time.Second
 func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
 	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
 	defer cancel()
+	b.refreshed(ctx) // topics and settings that another broker has just made or changed
 	times := make(map[namedResource]int)
 	for _, r := range req.Resources {
 		times[namedResource{r.ResourceType, r.ResourceName}]++

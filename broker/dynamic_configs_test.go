@@ -263,6 +263,22 @@ func TestAlterConfigsReplacesAll(t *testing.T) {
 	}
 }
 
+func TestConfigsOfWhatAnotherBrokerHasJustMadeAreAltered(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	other := metastore.NewReplica(h.store, metastore.ReplicaOptions{})
+	must(t, other.Open(t.Context()))
+	for _, name := range []string{"one", "two"} {
+		_, err := other.CreateTopic(t.Context(), metastore.NewTopic{Name: name, Partitions: 1, Configs: map[string]string{"retention.ms": "5"}})
+		must(t, err)
+	}
+	equal(t, "altered", h.alter(1, ofTopic, "one", "segment.ms=7"), "")
+	equal(t, "described", h.described(ofTopic, "one"), "retention.ms=5@1 segment.ms=7@1")
+	_, err := other.CreateTopic(t.Context(), metastore.NewTopic{Name: "three", Partitions: 1, Configs: map[string]string{"retention.ms": "5"}})
+	must(t, err)
+	equal(t, "replaced", h.replace(2, ofTopic, "three", "segment.ms=7"), "")
+	equal(t, "described after", h.described(ofTopic, "three"), "segment.ms=7@1")
+}
+
 func TestLevelsOfTheLogAreChangedLive(t *testing.T) {
 	h := newHarness(t, nil, 0)
 	equal(t, "fixed", h.alter(1, ofLogger, "0", "root=DEBUG"), "INVALID_REQUEST")

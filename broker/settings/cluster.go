@@ -138,6 +138,9 @@ func NewCluster(overrides map[string]string) (*Cluster, error) {
 		return nil, &ValueError{Name: "group.min.session.timeout.ms", Value: strconv.FormatInt(low, 10),
 			Reason: "must not be above group.max.session.timeout.ms (" + strconv.FormatInt(high, 10) + ")"}
 	}
+	if err := c.checkGroupDefaults(); err != nil {
+		return nil, err
+	}
 	c.resolve()
 	return c, nil
 }

@@ -125,6 +125,14 @@ func TestSessionTimeoutBoundsMustBeOrdered(t *testing.T) {
 	}
 }
 
+func TestDefaultsOfGroupsMustLieWithinTheirBounds(t *testing.T) {
+	_, err := NewCluster(map[string]string{"group.consumer.max.session.timeout.ms": "44999"})
+	var value *ValueError
+	if !errors.As(err, &value) || value.Name != "group.consumer.session.timeout.ms" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestLongTimesDoNotOverflow(t *testing.T) {
 	c := mustCluster(t, map[string]string{"connections.max.idle.ms": "9223372036854775807"})
 	if c.ConnectionsMaxIdle != 1<<63-1 {

@@ -25,7 +25,7 @@ type script struct {
 func scripts() []script {
 	return slices.Concat(
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, dynamicConfigScripts, clusterScripts,
-		produceScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
+		produceScripts, recompressScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
 		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, wrongGroupScripts, transactionScripts,
 		deleteRecordsScripts, replicaScripts, controllerScripts, telemetryScripts,
 	)

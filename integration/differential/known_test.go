@@ -74,6 +74,9 @@ var known = []difference{
 	{"timestamps/*/CreateTime log append time claimed", "Topics[*].Partitions[0].*", "", "", claimedTime},
 	{"timestamps/*/LogAppendTime log append time claimed", "Topics[*].Partitions[0].ErrorRecords", "3", "null", claimedTime},
 	{"timestamps/*/CreateTime compressed, too *", "Topics[*].Partitions[0].ErrorRecords", "3", "null", notInflated},
+	{"compression-type/*too old", "Topics[*].Partitions[0].ErrorRecords", "3", "null", headerFirst},
+	{"compression-type/*one record too new", "Topics[*].Partitions[0].ErrorRecords", "1", "null", headerFirst},
+	{"compression-type/*broken", "Topics[*].Partitions[0].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_RECORD", "records that cannot be decompressed are the client's mistake, which a retry does not mend"},
 	{"produce/*/odd: codec claimed *", "Topics[*].Partitions[2].*", "", "", notInflated},
 	{"produce/*/odd: offset deltas *", "Topics[*].Partitions[2].*", "", "", "records of a batch are numbered 0, 1, 2, ... whether compressed or not; Kafka checks compressed ones only"},
 	{"produce/*/transactional, without a producer", "Topics[*].Partitions[0].ErrorCode", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "INVALID_RECORD", noTransactions},
@@ -118,6 +121,7 @@ const (
 	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
 	fewerGroups    = "groups have the settings of what is served: no share groups, no streams groups, no interval of assignments"
 	claimedTime    = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
+	headerFirst    = "a compressed batch whose header tells a timestamp out of bounds is refused before it is decompressed"
 	notInflated    = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"
 	noTransactions = "there are no transactions"
 	wholeBatches   = "batches are never cut"

@@ -1,0 +1,147 @@
+package ecosystem
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
+	"github.com/runnel-io/runnel/integration/servers"
+	"github.com/runnel-io/runnel/integration/toolchain"
+)
+
+// target is a running cluster that the tests run against.
+type target struct {
+	name string
+	open func(t *testing.T) (bootstrap string)
+}
+
+var targets = []target{
+	{"embedded", func(t *testing.T) string {
+		return harness.Dev(t, harness.DevOptions{}).Addr
+	}},
+	{"distributed", func(t *testing.T) string {
+		b := harness.Node(t, harness.NewStores(t), harness.NodeOptions{})
+		b.Restart()
+		return b.Addr
+	}},
+	{"kafka", func(t *testing.T) string {
+		jars, err := tools(t).JavaClasses(t.Context(), "../compat/clients/java/pom.xml")
+		if err != nil {
+			t.Fatalf("Kafka cannot be set up: %v", err)
+		}
+		kafka, err := servers.OpenKafka(t.Context(), jars, servers.KafkaOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := kafka.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return kafka.Bootstrap
+	}},
+}
+
+// onTargets runs a test, beside others, on a cluster of each kind that RUNNEL_COMPAT_TARGETS names (by commas), by default
+// the one that production runs.
+func onTargets(t *testing.T, test func(t *testing.T, bootstrap string)) {
+	t.Parallel()
+	chosen := strings.Split(cmp.Or(os.Getenv("RUNNEL_COMPAT_TARGETS"), "distributed"), ",")
+	for _, target := range targets {
+		if slices.Contains(chosen, target.name) {
+			t.Run(target.name, func(t *testing.T) { test(t, target.open(t)) })
+		}
+	}
+}
+
+func tools(t *testing.T) toolchain.Cache {
+	t.Helper()
+	cache, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache
+}
+
+// java is the command line of a class from clients/java, which is compiled with its neighbours unless it was before. Logs
+// go to standard error.
+func java(t *testing.T, class string, args ...string) []string {
+	t.Helper()
+	sources, err := filepath.Glob("clients/java/*.java")
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes, err := tools(t).JavaClasses(t.Context(), "clients/java/pom.xml", sources...)
+	if err != nil {
+		t.Fatalf("the Java programs cannot be set up: %v", err)
+	}
+	return append([]string{
+		"java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-cp", classes, class,
+	}, args...)
+}
+
+// python is the command line of a program in a virtual environment of what a requirements file pins.
+func python(t *testing.T, requirements, program string, args ...string) []string {
+	t.Helper()
+	interpreter, err := tools(t).PythonVenv(t.Context(), requirements)
+	if err != nil {
+		t.Fatalf("%s cannot be set up: %v", program, err)
+	}
+	return append([]string{interpreter, program}, args...)
+}
+
+// node is the command line of a program of kafkajs, which the compatibility tests pin.
+func node(t *testing.T, program string, args ...string) []string {
+	t.Helper()
+	modules, err := tools(t).NodeModules(t.Context(), "../compat/clients/kafkajs")
+	if err != nil {
+		t.Fatalf("kafkajs cannot be set up: %v", err)
+	}
+	return append([]string{"env", "NODE_PATH=" + modules, "node", program}, args...)
+}
+
+// client is one with an administrator's calls.
+func client(t *testing.T, bootstrap string, opts ...kgo.Opt) (*kgo.Client, *kadm.Client) {
+	t.Helper()
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(bootstrap)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c, kadm.NewClient(c)
+}
+
+func createTopic(t *testing.T, bootstrap, topic string, partitions int32) {
+	t.Helper()
+	_, admin := client(t, bootstrap)
+	if _, err := admin.CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
+		t.Fatalf("create topic %s: %v", topic, err)
+	}
+}
+
+// within is a context for one step of a test.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func eventually(t *testing.T, what string, d time.Duration, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(d); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", d, what)
+		}
+	}
+}

@@ -2,6 +2,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.AlterConfigOp.OpType;
@@ -10,6 +11,7 @@ import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ConfigEntry.ConfigSource;
 import org.apache.kafka.clients.admin.ConfigEntry.ConfigSynonym;
 import org.apache.kafka.clients.admin.DescribeConfigsOptions;
+import org.apache.kafka.clients.admin.ListConfigResourcesOptions;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.ConfigResource.Type;
@@ -114,7 +116,7 @@ public final class Configuration extends Scenarios {
                 try {
                     send(producer, name, 0, "x".repeat(5000));
                     return false;
-                } catch (java.util.concurrent.ExecutionException e) {
+                } catch (ExecutionException e) {
                     return e.getCause() instanceof RecordTooLargeException;
                 }
             });
@@ -124,7 +126,7 @@ public final class Configuration extends Scenarios {
                 try {
                     send(producer, name, 0, "x".repeat(5000));
                     return true;
-                } catch (java.util.concurrent.ExecutionException e) {
+                } catch (ExecutionException e) {
                     return false;
                 }
             });
@@ -149,29 +151,29 @@ public final class Configuration extends Scenarios {
     private void brokerConfig() throws Exception {
         String id = String.valueOf(admin.describeCluster().nodes().get().iterator().next().id());
         ConfigResource broker = new ConfigResource(Type.BROKER, id);
-        String before = get(broker, "message.max.bytes").value();
+        String before = get(broker, "log.retention.bytes").value();
         check(get(broker, "advertised.listeners") != null, "the listeners are told", null);
-        alter(CLUSTER, op(OpType.SET, "message.max.bytes", "2000000"));
-        is(broker, "message.max.bytes", "2000000", ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
-        alter(broker, op(OpType.SET, "message.max.bytes", "3000000"));
-        is(broker, "message.max.bytes", "3000000", ConfigSource.DYNAMIC_BROKER_CONFIG);
-        List<String> synonyms = get(broker, "message.max.bytes").synonyms().stream().map(Configuration::text).toList();
-        same("synonyms", List.of("message.max.bytes=3000000 DYNAMIC_BROKER_CONFIG", "message.max.bytes=2000000 DYNAMIC_DEFAULT_BROKER_CONFIG",
-                "message.max.bytes=1048588 DEFAULT_CONFIG"), synonyms);
-        alter(broker, op(OpType.DELETE, "message.max.bytes", null));
-        is(broker, "message.max.bytes", "2000000", ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
-        alter(CLUSTER, op(OpType.DELETE, "message.max.bytes", null));
-        eventually("after it was taken back", before, () -> get(broker, "message.max.bytes").value());
+        alter(CLUSTER, op(OpType.SET, "log.retention.bytes", "2000000"));
+        is(broker, "log.retention.bytes", "2000000", ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
+        alter(broker, op(OpType.SET, "log.retention.bytes", "3000000"));
+        is(broker, "log.retention.bytes", "3000000", ConfigSource.DYNAMIC_BROKER_CONFIG);
+        List<String> synonyms = get(broker, "log.retention.bytes").synonyms().stream().map(Configuration::text).toList();
+        same("synonyms", List.of("log.retention.bytes=3000000 DYNAMIC_BROKER_CONFIG", "log.retention.bytes=2000000 DYNAMIC_DEFAULT_BROKER_CONFIG",
+                "log.retention.bytes=-1 DEFAULT_CONFIG"), synonyms);
+        alter(broker, op(OpType.DELETE, "log.retention.bytes", null));
+        is(broker, "log.retention.bytes", "2000000", ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
+        alter(CLUSTER, op(OpType.DELETE, "log.retention.bytes", null));
+        eventually("after it was taken back", before, () -> get(broker, "log.retention.bytes").value());
         refused("a config that only a start reads", () -> alter(broker, op(OpType.SET, "node.id", "7")),
                 InvalidConfigurationException.class, InvalidRequestException.class);
     }
 
     private void resources() throws Exception {
         String topic = topic("listed-resource", 1);
-        Collection<ConfigResource> topics = admin.listConfigResources(Set.of(Type.TOPIC), new org.apache.kafka.clients.admin.ListConfigResourcesOptions()).all().get();
+        Collection<ConfigResource> topics = admin.listConfigResources(Set.of(Type.TOPIC), new ListConfigResourcesOptions()).all().get();
         contains("resources", topics, new ConfigResource(Type.TOPIC, topic));
         int brokers = admin.describeCluster().nodes().get().size();
-        long listed = admin.listConfigResources(Set.of(Type.BROKER), new org.apache.kafka.clients.admin.ListConfigResourcesOptions()).all().get()
+        long listed = admin.listConfigResources(Set.of(Type.BROKER), new ListConfigResourcesOptions()).all().get()
                 .stream().filter(r -> r.type() == Type.BROKER && !r.name().isEmpty()).count();
         same("brokers", (long) brokers, listed);
     }

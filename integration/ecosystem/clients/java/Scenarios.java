@@ -42,7 +42,7 @@ abstract class Scenarios {
 
     Scenarios(String bootstrap) {
         this.bootstrap = bootstrap;
-        this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap));
+        this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", "30000"));
     }
 
     final void add(String name, Scenario scenario) {

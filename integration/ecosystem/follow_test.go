@@ -1,0 +1,69 @@
+package ecosystem
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// follower reads topics from their beginning on as far as transactions are committed, and goes on until the test ends.
+type follower struct {
+	mu      sync.Mutex
+	records map[string][]*kgo.Record // by topic, those of a partition in their order
+	err     error
+}
+
+func follow(t *testing.T, bootstrap string, topics ...string) *follower {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{records: map[string][]*kgo.Record{}}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ctx.Err() == nil {
+			f.take(c.PollFetches(ctx))
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+		c.Close()
+	})
+	return f
+}
+
+func (f *follower) take(fetches kgo.Fetches) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fetches.EachRecord(func(r *kgo.Record) { f.records[r.Topic] = append(f.records[r.Topic], r) })
+	fetches.EachError(func(topic string, partition int32, err error) { f.err = fmt.Errorf("%s/%d: %w", topic, partition, err) })
+}
+
+// of gives the records of a topic that were read by now.
+func (f *follower) of(topic string) []*kgo.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]*kgo.Record(nil), f.records[topic]...)
+}
+
+func (f *follower) count(topic string) int { return len(f.of(topic)) }
+
+// await waits until as many records of a topic were read.
+func (f *follower) await(t *testing.T, topic string, n int, within time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(within); f.count(topic) < n; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			t.Fatalf("%s: %d records committed after %v, want %d; last error of the reader: %v", topic, len(f.records[topic]), within, n, f.err)
+		}
+	}
+}

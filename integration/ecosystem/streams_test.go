@@ -1,0 +1,216 @@
+package ecosystem
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestStreamsCountsWordsExactlyOnce kills a word count in the middle, with exactly_once_v2, and starts it again, on the
+// state that it left and on none. Each word's counts are 1, 2, 3 and so on up to how often it was there.
+func TestStreamsCountsWordsExactlyOnce(t *testing.T) {
+	onTargets(t, func(t *testing.T, bootstrap string) {
+		createTopic(t, bootstrap, "words-in", 2)
+		createTopic(t, bootstrap, "words-out", 2)
+		out := follow(t, bootstrap, "words-out")
+		random := rand.New(rand.NewPCG(1, 2))
+		want := map[string]int{}
+		input := feed(t, bootstrap, 10*time.Millisecond, func(int) *kgo.Record {
+			var line []string
+			for range 4 {
+				word := fmt.Sprint("word", random.IntN(50))
+				line = append(line, word)
+				want[word]++
+			}
+			return &kgo.Record{Topic: "words-in", Value: []byte(strings.Join(line, " "))}
+		})
+		stream := killStream(t, "words", bootstrap, "words", func() int { return out.count("words-out") })
+		out.await(t, "words-out", 4*input(), time.Minute)
+		stream.alive(t)
+		checkCounts(t, "words-out", out.of("words-out"), want)
+		checkInternalTopics(t, bootstrap, "words", map[string]string{"-changelog": "compact", "-repartition": "delete"})
+		checkPurged(t, bootstrap, "words")
+	})
+}
+
+// TestStreamsJoinsExactlyOnce does the same to a join of a stream with a table, and a count in windows of what it gives.
+func TestStreamsJoinsExactlyOnce(t *testing.T) {
+	onTargets(t, func(t *testing.T, bootstrap string) {
+		for _, topic := range []string{"join-users", "join-clicks", "join-joined", "join-counts"} {
+			createTopic(t, bootstrap, topic, 2)
+		}
+		c, _ := client(t, bootstrap)
+		region := func(user int) string { return fmt.Sprint("region", user%5) }
+		start := time.UnixMilli(1_700_000_000_000)
+		for user := range 40 {
+			r := &kgo.Record{Topic: "join-users", Key: fmt.Append(nil, "user", user), Value: []byte(region(user)), Timestamp: start}
+			if err := c.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := follow(t, bootstrap, "join-joined", "join-counts")
+		joined, counts := map[string]int{}, map[string]int{}
+		input := feed(t, bootstrap, 5*time.Millisecond, func(i int) *kgo.Record {
+			user, page, at := i*7%40, fmt.Sprint("page", i), start.Add(time.Duration(1+i)*20*time.Millisecond)
+			joined[fmt.Sprintf("user%d %s %s", user, page, region(user))]++
+			counts[fmt.Sprintf("%s@%d", region(user), at.Truncate(10*time.Second).UnixMilli())]++
+			return &kgo.Record{Topic: "join-clicks", Key: fmt.Append(nil, "user", user), Value: []byte(page), Timestamp: at}
+		})
+		stream := killStream(t, "join", bootstrap, "join", func() int { return out.count("join-counts") })
+		n := input()
+		out.await(t, "join-joined", n, time.Minute)
+		out.await(t, "join-counts", n, time.Minute)
+		stream.alive(t)
+		got := map[string]int{}
+		for _, r := range out.of("join-joined") {
+			got[string(r.Key)+" "+string(r.Value)]++
+		}
+		if !maps.Equal(got, joined) {
+			t.Errorf("of %d clicks %d different ones are joined, %d times", len(joined), len(got), out.count("join-joined"))
+		}
+		checkCounts(t, "join-counts", out.of("join-counts"), counts)
+		checkInternalTopics(t, bootstrap, "join", map[string]string{"-changelog": "compact,delete", "-repartition": "delete"})
+	})
+}
+
+// feed produces what next gives at a pace, beside the test. Stop ends that and tells how many there were.
+func feed(t *testing.T, bootstrap string, every time.Duration, next func(i int) *kgo.Record) (stop func() int) {
+	t.Helper()
+	c, _ := client(t, bootstrap)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	var first kgo.FirstErrPromise
+	n := 0
+	running.Go(func() {
+		for tick := time.NewTicker(every); ctx.Err() == nil; n++ {
+			c.Produce(context.Background(), next(n), first.Promise())
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return func() int {
+		cancel()
+		running.Wait()
+		if err := first.Err(); err != nil {
+			t.Fatalf("produce the input: %v", err)
+		}
+		return n
+	}
+}
+
+// killStream runs a topology of clients/java/Stream.java through two crashes, each after it wrote some more, and returns
+// its third life once that writes too.
+func killStream(t *testing.T, kind, bootstrap, name string, written func() int) *process {
+	t.Helper()
+	state := filepath.Join(t.TempDir(), "state")
+	var stream *process
+	for life := range 3 {
+		if life == 2 { // where its id is kept too, so that nobody ends the transaction of the killed one
+			if err := os.RemoveAll(state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stream = start(t, fmt.Sprintf("life %d of the stream", life), java(t, "Stream", kind, bootstrap, name, state))
+		from := written()
+		eventually(t, fmt.Sprintf("life %d of the stream writes", life), 90*time.Second, func() bool {
+			stream.alive(t)
+			return written() > from+300
+		})
+		if life < 2 {
+			stream.kill(t)
+		}
+	}
+	return stream
+}
+
+// checkCounts looks at records of a key and how often it was there up to then: the next number each time, up to want.
+func checkCounts(t *testing.T, topic string, records []*kgo.Record, want map[string]int) {
+	t.Helper()
+	got, wrong := map[string]int{}, 0
+	for _, r := range records {
+		key := string(r.Key)
+		got[key]++
+		if count, err := strconv.Atoi(string(r.Value)); err != nil || count != got[key] {
+			if wrong++; wrong < 5 {
+				t.Errorf("%s: %s is counted %q at %d/%d, want %d", topic, key, r.Value, r.Partition, r.Offset, got[key])
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%s: counted %v, want %v", topic, got, want)
+	}
+}
+
+// checkInternalTopics looks at the cleanup.policy of the topics that Streams made for itself, by how their names end.
+func checkInternalTopics(t *testing.T, bootstrap, name string, policies map[string]string) {
+	t.Helper()
+	seen := map[string]string{}
+	for topic, policy := range policiesOf(t, bootstrap, name+"-KSTREAM") {
+		seen[topic[strings.LastIndexByte(topic, '-'):]] = policy
+	}
+	if !maps.Equal(seen, policies) {
+		t.Errorf("cleanup.policy of the internal topics: %v, want %v", seen, policies)
+	}
+}
+
+// policiesOf gives the cleanup.policy, its words in order, of each topic whose name begins with a prefix.
+func policiesOf(t *testing.T, bootstrap, prefix string) map[string]string {
+	t.Helper()
+	_, admin := client(t, bootstrap)
+	topics, err := admin.ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.DeleteFunc(topics.Names(), func(topic string) bool { return !strings.HasPrefix(topic, prefix) })
+	configs, err := admin.DescribeTopicConfigs(t.Context(), names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies := map[string]string{}
+	for _, resource := range configs {
+		for _, config := range resource.Configs {
+			if config.Key == "cleanup.policy" {
+				words := strings.Split(config.MaybeValue(), ",")
+				slices.Sort(words)
+				policies[resource.Name] = strings.Join(words, ",")
+			}
+		}
+	}
+	return policies
+}
+
+// checkPurged waits until Streams deleted what it had read of a repartition topic.
+func checkPurged(t *testing.T, bootstrap, name string) {
+	t.Helper()
+	_, admin := client(t, bootstrap)
+	topics, err := admin.ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range topics.Names() {
+		if strings.HasPrefix(topic, name+"-KSTREAM") && strings.HasSuffix(topic, "-repartition") {
+			eventually(t, "records of "+topic+" are deleted", 30*time.Second, func() bool {
+				starts, err := admin.ListStartOffsets(t.Context(), topic)
+				first, ok := starts.Lookup(topic, 0)
+				return err == nil && ok && first.Offset > 0
+			})
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -73,6 +74,17 @@ func (p *process) kill(t *testing.T) {
 	t.Helper()
 	p.alive(t)
 	p.Stop(syscall.SIGKILL, time.Minute)
+}
+
+// end ends a Java program by SIGTERM, in good order.
+func (p *process) end(t *testing.T) {
+	t.Helper()
+	p.alive(t)
+	err := p.Stop(syscall.SIGTERM, time.Minute)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
+		t.Fatalf("%s did not end well on SIGTERM: %v", p.name, err)
+	}
 }
 
 func (p *process) alive(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 // worker are the settings that all workers of Kafka Connect here share: lines are kept as they are.
 const worker = `key.converter=org.apache.kafka.connect.storage.StringConverter
 value.converter=org.apache.kafka.connect.storage.StringConverter
-plugin.discovery=only_scan
+plugin.discovery=service_load
 offset.flush.interval.ms=500
 consumer.session.timeout.ms=6000
 consumer.auto.offset.reset=earliest

@@ -67,3 +67,34 @@ func (f *follower) await(t *testing.T, topic string, n int, within time.Duration
 		}
 	}
 }
+
+// feed produces what next gives at a pace, beside the test. Stop ends that and tells how many there were.
+func feed(t *testing.T, bootstrap string, every time.Duration, next func(i int) *kgo.Record, opts ...kgo.Opt) (stop func() int) {
+	t.Helper()
+	c, _ := client(t, bootstrap, opts...)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	var first kgo.FirstErrPromise
+	n := 0
+	running.Go(func() {
+		for tick := time.NewTicker(every); ctx.Err() == nil; n++ {
+			c.Produce(context.Background(), next(n), first.Promise())
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return func() int {
+		cancel()
+		running.Wait()
+		if err := first.Err(); err != nil {
+			t.Fatalf("produce the input: %v", err)
+		}
+		return n
+	}
+}

@@ -3,6 +3,7 @@ package ecosystem
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,7 @@ var targets = []target{
 				t.Error(err)
 			}
 		})
+		warm(t, kafka.Bootstrap)
 		return kafka.Bootstrap
 	}},
 }
@@ -60,6 +62,27 @@ func onTargets(t *testing.T, test func(t *testing.T, bootstrap string)) {
 		if slices.Contains(chosen, target.name) {
 			t.Run(target.name, func(t *testing.T) { test(t, target.open(t)) })
 		}
+	}
+}
+
+// warm waits until coordinators of groups and transactions answer: a Kafka that has just started is still making their
+// topics, which some clients take for an error.
+func warm(t *testing.T, bootstrap string) {
+	t.Helper()
+	createTopic(t, bootstrap, "warm", 1)
+	for i := range 16 { // as many names as make it likely that all partitions of those topics are asked
+		name := fmt.Sprint("warm-", i)
+		c, admin := client(t, bootstrap, kgo.TransactionalID(name))
+		var offsets kadm.Offsets
+		offsets.Add(kadm.Offset{Topic: "warm", At: 1})
+		eventually(t, "coordinators answer", 30*time.Second, func() bool {
+			return admin.CommitAllOffsets(t.Context(), name, offsets) == nil
+		})
+		eventually(t, "coordinators answer", 30*time.Second, func() bool {
+			_, _, err := c.ProducerID(t.Context())
+			return err == nil
+		})
+		c.Close()
 	}
 }
 

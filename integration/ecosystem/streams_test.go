@@ -1,7 +1,6 @@
 package ecosystem
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -84,37 +82,6 @@ func TestStreamsJoinsExactlyOnce(t *testing.T) {
 	})
 }
 
-// feed produces what next gives at a pace, beside the test. Stop ends that and tells how many there were.
-func feed(t *testing.T, bootstrap string, every time.Duration, next func(i int) *kgo.Record) (stop func() int) {
-	t.Helper()
-	c, _ := client(t, bootstrap)
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	var first kgo.FirstErrPromise
-	n := 0
-	running.Go(func() {
-		for tick := time.NewTicker(every); ctx.Err() == nil; n++ {
-			c.Produce(context.Background(), next(n), first.Promise())
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-			}
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-	})
-	return func() int {
-		cancel()
-		running.Wait()
-		if err := first.Err(); err != nil {
-			t.Fatalf("produce the input: %v", err)
-		}
-		return n
-	}
-}
-
 // killStream runs a topology of clients/java/Stream.java through two crashes, each after it wrote some more, and returns
 // its third life once that writes too.
 func killStream(t *testing.T, kind, bootstrap, name string, written func() int) *process {
@@ -153,8 +120,13 @@ func checkCounts(t *testing.T, topic string, records []*kgo.Record, want map[str
 			}
 		}
 	}
-	if !maps.Equal(got, want) {
-		t.Errorf("%s: counted %v, want %v", topic, got, want)
+	for key := range want {
+		if got[key] != want[key] {
+			t.Errorf("%s: %s is counted %d times, was there %d times", topic, key, got[key], want[key])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%s: %d keys are counted, there were %d", topic, len(got), len(want))
 	}
 }
 

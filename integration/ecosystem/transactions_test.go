@@ -11,3 +11,17 @@ func TestLibrdkafkaTransactions(t *testing.T) {
 		runScenarios(t, 2*time.Minute, python(t, "../compat/clients/confluent/requirements.txt", "clients/python/librdkafka.py", bootstrap))
 	})
 }
+
+// TestKafkajsTransactions: kafkajs does not tell which member of a group an offset is from.
+func TestKafkajsTransactions(t *testing.T) {
+	onTargets(t, func(t *testing.T, bootstrap string) {
+		runScenarios(t, 2*time.Minute, node(t, "clients/kafkajs/transactions.js", bootstrap))
+	})
+}
+
+// TestKafkaPythonTransactions: the client that is written in Python alone.
+func TestKafkaPythonTransactions(t *testing.T) {
+	onTargets(t, func(t *testing.T, bootstrap string) {
+		runScenarios(t, 2*time.Minute, python(t, "../compat/clients/kafkapython/requirements.txt", "clients/python/kafkapython.py", bootstrap))
+	})
+}

@@ -29,7 +29,7 @@ var tiers = []tier{
 	{
 		name: "tools", about: "the test programs themselves",
 		module: "integration", args: []string{
-			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...",
+			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...", "./mover/...",
 		},
 	},
 	{
@@ -39,6 +39,10 @@ var tiers = []tier{
 	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",
 		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true, binary: true,
+	},
+	{
+		name: "ecosystem", about: "what people run beside their clients: transactions in five clients, Kafka Streams, Kafka Connect",
+		module: "integration", args: []string{"-timeout=15m", "./ecosystem/..."}, servers: true, binary: true,
 	},
 }
 

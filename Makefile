@@ -27,10 +27,10 @@ test-unit: ## unit tests with the race detector, no servers
 	go test -race ./...
 
 test-e2e: build ## end to end: crashes and outages, then real clients
-	$(SUITE) e2e compat
+	$(SUITE) e2e compat ecosystem
 
-test-kafka: ## the client tests against Apache Kafka itself, which must pass them too
-	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat
+test-kafka: ## the tests of clients and what is built on them against Apache Kafka itself, which must pass them too
+	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat ecosystem
 
 bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 15 minutes
 	cd integration && go run ./bench -out ../docs/benchmarks.md

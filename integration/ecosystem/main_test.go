@@ -95,22 +95,27 @@ func tools(t *testing.T) toolchain.Cache {
 	return cache
 }
 
-// java is the command line of a class from clients/java, which is compiled with its neighbours unless it was before. Logs
-// go to standard error.
+// java is the command line of a class on the class path of clients/java.
 func java(t *testing.T, class string, args ...string) []string {
 	t.Helper()
-	sources, err := filepath.Glob("clients/java/*.java")
+	return append(javaOf(t, "clients/java"), append([]string{class}, args...)...)
+}
+
+// javaOf is the command line that runs a class of a directory, whose sources are compiled unless they were before. The flags
+// make short programs start fast; logs go to standard error.
+func javaOf(t *testing.T, dir string, flags ...string) []string {
+	t.Helper()
+	sources, err := filepath.Glob(dir + "/*.java")
 	if err != nil {
 		t.Fatal(err)
 	}
-	classes, err := tools(t).JavaClasses(t.Context(), "clients/java/pom.xml", sources...)
+	classes, err := tools(t).JavaClasses(t.Context(), dir+"/pom.xml", sources...)
 	if err != nil {
 		t.Fatalf("the Java programs cannot be set up: %v", err)
 	}
-	return append([]string{
+	return slices.Concat([]string{
 		"java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-		"-cp", classes, class,
-	}, args...)
+	}, flags, []string{"-cp", classes})
 }
 
 // python is the command line of a program in a virtual environment of what a requirements file pins.

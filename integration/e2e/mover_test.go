@@ -28,18 +28,7 @@ func TestTransactionsMoveExactlyOnceWhileBrokersAreKilled(t *testing.T) {
 	out := followCommitted(t, "moved-to", seeds)
 	stopInput := feedMover(t, "moved-from", partitions, seeds)
 
-	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-	})
-	for _, id := range []string{"one", "two"} {
-		o := mover.Options{Seeds: addresses, Group: "movers", ID: "mover-" + id, From: "moved-from", To: "moved-to", Batch: 30}
-		running.Go(func() {
-			mover.Run(ctx, o, func(err error) { t.Logf("session of mover %s ended: %v", id, err) })
-		})
-	}
+	stopMovers := startMovers(t, mover.Options{Seeds: addresses, Group: "movers", From: "moved-from", To: "moved-to", Batch: 30}, 2)
 	out.await(t, 500)
 	for _, b := range brokers {
 		b.Kill()
@@ -49,22 +38,47 @@ func TestTransactionsMoveExactlyOnceWhileBrokersAreKilled(t *testing.T) {
 	}
 	n := stopInput()
 	eventually(t, "everything is moved", time.Minute, func() bool { return out.count() >= n })
-	stop()
-	running.Wait()
+	stopMovers()
 	if err := mover.Check(out.records(), n, partitions); err != nil {
 		t.Error(err)
 	}
 }
 
-// committed is what a reader of committed records has read of a topic.
-type committed struct {
+// startMovers runs movers that share the work, until they are stopped.
+func startMovers(t *testing.T, o mover.Options, count int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for i := range count {
+		o := o
+		o.ID = fmt.Sprint("mover-", i)
+		sessions, last := 0, error(nil)
+		running.Go(func() {
+			mover.Run(ctx, o, func(err error) { sessions, last = sessions+1, err })
+		})
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("%d sessions of %s ended, the last by %v", sessions, o.ID, last)
+			}
+		})
+	}
+	stop = func() {
+		cancel()
+		running.Wait()
+	}
+	t.Cleanup(stop) // before the others tell of it
+	return stop
+}
+
+// committedLog is what a reader of committed records has read of a topic.
+type committedLog struct {
 	mu  sync.Mutex
 	all []*kgo.Record
 	err error
 }
 
 // followCommitted reads a topic from its beginning until the test ends.
-func followCommitted(t *testing.T, topic string, opts ...kgo.Opt) *committed {
+func followCommitted(t *testing.T, topic string, opts ...kgo.Opt) *committedLog {
 	t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -73,7 +87,7 @@ func followCommitted(t *testing.T, topic string, opts ...kgo.Opt) *committed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &committed{}
+	c := &committedLog{}
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -96,16 +110,16 @@ func followCommitted(t *testing.T, topic string, opts ...kgo.Opt) *committed {
 	return c
 }
 
-func (c *committed) count() int { return len(c.records()) }
+func (c *committedLog) count() int { return len(c.records()) }
 
-func (c *committed) records() []*kgo.Record {
+func (c *committedLog) records() []*kgo.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*kgo.Record(nil), c.all...)
 }
 
 // await waits until so many more are read than at the call.
-func (c *committed) await(t *testing.T, more int) {
+func (c *committedLog) await(t *testing.T, more int) {
 	t.Helper()
 	from := c.count()
 	eventually(t, fmt.Sprintf("%d more records are moved", more), time.Minute, func() bool { return c.count() >= from+more })

@@ -157,7 +157,7 @@ func TestConnectDistributed(t *testing.T) {
 		stored(want)
 
 		more := len(want)
-		want = lines(t, in, 2000)
+		lines(t, in, 2000)
 		eventually(t, "the worker is in the middle", time.Minute, func() bool { return topic.count("distributed") > more })
 		w.kill(t)
 		want = lines(t, in, 100)

@@ -39,7 +39,7 @@ func live(ctx context.Context, o Options) error {
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(o.Seeds...),
 		kgo.ConsumerGroup(o.Group), kgo.ConsumeTopics(o.From), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(500*time.Millisecond),
 		kgo.TransactionalID(o.ID), kgo.TransactionTimeout(10*time.Second), kgo.DefaultProduceTopic(o.To),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),

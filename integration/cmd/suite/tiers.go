@@ -42,7 +42,7 @@ var tiers = []tier{
 	},
 	{
 		name: "ecosystem", about: "what people run beside their clients: transactions in five clients, Kafka Streams, Kafka Connect",
-		module: "integration", args: []string{"-timeout=15m", "./ecosystem/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=15m", "-parallel=3", "./ecosystem/..."}, servers: true, binary: true,
 	},
 }
 

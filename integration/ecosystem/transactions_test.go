@@ -25,3 +25,10 @@ func TestKafkaPythonTransactions(t *testing.T) {
 		runScenarios(t, 2*time.Minute, python(t, "../compat/clients/kafkapython/requirements.txt", "clients/python/kafkapython.py", bootstrap))
 	})
 }
+
+// TestAiokafkaTransactions: the client for asyncio.
+func TestAiokafkaTransactions(t *testing.T) {
+	onTargets(t, func(t *testing.T, bootstrap string) {
+		runScenarios(t, 2*time.Minute, python(t, "clients/aiokafka/requirements.txt", "clients/python/aio.py", bootstrap))
+	})
+}

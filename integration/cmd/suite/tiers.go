@@ -41,7 +41,7 @@ var tiers = []tier{
 		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true, binary: true,
 	},
 	{
-		name: "ecosystem", about: "what people run beside their clients: transactions in five clients, Kafka Streams, Kafka Connect",
+		name: "ecosystem", about: "what people run beside their clients: transactions of many clients, Kafka Streams, Kafka Connect, Flink",
 		module: "integration", args: []string{"-timeout=15m", "-parallel=3", "./ecosystem/..."}, servers: true, binary: true,
 	},
 }

@@ -28,7 +28,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Runs named scenarios side by side and prints a line of JSON for each: its name, and what failed if it did. */
 abstract class Scenarios {
-    static final Duration PATIENCE = Duration.ofSeconds(30);
+    static final Duration PATIENCE = Duration.ofSeconds(60);
     static final String COMMITTED = "read_committed";
     static final String UNCOMMITTED = "read_uncommitted";
 
@@ -42,7 +42,7 @@ abstract class Scenarios {
 
     Scenarios(String bootstrap) {
         this.bootstrap = bootstrap;
-        this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", "30000"));
+        this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", "60000"));
     }
 
     final void add(String name, Scenario scenario) {
@@ -86,7 +86,7 @@ abstract class Scenarios {
     final KafkaProducer<String, String> producer(Map<String, ?> more) {
         Properties config = new Properties();
         config.put("bootstrap.servers", bootstrap);
-        config.put("max.block.ms", "30000");
+        config.put("max.block.ms", "60000");
         config.put("linger.ms", "0");
         config.putAll(more);
         return new KafkaProducer<>(config, new StringSerializer(), new StringSerializer());

@@ -335,7 +335,7 @@ public final class Transactions extends Scenarios {
 
     private void timesOut() throws Exception {
         String topic = topic("times-out", 1);
-        KafkaProducer<String, String> p = producer(Map.of("transactional.id", "times-out", "transaction.timeout.ms", "1000"));
+        KafkaProducer<String, String> p = producer(Map.of("transactional.id", "times-out", "transaction.timeout.ms", "3000"));
         p.initTransactions();
         p.beginTransaction();
         send(p, topic, 0, "abandoned");

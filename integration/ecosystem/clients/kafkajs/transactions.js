@@ -7,7 +7,7 @@ const { Kafka, logLevel } = require("kafkajs");
 
 const kafka = new Kafka({ clientId: "transactions", brokers: [process.argv[2]], logLevel: logLevel.NOTHING });
 const admin = kafka.admin();
-const patience = 30_000; // milliseconds
+const patience = 60_000; // milliseconds
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 100));
 
@@ -150,13 +150,13 @@ const scenarios = {
     const out = await topic("kafkajs-out");
     const producer = await transactional("kafkajs-move");
     const feed = await producer.transaction();
-    await send(feed, source, 0, ...Array.from({ length: 50 }, (_, i) => `${i}`));
+    await send(feed, source, 0, ...Array.from({ length: 20 }, (_, i) => `${i}`));
     await feed.commit();
     const consumer = kafka.consumer({ groupId: "kafkajs-mover", maxBytesPerPartition: 200, maxWaitTimeInMs: 100 });
     await consumer.connect();
     await consumer.subscribe({ topic: source, fromBeginning: true });
     let moved = 0;
-    await within("50 records moved", new Promise((resolve, reject) => {
+    await within("20 records moved", new Promise((resolve, reject) => {
       consumer.on(consumer.events.CRASH, (e) => reject(e.payload.error));
       consumer.run({
         autoCommit: false,
@@ -166,13 +166,13 @@ const scenarios = {
           const next = String(Number(message.offset) + 1);
           await transaction.sendOffsets({ consumerGroupId: "kafkajs-mover", topics: [{ topic: source, partitions: [{ partition, offset: next }] }] });
           await transaction.commit();
-          if (++moved === 50) resolve();
+          if (++moved === 20) resolve();
         },
       }).catch(reject);
     }), () => moved);
     await Promise.all([consumer.disconnect(), producer.disconnect()]);
-    assert.deepStrictEqual(await read(out, 1, false), [Array.from({ length: 50 }, (_, i) => `moved ${i}`)]);
-    await eventuallyOffset("kafkajs-mover", source, "50");
+    assert.deepStrictEqual(await read(out, 1, false), [Array.from({ length: 20 }, (_, i) => `moved ${i}`)]);
+    await eventuallyOffset("kafkajs-mover", source, "20");
   },
 };
 

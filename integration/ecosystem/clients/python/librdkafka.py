@@ -198,7 +198,7 @@ def stale_member():
 
 def times_out():
     name = topic("librdkafka-times-out")
-    p = transactional("librdkafka-times-out", transaction_timeout_ms=1000, message_timeout_ms=1000)
+    p = transactional("librdkafka-times-out", transaction_timeout_ms=3000, message_timeout_ms=3000)
     p.begin_transaction()
     send(p, name, 0, "abandoned")
     other = transactional("librdkafka-in-time")

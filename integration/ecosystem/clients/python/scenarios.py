@@ -4,7 +4,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
-PATIENCE = 30  # seconds
+PATIENCE = 60  # seconds
 
 
 def attempt(scenario):

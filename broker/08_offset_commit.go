@@ -13,7 +13,8 @@ import (
 )
 
 // OffsetCommit (8), versions 2 to 10: sets the positions of a group, durably. v6 has leader epochs (KIP-320), v7 static
-// members (KIP-345), v10 topic ids (KIP-848). Partitions that do not exist are refused each for itself.
+// members (KIP-345), v9 takes the epoch of a member of a consumer group for a generation, v10 has topic ids (KIP-848).
+// Partitions that do not exist are refused each for itself.
 //
 // The retention time of v2 to v4 is ignored, where Kafka lets such an offset expire by it: offsets.retention.minutes
 // applies to all, so that an old client does not lose what newer ones would keep.
@@ -24,6 +25,7 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.Offse
 	resp := respond[*kmsg.OffsetCommitResponse](req)
 	commit := group.CommitRequest{
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: deref(req.InstanceID), Generation: group.Generation(req.Generation),
+		MemberEpochs: req.Version >= 9,
 	}
 	type place struct{ topic, partition int }
 	var places []place // places[i] is the answer to commit.Offsets[i]

@@ -7,15 +7,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
 // OffsetFetch (9), versions 1 to 10: the positions of groups. Null topics (v2) are all that the group committed. v5 has
-// leader epochs (KIP-320), v8 several groups (KIP-709), v9 the member of KIP-848, which does not matter to classic
-// groups, v10 topic ids. A partition without a position, a topic or a group that does not exist: offset -1 and no error,
-// but UNKNOWN_TOPIC_ID for an id. With RequireStable (v7, KIP-447) a partition whose position an ongoing transaction may
-// change is UNSTABLE_OFFSET_COMMIT.
+// leader epochs (KIP-320), v8 several groups (KIP-709), v9 the member and its epoch, which must be right if the group is a
+// consumer group (KIP-848), v10 topic ids. A partition without a position, a topic or a group that does not exist: offset -1
+// and no error, but UNKNOWN_TOPIC_ID for an id. With RequireStable (v7, KIP-447) a partition whose position an ongoing
+// transaction may change is UNSTABLE_OFFSET_COMMIT.
 //
 // Inside, every version is one of v10's groups; v1 to v7 have one, and v1 has no place for an error but its partitions.
 
@@ -64,9 +65,9 @@ func (b *Broker) fetchGroupOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 	if !all {
 		wanted = b.wantedOffsets(version, asked.Topics)
 	}
+	err := b.Groups.CheckFetch(ctx, asked.Group, asked.MemberID, group.MemberEpoch(asked.MemberEpoch))
 	var unstable map[metastore.TopicPartition]bool
-	var err error
-	if version >= 7 && req.RequireStable {
+	if err == nil && version >= 7 && req.RequireStable {
 		unstable, err = b.unstable(ctx, asked.Group, wanted)
 	}
 	var committed []metastore.CommittedOffset

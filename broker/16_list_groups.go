@@ -11,9 +11,7 @@ import (
 )
 
 // ListGroups (16), versions 0 to 5: the groups that this broker coordinates; clients ask every broker. v4 filters by
-// state (KIP-518), v5 by type (KIP-848), whatever the case of the letters. All groups are classic.
-
-const classicGroup = "classic"
+// state (KIP-518), v5 by type (KIP-848), whatever the case of the letters.
 
 func (b *Broker) listGroups(ctx context.Context, _ *wire.Conn, req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
@@ -22,12 +20,12 @@ func (b *Broker) listGroups(ctx context.Context, _ *wire.Conn, req *kmsg.ListGro
 	groups, err := b.Groups.List(ctx)
 	resp.ErrorCode = groupCode(err)
 	for _, g := range groups {
-		if !passes(req.StatesFilter, g.State.String()) || !passes(req.TypesFilter, classicGroup) {
+		if !passes(req.StatesFilter, g.State.String()) || !passes(req.TypesFilter, g.Type.String()) {
 			continue
 		}
 		listed := kmsg.NewListGroupsResponseGroup()
 		listed.Group, listed.ProtocolType = g.GroupID, g.ProtocolType
-		listed.GroupState, listed.GroupType = g.State.String(), classicGroup
+		listed.GroupState, listed.GroupType = g.State.String(), g.Type.String()
 		resp.Groups = append(resp.Groups, listed)
 	}
 	return resp

@@ -16,12 +16,15 @@ type GroupMembers interface {
 	Sync(ctx context.Context, req group.SyncRequest) (group.SyncResponse, error)
 	Heartbeat(ctx context.Context, req group.HeartbeatRequest) error
 	Leave(ctx context.Context, req group.LeaveRequest) ([]error, error)
+	ConsumerHeartbeat(ctx context.Context, req group.ConsumerHeartbeatRequest) (group.ConsumerHeartbeatResponse, error)
 }
 
 // GroupOffsets keeps the positions of groups.
 type GroupOffsets interface {
 	CommitOffsets(ctx context.Context, req group.CommitRequest) ([]error, error)
 	FetchOffsets(ctx context.Context, groupID string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error)
+	// CheckFetch refuses a member of a consumer group that is not what it says.
+	CheckFetch(ctx context.Context, groupID string, memberID *string, epoch group.MemberEpoch) error
 	// CommitInTransaction validates a commit and has it kept under the claim of the group; see group.Coordinator.
 	CommitInTransaction(ctx context.Context, req group.CommitRequest,
 		pend func(context.Context, metastore.GroupEpoch, []metastore.CommittedOffset) error) ([]error, error)
@@ -31,6 +34,7 @@ type GroupOffsets interface {
 // GroupAdmin looks at groups from outside.
 type GroupAdmin interface {
 	Describe(ctx context.Context, groupID string) (group.Description, error)
+	DescribeConsumer(ctx context.Context, groupID string) (group.ConsumerDescription, error)
 	List(ctx context.Context) ([]group.Listing, error)
 	Delete(ctx context.Context, groupID string) error
 }

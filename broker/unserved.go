@@ -18,7 +18,6 @@ const (
 	quotasLater   = "Quotas: later."
 	saslLater     = "Authentication: later."
 	tokensNever   = "Delegation tokens: not intended."
-	kip848Later   = "The consumer protocol of KIP-848: later. Clients use the classic one."
 )
 
 // unservedKeys are all other keys up to the newest that Kafka 4.4 has.
@@ -49,8 +48,6 @@ var unservedKeys = []unserved{
 	{62, "BrokerRegistration", internal},
 	{63, "BrokerHeartbeat", internal},
 	{67, "AllocateProducerIds", internal},
-	{68, "ConsumerGroupHeartbeat", kip848Later},
-	{69, "ConsumerGroupDescribe", kip848Later},
 	{70, "ControllerRegistration", internal},
 	{73, "AssignReplicasToDirs", internal},
 	{76, "ShareGroupHeartbeat", shareLater},

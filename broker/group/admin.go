@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -19,51 +20,82 @@ func (c *Coordinator) List(ctx context.Context) ([]Listing, error) {
 		if !c.opts.Owns(r.GroupID) {
 			continue
 		}
-		l := Listing{GroupID: r.GroupID, ProtocolType: r.ProtocolType, State: stateNamed(r.StateName)}
-		c.inspect(r.GroupID, func(m *machine) { l.ProtocolType, l.State = m.protocolType, m.state })
+		l := Listing{ProtocolType: r.ProtocolType}
+		l.Type, l.State = namedState(r.StateName)
+		c.inspect(r.GroupID, func(m groupMachine) { l = m.listing() })
+		l.GroupID = r.GroupID
 		list = append(list, l)
 	}
 	return list, nil
 }
 
-// stateNamed reads a state as it is persisted; a group that was never written is empty.
-func stateNamed(name string) State {
-	if name == Stable.String() {
-		return Stable
+// storedName is how a group's type and state are named in the metastore, for listings; namedState reads it. A group that was
+// never written is classic and empty.
+func storedName(t Type, s State) string {
+	if t == ConsumerType {
+		return consumerPrefix + s.String()
 	}
-	return Empty
+	return s.String()
 }
 
-// Describe returns the group. ErrGroupNotFound. It claims nothing.
-func (c *Coordinator) Describe(ctx context.Context, groupID string) (Description, error) {
+const consumerPrefix = "consumer:"
+
+func namedState(name string) (t Type, s State) {
+	if rest, ok := strings.CutPrefix(name, consumerPrefix); ok {
+		t, name = ConsumerType, rest
+	}
+	for _, known := range []State{Stable, Assigning, Reconciling} {
+		if name == known.String() {
+			return t, known
+		}
+	}
+	return t, Empty
+}
+
+// Describe returns a classic group. ErrGroupNotFound, also if it is a consumer group. It claims nothing.
+func (c *Coordinator) Describe(ctx context.Context, groupID string) (d Description, err error) {
+	return d, c.look(ctx, groupID, func(m groupMachine) error {
+		d, err = m.describeClassic(groupID)
+		return err
+	})
+}
+
+// DescribeConsumer returns a consumer group. ErrGroupNotFound, also if it is a classic group. It claims nothing.
+func (c *Coordinator) DescribeConsumer(ctx context.Context, groupID string) (d ConsumerDescription, err error) {
+	return d, c.look(ctx, groupID, func(m groupMachine) error {
+		d, err = m.describeConsumer(groupID)
+		return err
+	})
+}
+
+// look shows the group's machine: the one in memory, or else one made of what is stored.
+func (c *Coordinator) look(ctx context.Context, groupID string, at func(groupMachine) error) error {
 	switch {
 	case !validGroupID(groupID):
-		return Description{}, ErrInvalidGroupID
+		return ErrInvalidGroupID
 	case !c.serves(groupID):
-		return Description{}, ErrNotCoordinator
+		return ErrNotCoordinator
 	}
-	var d Description
-	if c.inspect(groupID, func(m *machine) { d = m.describe(groupID) }) {
-		return d, nil
+	var outcome error
+	if c.inspect(groupID, func(m groupMachine) { outcome = at(m) }) {
+		return outcome
 	}
 	stored, err := c.groups.ReadGroup(ctx, groupID)
 	if errors.Is(err, metastore.ErrGroupNotFound) {
-		return Description{}, ErrGroupNotFound
+		return ErrGroupNotFound
 	}
 	if err != nil {
-		return Description{}, c.readFailed(ctx, fmt.Errorf("describe group %q: %w", groupID, err))
+		return c.readFailed(ctx, fmt.Errorf("describe group %q: %w", groupID, err))
 	}
-	r, err := decodeStored(stored)
+	m, err := c.machineOf(stored)
 	if err != nil {
-		return Description{}, c.readFailed(ctx, err)
+		return c.readFailed(ctx, err)
 	}
-	m := newMachine(limits{})
-	m.restore(c.opts.Now(), r)
-	return m.describe(groupID), nil
+	return at(m)
 }
 
 // inspect looks at a group that is in memory; false if it is not.
-func (c *Coordinator) inspect(groupID string, look func(*machine)) bool {
+func (c *Coordinator) inspect(groupID string, look func(groupMachine)) bool {
 	c.mu.Lock()
 	g := c.loaded[groupID]
 	c.mu.Unlock()

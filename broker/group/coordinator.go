@@ -24,6 +24,7 @@ import (
 type Coordinator struct {
 	groups metastore.Groups
 	opts   Options
+	watch  topicWatch
 	node   atomic.Int32
 	calls  atomic.Uint64 // the last callID
 	wake   chan struct{} // cap 1: there is a timer that is due before the others
@@ -49,6 +50,7 @@ func New(groups metastore.Groups, node metastore.NodeID, opts Options) *Coordina
 		closed: ErrCoordinatorLoading,
 		loaded: make(map[string]*loaded),
 	}
+	c.watch.topics = c.opts.Topics
 	c.late, c.giveUp = context.WithCancel(context.Background())
 	c.SetNode(node)
 	return c
@@ -124,7 +126,7 @@ func (c *Coordinator) fireTimers() (wait time.Duration, ok bool) {
 			return wait, ok
 		}
 		// A group that is gone has no timers.
-		_ = c.act(g, func(m *machine) { m.tick(now) })
+		_ = c.act(g, func(m groupMachine) { m.tick(now) })
 	}
 }
 
@@ -207,14 +209,16 @@ func (c *Coordinator) drop(g *loaded, err error) {
 }
 
 // act feeds g's machine and sees to the effects. It returns why g is gone, if it is.
-func (c *Coordinator) act(g *loaded, event func(*machine)) error {
+func (c *Coordinator) act(g *loaded, event func(groupMachine)) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone != nil {
 		return g.gone
 	}
 	g.used = c.opts.Now()
+	g.machine.observe(c.watch.now(), c.opts.ConsumerTimes(g.id))
 	event(g.machine)
+	c.downgrade(g)
 	if g.settle() {
 		c.enqueue(g)
 	}
@@ -263,18 +267,19 @@ func (c *Coordinator) nextWritable() *loaded {
 // writeQueue writes all records that g's machine asked for.
 func (c *Coordinator) writeQueue(ctx context.Context, g *loaded) {
 	for {
-		p, epoch, ok := g.nextWrite()
+		p, r, ok := g.nextWrite()
 		if !ok {
 			return
 		}
-		r := metastore.GroupRecord{
-			GroupID: g.id, Epoch: epoch, Coordinator: metastore.NodeID(c.node.Load()),
-			ProtocolType: p.record.ProtocolType, StateName: p.record.state().String(), State: p.record.encode(),
-		}
+		r.Coordinator = metastore.NodeID(c.node.Load())
 		if c.write(ctx, g, "write group", func(ctx context.Context) error { return c.groups.WriteGroup(ctx, r) }) != nil {
 			return
 		}
-		_ = c.act(g, func(m *machine) { m.persisted(c.opts.Now(), p.ticket) })
+		_ = c.act(g, func(m groupMachine) {
+			if m == p.of { // else the group has changed its protocol since
+				m.persisted(c.opts.Now(), p.ticket)
+			}
+		})
 	}
 }
 

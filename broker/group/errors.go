@@ -35,6 +35,18 @@ var (
 	ErrNonEmptyGroup = errors.New("group is not empty")
 	// ErrSubscribedToTopic: members are subscribed to the topic. GROUP_SUBSCRIBED_TO_TOPIC.
 	ErrSubscribedToTopic = errors.New("group is subscribed to the topic")
+	// ErrFencedMemberEpoch: the member's epoch is not one that it can have; it has to join anew. FENCED_MEMBER_EPOCH.
+	ErrFencedMemberEpoch = errors.New("member epoch fenced")
+	// ErrStaleMemberEpoch: the member's epoch is not its present one; it learns that by its heartbeat. STALE_MEMBER_EPOCH.
+	ErrStaleMemberEpoch = errors.New("member epoch is stale")
+	// ErrUnreleasedInstance: another member has the instance id, and has not left. UNRELEASED_INSTANCE_ID.
+	ErrUnreleasedInstance = errors.New("instance id is in use")
+	// ErrUnsupportedAssignor: UNSUPPORTED_ASSIGNOR.
+	ErrUnsupportedAssignor = errors.New("unsupported assignor")
+	// ErrInvalidRegex: INVALID_REGULAR_EXPRESSION.
+	ErrInvalidRegex = errors.New("invalid regular expression")
+	// ErrUnsupportedVersion: the member cannot use so old a version of the request. UNSUPPORTED_VERSION.
+	ErrUnsupportedVersion = errors.New("version too old for a member of a consumer group")
 	// ErrOffsetMetadataTooLarge: OFFSET_METADATA_TOO_LARGE.
 	ErrOffsetMetadataTooLarge = errors.New("offset metadata too large")
 )

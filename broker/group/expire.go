@@ -72,10 +72,11 @@ func (c *Coordinator) expireOnce(ctx context.Context, from string) (next string,
 // mayExpire tells whether a group is worth loading.
 func mayExpire(age metastore.GroupAge, now time.Time, retention time.Duration) bool {
 	old := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) >= retention }
-	switch empty := stateNamed(age.StateName) == Empty; {
+	kind, state := namedState(age.StateName)
+	switch empty := state == Empty; {
 	case empty && age.OldestCommit.IsZero():
 		return true
-	case empty && age.ProtocolType != "" && !age.WrittenAt.IsZero():
+	case empty && kind == ClassicType && age.ProtocolType != "" && !age.WrittenAt.IsZero():
 		return old(age.WrittenAt)
 	default:
 		// With members, also one that nobody has loaded since they died with their coordinator: that starts their sessions.
@@ -85,8 +86,8 @@ func mayExpire(age metastore.GroupAge, now time.Time, retention time.Duration) b
 
 // expireGroup forgets what is old, and the group if that was all.
 func (c *Coordinator) expireGroup(ctx context.Context, id string) error {
-	if pending, err := c.opts.PendingTransactionalOffsets(ctx, id); pending || err != nil {
-		return err
+	if c.opts.Pending(id) {
+		return nil
 	}
 	var due expiry
 	var some bool
@@ -120,8 +121,9 @@ func (c *Coordinator) expireOffsets(ctx context.Context, g *loaded, epoch metast
 // did before, after the offsets were counted, is found by counting again.
 func (c *Coordinator) vanish(ctx context.Context, g *loaded, epoch metastore.GroupEpoch, due expiry) error {
 	idle := false
-	err := c.act(g, func(m *machine) {
-		if idle = m.idle() && g.busy == 0; idle {
+	err := c.act(g, func(m groupMachine) {
+		// What a transaction commits later would have no group.
+		if idle = m.idle() && g.busy == 0 && !c.opts.Pending(g.id); idle {
 			_ = m.kill() // an idle group is empty
 		}
 	})

@@ -118,8 +118,8 @@ func TestOffsetsOfOpenTransactionsKeepTheGroup(t *testing.T) {
 		store := memory.New(memory.Options{})
 		var open atomic.Bool
 		open.Store(true)
-		c, _ := start(t, store, 1, Options{SweepInterval: time.Hour, PendingTransactionalOffsets: func(_ context.Context, id string) (bool, error) {
-			return id == "held" && open.Load(), nil
+		c, _ := start(t, store, 1, Options{SweepInterval: time.Hour, Pending: func(id string) bool {
+			return id == "held" && open.Load()
 		}})
 		commitTo(t, c, "held", 0)
 		commitTo(t, c, "free", 0)

@@ -27,6 +27,8 @@ const (
 	CompletingRebalance              // members joined; waits for the leader's assignment
 	Stable                           // members have their assignments
 	Dead                             // given up by this coordinator, or deleted
+	Assigning                        // of a consumer group: its target assignment is old
+	Reconciling                      // of a consumer group: members are on their way to their targets
 )
 
 // String returns Kafka's name of the state.
@@ -40,9 +42,30 @@ func (s State) String() string {
 		return "CompletingRebalance"
 	case Stable:
 		return "Stable"
+	case Assigning:
+		return "Assigning"
+	case Reconciling:
+		return "Reconciling"
 	default:
 		return "Dead"
 	}
+}
+
+// Type is the protocol that a group goes by.
+type Type uint8
+
+// The types of groups.
+const (
+	ClassicType  Type = iota
+	ConsumerType      // KIP-848
+)
+
+// String returns Kafka's name of the type.
+func (t Type) String() string {
+	if t == ConsumerType {
+		return "consumer"
+	}
+	return "classic"
 }
 
 // Generation counts the rebalances of a group. NoGeneration is what clients outside of group management send.
@@ -122,6 +145,7 @@ type LeaveMember struct{ MemberID, InstanceID string }
 type CommitRequest struct {
 	GroupID, MemberID, InstanceID string
 	Generation                    Generation // NoGeneration for clients outside of group management
+	MemberEpochs                  bool       // the client knows of KIP-848 (OffsetCommit v9+): Generation may be a member epoch
 	Offsets                       []CommitOffset
 }
 
@@ -137,6 +161,7 @@ type CommitOffset struct {
 // Listing is a group in the answer to List.
 type Listing struct {
 	GroupID, ProtocolType string
+	Type                  Type
 	State                 State
 }
 

@@ -21,7 +21,7 @@ type loaded struct {
 	mu      sync.Mutex
 	gone    error // why the group is no longer here
 	epoch   metastore.GroupEpoch
-	machine *machine
+	machine groupMachine
 	waiting map[callID]chan reply // each of capacity 1 and answered once
 	queue   []persist
 	writing bool // a writer has the queue, or will
@@ -38,7 +38,7 @@ func (c *Coordinator) with(ctx context.Context, id string, create bool, event fu
 	for {
 		g, err := c.load(ctx, id, create)
 		if err == nil {
-			err = c.act(g, func(*machine) { event(g) })
+			err = c.act(g, func(groupMachine) { event(g) })
 		}
 		if !errors.Is(err, errUnloaded) {
 			return g, err
@@ -94,37 +94,38 @@ func (c *Coordinator) restore(ctx context.Context, g *loaded) {
 	defer close(g.ready)
 	ctx, cancel := c.lasting(ctx)
 	defer cancel()
-	epoch, r, err := c.claim(ctx, g)
+	epoch, m, err := c.claim(ctx, g)
 	if err != nil {
 		c.drop(g, err)
 		return
 	}
 	g.mu.Lock()
-	g.epoch, g.machine = epoch, newMachine(c.opts.limits())
+	g.epoch, g.machine = epoch, m
 	g.mu.Unlock()
-	c.opts.Logger.Info("group loaded", "group", g.id, "epoch", epoch, "generation", r.Generation, "members", len(r.Members))
+	l := m.listing()
+	c.opts.Logger.Info("group loaded", "group", g.id, "epoch", epoch, "type", l.Type, "state", l.State)
 	// If Run has ended meanwhile the group is gone, and whoever waits for it is told so.
-	_ = c.act(g, func(m *machine) { m.restore(c.opts.Now(), r) })
+	_ = c.act(g, func(groupMachine) {})
 }
 
 // claim takes the group from whoever coordinated it, and reads it.
-func (c *Coordinator) claim(ctx context.Context, g *loaded) (metastore.GroupEpoch, record, error) {
+func (c *Coordinator) claim(ctx context.Context, g *loaded) (metastore.GroupEpoch, groupMachine, error) {
 	if !g.create {
 		if _, err := c.groups.ReadGroup(ctx, g.id); errors.Is(err, metastore.ErrGroupNotFound) {
-			return 0, record{}, ErrGroupNotFound
+			return 0, nil, ErrGroupNotFound
 		} else if err != nil {
-			return 0, record{}, c.unavailable("read group", g.id, err)
+			return 0, nil, c.unavailable("read group", g.id, err)
 		}
 	}
 	stored, err := c.groups.ClaimGroup(ctx, g.id, metastore.NodeID(c.node.Load()))
 	if err != nil {
-		return 0, record{}, c.unavailable("claim group", g.id, err)
+		return 0, nil, c.unavailable("claim group", g.id, err)
 	}
-	r, err := decodeStored(stored)
+	m, err := c.machineOf(stored)
 	if err != nil {
-		return 0, record{}, c.unavailable("read group", g.id, err)
+		return 0, nil, c.unavailable("read group", g.id, err)
 	}
-	return stored.Epoch, r, nil
+	return stored.Epoch, m, nil
 }
 
 // unavailable logs a failure of the metastore and returns what clients are told.
@@ -133,17 +134,30 @@ func (c *Coordinator) unavailable(operation, id string, err error) error {
 	return ErrCoordinatorUnavailable
 }
 
-// decodeStored reads the state of a group; a group that was never written is empty.
-func decodeStored(stored metastore.GroupRecord) (record, error) {
-	if stored.State == nil {
-		return record{ProtocolType: stored.ProtocolType}, nil
+// machineOf continues a group from what is stored; a group that was never written is empty and classic.
+func (c *Coordinator) machineOf(stored metastore.GroupRecord) (groupMachine, error) {
+	now := c.opts.Now()
+	if isConsumerRecord(stored.State) {
+		r, err := decodeConsumerRecord(stored.State)
+		if err != nil {
+			return nil, fmt.Errorf("decode group %q: %w", stored.GroupID, err)
+		}
+		m := newConsumerMachine(c.opts.consumerLimits())
+		m.observe(c.watch.now(), c.opts.ConsumerTimes(stored.GroupID))
+		m.restore(now, r)
+		return m, nil
 	}
-	r, err := decodeRecord(stored.State)
-	r.writtenAt = stored.WrittenAt
-	if err != nil {
-		return record{}, fmt.Errorf("decode group %q: %w", stored.GroupID, err)
+	r := record{ProtocolType: stored.ProtocolType}
+	if stored.State != nil {
+		var err error
+		if r, err = decodeRecord(stored.State); err != nil {
+			return nil, fmt.Errorf("decode group %q: %w", stored.GroupID, err)
+		}
+		r.writtenAt = stored.WrittenAt
 	}
-	return r, nil
+	m := newMachine(c.opts.limits())
+	m.restore(now, r)
+	return m, nil
 }
 
 // settle delivers the machine's answers and queues its records. It tells whether g now needs a writer.
@@ -156,7 +170,12 @@ func (g *loaded) settle() (needsWriter bool) {
 				answer <- e
 			}
 		case persist:
-			g.queue = append(g.queue, e)
+			if n := len(g.queue); n > 0 && e.whole && g.queue[n-1].whole {
+				g.queue[n-1].ticket = e.ticket // the record is made when it is written, and covers both
+			} else {
+				e.of = g.machine
+				g.queue = append(g.queue, e)
+			}
 		}
 	}
 	needsWriter = len(g.queue) > 0 && !g.writing
@@ -165,16 +184,23 @@ func (g *loaded) settle() (needsWriter bool) {
 }
 
 // nextWrite takes the next record to be written off the queue; false if there is none, and the writer is done with g.
-func (g *loaded) nextWrite() (persist, metastore.GroupEpoch, bool) {
+func (g *loaded) nextWrite() (persist, metastore.GroupRecord, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone != nil || len(g.queue) == 0 {
 		g.writing = false
-		return persist{}, 0, false
+		return persist{}, metastore.GroupRecord{}, false
 	}
 	p := g.queue[0]
 	g.queue = g.queue[1:]
-	return p, g.epoch, true
+	r := metastore.GroupRecord{GroupID: g.id, Epoch: g.epoch}
+	if m, ok := p.of.(*consumerMachine); ok {
+		whole := m.record()
+		r.ProtocolType, r.StateName, r.State = consumerType, storedName(ConsumerType, m.state()), whole.encode()
+	} else {
+		r.ProtocolType, r.StateName, r.State = p.record.ProtocolType, storedName(ClassicType, p.record.state()), p.record.encode()
+	}
+	return p, r, true
 }
 
 // end answers everybody who waits with err and makes g unusable.

@@ -64,6 +64,7 @@ type write struct {
 	generation  Generation
 	assignments map[string][]byte // of the generation, by member id; nil for other writes
 	rejoined    *staticRejoin
+	answers     []reply // that wait for it
 }
 
 // staticRejoin is the answer that a static member gets once its new member id is persisted.
@@ -82,7 +83,9 @@ type reply struct {
 	call callID
 	join JoinResponse
 	sync SyncResponse
-	err  error
+
+	consumer ConsumerHeartbeatResponse
+	err      error
 }
 
 // persist asks for a record to be written; persisted tells the machine when it is durable. Records are written in the
@@ -90,6 +93,8 @@ type reply struct {
 type persist struct {
 	ticket ticket
 	record record
+	whole  bool         // no record: that of the whole group, as it is when it is written
+	of     groupMachine // filled in by who writes it
 }
 
 func (reply) isEffect()   {}
@@ -135,6 +140,11 @@ func (m *machine) fail(err error) {
 	for _, mb := range m.order {
 		m.answerJoin(mb, JoinResponse{MemberID: mb.id}, err)
 		m.answerSync(mb, SyncResponse{}, err)
+	}
+	for _, w := range m.writes {
+		for _, r := range w.answers {
+			m.effects = append(m.effects, reply{call: r.call, err: err})
+		}
 	}
 	m.transition(Dead)
 	m.due = time.Time{}
@@ -250,7 +260,7 @@ func (m *machine) persist(r record, then write) {
 	m.lastTicket++
 	then.generation = m.generation
 	m.writes[m.lastTicket] = then
-	m.effects = append(m.effects, persist{m.lastTicket, r})
+	m.effects = append(m.effects, persist{ticket: m.lastTicket, record: r})
 }
 
 // persisted is the event that the record of a persist effect is durable.
@@ -260,6 +270,9 @@ func (m *machine) persisted(now time.Time, t ticket) {
 		return
 	}
 	delete(m.writes, t)
+	for _, r := range w.answers {
+		m.effects = append(m.effects, r)
+	}
 	if w.assignments != nil {
 		m.assigned(now, w)
 	}

@@ -29,3 +29,8 @@ func (m *machine) expiry(now time.Time, retention time.Duration) (expiry, bool) 
 		return expiry{}, false
 	}
 }
+
+// expiry goes by the commit of each offset, as Kafka does for consumer groups with members and without.
+func (m *consumerMachine) expiry(now time.Time, retention time.Duration) (expiry, bool) {
+	return expiry{through: now.Add(-retention), except: slices.Sorted(maps.Keys(m.subscribedNames()))}, !m.dead
+}

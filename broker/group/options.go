@@ -2,7 +2,6 @@ package group
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -30,9 +29,11 @@ type Options struct {
 	OffsetsRetention       time.Duration // offsets.retention.minutes: 7 days
 	ExpireInterval         time.Duration // offsets.retention.check.interval.ms: 10 min
 
-	// PendingTransactionalOffsets tells whether a transaction that is open holds offsets for the group, which then keeps
-	// all that it has. It may do I/O. Default: there are none.
-	PendingTransactionalOffsets func(ctx context.Context, groupID string) (bool, error)
+	Topics            Topics                             // for consumer groups; nil: there are none
+	ConsumerMaxSize   int                                // group.consumer.max.size: 0, no limit
+	ConsumerAssignors []string                           // group.consumer.assignors, the default first: uniform, range
+	ConsumerMigration Migration                          // group.consumer.migration.policy: bidirectional
+	ConsumerTimes     func(groupID string) ConsumerTimes // of a consumer group: 5 s and 45 s. Called often: no I/O.
 
 	WriteTimeout  time.Duration // for one call to the metastore: 10 s
 	DrainTimeout  time.Duration // for those under way when Run's context ends: as WriteTimeout
@@ -54,15 +55,21 @@ func (o Options) withDefaults() Options {
 	if o.Pending == nil {
 		o.Pending = func(string) bool { return false }
 	}
+	if o.Topics == nil {
+		o.Topics = noTopics{}
+	}
+	if len(o.ConsumerAssignors) == 0 {
+		o.ConsumerAssignors = DefaultAssignors()
+	}
+	if o.ConsumerTimes == nil {
+		o.ConsumerTimes = func(string) ConsumerTimes { return ConsumerTimes{5 * time.Second, 45 * time.Second} }
+	}
 	o.InitialRebalanceDelay = cmp.Or(o.InitialRebalanceDelay, 3*time.Second)
 	o.MinSessionTimeout = cmp.Or(o.MinSessionTimeout, 6*time.Second)
 	o.MaxSessionTimeout = cmp.Or(o.MaxSessionTimeout, 30*time.Minute)
 	o.OffsetMetadataMaxBytes = cmp.Or(o.OffsetMetadataMaxBytes, 4096)
 	o.OffsetsRetention = cmp.Or(o.OffsetsRetention, 7*24*time.Hour)
 	o.ExpireInterval = cmp.Or(o.ExpireInterval, 10*time.Minute)
-	if o.PendingTransactionalOffsets == nil {
-		o.PendingTransactionalOffsets = func(context.Context, string) (bool, error) { return false, nil }
-	}
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, o.WriteTimeout)
 	o.Writers = cmp.Or(o.Writers, 8)
@@ -73,6 +80,10 @@ func (o Options) withDefaults() Options {
 
 func (o *Options) limits() limits {
 	return limits{initialDelay: o.InitialRebalanceDelay, maxSize: o.MaxSize}
+}
+
+func (o *Options) consumerLimits() consumerLimits {
+	return consumerLimits{maxSize: o.ConsumerMaxSize, assignors: o.ConsumerAssignors, migration: o.ConsumerMigration}
 }
 
 // maxGroupID is the longest group id in bytes. Kafka has no limit but that of its frames; databases limit their keys.

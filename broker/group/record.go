@@ -83,17 +83,10 @@ func appendBytes[T string | []byte](b []byte, s T) []byte {
 
 // decodeRecord reads a record. The result does not share memory with b.
 func decodeRecord(b []byte) (record, error) {
-	if len(b) < len(recordMagic)+1+4 || string(b[:len(recordMagic)]) != recordMagic {
-		return record{}, fmt.Errorf("%w: no magic", errCorrupt)
+	d, err := openRecord(b, recordVersion)
+	if err != nil {
+		return record{}, err
 	}
-	if v := b[len(recordMagic)]; v != recordVersion {
-		return record{}, fmt.Errorf("%w: version %d is not known", errCorrupt, v)
-	}
-	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, castagnoli) != sum {
-		return record{}, fmt.Errorf("%w: checksum", errCorrupt)
-	}
-	d := decoder{rest: body[len(recordMagic)+1:]}
 	r := record{Generation: Generation(d.number(math.MaxInt32)), ProtocolType: d.text(), Protocol: d.text(), Leader: d.text()}
 	r.Members = make([]recordMember, d.count(minMember))
 	for i := range r.Members {
@@ -103,6 +96,21 @@ func decodeRecord(b []byte) (record, error) {
 		return record{}, fmt.Errorf("%w: body", errCorrupt)
 	}
 	return r, r.validate()
+}
+
+// openRecord checks what records of all versions begin and end with, and returns a decoder of what is between.
+func openRecord(b []byte, version byte) (*decoder, error) {
+	if len(b) < len(recordMagic)+1+4 || string(b[:len(recordMagic)]) != recordMagic {
+		return nil, fmt.Errorf("%w: no magic", errCorrupt)
+	}
+	if v := b[len(recordMagic)]; v != version {
+		return nil, fmt.Errorf("%w: version %d is not known", errCorrupt, v)
+	}
+	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, fmt.Errorf("%w: checksum", errCorrupt)
+	}
+	return &decoder{rest: body[len(recordMagic)+1:]}, nil
 }
 
 // validate refuses what the machine relies on.

@@ -22,9 +22,11 @@ func (c *Coordinator) Join(ctx context.Context, req JoinRequest) (JoinResponse, 
 	}
 	req.Protocols = cloneProtocols(req.Protocols)
 	newID := newMemberID(req)
-	r, err := c.call(ctx, req.GroupID, req.MemberID == "", func(call callID, m *machine) {
-		m.join(c.opts.Now(), call, req, newID)
+	r, err := c.callOn(ctx, req.GroupID, req.MemberID == "", func(call callID, g *loaded) {
+		c.classicIfEmpty(g)
+		g.machine.join(c.opts.Now(), call, req, newID)
 	})
+	err = memberless(err)
 	if err != nil && r.join.MemberID == "" {
 		return refusal(req), err
 	}
@@ -62,20 +64,26 @@ func (c *Coordinator) Sync(ctx context.Context, req SyncRequest) (SyncResponse, 
 	for id, a := range req.Assignments {
 		req.Assignments[id] = bytes.Clone(a)
 	}
-	r, err := c.call(ctx, req.GroupID, false, func(call callID, m *machine) { m.sync(c.opts.Now(), call, req) })
+	r, err := c.call(ctx, req.GroupID, false, func(call callID, m groupMachine) { m.sync(c.opts.Now(), call, req) })
 	return r.sync, err
 }
 
 // call feeds an event that is answered later, and waits for the answer.
-func (c *Coordinator) call(ctx context.Context, id string, create bool, event func(callID, *machine)) (reply, error) {
+func (c *Coordinator) call(ctx context.Context, id string, create bool, event func(callID, groupMachine)) (reply, error) {
+	r, err := c.callOn(ctx, id, create, func(call callID, g *loaded) { event(call, g.machine) })
+	return r, memberless(err)
+}
+
+// callOn is call for events that may change the group's protocol.
+func (c *Coordinator) callOn(ctx context.Context, id string, create bool, event func(callID, *loaded)) (reply, error) {
 	call := callID(c.calls.Add(1))
 	var answer chan reply
 	g, err := c.with(ctx, id, create, func(g *loaded) {
 		answer = g.wait(call)
-		event(call, g.machine)
+		event(call, g)
 	})
 	if err != nil {
-		return reply{}, memberless(err)
+		return reply{}, err
 	}
 	select {
 	case r := <-answer:

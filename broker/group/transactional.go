@@ -69,3 +69,23 @@ func (m *machine) commitInTransaction(req CommitRequest) error {
 	}
 	return nil
 }
+
+// commitInTransaction is as that of classic groups. Producers know no epochs of members: a stale one is a wrong generation.
+func (m *consumerMachine) commitInTransaction(req CommitRequest) error {
+	switch {
+	case m.dead:
+		return ErrCoordinatorUnavailable
+	case req.Generation < 0 && len(m.members) == 0:
+		return nil
+	case req.Generation < 0 && req.MemberID == "" && req.InstanceID == "":
+		return nil
+	}
+	mb := m.members[req.MemberID]
+	if mb == nil {
+		return ErrUnknownMember
+	}
+	if checkReader(mb, MemberEpoch(req.Generation)) != nil {
+		return ErrIllegalGeneration
+	}
+	return nil
+}

@@ -173,6 +173,8 @@ func (n *Node) assemble() error {
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
 		OffsetsRetention: c.Cluster.OffsetsRetention, ExpireInterval: c.Cluster.OffsetsRetentionCheck,
+		Topics: n.replica, ConsumerMaxSize: c.Cluster.GroupConsumer.MaxSize, ConsumerAssignors: c.Cluster.GroupConsumer.Assignors,
+		ConsumerMigration: migration(c.Cluster.GroupConsumer.MigrationPolicy), ConsumerTimes: consumerTimes(n.settings),
 	})
 	n.reaper = txn.New(n.replica, n.seq, n.members, meta, txn.Options{
 		AbortEvery: c.Cluster.TransactionAbortInterval, ForgetEvery: c.Cluster.TransactionForgetInterval,

@@ -144,6 +144,18 @@ func (l listOf) check(value string) error {
 	return nil
 }
 
+// someOf is listOf, of one word at least.
+type someOf []string
+
+func (s someOf) String() string { return listOf(s).String() }
+
+func (s someOf) check(value string) error {
+	if len(splitList(value)) == 0 {
+		return fmt.Errorf("must not be empty")
+	}
+	return listOf(s).check(value)
+}
+
 // only takes the one value that Runnel honors of those that Kafka has.
 type only struct {
 	value  string

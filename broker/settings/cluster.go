@@ -28,6 +28,8 @@ type Cluster struct {
 	GroupMinSessionTimeout     time.Duration
 	GroupMaxSessionTimeout     time.Duration
 	GroupMaxSize               int
+	GroupConsumer              GroupConsumer
+	GroupConsumerProtocol      bool // served
 	TransactionMaxTimeout      time.Duration
 	TransactionAbortInterval   time.Duration
 	TransactionForgetInterval  time.Duration
@@ -134,15 +136,31 @@ func NewCluster(overrides map[string]string) (*Cluster, error) {
 	}
 	c := &Cluster{static: maps.Clone(overrides)}
 	c.overrides = c.static
-	if low, high := c.Int("group.min.session.timeout.ms"), c.Int("group.max.session.timeout.ms"); low > high {
-		return nil, &ValueError{Name: "group.min.session.timeout.ms", Value: strconv.FormatInt(low, 10),
-			Reason: "must not be above group.max.session.timeout.ms (" + strconv.FormatInt(high, 10) + ")"}
-	}
-	if err := c.checkGroupDefaults(); err != nil {
+	if err := c.checkOrder(); err != nil {
 		return nil, err
 	}
 	c.resolve()
 	return c, nil
+}
+
+// ordered are settings of which each must not be above the next.
+var ordered = [][]string{
+	{"group.min.session.timeout.ms", "group.max.session.timeout.ms"},
+	{"group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"},
+	{"group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms", "group.consumer.max.session.timeout.ms"},
+	{"group.consumer.heartbeat.interval.ms", "group.consumer.session.timeout.ms"},
+}
+
+func (c *Cluster) checkOrder() error {
+	for _, names := range ordered {
+		for i, name := range names[1:] {
+			if low, high := c.Int(names[i]), c.Int(name); low > high {
+				return &ValueError{Name: names[i], Value: strconv.FormatInt(low, 10),
+					Reason: "must not be above " + name + " (" + strconv.FormatInt(high, 10) + ")"}
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) resolve() {
@@ -164,6 +182,8 @@ func (c *Cluster) resolve() {
 	c.GroupMinSessionTimeout = c.milliseconds("group.min.session.timeout.ms")
 	c.GroupMaxSessionTimeout = c.milliseconds("group.max.session.timeout.ms")
 	c.GroupMaxSize = int(c.Int("group.max.size"))
+	c.GroupConsumer = c.groupConsumer()
+	c.GroupConsumerProtocol = slices.Contains(splitList(c.String("group.coordinator.rebalance.protocols")), "consumer")
 	c.TransactionMaxTimeout = c.milliseconds("transaction.max.timeout.ms")
 	c.TransactionAbortInterval = c.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms")
 	c.TransactionForgetInterval = c.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms")

@@ -87,18 +87,6 @@ func (c *Cluster) ValidateGroup(overrides map[string]string) error {
 	return nil
 }
 
-// checkGroupDefaults refuses defaults of groups that no group could set.
-func (c *Cluster) checkGroupDefaults() error {
-	for i := range groupTable {
-		s := &groupTable[i]
-		if n := c.Int(s.from); n < c.Int(s.min) || n > c.Int(s.max) {
-			return &ValueError{Name: s.from, Value: c.String(s.from),
-				Reason: fmt.Sprintf("must be between %s (%d) and %s (%d)", s.min, c.Int(s.min), s.max, c.Int(s.max))}
-		}
-	}
-	return nil
-}
-
 func groupNames() []string {
 	names := make([]string, len(groupTable))
 	for i := range groupTable {

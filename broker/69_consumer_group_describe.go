@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// ConsumerGroupDescribe (69), versions 0 and 1: the state and the members of groups of the consumer protocol (KIP-848) that this
+// broker coordinates, with what members have and what they are to have. v1 tells members that use the classic protocol. Groups of
+// another type, and those that do not exist, are GROUP_ID_NOT_FOUND: administrators then ask DescribeGroups. Topics that are gone
+// are left out. A group that is named twice is answered once.
+
+const (
+	classicMember  = 0
+	consumerMember = 1
+)
+
+func (b *Broker) consumerGroupDescribe(ctx context.Context, _ *wire.Conn, req *kmsg.ConsumerGroupDescribeRequest) *kmsg.ConsumerGroupDescribeResponse {
+	ctx, cancel := context.WithTimeout(ctx, groupWait)
+	defer cancel()
+	resp := respond[*kmsg.ConsumerGroupDescribeResponse](req)
+	for _, id := range once(req.Groups, func(id string) string { return id }) {
+		answer := kmsg.NewConsumerGroupDescribeResponseGroup()
+		answer.Group = id
+		described, err := b.Groups.DescribeConsumer(ctx, id)
+		if err != nil {
+			_, answer.ErrorMessage = failure(fmt.Errorf("consumer group %q: %w", id, err))
+			answer.ErrorCode = groupCode(err)
+			resp.Groups = append(resp.Groups, answer)
+			continue
+		}
+		if req.IncludeAuthorizedOperations {
+			answer.AuthorizedOperations = groupOperations
+		}
+		answer.State, answer.Epoch, answer.AssignmentEpoch = described.State.String(), described.Epoch, described.AssignmentEpoch
+		answer.AssignorName = described.Assignor
+		for _, m := range described.Members {
+			answer.Members = append(answer.Members, b.describedMember(m))
+		}
+		resp.Groups = append(resp.Groups, answer)
+	}
+	return resp
+}
+
+func (b *Broker) describedMember(m group.ConsumerMemberDescription) kmsg.ConsumerGroupDescribeResponseGroupMember {
+	member := kmsg.NewConsumerGroupDescribeResponseGroupMember()
+	member.MemberID, member.InstanceID, member.RackID = m.MemberID, orNil(m.InstanceID), orNil(m.Rack)
+	member.MemberEpoch, member.ClientID, member.ClientHost = int32(m.Epoch), m.ClientID, m.ClientHost
+	member.SubscribedTopics, member.SubscribedTopicRegex = m.TopicNames, orNil(m.TopicRegex)
+	member.Assignment, member.TargetAssignment = b.namedAssignment(m.Assignment), b.namedAssignment(m.Target)
+	member.MemberType = consumerMember
+	if m.Classic {
+		member.MemberType = classicMember
+	}
+	return member
+}
+
+// namedAssignment groups by topic what is sorted by topic.
+func (b *Broker) namedAssignment(all []metastore.TopicPartition) kmsg.Assignment {
+	a := kmsg.NewAssignment()
+	for _, p := range all {
+		if n := len(a.TopicPartitions); n == 0 || a.TopicPartitions[n-1].TopicID != [16]byte(p.Topic) {
+			t, ok := b.Topics.TopicByID(p.Topic)
+			if !ok {
+				continue
+			}
+			topic := kmsg.NewAssignmentTopicPartition()
+			topic.TopicID, topic.Topic = p.Topic, t.Name
+			a.TopicPartitions = append(a.TopicPartitions, topic)
+		}
+		last := &a.TopicPartitions[len(a.TopicPartitions)-1]
+		last.Partitions = append(last.Partitions, p.Partition)
+	}
+	return a
+}

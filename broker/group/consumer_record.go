@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
@@ -21,9 +23,9 @@ type consumerRecord struct {
 
 const (
 	consumerRecordVersion = 2
-	minConsumerMember     = 15 // bytes of a member whose strings and sets are all empty
-	minTopicSet           = metastoreIDBytes + 1 + 1
-	metastoreIDBytes      = 16
+	minConsumerMember     = 14 // bytes of a member whose strings and sets are all empty
+	minTopicSet           = 3
+	topicIDBytes          = 16
 )
 
 // record returns the group as it is persisted. The members share memory with the machine.
@@ -61,15 +63,38 @@ func (r *consumerRecord) encode() []byte {
 	b = binary.AppendUvarint(b, uint64(uint32(r.AssignmentEpoch)))
 	b = appendBytes(b, r.AssignedBy)
 	b = binary.LittleEndian.AppendUint64(b, r.Metadata)
+	topics := r.topics()
+	b = binary.AppendUvarint(b, uint64(len(topics)))
+	number := make(map[metastore.TopicID]uint64, len(topics))
+	for i, id := range topics {
+		b = append(b, id[:]...)
+		number[id] = uint64(i)
+	}
 	b = binary.AppendUvarint(b, uint64(len(r.Members)))
 	for i := range r.Members {
 		var before *consumerMember
 		if i > 0 {
 			before = &r.Members[i-1]
 		}
-		b = r.Members[i].append(b, before)
+		b = r.Members[i].append(b, before, number)
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// topics are those of all sets of the members, sorted.
+func (r *consumerRecord) topics() []metastore.TopicID {
+	all := make(map[metastore.TopicID]bool)
+	for i := range r.Members {
+		mb := &r.Members[i]
+		for _, set := range []partitions{mb.assigned, mb.revoking, mb.target} {
+			for j := range set {
+				if j == 0 || set[j].Topic != set[j-1].Topic {
+					all[set[j].Topic] = true
+				}
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(all), compareTopicIDs)
 }
 
 const (
@@ -78,12 +103,12 @@ const (
 	flagOnTarget = 1 << 2 // its target is what it is assigned
 )
 
-func (mb *consumerMember) append(b []byte, before *consumerMember) []byte {
+func (mb *consumerMember) append(b []byte, before *consumerMember, number map[metastore.TopicID]uint64) []byte {
 	var flags byte
 	if mb.classic != nil {
 		flags |= flagClassic
 	}
-	if before != nil && equalStrings(before.names, mb.names) {
+	if before != nil && slices.Equal(before.names, mb.names) {
 		flags |= flagSameName
 	}
 	if mb.target.equal(mb.assigned) {
@@ -102,10 +127,10 @@ func (mb *consumerMember) append(b []byte, before *consumerMember) []byte {
 			b = appendBytes(b, name)
 		}
 	}
-	b = mb.assigned.append(b)
-	b = mb.revoking.append(b)
+	b = mb.assigned.append(b, number)
+	b = mb.revoking.append(b, number)
 	if flags&flagOnTarget == 0 {
-		b = mb.target.append(b)
+		b = mb.target.append(b, number)
 	}
 	if mb.classic != nil {
 		b = binary.AppendUvarint(b, uint64(mb.classic.session.Milliseconds()))
@@ -118,20 +143,8 @@ func (mb *consumerMember) append(b []byte, before *consumerMember) []byte {
 	return b
 }
 
-func equalStrings(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // append writes the set by topic, each partition as its distance from the one before.
-func (p partitions) append(b []byte) []byte {
+func (p partitions) append(b []byte, number map[metastore.TopicID]uint64) []byte {
 	topics := 0
 	for i := range p {
 		if i == 0 || p[i].Topic != p[i-1].Topic {
@@ -144,7 +157,7 @@ func (p partitions) append(b []byte) []byte {
 		for n < len(p) && p[n].Topic == p[0].Topic {
 			n++
 		}
-		b = append(b, p[0].Topic[:]...)
+		b = binary.AppendUvarint(b, number[p[0].Topic])
 		b = binary.AppendUvarint(b, uint64(n))
 		last := int32(-1)
 		for _, x := range p[:n] {
@@ -170,6 +183,7 @@ func decodeConsumerRecord(b []byte) (consumerRecord, error) {
 	r := consumerRecord{
 		Epoch: int32(d.number(math.MaxInt32)), AssignmentEpoch: int32(d.number(math.MaxInt32)), AssignedBy: d.text(), Metadata: d.fixed64(),
 	}
+	topics := d.topicIDs()
 	n := d.count(minConsumerMember)
 	if n > 0 {
 		r.Members = make([]consumerMember, 0, n)
@@ -179,7 +193,7 @@ func decodeConsumerRecord(b []byte) (consumerRecord, error) {
 		if len(r.Members) > 0 {
 			names = r.Members[len(r.Members)-1].names
 		}
-		r.Members = append(r.Members, d.consumerMember(names))
+		r.Members = append(r.Members, d.consumerMember(names, topics))
 	}
 	if d.failed || len(d.rest) != 0 {
 		return consumerRecord{}, fmt.Errorf("%w: body", errCorrupt)
@@ -216,7 +230,7 @@ func (r *consumerRecord) validate() error {
 	return nil
 }
 
-func (d *decoder) consumerMember(namesBefore []string) consumerMember {
+func (d *decoder) consumerMember(namesBefore []string, topics []metastore.TopicID) consumerMember {
 	flags, state := d.byte(), d.byte()
 	if flags > flagClassic|flagSameName|flagOnTarget || state > byte(memberUnreleased) {
 		d.failed = true
@@ -234,11 +248,11 @@ func (d *decoder) consumerMember(namesBefore []string) consumerMember {
 			mb.names = append(mb.names, d.text())
 		}
 	}
-	mb.assigned, mb.revoking = d.partitions(), d.partitions()
+	mb.assigned, mb.revoking = d.partitions(topics), d.partitions(topics)
 	if flags&flagOnTarget != 0 {
 		mb.target = mb.assigned
 	} else {
-		mb.target = d.partitions()
+		mb.target = d.partitions(topics)
 	}
 	if flags&flagClassic != 0 {
 		mb.classic = &classicSide{session: d.duration(), protocols: make([]Protocol, d.count(minProtocol))}
@@ -284,23 +298,32 @@ func (d *decoder) epoch() MemberEpoch {
 	return MemberEpoch(n)
 }
 
-// partitions reads a set; what is not sorted is refused.
-func (d *decoder) partitions() partitions {
-	var set partitions
-	for range d.count(minTopicSet) {
-		var id metastore.TopicID
-		if d.failed || len(d.rest) < len(id) {
+// topicIDs reads the table of topics; one that is not sorted is refused.
+func (d *decoder) topicIDs() []metastore.TopicID {
+	all := make([]metastore.TopicID, d.count(topicIDBytes))
+	for i := range all {
+		if len(d.rest) < topicIDBytes {
 			d.failed = true
 			return nil
 		}
-		copy(id[:], d.rest)
-		d.rest = d.rest[len(id):]
-		if len(set) > 0 && compareTopicIDs(set[len(set)-1].Topic, id) >= 0 {
+		copy(all[i][:], d.rest)
+		d.rest = d.rest[topicIDBytes:]
+		if i > 0 && compareTopicIDs(all[i-1], all[i]) >= 0 {
 			d.failed = true
 		}
+	}
+	return all
+}
+
+// partitions reads a set; what is not sorted is refused.
+func (d *decoder) partitions(topics []metastore.TopicID) partitions {
+	var set partitions
+	for range d.count(minTopicSet) {
+		number := d.number(math.MaxInt32)
 		n := d.count(1)
-		if n == 0 {
+		if d.failed || number >= uint64(len(topics)) || n == 0 || len(set) > 0 && compareTopicIDs(set[len(set)-1].Topic, topics[number]) >= 0 {
 			d.failed = true
+			return nil
 		}
 		last := int64(-1)
 		for range n {
@@ -309,7 +332,7 @@ func (d *decoder) partitions() partitions {
 				d.failed = true
 				return nil
 			}
-			set = append(set, metastore.TopicPartition{Topic: id, Partition: int32(last)})
+			set = append(set, metastore.TopicPartition{Topic: topics[number], Partition: int32(last)})
 		}
 	}
 	return set

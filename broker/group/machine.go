@@ -130,7 +130,7 @@ func (m *machine) restore(now time.Time, r record) {
 		m.leader = m.order[0].id
 	}
 	m.transition(Stable)
-	if m.limits.maxSize > 0 && len(m.members) > m.limits.maxSize {
+	if m.protocol == "" || m.limits.maxSize > 0 && len(m.members) > m.limits.maxSize {
 		m.prepareRebalance(now)
 	}
 }

@@ -79,6 +79,7 @@ func upgraded(now time.Time, c *machine, l consumerLimits, topics *topicView, ti
 		}
 		m.wakeBy(mb.deadline)
 	}
+	m.changed = false // nothing is to be written unless somebody joins
 	return m, nil
 }
 
@@ -124,7 +125,7 @@ func (m *consumerMachine) downgradable() bool {
 // group; m is not used any more.
 func (m *consumerMachine) downgraded(now time.Time, l limits) *machine {
 	c := newMachine(l)
-	r := record{Generation: Generation(m.epoch), ProtocolType: consumerType}
+	r := record{Generation: Generation(m.epoch), ProtocolType: consumerType} // no protocol: it has to be voted on
 	if len(m.order) > 0 {
 		r.Generation = 0 // the greatest that a member knows; the epoch grew when the last of the others left
 	}
@@ -137,9 +138,6 @@ func (m *consumerMachine) downgraded(now time.Time, l limits) *machine {
 		})
 	}
 	c.restore(now, r)
-	if len(c.order) > 0 {
-		c.protocol = c.selectProtocol()
-	}
 	var waiting []reply
 	for _, h := range m.held {
 		waiting = append(waiting, h.reply)
@@ -150,9 +148,6 @@ func (m *consumerMachine) downgraded(now time.Time, l limits) *machine {
 		}
 	}
 	c.persist(c.record(nil), write{answers: waiting})
-	if c.state == Stable {
-		c.prepareRebalance(now)
-	}
 	return c
 }
 

@@ -92,9 +92,12 @@ type topicWatch struct {
 	next time.Time // when the view may be made anew
 }
 
-// viewShare is how many times as long as it took to make it a view is kept, changes or not: with very many topics, of
-// which new ones come all the time, at most one part in viewShare of a core goes into views.
-const viewShare = 50
+// viewShare is how many times as long as it took to make it a view is kept, changes or not, if that was longer than viewQuick:
+// with very many topics, of which new ones come all the time, at most one part in viewShare of a core goes into views.
+const (
+	viewShare = 50
+	viewQuick = time.Millisecond
+)
 
 // now returns the topics as they are, or as they were a moment ago.
 func (w *topicWatch) now() *topicView {
@@ -106,6 +109,8 @@ func (w *topicWatch) now() *topicView {
 		return w.view
 	}
 	w.view = newTopicView(list)
-	w.next = time.Now().Add(viewShare * time.Since(began))
+	if took := time.Since(began); took > viewQuick {
+		w.next = began.Add(viewShare * took)
+	}
 	return w.view
 }

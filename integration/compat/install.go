@@ -23,6 +23,7 @@ type Clients struct {
 	Consumers []Consumer
 	java      javaTools
 	kcat      kcat
+	members   map[string][]string // commands of members of groups, by the name of their client
 }
 
 // Install fetches the pinned clients into the tool cache, unless they are there. dir is the directory clients/.
@@ -31,7 +32,7 @@ func Install(ctx context.Context, tools toolchain.Cache, dir string) (Clients, e
 	if err != nil {
 		return Clients{}, err
 	}
-	classes, err := tools.JavaClasses(ctx, filepath.Join(dir, "java/pom.xml"), filepath.Join(dir, "java/Client.java"))
+	classes, err := tools.JavaClasses(ctx, filepath.Join(dir, "java/pom.xml"), filepath.Join(dir, "java/Client.java"), filepath.Join(dir, "java/Member.java"))
 	if err != nil {
 		return Clients{}, fmt.Errorf("set up the Java clients: %w", err)
 	}
@@ -55,10 +56,13 @@ func Install(ctx context.Context, tools toolchain.Cache, dir string) (Clients, e
 		env: []string{"NODE_PATH=" + modules}, abilities: kafkajs,
 	})
 
-	c := Clients{java: java, kcat: kcat}
+	c := Clients{java: java, kcat: kcat, members: map[string][]string{"java": java.command("Member")}}
 	c.Producers = []Producer{franzGo{}, kcat, console{java}}
 	c.Consumers = []Consumer{franzGo{}, kcat, console{java}}
 	for _, p := range programs {
+		if p.name == "confluent" {
+			c.members[p.name] = []string{p.command[0], filepath.Join(dir, p.name, "member.py")}
+		}
 		c.Producers, c.Consumers = append(c.Producers, p), append(c.Consumers, p)
 	}
 	return c, nil

@@ -1,0 +1,280 @@
+package compat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
+)
+
+// quickGroups are settings under which groups of both protocols notice in seconds what otherwise takes them minutes.
+func quickGroups() map[string]string {
+	return map[string]string{
+		"group.initial.rebalance.delay.ms":         "0",
+		"group.min.session.timeout.ms":             "1000",
+		"group.consumer.min.heartbeat.interval.ms": "100",
+		"group.consumer.heartbeat.interval.ms":     "300",
+		"group.consumer.min.session.timeout.ms":    "1000",
+		"group.consumer.session.timeout.ms":        "4000",
+	}
+}
+
+// tick produces one record to each partition of a topic.
+func tick(t *testing.T, bootstrap, topic string, partitions int) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for p := range partitions {
+		if err := client.ProduceSync(within(t, 30*time.Second), &kgo.Record{Topic: topic, Partition: int32(p), Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkSpread: the members have all partitions, and no two of them the same.
+func checkSpread(t *testing.T, want int, members ...*groupMember) {
+	t.Helper()
+	var all []string
+	for _, m := range members {
+		has, _ := m.assigned()
+		all = append(all, has...)
+	}
+	slices.Sort(all)
+	if len(all) != want || len(slices.Compact(slices.Clone(all))) != want {
+		t.Errorf("the members have %v, want %d partitions once each", all, want)
+	}
+}
+
+// TestConsumerProtocol: consumers of the protocol of KIP-848 share the partitions of a topic, whether they name it or match it;
+// one that dies is replaced by the other after its session; new topics that match are consumed; one that leaves does it at
+// once.
+func TestConsumerProtocol(t *testing.T) {
+	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
+	for _, client := range []string{"java", "confluent"} {
+		for kind, subscription := range map[string]string{"names": client + "-names", "expression": "~" + client + "-expr.*"} {
+			t.Run(client+" "+kind, func(t *testing.T) {
+				topic := strings.TrimRight(strings.TrimPrefix(subscription, "~"), ".*")
+				createTopic(t, b.Addr, topic, 4)
+				tick(t, b.Addr, topic, 4)
+				start := func() *groupMember {
+					return startMember(t, client, b.Addr, "group of "+client+kind, subscription, consumerProtocol...)
+				}
+				first := start()
+				first.awaitPartitions(4)
+				second := start()
+				second.awaitPartitions(2)
+				first.awaitPartitions(2)
+				checkSpread(t, 4, first, second)
+				tick(t, b.Addr, topic, 4)
+				second.await("a record of each partition", func() bool { return len(second.read) == 2 })
+
+				second.kill()
+				first.awaitPartitions(4)
+				tick(t, b.Addr, topic, 4)
+				first.await("all that is not read", func() bool { return first.counted() >= 4+2+4 })
+				if kind == "expression" {
+					createTopic(t, b.Addr, topic+"ession", 1)
+					first.awaitPartitions(5)
+				}
+				third := start()
+				third.await("its share", func() bool { return len(third.has) >= 2 })
+				third.close()
+				first.await("all again", func() bool { return len(first.has) >= 4 && len(first.has) != 2 })
+				first.close()
+				if first.lost > 0 {
+					t.Errorf("partitions were taken from a living member %d times", first.lost)
+				}
+			})
+		}
+	}
+}
+
+// TestGroupsChangeTheirProtocol: the members of a classic group are replaced one by one by those of the consumer protocol, and
+// these by classic ones again, under load. No record is left out, and the committed offsets never go back.
+func TestGroupsChangeTheirProtocol(t *testing.T) {
+	const topic, group, partitions = "migrates", "migrating", 4
+	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
+	createTopic(t, b.Addr, topic, partitions)
+	classic := []string{"group.protocol=classic", "session.timeout.ms=4000", "heartbeat.interval.ms=300"}
+	start := func(client string, settings []string) *groupMember { return startMember(t, client, b.Addr, group, topic, settings...) }
+
+	watch := watchOffsets(t, b.Addr, group)
+	tick(t, b.Addr, topic, partitions)
+	members := []*groupMember{start("java", classic), start("confluent", classic)}
+	everybodyReads := func(step string) {
+		t.Helper()
+		for _, m := range members {
+			m.awaitPartitions(partitions / len(members))
+		}
+		checkSpread(t, partitions, members...)
+		tick(t, b.Addr, topic, partitions)
+		for _, m := range members {
+			before := m.count()
+			m.await(step+": a record more", func() bool { return m.counted() > before || before > 0 && m.counted() >= before })
+		}
+		t.Logf("%s: done", step)
+	}
+	replace := func(i int, client string, settings []string) {
+		t.Helper()
+		members[i].close()
+		members[i] = start(client, settings)
+	}
+	everybodyReads("classic")
+	replace(0, "java", consumerProtocol)
+	everybodyReads("one of two upgraded")
+	wantType(t, b.Addr, group, "consumer")
+	replace(1, "confluent", consumerProtocol)
+	everybodyReads("both upgraded")
+	replace(0, "java", classic)
+	everybodyReads("one of two downgraded")
+	wantType(t, b.Addr, group, "consumer")
+	replace(1, "java", classic)
+	everybodyReads("both downgraded")
+	wantType(t, b.Addr, group, "classic")
+	for _, m := range members {
+		m.close()
+	}
+	end := watch()
+	for p := range int32(partitions) {
+		if end[p] != 6 {
+			t.Errorf("partition %d is committed up to %d of 6", p, end[p])
+		}
+	}
+}
+
+// wantType: the group is listed as one of a type.
+func wantType(t *testing.T, bootstrap, group, want string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	listed, err := kmsg.NewPtrListGroupsRequest().RequestWith(within(t, 10*time.Second), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range listed.Groups {
+		if g.Group == group && g.GroupType == want {
+			return
+		}
+	}
+	t.Errorf("%q is not listed as %q: %+v", group, want, listed.Groups)
+}
+
+// watchOffsets looks at the committed offsets of a group again and again; none may go back. The function returned ends that and
+// gives the last.
+func watchOffsets(t *testing.T, bootstrap, group string) (end func() map[int32]int64) {
+	t.Helper()
+	client := admin(t, bootstrap)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	last := make(map[int32]int64)
+	look := func(ctx context.Context) {
+		offsets, err := client.FetchOffsets(ctx, group)
+		if err != nil {
+			return // the coordinator may be away
+		}
+		for _, o := range offsets.Sorted() {
+			if o.At < last[o.Partition] {
+				t.Errorf("partition %d: committed %d after %d", o.Partition, o.At, last[o.Partition])
+			}
+			last[o.Partition] = o.At
+		}
+	}
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			look(ctx)
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}()
+	t.Cleanup(stop)
+	return func() map[int32]int64 {
+		stop()
+		<-done
+		look(t.Context())
+		return last
+	}
+}
+
+// TestMembersOutliveTheirCoordinator: the coordinator of a group is killed; its members go on reading with what they have.
+func TestMembersOutliveTheirCoordinator(t *testing.T) {
+	const topic, group, partitions = "outlives", "outliving", 6
+	stores := harness.NewStores(t)
+	var all []*harness.Broker
+	var addrs []string
+	for range 3 {
+		b := harness.Node(t, stores, harness.NodeOptions{Set: quickGroups()})
+		b.Restart()
+		all, addrs = append(all, b), append(addrs, b.Addr)
+	}
+	bootstrap := strings.Join(addrs, ",")
+	createTopic(t, bootstrap, topic, partitions)
+	tick(t, bootstrap, topic, partitions)
+	// Longer than the dead broker's lease, which lasts until another one coordinates.
+	members := []*groupMember{
+		startMember(t, "java", bootstrap, group, topic, consumerProtocol...),
+		startMember(t, "java", bootstrap, group, topic, consumerProtocol...),
+		startMember(t, "confluent", bootstrap, group, topic, consumerProtocol...),
+	}
+	for _, m := range members {
+		m.awaitPartitions(partitions / len(members))
+	}
+	checkSpread(t, partitions, members...)
+	type state struct {
+		has     string
+		changes int
+	}
+	look := func() (states []state) {
+		for _, m := range members {
+			has, changes := m.assigned()
+			states = append(states, state{fmt.Sprint(has), changes})
+		}
+		return states
+	}
+	before := look()
+
+	found := admin(t, bootstrap).FindGroupCoordinators(within(t, 10*time.Second), group)
+	coordinator := found[group]
+	if coordinator.Err != nil {
+		t.Fatal(coordinator.Err)
+	}
+	for _, b := range all {
+		if strings.HasSuffix(b.Addr, fmt.Sprintf(":%d", coordinator.Port)) {
+			b.Kill()
+			t.Logf("killed broker %d", coordinator.NodeID)
+			addrs = slices.DeleteFunc(addrs, func(a string) bool { return a == b.Addr })
+		}
+	}
+	if len(addrs) != 2 {
+		t.Fatal("the coordinator is none of the brokers")
+	}
+	bootstrap = strings.Join(addrs, ",")
+	for range 3 {
+		counts := make([]int, len(members))
+		for i, m := range members {
+			counts[i] = m.count()
+		}
+		tick(t, bootstrap, topic, partitions)
+		for i, m := range members {
+			m.await("records, committed by another coordinator", func() bool { return m.counted() >= counts[i]+partitions/len(members) })
+		}
+	}
+	if after := look(); !slices.Equal(after, before) {
+		t.Errorf("the members had %v before their coordinator was killed, and %v after", before, after)
+	}
+}

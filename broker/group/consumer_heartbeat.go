@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // consumerHeartbeat is the event of a ConsumerGroupHeartbeat request, to be answered under call. newID is the member id for
@@ -51,6 +53,9 @@ func (m *consumerMachine) beat(now time.Time, req ConsumerHeartbeatRequest) (Con
 		m.epoch++
 	}
 	m.assign()
+	if req.Epoch == JoinEpoch {
+		req.Owned = []metastore.TopicPartition{} // or it would not join
+	}
 	m.reconcile(now, mb, ownedOf(req.Owned))
 	mb.deadline = m.wakeBy(now.Add(m.times.SessionTimeout))
 

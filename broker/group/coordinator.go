@@ -50,7 +50,7 @@ func New(groups metastore.Groups, node metastore.NodeID, opts Options) *Coordina
 		closed: ErrCoordinatorLoading,
 		loaded: make(map[string]*loaded),
 	}
-	c.watch.topics = c.opts.Topics
+	c.watch.topics, c.watch.clock = c.opts.Topics, c.opts.Now
 	c.late, c.giveUp = context.WithCancel(context.Background())
 	c.SetNode(node)
 	return c

@@ -86,6 +86,7 @@ func (v *topicView) resolve(all []topicPartitions) partitions {
 // topicWatch keeps the view of all topics that the groups of a coordinator share.
 type topicWatch struct {
 	topics Topics
+	clock  func() time.Time
 
 	mu   sync.Mutex
 	view *topicView
@@ -104,12 +105,12 @@ func (w *topicWatch) now() *topicView {
 	list := w.topics.Topics()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	began := time.Now()
+	began := w.clock()
 	if w.view != nil && (sameList(w.view.list, list) || began.Before(w.next)) {
 		return w.view
 	}
 	w.view = newTopicView(list)
-	if took := time.Since(began); took > viewQuick {
+	if took := w.clock().Sub(began); took > viewQuick {
 		w.next = began.Add(viewShare * took)
 	}
 	return w.view

@@ -96,10 +96,13 @@ func onTargets(t *testing.T, test func(t *testing.T, bootstrap string)) {
 	}
 }
 
+// seeds are the brokers of a bootstrap list, as Java has it.
+func seeds(bootstrap string) kgo.Opt { return kgo.SeedBrokers(strings.Split(bootstrap, ",")...) }
+
 // admin is an administrator's connection.
 func admin(t *testing.T, bootstrap string) *kadm.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+	client, err := kgo.NewClient(seeds(bootstrap))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,9 @@ func TestGroupsChangeTheirProtocol(t *testing.T) {
 	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
 	createTopic(t, b.Addr, topic, partitions)
 	classic := []string{"group.protocol=classic", "session.timeout.ms=4000", "heartbeat.interval.ms=300"}
-	start := func(client string, settings []string) *groupMember { return startMember(t, client, b.Addr, group, topic, settings...) }
+	start := func(client string, settings []string) *groupMember {
+		return startMember(t, client, b.Addr, group, topic, settings...)
+	}
 
 	watch := watchOffsets(t, b.Addr, group)
 	tick(t, b.Addr, topic, partitions)

@@ -52,7 +52,7 @@ func (b *Broker) describedMember(m group.ConsumerMemberDescription) kmsg.Consume
 	member := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 	member.MemberID, member.InstanceID, member.RackID = m.MemberID, orNil(m.InstanceID), orNil(m.Rack)
 	member.MemberEpoch, member.ClientID, member.ClientHost = int32(m.Epoch), m.ClientID, m.ClientHost
-	member.SubscribedTopics, member.SubscribedTopicRegex = m.TopicNames, orNil(m.TopicRegex)
+	member.SubscribedTopics, member.SubscribedTopicRegex = m.TopicNames, &m.TopicRegex
 	member.Assignment, member.TargetAssignment = b.namedAssignment(m.Assignment), b.namedAssignment(m.Target)
 	member.MemberType = consumerMember
 	if m.Classic {

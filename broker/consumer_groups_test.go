@@ -50,7 +50,7 @@ func TestLifeOfAConsumerGroupAtEveryVersion(t *testing.T) {
 		join.RackID = kmsg.StringPtr("rack")
 		joined := h.consumerHeartbeat(v, join)
 		equal(t, "join", joined.ErrorCode, 0)
-		equal(t, "epoch", joined.MemberEpoch, 1)
+		equal(t, "epoch", joined.MemberEpoch, 2)
 		equal(t, "interval", joined.HeartbeatIntervalMillis, 5000)
 		equal(t, "topics", len(joined.Assignment.Topics), 1)
 		equal(t, "topic", joined.Assignment.Topics[0].TopicID, [16]byte(events.ID))
@@ -59,15 +59,15 @@ func TestLifeOfAConsumerGroupAtEveryVersion(t *testing.T) {
 			equal(t, "member id", *joined.MemberID, member)
 		}
 		member = *joined.MemberID
-		again := h.consumerHeartbeat(v, heartbeatRequest(id, member, 1))
+		again := h.consumerHeartbeat(v, heartbeatRequest(id, member, 2))
 		equal(t, "heartbeat", again.ErrorCode, 0)
 		equal(t, "assignment that did not change", again.Assignment == nil, true)
 
 		described := h.describeConsumer(v, id)
 		equal(t, "error", described.ErrorCode, 0)
 		equal(t, "state", described.State, "Stable")
-		equal(t, "epoch", described.Epoch, 1)
-		equal(t, "assignment epoch", described.AssignmentEpoch, 1)
+		equal(t, "epoch", described.Epoch, 2)
+		equal(t, "assignment epoch", described.AssignmentEpoch, 2)
 		equal(t, "assignor", described.AssignorName, "uniform")
 		equal(t, "operations", described.AuthorizedOperations, groupOperations)
 		m := described.Members[0]
@@ -92,7 +92,7 @@ func TestLifeOfAConsumerGroupAtEveryVersion(t *testing.T) {
 		equal(t, "state", h.describeConsumer(v, id).State, "Empty")
 		equal(t, "delete", h.deleteGroup(2, id), 0)
 		equal(t, "describe what is gone", h.describeConsumer(v, id).ErrorCode, kerr.GroupIDNotFound.Code)
-		equal(t, "heartbeat to what is gone", h.consumerHeartbeat(v, heartbeatRequest(id, member, 1)).ErrorCode, kerr.GroupIDNotFound.Code)
+		equal(t, "heartbeat to what is gone", h.consumerHeartbeat(v, heartbeatRequest(id, member, 2)).ErrorCode, kerr.GroupIDNotFound.Code)
 	})
 }
 
@@ -150,7 +150,7 @@ func TestConsumerHeartbeatRefusals(t *testing.T) {
 	}
 	d := h.describeConsumer(1, "g")
 	equal(t, "members afterwards", len(d.Members), 2)
-	equal(t, "epoch afterwards", d.Epoch, 2)
+	equal(t, "epoch afterwards", d.Epoch, 3)
 	equal(t, "the classic group afterwards", h.describe(6, "classic").State, "CompletingRebalance")
 }
 
@@ -164,7 +164,7 @@ func TestOffsetsOfConsumerGroups(t *testing.T) {
 	h := newHarness(t, nil, 0)
 	events := h.topic("events", 1, 1)
 	other := h.topic("other", 1, 1)
-	equal(t, "join", h.consumerHeartbeat(1, heartbeatRequest("g", "a", 0)).MemberEpoch, 1)
+	equal(t, "join", h.consumerHeartbeat(1, heartbeatRequest("g", "a", 0)).MemberEpoch, 2)
 	commit := func(version int16, member string, epoch int32) int16 {
 		req := kmsg.NewPtrOffsetCommitRequest()
 		req.Group, req.MemberID, req.Generation = "g", member, epoch
@@ -178,12 +178,12 @@ func TestOffsetsOfConsumerGroups(t *testing.T) {
 		if v < 9 {
 			want = kerr.UnsupportedVersion.Code
 		}
-		equal(t, "commit", commit(v, "a", 1), want)
+		equal(t, "commit", commit(v, "a", 2), want)
 		if v >= 9 {
-			equal(t, "earlier epoch", commit(v, "a", 0), kerr.StaleMemberEpoch.Code)
-			equal(t, "later epoch", commit(v, "a", 2), kerr.StaleMemberEpoch.Code)
+			equal(t, "earlier epoch", commit(v, "a", 1), kerr.StaleMemberEpoch.Code)
+			equal(t, "later epoch", commit(v, "a", 3), kerr.StaleMemberEpoch.Code)
 		}
-		equal(t, "no member", commit(v, "x", 1), kerr.UnknownMemberID.Code)
+		equal(t, "no member", commit(v, "x", 2), kerr.UnknownMemberID.Code)
 		equal(t, "an administrator while there are members", commit(v, "", -1), kerr.UnknownMemberID.Code)
 	})
 	fetch := func(version int16, group string, member *string, epoch int32) int16 {
@@ -194,7 +194,7 @@ func TestOffsetsOfConsumerGroups(t *testing.T) {
 		return ask[*kmsg.OffsetFetchResponse](h, version, req).Groups[0].ErrorCode
 	}
 	for _, v := range []int16{9, 10} {
-		equal(t, "fetch", fetch(v, "g", kmsg.StringPtr("a"), 1), 0)
+		equal(t, "fetch", fetch(v, "g", kmsg.StringPtr("a"), 2), 0)
 		equal(t, "fetch without saying who", fetch(v, "g", nil, -1), 0)
 		equal(t, "fetch with another epoch", fetch(v, "g", kmsg.StringPtr("a"), 3), kerr.StaleMemberEpoch.Code)
 		equal(t, "fetch of a stranger", fetch(v, "g", kmsg.StringPtr("x"), 1), kerr.UnknownMemberID.Code)
@@ -222,7 +222,7 @@ func TestConsumerGroupsAreListed(t *testing.T) {
 	equal(t, "groups", len(listed), 1)
 	equal(t, "group", listed[0].Group+" "+listed[0].GroupType+" "+listed[0].ProtocolType+" "+listed[0].GroupState, "modern consumer consumer Stable")
 	equal(t, "join", h.consumerHeartbeat(1, heartbeatRequest("modern", "b", 0)).ErrorCode, 0)
-	equal(t, "state", ask[*kmsg.ListGroupsResponse](h, 5, req).Groups[0].GroupState, "Reconciling")
+	equal(t, "state", ask[*kmsg.ListGroupsResponse](h, 5, req).Groups[0].GroupState, "Assigning")
 }
 
 // TestConsumerSeesTopicsOfOtherBrokers: a topic that was created through another broker a moment ago is assigned at once.

@@ -79,6 +79,8 @@ func (m Migration) downgrades() bool { return m == MigrateBothWays || m == Migra
 type ConsumerTimes struct {
 	HeartbeatInterval time.Duration // group.consumer.heartbeat.interval.ms
 	SessionTimeout    time.Duration // group.consumer.session.timeout.ms
+	// AssignmentInterval is the shortest time between two target assignments: group.consumer.assignment.interval.ms.
+	AssignmentInterval time.Duration
 }
 
 // consumerLimits are the settings that a consumer group's machine needs.

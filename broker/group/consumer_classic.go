@@ -28,7 +28,7 @@ func (m *consumerMachine) joinClassic(now time.Time, req JoinRequest, newID stri
 		return refused, ErrCoordinatorUnavailable
 	}
 	if m.full(req.MemberID) || m.bytes+bytesOf(req.Protocols) > maxGroupBytes {
-		return JoinResponse{}, ErrGroupMaxSize
+		return refused, ErrGroupMaxSize
 	}
 	if !m.supportsProtocols(req) {
 		return refused, ErrInconsistentProtocol
@@ -49,7 +49,8 @@ func (m *consumerMachine) joinClassic(now time.Time, req JoinRequest, newID stri
 	if m.lookAtTopics(now, resubscribed) || resubscribed {
 		m.epoch++
 	}
-	m.assign()
+	m.assignAfter = time.Time{} // a classic member would join again and again until there is a target
+	m.assign(now)
 	m.reconcile(now, mb, &owned)
 	mb.revokeBy, mb.joinBy = time.Time{}, time.Time{} // it has until it must have synced, and then joined again
 	mb.syncBy = m.wakeBy(now.Add(mb.rebalance))
@@ -178,7 +179,8 @@ func (m *consumerMachine) heartbeat(now time.Time, req HeartbeatRequest) error {
 	return nil
 }
 
-// leave is the event of a LeaveGroup request. An administrator removes any static member by its instance id.
+// leave is the event of a LeaveGroup request. It also removes members that use the consumer protocol, as in Kafka; an administrator
+// names static members by their instance id alone.
 func (m *consumerMachine) leave(_ time.Time, members []LeaveMember) []error {
 	outcomes := make([]error, len(members))
 	for i, l := range members {
@@ -191,7 +193,7 @@ func (m *consumerMachine) leave(_ time.Time, members []LeaveMember) []error {
 			m.remove(holder)
 		case l.InstanceID != "" && holder != nil && holder != mb:
 			outcomes[i] = ErrFencedInstance
-		case mb == nil, mb.classic == nil, l.InstanceID != "" && holder == nil:
+		case mb == nil, l.InstanceID != "" && holder == nil:
 			outcomes[i] = ErrUnknownMember
 		default:
 			m.remove(mb)

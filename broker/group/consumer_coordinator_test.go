@@ -72,6 +72,7 @@ func settle(t *testing.T, c *Coordinator, clients ...*consumerClient) {
 		if !changed {
 			return
 		}
+		time.Sleep(time.Second) // until there may be another assignment
 	}
 	t.Fatal("the group does not come to rest")
 }

@@ -52,7 +52,7 @@ func (m *consumerMachine) beat(now time.Time, req ConsumerHeartbeatRequest) (Con
 	if m.lookAtTopics(now, resubscribed) || resubscribed {
 		m.epoch++
 	}
-	m.assign()
+	m.assign(now)
 	if req.Epoch == JoinEpoch {
 		req.Owned = []metastore.TopicPartition{} // or it would not join
 	}

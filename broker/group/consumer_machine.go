@@ -31,7 +31,8 @@ type consumerMachine struct {
 
 	epoch           int32
 	assignmentEpoch int32
-	assignedBy      string // the assignor that made the target
+	assignAfter     time.Time // when the next target may be computed
+	assignedBy      string    // the assignor that made the target
 	members         map[string]*consumerMember
 	order           []*consumerMember // in the order in which they joined
 	static          map[string]*consumerMember

@@ -33,6 +33,7 @@ type consumerWalk struct {
 	last    callID
 	durable metastore.GroupRecord
 	made    int
+	times   ConsumerTimes
 }
 
 // Topics implements Topics.
@@ -67,6 +68,7 @@ func newConsumerWalk(t *rapid.T) *consumerWalk {
 		Now: func() time.Time { return w.now }, Topics: w, InitialRebalanceDelay: -1,
 		ConsumerAssignors: rapid.SampledFrom([][]string{{"uniform"}, {"range"}}).Draw(t, "assignor"),
 	})
+	w.times = ConsumerTimes{5 * time.Second, 45 * time.Second, rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "interval")}
 	for range 2 {
 		w.topic(t)
 	}
@@ -85,7 +87,7 @@ func (w *consumerWalk) load() {
 
 // event does what Coordinator.act does, and gives clients their answers.
 func (w *consumerWalk) event(do func()) {
-	w.g.machine.observe(w.c.watch.now(), ConsumerTimes{5 * time.Second, 45 * time.Second})
+	w.g.machine.observe(w.c.watch.now(), w.times)
 	do()
 	w.c.downgrade(w.g)
 	w.g.settle()

@@ -8,11 +8,13 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// assign computes the target for the group's epoch, if there is none yet.
-func (m *consumerMachine) assign() {
-	if m.assignmentEpoch == m.epoch {
+// assign computes the target for the group's epoch, if there is none yet, and the last was not computed a moment ago: many members
+// that come at the same time cost one or two assignments, not one each.
+func (m *consumerMachine) assign(now time.Time) {
+	if m.assignmentEpoch == m.epoch || now.Before(m.assignAfter) {
 		return
 	}
+	m.assignAfter = now.Add(m.times.AssignmentInterval)
 	existing := make(map[metastore.TopicID]int32)
 	members := make([]assignor.Member, len(m.order))
 	topics := m.subscribedTopics()

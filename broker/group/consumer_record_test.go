@@ -122,7 +122,7 @@ func FuzzDecodeConsumerRecord(f *testing.F) {
 		}
 		m := newConsumerMachine(consumerLimits{assignors: DefaultAssignors()})
 		m.restore(time.Unix(0, 0), r)
-		m.assign()
+		m.assign(time.Unix(0, 0))
 		m.tick(time.Unix(1e9, 0))
 	})
 }
@@ -182,7 +182,7 @@ func largeGroup() *consumerMachine {
 		name := fmt.Sprintf("topic-number-%d", i)
 		topics, names = append(topics, &metastore.Topic{ID: metastore.TopicID{byte(i), 9}, Name: name, Partitions: 1000}), append(names, name)
 	}
-	m.observe(newTopicView(topics), ConsumerTimes{5 * time.Second, 45 * time.Second})
+	m.observe(newTopicView(topics), ConsumerTimes{5 * time.Second, 45 * time.Second, 0})
 	for i := range 1000 {
 		mb := &consumerMember{
 			id: fmt.Sprintf("%08x-0000-4000-8000-000000000000", i), clientID: "consumer-of-something", clientHost: "/10.0.0.1", rebalance: time.Minute,
@@ -192,7 +192,7 @@ func largeGroup() *consumerMachine {
 	}
 	m.lookAtTopics(time.Unix(0, 0), true)
 	m.epoch++
-	m.assign()
+	m.assign(time.Unix(0, 0))
 	for _, mb := range m.order {
 		m.reconcile(time.Unix(0, 0), mb, nil)
 	}

@@ -20,7 +20,7 @@ import (
 // TestConsumerScripts runs testdata/consumer/*.txt, in the manner of TestScripts. Partitions are written t0: partition 0 of topic
 // t. Records are durable at once, unless the script says hold.
 //
-//	config max=2 migration=disabled session=45s assignors=range,uniform
+//	config max=2 migration=disabled session=45s interval=1s assignors=range,uniform
 //	topic t 4                           there is such a topic now; 0: there is none
 //	beat A epoch=0 topics=t owned=      ConsumerGroupHeartbeat; what is not named is null
 //	    regex= instance= assignor= rebalance=30s rack=
@@ -91,7 +91,7 @@ func (s *consumerScript) Topics() []*metastore.Topic { return s.topics }
 
 func (s *consumerScript) reset(a args) {
 	s.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	times := ConsumerTimes{HeartbeatInterval: 5 * time.Second, SessionTimeout: a.duration("session", 45*time.Second)}
+	times := ConsumerTimes{HeartbeatInterval: 5 * time.Second, SessionTimeout: a.duration("session", 45*time.Second), AssignmentInterval: a.duration("interval", 0)}
 	policy := map[string]Migration{"upgrade": MigrateUpgrade, "downgrade": MigrateDowngrade, "disabled": MigrateNever}[a.one("migration", "")]
 	opts := Options{
 		Now: func() time.Time { return s.now }, Topics: s, InitialRebalanceDelay: -1, ConsumerMaxSize: a.number("max", 0),

@@ -33,7 +33,7 @@ type Options struct {
 	ConsumerMaxSize   int                                // group.consumer.max.size: 0, no limit
 	ConsumerAssignors []string                           // group.consumer.assignors, the default first: uniform, range
 	ConsumerMigration Migration                          // group.consumer.migration.policy: bidirectional
-	ConsumerTimes     func(groupID string) ConsumerTimes // of a consumer group: 5 s and 45 s. Called often: no I/O.
+	ConsumerTimes     func(groupID string) ConsumerTimes // of a consumer group: 5 s, 45 s and 1 s. Called often: no I/O.
 
 	WriteTimeout  time.Duration // for one call to the metastore: 10 s
 	DrainTimeout  time.Duration // for those under way when Run's context ends: as WriteTimeout
@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 		o.ConsumerAssignors = DefaultAssignors()
 	}
 	if o.ConsumerTimes == nil {
-		o.ConsumerTimes = func(string) ConsumerTimes { return ConsumerTimes{5 * time.Second, 45 * time.Second} }
+		o.ConsumerTimes = func(string) ConsumerTimes { return ConsumerTimes{5 * time.Second, 45 * time.Second, time.Second} }
 	}
 	o.InitialRebalanceDelay = cmp.Or(o.InitialRebalanceDelay, 3*time.Second)
 	o.MinSessionTimeout = cmp.Or(o.MinSessionTimeout, 6*time.Second)

@@ -61,7 +61,8 @@ func (m *machine) describeConsumer(string) (ConsumerDescription, error) {
 func upgraded(now time.Time, c *machine, l consumerLimits, topics *topicView, times ConsumerTimes) (*consumerMachine, error) {
 	m := newConsumerMachine(l)
 	m.observe(topics, times)
-	m.epoch, m.assignmentEpoch = int32(c.generation), int32(c.generation)
+	m.epoch = max(int32(c.generation), 1) // as in Kafka; and epochs never go back to what the group had before
+	m.assignmentEpoch = m.epoch
 	if len(c.order) == 0 {
 		return m, nil
 	}

@@ -21,8 +21,5 @@ func migration(policy string) group.Migration {
 
 // consumerTimes are the times of each consumer group, as they are set at the moment.
 func consumerTimes(live *settings.Live) func(string) group.ConsumerTimes {
-	return func(groupID string) group.ConsumerTimes {
-		interval, timeout := live.GroupConsumer(groupID)
-		return group.ConsumerTimes{HeartbeatInterval: interval, SessionTimeout: timeout}
-	}
+	return func(groupID string) group.ConsumerTimes { return group.ConsumerTimes(live.ConsumerTimes(groupID)) }
 }

@@ -146,6 +146,7 @@ func NewCluster(overrides map[string]string) (*Cluster, error) {
 // ordered are settings of which each must not be above the next.
 var ordered = [][]string{
 	{"group.min.session.timeout.ms", "group.max.session.timeout.ms"},
+	{"group.consumer.min.assignment.interval.ms", "group.consumer.assignment.interval.ms", "group.consumer.max.assignment.interval.ms"},
 	{"group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"},
 	{"group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms", "group.consumer.max.session.timeout.ms"},
 	{"group.consumer.heartbeat.interval.ms", "group.consumer.session.timeout.ms"},

@@ -18,6 +18,9 @@ type groupSetting struct {
 
 // groupTable holds the settings of groups (KIP-848), sorted by name. Names and types are those of Kafka 4.3.
 var groupTable = []groupSetting{
+	{Definition{Name: assignmentInterval, Type: Int, Check: atLeast(0),
+		Doc: "How long after an assignment of a group of the consumer protocol the next one is made at the earliest."},
+		"group.consumer.assignment.interval.ms", "group.consumer.min.assignment.interval.ms", "group.consumer.max.assignment.interval.ms"},
 	{Definition{Name: heartbeatInterval, Type: Int, Check: atLeast(1),
 		Doc: "How often members of a group of the consumer protocol are told to send a heartbeat."},
 		"group.consumer.heartbeat.interval.ms", "group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"},
@@ -27,8 +30,9 @@ var groupTable = []groupSetting{
 }
 
 const (
-	heartbeatInterval = "consumer.heartbeat.interval.ms"
-	sessionTimeout    = "consumer.session.timeout.ms"
+	assignmentInterval = "consumer.assignment.interval.ms"
+	heartbeatInterval  = "consumer.heartbeat.interval.ms"
+	sessionTimeout     = "consumer.session.timeout.ms"
 )
 
 // lookupGroup returns the definition of a group's setting.
@@ -41,15 +45,24 @@ func lookupGroup(name string) (*groupSetting, bool) {
 	return nil, false
 }
 
-// GroupConsumer returns how often members of a group of the consumer protocol send heartbeats, and after what silence
-// they are removed: the group's own values, if it has any, within the bounds that the brokers have now.
-func (l *Live) GroupConsumer(groupID string) (interval, timeout time.Duration) {
+// ConsumerTimes are those of one group of the consumer protocol.
+type ConsumerTimes struct {
+	HeartbeatInterval  time.Duration // between heartbeats of a member
+	SessionTimeout     time.Duration // the silence after which a member is removed
+	AssignmentInterval time.Duration // between assignments, at least
+}
+
+// ConsumerTimes returns the times of a group: its own values, if it has any, within the bounds that the brokers have now.
+func (l *Live) ConsumerTimes(groupID string) ConsumerTimes {
 	c := l.Load()
 	var overrides map[string]string
 	if l.overrides != nil {
 		overrides = l.overrides.Configs(metastore.ConfigResource{Kind: metastore.GroupConfig, Name: groupID})
 	}
-	return c.groupTime(heartbeatInterval, overrides), c.groupTime(sessionTimeout, overrides)
+	return ConsumerTimes{
+		HeartbeatInterval: c.groupTime(heartbeatInterval, overrides), SessionTimeout: c.groupTime(sessionTimeout, overrides),
+		AssignmentInterval: c.groupTime(assignmentInterval, overrides),
+	}
 }
 
 func (c *Cluster) groupTime(name string, overrides map[string]string) time.Duration {

@@ -1,6 +1,6 @@
 package settings
 
-// GroupConsumer is the settings of all consumer groups (KIP-848); those that each may have of its own are with Live.GroupConsumer.
+// GroupConsumer is the settings of all consumer groups (KIP-848); those that each may have of its own are with Live.ConsumerTimes.
 type GroupConsumer struct {
 	MaxSize         int
 	Assignors       []string // the default first

@@ -209,8 +209,8 @@ func TestGroupTimesAreBoundedByTheBrokers(t *testing.T) {
 	l := NewLive(mustCluster(t, map[string]string{"group.consumer.max.session.timeout.ms": "50000"}), overrides)
 	check := func(group string, interval, timeout time.Duration) {
 		t.Helper()
-		if i, s := l.GroupConsumer(group); i != interval || s != timeout {
-			t.Errorf("%s: %v, %v; want %v, %v", group, i, s, interval, timeout)
+		if got := l.ConsumerTimes(group); got.HeartbeatInterval != interval || got.SessionTimeout != timeout {
+			t.Errorf("%s: %v; want %v, %v", group, got, interval, timeout)
 		}
 	}
 	check("g", 5*time.Second, 45*time.Second)

@@ -26,7 +26,7 @@ func scripts() []script {
 	return slices.Concat(
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, dynamicConfigScripts, clusterScripts,
 		produceScripts, recompressScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
-		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, wrongGroupScripts, transactionScripts,
+		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, consumerGroupScripts, wrongGroupScripts, transactionScripts,
 		deleteRecordsScripts, replicaScripts, controllerScripts, telemetryScripts,
 	)
 }

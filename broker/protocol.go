@@ -100,7 +100,7 @@ func (b *Broker) apis() []api {
 		{key: 66, name: "ListTransactions", min: 0, max: 2, handle: blocking(b.listTransactions), needs: "Describe on TransactionalId",
 			notes: "Nothing is ever in the states Prepare*."},
 		{key: 68, name: "ConsumerGroupHeartbeat", min: 0, max: 1, handle: blocking(b.consumerGroupHeartbeat), needs: "Read on Group; Describe on Topic",
-			notes: "Regular expressions are Go's RE2, up to 8 KiB, and are resolved within a second or a heartbeat of a change of topics. A static member whose answer to its join was lost may repeat it. A previous epoch stays good for one that missed several answers."},
+			notes: "Regular expressions are RE2 as Go has it, up to 8 KiB; they are resolved in the join, and again by the first heartbeat a second or more after topics changed. A static member whose answer to its join was lost may repeat it. Who missed answers is told its assignment again. A group that changes its type goes on counting epochs. Racks are kept and shown, and not looked at by assignors."},
 		{key: 69, name: "ConsumerGroupDescribe", min: 0, max: 1, handle: blocking(b.consumerGroupDescribe), needs: "Describe on Group; Describe on Topic",
 			notes: "Topics that are gone are left out."},
 		{key: 71, name: "GetTelemetrySubscriptions", min: 0, max: 0, handle: b.telemetrySubscriptions, needs: "none",

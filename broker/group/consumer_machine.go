@@ -218,7 +218,7 @@ func (m *consumerMachine) describeConsumer(id string) (ConsumerDescription, erro
 	for _, mb := range m.order {
 		d.Members = append(d.Members, ConsumerMemberDescription{
 			MemberID: mb.id, InstanceID: mb.instance, Rack: mb.rack, ClientID: mb.clientID, ClientHost: mb.clientHost,
-			Epoch: mb.epoch, TopicNames: mb.names, TopicRegex: mb.regex, Assignment: mb.assigned, Target: mb.target,
+			Epoch: mb.epoch, TopicNames: mb.names, TopicRegex: mb.regex, Assignment: mb.owns(), Target: mb.target,
 			Classic: mb.classic != nil,
 		})
 	}

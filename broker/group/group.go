@@ -1,7 +1,8 @@
-// Package group coordinates classic consumer groups: membership, generations, assignments and committed offsets, as
-// Kafka's group coordinator does for JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit and their kin.
+// Package group coordinates groups of consumers: membership, assignments and committed offsets, as Kafka's group coordinator
+// does for the classic protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup), for that of KIP-848 (ConsumerGroupHeartbeat), and
+// for OffsetCommit and its kin.
 //
-// A group is a pure state machine (machine): events and the time go in, answers and records to persist come out. The
+// A group is a pure state machine (machine or consumerMachine): events and the time go in, answers and records to persist come out. The
 // Coordinator around it does the I/O against the metastore, where everything lives that has to outlast the broker:
 // members, generation and assignment of each group, and its offsets. Each group is claimed under an epoch before its
 // first use, and every write names that epoch, so a coordinator that lost a group without noticing cannot change it.

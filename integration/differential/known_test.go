@@ -100,6 +100,15 @@ var known = []difference{
 	{"static-members/*/came back with other protocols", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"group/*/completing", "Groups[*].Members[*].MemberAssignment", "\"assignment\"", "\"\"", oldAssignment},
 	{"offset-metadata/10 MiB", "*", "", "", longText},
+	{"consumer-migration/upgrades", "Assignment.Topics[*].Partitions", "", "", whichPartitions},
+	{"consumer-migration/classic syncs", "MemberAssignment", "", "", whichPartitions},
+	{"consumer-migration/another assignor", "MemberID", "\"\"", "", "a member that is refused is told its id"},
+	{"consumer-migration/an empty group", "MemberEpoch", "2", "5", epochsGrow},
+	{"consumer-migration/an empty group, of another type", "Generation", "1", "7", epochsGrow},
+	{"consumer-reconcile/the answer was lost", "Assignment*", "", "", "who missed an answer is told its assignment again"},
+	{"consumer-regex/nobody, as a classic group", "Groups[*].State", "\"Dead\"", "\"Empty\"", "a group that somebody tried to join is there, and empty"},
+	{"consumer-regex/join", "Assignment.Topics*", "", "", "expressions are resolved at once; Kafka does it beside the heartbeats"},
+	{"consumer-regex/join", "MemberEpoch", "1", "2", "expressions are resolved at once; Kafka does it beside the heartbeats"},
 	{"join-group/v9/*instance*", "Generation", "", "", emptyInstance},
 	{"join-group/v9/empty instance", "*", "", "", emptyInstance},
 
@@ -111,23 +120,25 @@ var known = []difference{
 }
 
 const (
-	notServed      = "APIs that are not served are not advertised"
-	badAsAWhole    = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
-	otherLog       = "another log has another length"
-	answeredOnce   = "what a request names twice is answered once, so that small requests have no huge answers"
-	otherFeatures  = "the features are those that mean something here"
-	anyReplicas    = "any replication factor is accepted, and where replicas are to be is not kept"
-	newSettings    = "the settings remote.copy.lag.* are newer than the reference, and one is Runnel's own"
-	dynamicISR     = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
-	fewerGroups    = "groups have the settings of what is served: no share groups, no streams groups, no interval of assignments"
-	claimedTime    = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
-	headerFirst    = "a compressed batch whose header tells a timestamp out of bounds is refused before it is decompressed"
-	notInflated    = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"
-	noTransactions = "there are no transactions"
-	wholeBatches   = "batches are never cut"
-	oldAssignment  = "what an earlier generation was assigned is not shown in a rebalance"
-	longText       = "a text of more than 32767 bytes is refused for what it says; Kafka closes the connection"
-	emptyInstance  = "an empty instance id is none; Kafka takes it for a name"
+	notServed       = "APIs that are not served are not advertised"
+	badAsAWhole     = "the answer to what is bad in parts is good in the others; Kafka fails as a whole"
+	otherLog        = "another log has another length"
+	answeredOnce    = "what a request names twice is answered once, so that small requests have no huge answers"
+	otherFeatures   = "the features are those that mean something here"
+	anyReplicas     = "any replication factor is accepted, and where replicas are to be is not kept"
+	newSettings     = "the settings remote.copy.lag.* are newer than the reference, and one is Runnel's own"
+	dynamicISR      = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
+	fewerGroups     = "groups have the settings of what is served: no share groups, no streams groups, no interval of assignments"
+	claimedTime     = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
+	headerFirst     = "a compressed batch whose header tells a timestamp out of bounds is refused before it is decompressed"
+	notInflated     = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"
+	noTransactions  = "there are no transactions"
+	wholeBatches    = "batches are never cut"
+	oldAssignment   = "what an earlier generation was assigned is not shown in a rebalance"
+	longText        = "a text of more than 32767 bytes is refused for what it says; Kafka closes the connection"
+	emptyInstance   = "an empty instance id is none; Kafka takes it for a name"
+	whichPartitions = "assignors are our own: who gets which partition is not the same, how many is"
+	epochsGrow      = "a group that changes its type goes on counting; Kafka makes another group"
 )
 
 func (d difference) covers(answer, path, kafka, runnel string) bool {

@@ -61,10 +61,7 @@ func (m *consumerMachine) beat(now time.Time, req ConsumerHeartbeatRequest) (Con
 
 	resp := ConsumerHeartbeatResponse{MemberID: mb.id, Epoch: mb.epoch, Interval: m.times.HeartbeatInterval}
 	if forgetful || !before.equal(mb.assigned) {
-		resp.Assignment = slices.Concat(partitions{}, mb.assigned)
-		if resp.Assignment == nil {
-			resp.Assignment = partitions{}
-		}
+		resp.Assignment = append([]metastore.TopicPartition{}, mb.assigned...)
 	}
 	return resp, nil
 }

@@ -160,7 +160,7 @@ func (w *consumerWalk) send(cl *walkClient, lost bool) {
 
 // hear takes the answer if it is there.
 func (cl *walkClient) hear() {
-	if cl.answer == nil || len(cl.answer) == 0 {
+	if len(cl.answer) == 0 { // also if it waits for none
 		return
 	}
 	r := <-cl.answer

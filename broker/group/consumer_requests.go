@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // ConsumerHeartbeat takes a heartbeat of a member of a consumer group, and returns when what it changed is durable. A group of
@@ -12,6 +14,9 @@ import (
 func (c *Coordinator) ConsumerHeartbeat(ctx context.Context, req ConsumerHeartbeatRequest) (ConsumerHeartbeatResponse, error) {
 	if req.GroupID == "" || !validGroupID(req.GroupID) {
 		return ConsumerHeartbeatResponse{}, ErrInvalidGroupID
+	}
+	if req.Owned != nil { // sorted here and not under the group's lock: there may be very many
+		req.Owned = append([]metastore.TopicPartition{}, partitionsOf(req.Owned)...)
 	}
 	newID := uuid.NewString()
 	var refused error

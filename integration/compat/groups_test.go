@@ -283,3 +283,57 @@ func TestMembersOutliveTheirCoordinator(t *testing.T) {
 		t.Errorf("the members had %v before their coordinator was killed, and %v after", before, after)
 	}
 }
+
+// TestToolsShowConsumerGroups: franz-go as a member of the consumer protocol, and what Kafka's own tool shows of its group.
+func TestToolsShowConsumerGroups(t *testing.T) {
+	const topic, group = "shown", "showing"
+	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
+	createTopic(t, b.Addr, topic, 4)
+	tick(t, b.Addr, topic, 4)
+	var members []*kgo.Client
+	for range 2 {
+		client, err := kgo.NewClient(seeds(b.Addr), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ServerSideBalancer(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		members = append(members, client)
+	}
+	read := 0
+	ctx := within(t, 60*time.Second)
+	for read < 4 {
+		for _, client := range members {
+			poll, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			read += client.PollFetches(poll).NumRecords()
+			cancel()
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%d records of 4 after a minute", read)
+		}
+	}
+	tool := func(args ...string) string {
+		t.Helper()
+		out, err := clients(t).java.run(within(t, 60*time.Second), nil, groupCommand, append([]string{"--bootstrap-server", b.Addr}, args...)...)
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	late := time.Now().Add(60 * time.Second)
+	for state := ""; !strings.Contains(state, "Stable"); {
+		if state = tool("--describe", "--group", group, "--state"); time.Now().After(late) {
+			t.Fatalf("not stable after a minute:\n%s", state)
+		}
+	}
+	contains(t, tool("--list", "--type", "consumer"), group)
+	shown := tool("--describe", "--group", group, "--members", "--verbose")
+	if n := strings.Count(shown, "\n"+group); n != 2 {
+		t.Errorf("%d members are shown, want 2:\n%s", n, shown)
+	}
+	contains(t, tool("--describe", "--group", group, "--state"), "uniform")
+	for _, client := range members {
+		client.Close()
+	}
+	contains(t, tool("--delete", "--group", group), "successful")
+}

@@ -156,3 +156,34 @@ func TestRetentionOfOffsetsIsKeptInRange(t *testing.T) {
 		}
 	}
 }
+
+func TestSettingsOfConsumerGroups(t *testing.T) {
+	c := mustCluster(t, nil)
+	g := c.GroupConsumer
+	if times := NewLive(c, nil).ConsumerTimes("g"); times != (ConsumerTimes{5 * time.Second, 45 * time.Second, time.Second}) {
+		t.Errorf("times: %+v", times)
+	}
+	if strings.Join(g.Assignors, " ") != "uniform range" || g.MigrationPolicy != "bidirectional" || !c.GroupConsumerProtocol {
+		t.Errorf("defaults: %+v, served %v", g, c.GroupConsumerProtocol)
+	}
+	for name, overrides := range map[string]map[string]string{
+		"heartbeats below the minimum": {"group.consumer.heartbeat.interval.ms": "4999"},
+		"heartbeats above the maximum": {"group.consumer.heartbeat.interval.ms": "15001"},
+		"session below the minimum":    {"group.consumer.session.timeout.ms": "44999"},
+		"session above the maximum":    {"group.consumer.session.timeout.ms": "60001"},
+		"session before a heartbeat":   {"group.consumer.min.session.timeout.ms": "1", "group.consumer.session.timeout.ms": "4000"},
+		"assignments above":            {"group.consumer.assignment.interval.ms": "15001"},
+		"no assignor":                  {"group.consumer.assignors": ""},
+		"unknown assignor":             {"group.consumer.assignors": "uniform,sticky"},
+		"unknown policy":               {"group.consumer.migration.policy": "sideways"},
+		"unknown protocol":             {"group.coordinator.rebalance.protocols": "classic,streams"},
+	} {
+		var wrong *ValueError
+		if _, err := NewCluster(overrides); !errors.As(err, &wrong) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if mustCluster(t, map[string]string{"group.coordinator.rebalance.protocols": "classic"}).GroupConsumerProtocol {
+		t.Error("the consumer protocol is served although it is not listed")
+	}
+}

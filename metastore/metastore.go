@@ -155,7 +155,7 @@ type GroupRecord struct {
 	Epoch        GroupEpoch
 	Coordinator  NodeID
 	ProtocolType string // "consumer", "connect", ... or "" if only offsets were committed
-	StateName    string // Kafka's name of the state: "Empty", "Stable", ... as last written, for listings
+	StateName    string // the coordinator's name of type and state, as last written, for listings
 	State        []byte // the coordinator's encoding of members, generation and assignment; nil if never written
 
 	// WrittenAt is when WriteGroup wrote last, by the metastore's clock; zero if never, or if a version wrote it that did

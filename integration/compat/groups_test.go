@@ -284,6 +284,38 @@ func TestMembersOutliveTheirCoordinator(t *testing.T) {
 	}
 }
 
+// TestStaticMembersComeBack: a static member of a consumer group that is restarted has its partitions again, and nobody else notices.
+func TestStaticMembersComeBack(t *testing.T) {
+	const topic, group, partitions = "static", "with static members", 4
+	settings := quickGroups()
+	settings["group.consumer.session.timeout.ms"] = "60000" // a Java process may take long to start
+	b := harness.Dev(t, harness.DevOptions{Set: settings})
+	createTopic(t, b.Addr, topic, partitions)
+	for _, client := range []string{"java", "confluent"} {
+		t.Run(client, func(t *testing.T) {
+			start := func(instance string) *groupMember {
+				return startMember(t, client, b.Addr, group+client, topic, append([]string{"group.instance.id=" + instance}, consumerProtocol...)...)
+			}
+			first, second := start("one"), start("two")
+			first.awaitPartitions(2)
+			second.awaitPartitions(2)
+			tickFor(t, b.Addr, topic, partitions, []*groupMember{first, second})
+			had, _ := first.assigned()
+			before, changes := second.assigned()
+			first.close()
+			first = start("one")
+			first.awaitPartitions(2)
+			tickFor(t, b.Addr, topic, partitions, []*groupMember{first, second})
+			if has, _ := first.assigned(); !slices.Equal(has, had) {
+				t.Errorf("it had %v and came back to %v", had, has)
+			}
+			if after, now := second.assigned(); now != changes || !slices.Equal(after, before) {
+				t.Errorf("the other had %v, and has %v after %d changes", before, after, now-changes)
+			}
+		})
+	}
+}
+
 // TestToolsShowConsumerGroups: franz-go as a member of the consumer protocol, and what Kafka's own tool shows of its group.
 func TestToolsShowConsumerGroups(t *testing.T) {
 	const topic, group = "shown", "showing"

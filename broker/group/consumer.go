@@ -141,14 +141,24 @@ type classicSide struct {
 // owns is all that nobody else may have while the member is there.
 func (mb *consumerMember) owns() partitions { return mb.assigned.with(mb.revoking) }
 
+const (
+	memberBytes = 256 // of a member that says nothing
+	nameBytes   = 16  // of an empty name
+)
+
 // bytes is what the group remembers at the member's request, about.
 func (mb *consumerMember) bytes() int {
-	n := len(mb.rack) + len(mb.regex) + len(mb.assignor)
-	for _, name := range mb.names {
-		n += len(name)
-	}
+	n := memberBytes + len(mb.rack) + len(mb.regex) + len(mb.assignor) + len(mb.clientID) + namesBytes(mb.names)
 	if mb.classic != nil {
 		n += bytesOf(mb.classic.protocols)
+	}
+	return n
+}
+
+func namesBytes(names []string) int {
+	n := nameBytes * len(names)
+	for _, name := range names {
+		n += len(name)
 	}
 	return n
 }

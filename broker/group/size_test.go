@@ -71,3 +71,31 @@ func TestGroupBoundsTheMembersThatItWaitsFor(t *testing.T) {
 		}
 	}
 }
+
+func TestConsumerGroupBoundsWhatItsMembersSay(t *testing.T) {
+	m := newConsumerMachine(consumerLimits{assignors: DefaultAssignors()})
+	join := func(id string, names ...string) error {
+		_, err := m.beat(time.Unix(1e9, 0), ConsumerHeartbeatRequest{MemberID: id, RebalanceTimeout: time.Minute, TopicNames: names})
+		return err
+	}
+	long := func(size int) string { return string(make([]byte, size)) }
+	many := make([]string, maxGroupBytes/nameBytes) // that are all empty
+	for _, c := range []struct {
+		id    string
+		names []string
+		want  error
+	}{
+		{"huge", []string{long(maxGroupBytes)}, ErrGroupMaxSize},
+		{"empty names", many, ErrGroupMaxSize},
+		{"half", []string{long(maxGroupBytes / 2)}, nil},
+		{"other half", []string{long(maxGroupBytes / 2)}, ErrGroupMaxSize},
+		{"small", []string{"t"}, nil},
+	} {
+		if err := join(c.id, c.names...); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.id, err, c.want)
+		}
+	}
+	if len(m.members) != 2 {
+		t.Errorf("%d members, want 2", len(m.members))
+	}
+}

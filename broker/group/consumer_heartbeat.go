@@ -34,7 +34,8 @@ func (m *consumerMachine) beat(now time.Time, req ConsumerHeartbeatRequest) (Con
 	if err != nil {
 		return ConsumerHeartbeatResponse{}, err
 	}
-	if m.bytesWith(mb, req) > maxGroupBytes {
+	says := mb == nil || req.TopicNames != nil || req.TopicRegex != nil
+	if says && m.bytesWith(mb, req) > maxGroupBytes {
 		return ConsumerHeartbeatResponse{}, ErrGroupMaxSize
 	}
 	// The member may have missed an answer, or have begun anew: then it does not know what it has.

@@ -89,13 +89,17 @@ func TestConsumerGroupBoundsWhatItsMembersSay(t *testing.T) {
 		{"empty names", many, ErrGroupMaxSize},
 		{"half", []string{long(maxGroupBytes / 2)}, nil},
 		{"other half", []string{long(maxGroupBytes / 2)}, ErrGroupMaxSize},
-		{"small", []string{"t"}, nil},
+		{"most of it", []string{long(maxGroupBytes/2 - 1000)}, nil},
+		{"too much", []string{long(1000)}, ErrGroupMaxSize},
 	} {
 		if err := join(c.id, c.names...); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.id, err, c.want)
 		}
 	}
-	if len(m.members) != 2 {
-		t.Errorf("%d members, want 2", len(m.members))
+	// Members of a full group go on.
+	half := m.members["half"]
+	_, err := m.beat(time.Unix(1e9, 0), ConsumerHeartbeatRequest{MemberID: half.id, Epoch: half.epoch, RebalanceTimeout: -1})
+	if err != nil || len(m.members) != 2 {
+		t.Errorf("%d members, want 2; heartbeat of one: %v", len(m.members), err)
 	}
 }

@@ -142,13 +142,13 @@ type classicSide struct {
 func (mb *consumerMember) owns() partitions { return mb.assigned.with(mb.revoking) }
 
 const (
-	memberBytes = 256 // of a member that says nothing
-	nameBytes   = 16  // of an empty name
+	consumerMemberBytes = 256 // of a member that says nothing
+	nameBytes           = 16  // of an empty name
 )
 
 // bytes is what the group remembers at the member's request, about.
 func (mb *consumerMember) bytes() int {
-	n := memberBytes + len(mb.rack) + len(mb.regex) + len(mb.assignor) + len(mb.clientID) + namesBytes(mb.names)
+	n := consumerMemberBytes + len(mb.rack) + len(mb.regex) + len(mb.assignor) + len(mb.clientID) + namesBytes(mb.names)
 	if mb.classic != nil {
 		n += bytesOf(mb.classic.protocols)
 	}

@@ -27,7 +27,7 @@ func (m *consumerMachine) joinClassic(now time.Time, req JoinRequest, newID stri
 	if m.dead {
 		return refused, ErrCoordinatorUnavailable
 	}
-	if m.full(req.MemberID) || m.bytes+memberBytes+bytesOf(req.Protocols) > maxGroupBytes {
+	if m.full(req.MemberID) || m.bytes+consumerMemberBytes+bytesOf(req.Protocols) > maxGroupBytes {
 		return refused, ErrGroupMaxSize
 	}
 	if !m.supportsProtocols(req) {

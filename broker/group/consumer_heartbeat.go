@@ -135,7 +135,7 @@ func checkEpoch(mb *consumerMember, req ConsumerHeartbeatRequest) error {
 
 // bytesWith is what the group would take with what the request says.
 func (m *consumerMachine) bytesWith(mb *consumerMember, req ConsumerHeartbeatRequest) int {
-	n := m.bytes + memberBytes + namesBytes(req.TopicNames)
+	n := m.bytes + consumerMemberBytes + namesBytes(req.TopicNames)
 	if req.TopicRegex != nil {
 		n += len(*req.TopicRegex)
 	}

@@ -1,6 +1,7 @@
 package metastore_test
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"testing"
@@ -271,4 +272,178 @@ func TestTransactionOfADeletedTopicStillEnds(t *testing.T) {
 	}
 	b.must(metastore.EndTxn{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Commit: true, Version: 1})
 	b.wantMarks(0, 0, 2, 2)
+}
+
+func TestBrokerThatIsBehindLooksBeforeItRefuses(t *testing.T) {
+	b := newTxnBench(t, 1)
+	behind := open(t, b.store, metastore.ReplicaOptions{})
+	p := b.init("app")
+	x, err := behind.Transact(t.Context(), []metastore.TxnRequest{
+		metastore.AddToTxn{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Partitions: []metastore.TopicPartition{b.tp(0)}},
+	})
+	if err != nil || x[0].Err != nil {
+		t.Errorf("%+v (%v)", x, err)
+	}
+}
+
+// counted counts calls that cost the metastore a statement each.
+type counted struct {
+	metastore.Log
+	appends, others int
+	loseAnswers     int // of so many appends
+}
+
+func (l *counted) lose(err error) error {
+	l.appends++
+	if l.loseAnswers > 0 {
+		l.loseAnswers--
+		return errLost
+	}
+	return err
+}
+
+func (l *counted) Append(ctx context.Context, expected metastore.Position, next metastore.Entry) error {
+	return l.lose(l.Log.Append(ctx, expected, next))
+}
+
+func (l *counted) AppendWith(ctx context.Context, expected metastore.Position, next metastore.Entry, with metastore.GroupChanges) error {
+	return l.lose(l.Log.AppendWith(ctx, expected, next, with))
+}
+
+func (l *counted) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
+	l.others++
+	return l.Log.Read(ctx, after, maxBytes)
+}
+
+func (l *counted) End(ctx context.Context) (metastore.Seq, error) {
+	l.others++
+	return l.Log.End(ctx)
+}
+
+func TestEndOfATransactionIsOneStatement(t *testing.T) {
+	for _, partitions := range []int32{1, 10, 300} {
+		b := newTxnBench(t, partitions)
+		log := &counted{Log: b.store}
+		b.Replica = open(t, log, metastore.ReplicaOptions{})
+		claim, err := b.store.ClaimGroup(t.Context(), "g", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := b.init("app")
+		var all []int32
+		var offsets []metastore.CommittedOffset
+		for i := range partitions {
+			all = append(all, i)
+			offsets = append(offsets, metastore.CommittedOffset{TopicPartition: b.tp(i), Offset: metastore.Offset(i)})
+		}
+		b.write(batch(p, 0, 1, true), all...)
+		b.must(metastore.CommitTxnOffsets{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Group: "g", Claim: claim.Epoch, Offsets: offsets, Implicit: true})
+		log.appends, log.others = 0, 0
+		b.must(metastore.EndTxn{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Commit: true, Version: 2, Fresh: metastore.NoProducerID})
+		if log.appends != 1 || log.others != 0 {
+			t.Errorf("%d partitions: %d appends and %d other statements, want one append", partitions, log.appends, log.others)
+		}
+		if got := b.offsets("g"); len(got) != int(partitions) {
+			t.Errorf("%d partitions: %d offsets", partitions, len(got))
+		}
+	}
+}
+
+func TestEndWhoseAnswerWasLostIsSettledByTheLog(t *testing.T) {
+	b := newTxnBench(t, 1)
+	log := &counted{Log: b.store}
+	b.Replica = open(t, log, metastore.ReplicaOptions{})
+	claim, err := b.store.ClaimGroup(t.Context(), "g", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := b.init("app")
+	b.write(batch(p, 0, 1, true), 0)
+	log.appends, log.loseAnswers = 0, 1
+	b.must(metastore.CommitTxnOffsets{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Group: "g", Claim: claim.Epoch, Implicit: true,
+		Offsets: []metastore.CommittedOffset{{TopicPartition: b.tp(0), Offset: 5}}})
+	log.loseAnswers = 1
+	if x := b.must(metastore.EndTxn{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Commit: true, Version: 2, Fresh: metastore.NoProducerID}); x.Epoch != p.Epoch+1 {
+		t.Errorf("epoch %d after %d", x.Epoch, p.Epoch)
+	}
+	b.wantMarks(0, 0, 2, 2)
+	if got := b.offsets("g"); got[b.tp(0)] != 5 || log.appends != 2 {
+		t.Errorf("offsets %v after %d appends", got, log.appends)
+	}
+}
+
+func TestEndOfATransactionWakesWhoWaitsForItsPartitions(t *testing.T) {
+	b := newTxnBench(t, 2)
+	p := b.init("app")
+	b.write(batch(p, 0, 1, true), 0)
+	wrote, other := b.Watch([]metastore.TopicPartition{b.tp(0)}), b.Watch([]metastore.TopicPartition{b.tp(1)})
+	defer wrote.Close()
+	defer other.Close()
+	b.must(metastore.AbortTxn{ID: "app"})
+	select {
+	case <-wrote.C:
+	default:
+		t.Error("nobody heard of the marker")
+	}
+	select {
+	case <-other.C:
+		t.Error("woken for a partition that did not move")
+	default:
+	}
+}
+
+func TestTransactionalIDIsForgottenUnlessItChanged(t *testing.T) {
+	b := newTxnBench(t, 1)
+	p := b.init("app")
+	forget := metastore.ForgetTxn{ID: "app", Epoch: p.Epoch}
+	b.write(batch(p, 0, 1, true), 0)
+	b.refused(forget, metastore.ErrTxnState)
+	b.must(metastore.AbortTxn{ID: "app"})
+	b.refused(forget, metastore.ErrTxnMoved)
+	forget.Epoch, forget.Number = p.Epoch+1, 1
+	b.must(forget)
+	b.must(forget)
+	if _, ok := b.Transaction("app"); ok {
+		t.Error("not forgotten")
+	}
+	if again := b.init("app"); again.Producer == p.Producer || again.Epoch != 0 {
+		t.Errorf("made again as %+v", again)
+	}
+	b.wantVerdict(b.write(batch(p, 0, 1, true), 0), metastore.UnknownTxnProducer, metastore.NoOffset)
+}
+
+func TestProducersOfAPartitionAreListedWithTheirTransactions(t *testing.T) {
+	b := newTxnBench(t, 2)
+	a, c := b.init("a"), b.init("c")
+	b.write(batch(a, 0, 3, true), 0)
+	b.write(batch(c, 0, 2, true), 0)
+	b.must(metastore.AbortTxn{ID: "a"})
+	got, ok := b.PartitionProducers(b.tp(0))
+	for i := range got {
+		if got[i].LastSeen.IsZero() {
+			t.Error("never seen")
+		}
+		got[i].LastSeen = time.Time{}
+	}
+	want := []metastore.PartitionProducer{
+		{Producer: a.Producer, Epoch: a.Epoch + 1, LastSequence: -1, TxnStart: -1},
+		{Producer: c.Producer, Epoch: c.Epoch, LastSequence: 1, TxnStart: 3},
+	}
+	if !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("producers %+v, want %+v", got, want)
+	}
+	if none, ok := b.PartitionProducers(b.tp(1)); !ok || len(none) != 0 {
+		t.Errorf("producers of a partition that nobody wrote to: %v", none)
+	}
+	if _, ok := b.PartitionProducers(b.tp(2)); ok {
+		t.Error("producers of no partition")
+	}
+	seen := make(map[string]metastore.TxnState)
+	b.Transactions(func(x *metastore.Transaction) bool {
+		seen[x.ID] = x.State
+		return true
+	})
+	if want := map[string]metastore.TxnState{"a": metastore.TxnCompleteAbort, "c": metastore.TxnOngoing}; !reflect.DeepEqual(seen, want) {
+		t.Errorf("transactional ids %v, want %v", seen, want)
+	}
 }

@@ -96,7 +96,7 @@ type commitDecision struct {
 	index         map[decidedPartition]int32 // into partitions
 	partitions    []partitionDecision
 	producerIndex map[decidedProducer]int32 // into producers: those that this decision changed
-	producers     []decidedState
+	producers     []producer
 	pool          *sync.Pool // of the state that it was made on
 }
 
@@ -107,12 +107,6 @@ type partitionDecision struct {
 	known   *producerIndex // what the state has of producers; while deciding
 	txns    *partitionTxns // what the state has of transactions; while deciding
 	earlier int32          // in the partitions of before, or -1
-}
-
-// decidedState is what a producer will be in a partition.
-type decidedState struct {
-	producer
-	inTxn bool // its ongoing transaction has records in the partition
 }
 
 type decidedProducer struct {
@@ -198,7 +192,7 @@ func (d *commitDecision) decide(in int32, tp TopicPartition, b *BatchCommit) (Ve
 	if b.At > 0 {
 		offset = b.At - 1
 	}
-	var from *decidedState
+	var from *producer
 	if b.ProducerID != NoProducerID || b.Transactional {
 		from = d.producer(in, b.ProducerID)
 		if verdict, first := d.judge(tp, from, b); verdict != Accepted {
@@ -211,7 +205,7 @@ func (d *commitDecision) decide(in int32, tp TopicPartition, b *BatchCommit) (Ve
 	p.high = offset + Offset(b.Records)
 	if b.ProducerID != NoProducerID {
 		if from == nil {
-			from = d.keep(in, b.ProducerID, decidedState{producer: producer{epoch: -1}})
+			from = d.keep(in, b.ProducerID, producer{epoch: -1})
 		}
 		from.accepted(b.ProducerEpoch, b.BaseSequence, b.Records, offset, d.state.time)
 		from.inTxn = b.Transactional
@@ -221,7 +215,7 @@ func (d *commitDecision) decide(in int32, tp TopicPartition, b *BatchCommit) (Ve
 
 // producer returns a copy that the decision may change, valid until the next is kept, or nil if the partition does not
 // know the producer.
-func (d *commitDecision) producer(in int32, id ProducerID) *decidedState {
+func (d *commitDecision) producer(in int32, id ProducerID) *producer {
 	if i, ok := d.producerIndex[decidedProducer{int64(in), id}]; ok {
 		return &d.producers[i]
 	}
@@ -232,12 +226,14 @@ func (d *commitDecision) producer(in int32, id ProducerID) *decidedState {
 		}
 	}
 	if n, ok := d.state.producers.find(p.known, id); ok {
-		return d.keep(in, id, decidedState{d.state.producers.at(n).producer, p.txns.openAt(id) != NoOffset})
+		own := d.keep(in, id, d.state.producers.at(n).producer)
+		own.inTxn = p.txns != nil && p.txns.openAt(id) != NoOffset
+		return own
 	}
 	return nil
 }
 
-func (d *commitDecision) keep(in int32, id ProducerID, own decidedState) *decidedState {
+func (d *commitDecision) keep(in int32, id ProducerID, own producer) *producer {
 	i := int32(len(d.producers))
 	d.producers = append(d.producers, own)
 	d.producerIndex[decidedProducer{int64(in), id}] = i

@@ -9,17 +9,13 @@ const endOfOffsets = math.MaxInt64 - maxTransactionalIDs
 // judge decides on a batch that has a producer, or claims to be of a transaction. What the transactional id says comes
 // first: nothing of a producer that it does not have is looked at, so a batch of a transaction that ended is refused
 // although the partition may still remember it.
-func (d *commitDecision) judge(tp TopicPartition, from *decidedState, b *BatchCommit) (Verdict, Offset) {
+func (d *commitDecision) judge(tp TopicPartition, from *producer, b *BatchCommit) (Verdict, Offset) {
 	if b.Transactional {
 		if verdict := d.judgeTransaction(tp, from, b); verdict != Accepted {
 			return verdict, NoOffset
 		}
 	}
-	var known *producer
-	if from != nil {
-		known = &from.producer
-	}
-	verdict, first := known.judge(b)
+	verdict, first := from.judge(b)
 	if verdict == Accepted && !b.Transactional && from != nil && from.inTxn {
 		return InvalidTxnState, NoOffset
 	}
@@ -27,7 +23,7 @@ func (d *commitDecision) judge(tp TopicPartition, from *decidedState, b *BatchCo
 }
 
 // judgeTransaction tells whether a transactional batch may be written to the partition, as far as its transaction goes.
-func (d *commitDecision) judgeTransaction(tp TopicPartition, from *decidedState, b *BatchCommit) Verdict {
+func (d *commitDecision) judgeTransaction(tp TopicPartition, from *producer, b *BatchCommit) Verdict {
 	t := d.state.txns.ofProducer(b.ProducerID)
 	switch {
 	case t == nil:

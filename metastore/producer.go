@@ -10,6 +10,7 @@ const rememberedBatches = 5
 type producer struct {
 	epoch    ProducerEpoch
 	count    uint8
+	inTxn    bool  // its ongoing transaction has records in the partition; decisions alone say so
 	lastSeen int64 // ms, of the entry
 	batches  [rememberedBatches]producerBatch
 }

@@ -186,22 +186,15 @@ func (d *txnDecision) add(t *decidedTxn, r *AddToTxn) TxnResult {
 	if err := t.owner(r.Producer, r.Epoch); err != nil {
 		return refusedTxn(err)
 	}
-	var partitions []TopicPartition
 	for _, tp := range r.Partitions {
 		if d.state.partition(tp) == nil {
 			return refusedTxn(ErrUnknownPartition)
 		}
-		if !t.has(tp) && !slices.Contains(partitions, tp) {
-			partitions = append(partitions, tp)
-		}
 	}
-	var groups []string
+	partitions, groups := missing(r.Partitions, t.has), missing(r.Groups, t.hasGroup)
 	bytes := int64(0)
-	for _, group := range r.Groups {
-		if !t.hasGroup(group) && !slices.Contains(groups, group) {
-			groups = append(groups, group)
-			bytes += groupBytes(group)
-		}
+	for _, group := range groups {
+		bytes += groupBytes(group)
 	}
 	switch {
 	case r.Number != t.number:
@@ -223,6 +216,20 @@ func (d *txnDecision) add(t *decidedTxn, r *AddToTxn) TxnResult {
 	}
 	d.grow(t, bytes)
 	return t.result()
+}
+
+// missing returns those of all that are not there, each once.
+func missing[T comparable](all []T, there func(T) bool) []T {
+	var found []T
+	seen := make(map[T]struct{})
+	for _, x := range all {
+		if _, twice := seen[x]; twice || there(x) {
+			continue
+		}
+		seen[x] = struct{}{}
+		found = append(found, x)
+	}
+	return found
 }
 
 func (d *txnDecision) keep(t *decidedTxn, r *CommitTxnOffsets) TxnResult {

@@ -135,7 +135,7 @@ func (r *Replica) Memory() int64 {
 		producerBytes  = 140
 		segmentBytes   = 100
 		markerBytes    = 18
-		txnBytes       = 300
+		txnBytes       = 200 // beside what is ongoing
 	)
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -61,6 +61,12 @@ func (r *Replica) tryTransact(ctx context.Context, requests []TxnRequest) (resul
 
 // Transaction finds a transactional id.
 func (r *Replica) Transaction(id string) (Transaction, bool) {
+	x, ok := r.exportTransaction(id)
+	x.sort() // without the lock
+	return x, ok
+}
+
+func (r *Replica) exportTransaction(id string) (Transaction, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	t := r.state.txns.find(id)
@@ -85,7 +91,8 @@ func (r *Replica) Transactions(visit func(*Transaction) bool) {
 	}
 	for n := range table.used {
 		if t := table.at(n); t.id != "" {
-			if x := t.export(exists); !visit(&x) {
+			x := t.export(exists)
+			if x.sort(); !visit(&x) {
 				return
 			}
 		}

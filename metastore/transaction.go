@@ -37,8 +37,8 @@ type Transaction struct {
 	Number       TxnNumber
 	StartedAt    time.Time // of the ongoing transaction; zero if there is none
 	ChangedAt    time.Time // of the last entry that concerns it
-	Partitions   []TopicPartition
-	Groups       []string // whose offsets the ongoing transaction may commit
+	Partitions   []TopicPartition // of the ongoing transaction, as far as their topics exist, in order
+	Groups       []string         // whose offsets the ongoing transaction may commit, in order
 }
 
 // Errors of requests that change transactions. Each concerns one request alone.

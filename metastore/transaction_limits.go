@@ -2,7 +2,7 @@ package metastore
 
 const (
 	// maxTransactionalIDs bounds what clients that make up a new transactional id each time take of the memory of all
-	// brokers until the ids expire: some 300 bytes each.
+	// brokers until the ids expire: some 200 bytes each.
 	maxTransactionalIDs = 1_000_000
 	// maxTxnPartitions bounds the markers of one entry: this many make 200 KB that fold in some milliseconds. Commits that
 	// are under way at the same time may exceed it by what they hold.

@@ -194,7 +194,7 @@ func (s *State) wroteInTxn(p *partition, tp TopicPartition, b *committedBatch, a
 	s.openTxn(p, b.producerID, b.offset)
 }
 
-// export is the transactional id as others see it. exists says which partitions are left.
+// export is the transactional id as others see it, in no order. exists says which partitions are left.
 func (t *txn) export(exists func(TopicPartition) bool) Transaction {
 	x := Transaction{
 		ID: t.id, Producer: t.producer, Epoch: t.epoch, LastProducer: t.lastProducer, LastEpoch: t.lastEpoch,
@@ -211,7 +211,12 @@ func (t *txn) export(exists func(TopicPartition) bool) Transaction {
 			x.Partitions = append(x.Partitions, tp)
 		}
 	}
-	slices.SortFunc(x.Partitions, TopicPartition.compare)
-	x.Groups = slices.Sorted(maps.Keys(o.groups))
+	x.Groups = slices.Collect(maps.Keys(o.groups))
 	return x
+}
+
+// sort orders the lists.
+func (x *Transaction) sort() {
+	slices.SortFunc(x.Partitions, TopicPartition.compare)
+	slices.Sort(x.Groups)
 }

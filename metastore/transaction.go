@@ -35,8 +35,8 @@ type Transaction struct {
 	State        TxnState
 	Version      int8 // of the protocol that the present or last transaction was made with: 1 or 2 (KIP-890)
 	Number       TxnNumber
-	StartedAt    time.Time // of the ongoing transaction; zero if there is none
-	ChangedAt    time.Time // of the last entry that concerns it
+	StartedAt    time.Time        // of the ongoing transaction; zero if there is none
+	ChangedAt    time.Time        // of the last entry that concerns it
 	Partitions   []TopicPartition // of the ongoing transaction, as far as their topics exist, in order
 	Groups       []string         // whose offsets the ongoing transaction may commit, in order
 }

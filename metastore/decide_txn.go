@@ -4,6 +4,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // lastEpoch is the highest epoch that a producer is given. One more is for the marker that ends its last transaction, and
@@ -237,7 +239,7 @@ func (d *txnDecision) keep(t *decidedTxn, r *CommitTxnOffsets) TxnResult {
 	switch err := t.owner(r.Producer, r.Epoch); {
 	case err != nil:
 		return refusedTxn(err)
-	case d.fenced[claim]:
+	case d.fenced[claim] || !storable(r.Group):
 		return refusedTxn(ErrFenced)
 	case r.Number != t.number:
 		return refusedTxn(ErrTxnMoved)
@@ -248,9 +250,14 @@ func (d *txnDecision) keep(t *decidedTxn, r *CommitTxnOffsets) TxnResult {
 	if !t.hasGroup(r.Group) {
 		bytes = groupBytes(r.Group)
 	}
+	var offsets []groupOffset
 	for i := range r.Offsets {
-		bytes += offsetBytes(&r.Offsets[i])
-		d.size += 48 + len(r.Group) + len(r.Offsets[i].TopicName) + len(r.Offsets[i].Metadata)
+		// What is not there was deleted since the request was made, and its offsets with it.
+		if o := &r.Offsets[i]; d.state.partition(o.TopicPartition) != nil && storable(o.TopicName) {
+			offsets = append(offsets, groupOffset{r.Group, *o})
+			bytes += offsetBytes(o)
+			d.size += 48 + len(r.Group) + len(o.TopicName) + len(o.Metadata)
+		}
 	}
 	if !d.roomFor(t, bytes) {
 		return refusedTxn(ErrTxnTooLarge)
@@ -261,14 +268,18 @@ func (d *txnDecision) keep(t *decidedTxn, r *CommitTxnOffsets) TxnResult {
 		c.groups = []string{r.Group}
 		more.groups[r.Group] = struct{}{}
 	}
-	for _, o := range r.Offsets {
-		c.offsets = append(c.offsets, groupOffset{r.Group, o})
-		more.offsets[groupPartition{r.Group, o.TopicPartition}] = o
+	c.offsets = offsets
+	for _, o := range offsets {
+		more.offsets[groupPartition{r.Group, o.TopicPartition}] = o.CommittedOffset
 	}
 	d.grow(t, bytes)
 	d.claims[claim] = true
 	return t.result()
 }
+
+// storable tells whether a metastore can hold the text in a row. No group of another name can have been claimed, and a row
+// that cannot be written would keep the log from going on.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 // close ends what is ongoing, with a marker in each partition that holds records of it.
 func (d *txnDecision) close(t *decidedTxn, epoch ProducerEpoch, commit bool) *txnEnd {

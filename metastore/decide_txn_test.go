@@ -226,12 +226,12 @@ func TestTransactionsAreBounded(t *testing.T) {
 	if v := c.segments[0].runs[0].batches[0].verdict; v != InvalidTxnState {
 		t.Errorf("one partition too many, written to: verdict %d", v)
 	}
-	keep := CommitTxnOffsets{ID: "app", Producer: 4, Number: 3, Group: "g", Implicit: true, Offsets: []CommittedOffset{{Metadata: string(make([]byte, maxTxnBytes))}}}
+	keep := CommitTxnOffsets{ID: "app", Producer: 4, Number: 3, Group: "g", Implicit: true, Offsets: []CommittedOffset{{TopicPartition: TopicPartition{TopicID{1}, 0}, Metadata: string(make([]byte, maxTxnBytes))}}}
 	if got := outcome(s, keep); got != "large" {
 		t.Errorf("offsets of more than a transaction may hold: %s", got)
 	}
 	s.txns.bytes = maxPendingBytes - 100
-	keep.Offsets = []CommittedOffset{{Metadata: "small"}}
+	keep.Offsets[0].Metadata = "small"
 	if got := outcome(s, keep); got != "large" {
 		t.Errorf("more than all transactions may hold: %s", got)
 	}
@@ -289,5 +289,43 @@ func TestMarkersFindRoomAtTheEndOfTheRange(t *testing.T) {
 	}
 	if w := s.partition(TopicPartition{TopicID{1}, 0}).watermarks(); w.Stable != endOfOffsets+1 || w.High != w.Stable {
 		t.Errorf("%+v", w)
+	}
+}
+
+// TestRequestsThatCannotBeWrittenPoisonNothing: an entry that cannot be read, or a row that cannot be written, would stop
+// all brokers.
+func TestRequestsThatCannotBeWrittenPoisonNothing(t *testing.T) {
+	keep := CommitTxnOffsets{ID: "app", Producer: 4, Group: "g", Implicit: true, Offsets: []CommittedOffset{
+		{TopicPartition: TopicPartition{TopicID{1}, -1}}, {TopicPartition: TopicPartition{TopicID{1}, 7}}, {TopicPartition: TopicPartition{TopicID{9}, 0}},
+		{TopicPartition: TopicPartition{TopicID{1}, 0}, TopicName: "t\x00"}, {TopicPartition: TopicPartition{TopicID{1}, 0}, Offset: -5, Metadata: "\x00\xff"},
+	}}
+	s := caseState(txn{}, false)
+	c := s.decideTxns([]TxnRequest{keep}, nil)
+	decoded, err := decodeRecord(record{change: c}.encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept := decoded.change.(transact).changes[0].offsets; len(kept) != 1 || kept[0].Offset != -5 {
+		t.Errorf("kept %+v", kept)
+	}
+	for _, group := range []string{"g\x00", "\xff"} {
+		keep.Group = group
+		if got := outcome(s, keep); got != ErrFenced.Error() {
+			t.Errorf("group %q: %s", group, got)
+		}
+	}
+	for _, r := range []TxnRequest{
+		InitTxn{ID: "", Producer: NoProducerID, Fresh: 9},
+		InitTxn{ID: "new", Producer: NoProducerID, Fresh: -9},
+		InitTxn{ID: "new", Producer: NoProducerID, Fresh: 4},
+		AddToTxn{ID: "app", Producer: 4, Partitions: []TopicPartition{{TopicID{1}, -1}}},
+	} {
+		if got := outcome(s, r); got == "refused, and changed" || s.decideTxns([]TxnRequest{r}, nil).results[0].Err == nil {
+			t.Errorf("%+v: %s", r, got)
+		}
+	}
+	long := InitTxn{ID: "new", Producer: NoProducerID, Fresh: 9, Timeout: 1 << 62}
+	if _, err := decodeRecord(record{change: s.decideTxns([]TxnRequest{long}, nil)}.encode()); err != nil {
+		t.Errorf("endless timeout: %v", err)
 	}
 }

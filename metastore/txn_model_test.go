@@ -233,7 +233,9 @@ func (m *txnModel) transact(r TxnRequest) TxnResult {
 		txn := id.begin()
 		txn.groups[r.Group] = true
 		for _, o := range r.Offsets {
-			txn.offsets = append(txn.offsets, groupOffset{r.Group, o})
+			if _, ok := m.logs[o.TopicPartition]; ok {
+				txn.offsets = append(txn.offsets, groupOffset{r.Group, o})
+			}
 		}
 		return id.result()
 	case EndTxn:

@@ -210,7 +210,7 @@ func (r *txnRun) drawRequest() TxnRequest {
 		c.Group = rapid.SampledFrom([]string{"g", "h"}).Draw(r.T, "group")
 		c.Claim = GroupEpoch(min(1, rapid.IntRange(0, 5).Draw(r.T, "claim")))
 		for range rapid.IntRange(0, 3).Draw(r.T, "offsets") {
-			c.Offsets = append(c.Offsets, CommittedOffset{TopicPartition: r.drawPartition(), Offset: Offset(rapid.Int64Range(0, 99).Draw(r.T, "offset"))})
+			c.Offsets = append(c.Offsets, CommittedOffset{TopicPartition: r.drawPartition(), Offset: Offset(rapid.Int64Range(-2, 99).Draw(r.T, "offset"))})
 		}
 		return c
 	case 6:

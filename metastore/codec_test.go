@@ -52,7 +52,7 @@ func goldenRecords() map[string]record {
 				{id: "app-2", becomes: &txn{producer: 6, epoch: 0, lastProducer: NoProducerID, lastEpoch: -1, timeout: 1, state: TxnOngoing, version: 1},
 					partitions: []TopicPartition{{TopicID{9}, 0}, {TopicID{8}, 1}}, groups: []string{"g"}},
 				{id: "app-2", offsets: []groupOffset{
-					{"g", CommittedOffset{TopicPartition: TopicPartition{TopicID{9}, 5}, TopicName: "orders", Offset: -12, LeaderEpoch: -1, Metadata: "m", CommittedAt: time.UnixMilli(1_760_000_000_000)}},
+					{"g", CommittedOffset{TopicPartition: TopicPartition{TopicID{9}, 5}, TopicName: "orders", Offset: 12, LeaderEpoch: -1, Metadata: "m", CommittedAt: time.UnixMilli(1_760_000_000_000)}},
 				}},
 				{id: "app-3", forgotten: true},
 			},

@@ -244,7 +244,7 @@ func (t *txn) append(b []byte) []byte {
 // append writes all but the partition.
 func (o *CommittedOffset) append(b []byte) []byte {
 	b = appendString(b, o.TopicName)
-	b = binary.AppendVarint(b, int64(o.Offset)) // clients may commit any
+	b = binary.AppendUvarint(b, uint64(o.Offset)) // of all 64 bits: clients may commit negative ones
 	b = binary.AppendVarint(b, int64(o.LeaderEpoch))
 	b = appendString(b, o.Metadata)
 	return binary.AppendVarint(b, o.CommittedAt.UnixMilli())
@@ -333,7 +333,7 @@ func (d *decoder) txn() *txn {
 
 func (d *decoder) committedOffset(tp TopicPartition) CommittedOffset {
 	o := CommittedOffset{TopicPartition: tp, TopicName: d.string()}
-	o.Offset = Offset(d.varint())
+	o.Offset = Offset(d.uvarint())
 	o.LeaderEpoch = int32(d.within(math.MinInt32, math.MaxInt32, "leader epoch"))
 	o.Metadata = d.string()
 	o.CommittedAt = time.UnixMilli(d.varint())

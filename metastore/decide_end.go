@@ -1,7 +1,8 @@
 package metastore
 
 // end decides on the end of a transaction that keeps the epoch. The number alone tells a request that is asked again from
-// one for the next transaction.
+// one for the next transaction. Once that has begun nobody waits for the answer to the one before: a request with its
+// number is one for the next whose broker is behind, and would be taken for answered.
 func (d *txnDecision) end(t *decidedTxn, r *EndTxn) TxnResult {
 	if err := t.owner(r.Producer, r.Epoch); err != nil {
 		return refusedTxn(err)
@@ -12,7 +13,7 @@ func (d *txnDecision) end(t *decidedTxn, r *EndTxn) TxnResult {
 		t.state, t.version = ended.state(), 1
 		d.becomes(t, ended)
 		return t.result()
-	case r.Number != t.number && r.Number != t.number-1:
+	case r.Number != t.number && (r.Number != t.number-1 || t.state == TxnOngoing):
 		return refusedTxn(ErrTxnMoved)
 	case t.state == TxnEmpty || t.number == 0:
 		return refusedTxn(ErrTxnState)

@@ -20,13 +20,14 @@ func (r *Replica) Transact(ctx context.Context, requests []TxnRequest) ([]TxnRes
 
 // transact returns the results of the first requests, one at least. What makes an entry is decided on the newest state, or
 // the entry would not be appended. What makes none may have been decided on an old one: another broker may have given the
-// producer the epoch that we refuse. Then the log is looked at, and it is decided again.
+// producer the epoch that we refuse, or begun the transaction whose end we take for that of the one before. Then the log is
+// looked at, and it is decided again. Not by way of Refresh: all that wait to be decided would wait for its pause.
 func (r *Replica) transact(ctx context.Context, requests []TxnRequest) ([]TxnResult, error) {
 	results, appended, err := r.tryTransact(ctx, requests)
 	if err != nil || appended {
 		return results, err
 	}
-	if err := r.Refresh(ctx); err != nil {
+	if err := r.CatchUp(ctx); err != nil {
 		return nil, err
 	}
 	results, _, err = r.tryTransact(ctx, requests)

@@ -190,9 +190,9 @@ func TestTransactionOfVersion1WantsItsPartitionsFirst(t *testing.T) {
 	add.Number = b.number("app")
 	b.must(add)
 	b.wantVerdict(b.write(batch(p, 10, 1, false), 0), metastore.Accepted, 4)
-	b.must(end)
+	b.refused(end, metastore.ErrTxnMoved) // whoever is told that it is done would believe it of the second
 	end.Commit = true
-	b.refused(end, metastore.ErrTxnState)
+	b.refused(end, metastore.ErrTxnMoved)
 	b.wantMarks(0, 0, 4, 5)
 	end.Number = 1
 	b.must(end)
@@ -445,5 +445,34 @@ func TestProducersOfAPartitionAreListedWithTheirTransactions(t *testing.T) {
 	})
 	if want := map[string]metastore.TxnState{"a": metastore.TxnCompleteAbort, "c": metastore.TxnOngoing}; !reflect.DeepEqual(seen, want) {
 		t.Errorf("transactional ids %v, want %v", seen, want)
+	}
+}
+
+// TestWhatChangesNothingIsDecidedOnTheNewestState: a broker that is behind would say that a transaction is committed, and
+// mean the one before.
+func TestWhatChangesNothingIsDecidedOnTheNewestState(t *testing.T) {
+	b := newTxnBench(t, 1)
+	p := b.init("app")
+	add := metastore.AddToTxn{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Partitions: []metastore.TopicPartition{b.tp(0)}}
+	end := metastore.EndTxn{ID: "app", Producer: p.Producer, Epoch: p.Epoch, Commit: true, Version: 1}
+	b.must(add)
+	b.must(end)
+	other := open(t, b.store, metastore.ReplicaOptions{})
+	add.Number, end.Number = 1, 1
+	if results, err := other.Transact(t.Context(), []metastore.TxnRequest{add}); err != nil || results[0].Err != nil {
+		t.Fatal(results, err)
+	}
+	b.must(end) // here the first is the last that is known, and it is committed
+	if err := other.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if x, _ := other.Transaction("app"); x.State != metastore.TxnCompleteCommit || x.Number != 2 {
+		t.Errorf("the second: %+v", x)
+	}
+	// A refusal, too: the producer that asks is the newest.
+	now := b.must(metastore.InitTxn{ID: "app", Timeout: time.Minute, Producer: metastore.NoProducerID, Epoch: -1, Fresh: 99})
+	begin := metastore.AddToTxn{ID: "app", Producer: now.Producer, Epoch: now.Epoch, Groups: []string{"g"}, Number: b.number("app")}
+	if results, err := other.Transact(t.Context(), []metastore.TxnRequest{begin}); err != nil || results[0].Err != nil {
+		t.Errorf("%+v, %v", results, err)
 	}
 }

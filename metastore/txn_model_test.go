@@ -309,7 +309,7 @@ func (m *txnModel) end(id *modelID, r EndTxn) TxnResult {
 	switch {
 	case r.Version == 1 && id.open != nil && now:
 		m.close(id, id.epoch, r.Commit)
-	case r.Version == 1 && !now && r.Number != id.number()-1, r.Version == 2 && !now:
+	case r.Version == 1 && !now && (id.open != nil || r.Number != id.number()-1), r.Version == 2 && !now:
 		return refusedTxn(ErrTxnMoved)
 	case r.Version == 1 && (id.state == TxnEmpty || id.number() == 0 || id.ended[id.number()-1].commit != r.Commit):
 		return refusedTxn(ErrTxnState)

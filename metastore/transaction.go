@@ -16,7 +16,7 @@ type TxnNumber int64
 // TxnState is what a transactional id is doing. Kafka's states between these do not exist: an end is one entry.
 type TxnState uint8
 
-// The states, of which Kafka's names are in String.
+// The states. Kafka calls them Empty, Ongoing, CompleteCommit and CompleteAbort.
 const (
 	TxnEmpty TxnState = iota
 	TxnOngoing

@@ -98,6 +98,7 @@ var loads = []load{
 	{"n", "Offset commits", "at least 5,000 offsets/s in batches", offsetCommits},
 	{"o", "Rebalances of a group of 100 members", "under 3 s after the last join", rebalances},
 	{"p", "1,000 idle groups", "under 2 % of a core", idleGroups},
+	{"q", "Transactions over ten partitions", "EndTxn p99 under 25 ms; 200 transactions/s", transactions},
 }
 
 func run(ctx context.Context, small bool, only, out, perf string) (err error) {

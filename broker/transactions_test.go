@@ -132,7 +132,7 @@ func TestAddPartitionsToTxn(t *testing.T) {
 			equal(t, name, tc.p.add(v, "t", 1)[1], tc.want)
 		}
 		zombie := *p
-		p = h.transactional(p.id)
+		h.transactional(p.id)
 		equal(t, "a zombie", zombie.add(v, "t", 1)[1], fencedCode(2, v))
 	})
 }

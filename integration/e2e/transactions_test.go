@@ -75,7 +75,7 @@ func newShuttle(t *testing.T, id, group, from, to string, opts ...kgo.Opt) *shut
 	t.Helper()
 	session, err := kgo.NewGroupTransactSession(append(slices.Clone(opts),
 		kgo.TransactionalID(id), kgo.TransactionTimeout(30*time.Second), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.DefaultProduceTopic(to), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.DefaultProduceTopic(to),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond), kgo.SessionTimeout(10*time.Second))...)
 	if err != nil {
 		t.Fatal(err)

@@ -79,8 +79,6 @@ var known = []difference{
 	{"compression-type/*broken", "Topics[*].Partitions[0].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_RECORD", "records that cannot be decompressed are the client's mistake, which a retry does not mend"},
 	{"produce/*/odd: codec claimed *", "Topics[*].Partitions[2].*", "", "", notInflated},
 	{"produce/*/odd: offset deltas *", "Topics[*].Partitions[2].*", "", "", "records of a batch are numbered 0, 1, 2, ... whether compressed or not; Kafka checks compressed ones only"},
-	{"produce/*/transactional, without a producer", "Topics[*].Partitions[0].ErrorCode", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "INVALID_RECORD", noTransactions},
-	{"idempotence/*/transactional, no transaction", "Topics[*].Partitions[0].ErrorCode", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "INVALID_TXN_STATE", noTransactions},
 	{"idempotence/*/duplicate*", "Topics[*].Partitions[0].LogAppendTime", "", "-1", "a duplicate is answered like the batch was; Kafka puts its largest timestamp there"},
 	{"idempotence/*/no epoch", "Topics[*].Partitions[0].ErrorCode", "INVALID_PRODUCER_EPOCH", "INVALID_RECORD", "no producer has a negative epoch"},
 	{"idempotence/*/negative epoch", "Topics[*].Partitions[0].ErrorCode", "INVALID_PRODUCER_EPOCH", "INVALID_RECORD", "no producer has a negative epoch"},
@@ -132,7 +130,6 @@ const (
 	claimedTime     = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
 	headerFirst     = "a compressed batch whose header tells a timestamp out of bounds is refused before it is decompressed"
 	notInflated     = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"
-	noTransactions  = "there are no transactions"
 	wholeBatches    = "batches are never cut"
 	oldAssignment   = "what an earlier generation was assigned is not shown in a rebalance"
 	longText        = "a text of more than 32767 bytes is refused for what it says; Kafka closes the connection"

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // deadline bounds everything in these tests that waits for the other side.
-const deadline = 10 * time.Second
+const deadline = 30 * time.Second
 
 // fixture is a server on a loopback socket.
 type fixture struct {

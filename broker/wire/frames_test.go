@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
@@ -113,8 +114,10 @@ func TestFramesAreUsedAgainAndNeverShared(t *testing.T) {
 				}
 				req := produceRequest(size)
 				records := req.Topics[0].Partitions[0].Records
-				for j := range records {
-					records[j] = byte(rng.Uint32())
+				for j := 0; j < len(records); j += 8 {
+					var random [8]byte
+					binary.LittleEndian.PutUint64(random[:], rng.Uint64())
+					copy(records[j:], random[:])
 				}
 				req.Topics[0].Topic = fmt.Sprintf("c%d-%d", i, n)
 				sums[req.Topics[0].Topic] = crc32.ChecksumIEEE(records)

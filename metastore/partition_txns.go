@@ -91,20 +91,23 @@ func (s *State) closeTxn(p *partition, id ProducerID, marker Offset, commit bool
 	first := t.open[i].first
 	t.open = slices.Delete(t.open, i, i+1)
 	if !commit {
-		s.forgetAborted(p)
 		t.aborted = append(t.aborted, abortedTxn{AbortedTxn{Producer: id, First: first, Last: marker}, p.stable()})
+	}
+	s.forgetAborted(p)
+}
+
+// forgetAborted drops the aborted transactions that lie before the log start, and all that the partition knows of
+// transactions if nothing is left.
+func (s *State) forgetAborted(p *partition) {
+	t := p.txns
+	if t == nil {
+		return
+	}
+	if i := sort.Search(len(t.aborted), func(i int) bool { return t.aborted[i].Last >= p.logStart }); i > 0 {
+		t = s.ownTxns(p)
+		t.aborted = t.aborted[i:]
 	}
 	if len(t.open) == 0 && len(t.aborted) == 0 {
 		p.txns = nil
 	}
-}
-
-// forgetAborted drops the aborted transactions that lie before the log start.
-func (s *State) forgetAborted(p *partition) {
-	if p.txns == nil || len(p.txns.aborted) == 0 || p.txns.aborted[0].Last >= p.logStart {
-		return
-	}
-	t := s.ownTxns(p)
-	i := sort.Search(len(t.aborted), func(i int) bool { return t.aborted[i].Last >= p.logStart })
-	t.aborted = t.aborted[i:]
 }

@@ -58,6 +58,7 @@ func (c moveLogStarts) apply(s *State, _ int64, touched func(TopicPartition)) {
 				continue // deleted, or not what was decided
 			}
 			p.beginAt(m.logStart)
+			s.forgetAborted(p)
 			touched(TopicPartition{t.id, m.partition})
 		}
 	}

@@ -37,7 +37,7 @@ func (b *Broker) checkTransaction(ctx context.Context, req *kmsg.ProduceRequest)
 		return refuse(kerr.InvalidProducerIDMapping, "transactional records of several producers")
 	}
 	has := func() bool {
-		t, ok := b.States.Transaction(*req.TransactionID)
+		t, ok := b.States.TransactionHead(*req.TransactionID)
 		return ok && t.Producer == by.id
 	}
 	// The producer may have got its id from another broker, a moment ago. Where the log cannot be read nothing is decided.

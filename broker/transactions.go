@@ -20,6 +20,8 @@ type Transactions interface {
 // TransactionStates is what transactional ids are doing, as of the last commit that the broker knows of. No method waits.
 type TransactionStates interface {
 	Transaction(id string) (metastore.Transaction, bool)
+	// TransactionHead is without the lists of partitions and groups: every request of a producer needs it.
+	TransactionHead(id string) (metastore.Transaction, bool)
 	// Transactions calls visit, which must not keep what it is shown, for every transactional id until it returns false.
 	Transactions(visit func(*metastore.Transaction) bool)
 	// OffsetsPending tells whether an ongoing transaction holds an offset of the group for the partition.
@@ -37,9 +39,9 @@ const (
 // transact has a request decided. Every broker can: the order of the log is what counts, and FindCoordinator names one
 // broker for each transactional id only so that the others need not hear of it in time.
 //
-// ask makes the request for the transactional id as this broker knows it now (the zero Transaction if it does not), above
-// all with the number of the transaction that is meant. A request that is under way for long, or twice, is refused when
-// that transaction has ended meanwhile (KAFKA-17754), however it was ended:
+// ask makes the request for the transactional id as this broker knows it now, without lists (the zero Transaction if it
+// does not), above all with the number of the transaction that is meant. A request that is under way for long, or twice, is
+// refused when that transaction has ended meanwhile (KAFKA-17754), however it was ended:
 //
 //  1. a producer asks to commit transaction 7; the broker is paused;
 //  2. the producer gives up, asks another broker, is answered, and begins transaction 8 at the same epoch (TV1);
@@ -54,7 +56,7 @@ func (b *Broker) transact(ctx context.Context, id string, ask func(t metastore.T
 		return metastore.TxnResult{}, errTxnElsewhere
 	}
 	for looks := 1; ; looks++ {
-		known, _ := b.States.Transaction(id)
+		known, _ := b.States.TransactionHead(id)
 		req, err := ask(known)
 		if err != nil {
 			return metastore.TxnResult{}, err

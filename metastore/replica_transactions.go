@@ -77,6 +77,17 @@ func (r *Replica) exportTransaction(id string) (Transaction, bool) {
 	return t.export(func(tp TopicPartition) bool { return r.state.partition(tp) != nil }), true
 }
 
+// TransactionHead is Transaction without the lists of partitions and groups: its cost does not grow with them.
+func (r *Replica) TransactionHead(id string) (Transaction, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	t := r.state.txns.find(id)
+	if t == nil {
+		return Transaction{}, false
+	}
+	return t.head(), true
+}
+
 // Transactions calls visit for every transactional id, in no order, until it returns false. It does not hold up the fold
 // for long.
 func (r *Replica) Transactions(visit func(*Transaction) bool) {

@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"testing"
 	"time"
@@ -78,4 +79,61 @@ func BenchmarkTransactionalIDs(b *testing.B) {
 		}
 		b.ReportMetric(float64(size)/ids, "B/id")
 	})
+}
+
+// BenchmarkTransactionHead is what every request of a transactional producer asks, the transaction having many partitions.
+func BenchmarkTransactionHead(b *testing.B) {
+	for _, partitions := range []int32{10, 10_000} {
+		r := manyPartitions(b, partitions)
+		b.Run(fmt.Sprint(partitions), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if x, ok := r.TransactionHead("app"); !ok || x.State != TxnOngoing {
+					b.Fatal(x)
+				}
+			}
+		})
+	}
+}
+
+// TestTheHeadOfATransactionIsTheTransactionWithoutLists: and it allocates nothing, however many partitions there are.
+func TestTheHeadOfATransactionIsTheTransactionWithoutLists(t *testing.T) {
+	r := manyPartitions(t, 1000)
+	head, ok := r.TransactionHead("app")
+	whole, _ := r.Transaction("app")
+	if len(whole.Partitions) != 1000 {
+		t.Fatalf("%d partitions", len(whole.Partitions))
+	}
+	whole.Partitions, whole.Groups = nil, nil
+	if !ok || !reflect.DeepEqual(head, whole) {
+		t.Errorf("head %+v of %+v", head, whole)
+	}
+	if n := testing.AllocsPerRun(100, func() { r.TransactionHead("app") }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if _, ok := r.TransactionHead("other"); ok {
+		t.Error("a transactional id that is not there")
+	}
+}
+
+// manyPartitions is a replica with one ongoing transaction.
+func manyPartitions(t testing.TB, partitions int32) *Replica {
+	t.Helper()
+	s := NewState()
+	fold := func(c change) {
+		rec := record{time: 1_000_000, nonce: 7, change: c}
+		s.apply(s.at.Next(rec.encode()).Position, rec, func(TopicPartition) {})
+	}
+	fold(createTopic{id: TopicID{1}, name: "t", partitions: partitions, replicationFactor: 1})
+	fold(transact{changes: []txnChange{{id: "app", becomes: &txn{producer: 4}}}})
+	add := AddToTxn{ID: "app", Producer: 4, Groups: []string{"g"}}
+	for p := range partitions {
+		add.Partitions = append(add.Partitions, TopicPartition{TopicID{1}, p})
+	}
+	c := s.decideTxns([]TxnRequest{add}, nil)
+	if c.results[0].Err != nil {
+		t.Fatal(c.results[0].Err)
+	}
+	fold(c)
+	return &Replica{state: s}
 }

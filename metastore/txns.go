@@ -194,18 +194,25 @@ func (s *State) wroteInTxn(p *partition, tp TopicPartition, b *committedBatch, a
 	s.openTxn(p, b.producerID, b.offset)
 }
 
-// export is the transactional id as others see it, in no order. exists says which partitions are left.
-func (t *txn) export(exists func(TopicPartition) bool) Transaction {
+// head is the transactional id as others see it, without lists.
+func (t *txn) head() Transaction {
 	x := Transaction{
 		ID: t.id, Producer: t.producer, Epoch: t.epoch, LastProducer: t.lastProducer, LastEpoch: t.lastEpoch,
 		Timeout: time.Duration(t.timeout) * time.Millisecond, State: t.state, Version: t.version, Number: t.number,
 		ChangedAt: time.UnixMilli(t.changed),
 	}
-	o := t.ongoing
+	if t.ongoing != nil {
+		x.StartedAt = time.UnixMilli(t.ongoing.started)
+	}
+	return x
+}
+
+// export is the transactional id as others see it, with its lists in no order. exists says which partitions are left.
+func (t *txn) export(exists func(TopicPartition) bool) Transaction {
+	x, o := t.head(), t.ongoing
 	if o == nil {
 		return x
 	}
-	x.StartedAt = time.UnixMilli(o.started)
 	for tp := range o.partitions {
 		if exists(tp) {
 			x.Partitions = append(x.Partitions, tp)

@@ -49,8 +49,8 @@ func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDReque
 		return 0, 0, errTxnTimeout
 	}
 	result, err := b.withFresh(ctx, *req.TransactionalID, func(t metastore.Transaction) bool { return t.ID == "" || exhausted(t) },
-		func(_ metastore.Transaction, fresh metastore.ProducerID) (metastore.TxnRequest, error) {
-			ask := metastore.InitTxn{ID: *req.TransactionalID, Timeout: timeout, Producer: metastore.NoProducerID, Epoch: -1, Fresh: fresh}
+		func(t metastore.Transaction, fresh metastore.ProducerID) (metastore.TxnRequest, error) {
+			ask := metastore.InitTxn{ID: *req.TransactionalID, Timeout: timeout, Producer: metastore.NoProducerID, Epoch: -1, Fresh: fresh, AsOf: t.AsOf}
 			if req.Version >= 3 && req.ProducerID >= 0 {
 				ask.Producer, ask.Epoch = metastore.ProducerID(req.ProducerID), metastore.ProducerEpoch(req.ProducerEpoch)
 			}

@@ -70,7 +70,7 @@ func (b *Broker) commitInTransaction(ctx context.Context, req *kmsg.TxnOffsetCom
 		_, err := b.transact(ctx, req.TransactionalID, func(t metastore.Transaction) (metastore.TxnRequest, error) {
 			return metastore.CommitTxnOffsets{
 				ID: req.TransactionalID, Producer: metastore.ProducerID(req.ProducerID), Epoch: metastore.ProducerEpoch(req.ProducerEpoch),
-				Group: req.Group, Claim: claim, Offsets: offsets, Implicit: req.Version >= 5, Number: t.Number,
+				Group: req.Group, Claim: claim, Offsets: offsets, Implicit: req.Version >= 5, Number: t.Number, AsOf: t.AsOf,
 			}, nil
 		})
 		return err

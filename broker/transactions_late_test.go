@@ -111,6 +111,52 @@ func TestARequestThatIsLateDecidesNoLaterTransaction(t *testing.T) {
 	}
 }
 
+// TestOffsetsThatAreLateDoNotReplaceNewerOnes of the same transaction, which its producer got in through another connection.
+func TestOffsetsThatAreLateDoNotReplaceNewerOnes(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("t", 1, 1)
+	p, other := h.transactional("id"), h.otherBroker()
+	equal(t, "begin", p.addOffsets(4, "g"), 0)
+	request := h.withDelays(t).hold()
+	paused := h.another()
+	paused.send(3, p.commitRequest("g", "t", 10, 0))
+	<-request.waits
+	must(t, paused.conn.Close())
+	<-request.gone
+	equal(t, "asked again", p.commitOffset(4, "g", "t", 0, 10), 0)
+	equal(t, "next position", p.commitOffset(4, "g", "t", 0, 20), 0)
+	close(request.goOn)
+	if outcome := <-request.outcomes; !errors.Is(outcome.Err, metastore.ErrTxnMoved) {
+		t.Errorf("outcome %+v", outcome)
+	}
+	equal(t, "commit", p.end(4, true), 0)
+	equal(t, "state", other.txn("id").State, metastore.TxnCompleteCommit)
+	offset, _ := h.position("g", "t", 0, true)
+	equal(t, "position", offset, 20)
+}
+
+// TestAnInitThatIsLateFencesNobody: its producer was answered by another broker meanwhile, and has begun.
+func TestAnInitThatIsLateFencesNobody(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("t", 1, 1)
+	p := h.transactional("id")
+	request := h.withDelays(t).hold()
+	paused := h.another()
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.TransactionalID, init.TransactionTimeoutMillis = &p.id, 60_000
+	paused.send(4, init)
+	<-request.waits
+	must(t, paused.conn.Close())
+	<-request.gone
+	p = h.transactional("id")
+	equal(t, "begin", p.addOffsets(4, "g"), 0)
+	close(request.goOn)
+	if outcome := <-request.outcomes; !errors.Is(outcome.Err, metastore.ErrTxnMoved) {
+		t.Errorf("outcome %+v", outcome)
+	}
+	equal(t, "commit", p.end(4, true), 0)
+}
+
 func TestABrokerThatIsBehindDecidesForTheProducerThatWaits(t *testing.T) {
 	h := newHarness(t, nil, 0)
 	h.topic("t", 1, 1)

@@ -69,7 +69,7 @@ func (d *txnDecision) abort(t *decidedTxn, r *AbortTxn) TxnResult {
 		return refusedTxn(ErrTxnMoved)
 	}
 	end := d.close(t, t.epoch+1, false)
-	t.epoch = end.Epoch
+	t.epoch, t.raised = end.Epoch, notYet
 	t.lastProducer, t.lastEpoch = NoProducerID, -1 // whoever has the epoch before is fenced
 	t.state = end.state()
 	d.becomes(t, end)

@@ -121,7 +121,7 @@ func (d *txnDecision) init(t *decidedTxn, r *InitTxn) TxnResult {
 		d.count++
 		d.taken[r.Fresh] = true
 		t.txn = txn{id: r.ID, producer: r.Fresh, lastProducer: NoProducerID, lastEpoch: -1, timeout: timeout}
-		t.known = true
+		t.known, t.raised = true, notYet
 		d.becomes(t, nil)
 		return t.result()
 	}
@@ -131,6 +131,9 @@ func (d *txnDecision) init(t *decidedTxn, r *InitTxn) TxnResult {
 			return t.result()
 		}
 		return refusedTxn(ErrTxnFenced)
+	}
+	if !given && after(t.raised, r.AsOf) {
+		return refusedTxn(ErrTxnMoved)
 	}
 	if t.epoch >= lastEpoch && !d.unused(r.Fresh) {
 		return refusedTxn(ErrTxnExhausted)
@@ -153,8 +156,15 @@ func (d *txnDecision) unused(id ProducerID) bool {
 	return id >= 0 && !d.taken[id] && d.state.txns.ofProducer(id) == nil
 }
 
+// notYet is the number of the entry that is being decided, which is not known before it lands.
+const notYet Seq = math.MaxInt64
+
+// after tells whether an entry is one that who asked had not heard of.
+func after(entry, asOf Seq) bool { return asOf > 0 && entry > asOf }
+
 // raise gives the next epoch, or the first of a fresh producer id.
 func (d *txnDecision) raise(t *decidedTxn, fresh ProducerID) {
+	t.raised = notYet
 	t.lastProducer, t.lastEpoch = t.producer, t.epoch
 	if t.epoch < lastEpoch {
 		t.epoch++
@@ -241,7 +251,7 @@ func (d *txnDecision) keep(t *decidedTxn, r *CommitTxnOffsets) TxnResult {
 		return refusedTxn(err)
 	case d.fenced[claim] || !storable(r.Group):
 		return refusedTxn(ErrFenced)
-	case r.Number != t.number:
+	case r.Number != t.number || after(t.kept(), r.AsOf):
 		return refusedTxn(ErrTxnMoved)
 	case !r.Implicit && (t.state != TxnOngoing || !t.hasGroup(r.Group)):
 		return refusedTxn(ErrTxnState)
@@ -348,6 +358,17 @@ func (t *decidedTxn) addition() *ongoing {
 		t.more = newOngoing()
 	}
 	return t.more
+}
+
+// kept is the last entry with offsets of the ongoing transaction, 0 if there was none.
+func (t *decidedTxn) kept() Seq {
+	switch {
+	case t.more != nil && len(t.more.offsets) > 0:
+		return notYet
+	case t.ongoing != nil:
+		return t.ongoing.kept
+	}
+	return 0
 }
 
 func (t *decidedTxn) has(tp TopicPartition) bool {

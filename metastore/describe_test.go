@@ -211,7 +211,10 @@ func describeTxns(t fataler, s *State) map[string]txnDescription {
 			continue
 		}
 		x := txnDescription{txn: is}
-		x.ongoing = nil
+		x.ongoing, x.raised = nil, 0 // a snapshot does not hold the latter: a broker that began with one knows a later entry
+		if is.raised > s.at.Seq || is.ongoing != nil && is.ongoing.kept > s.at.Seq {
+			t.Fatalf("%s was changed by entries to come: %+v", is.id, is)
+		}
 		if (is.ongoing != nil) != (is.state == TxnOngoing) {
 			t.Fatalf("%s is in state %d and has ongoing %v", is.id, is.state, is.ongoing)
 		}

@@ -67,7 +67,10 @@ func (c *txnChange) apply(s *State, at int64, touched func(TopicPartition)) {
 	}
 	if c.becomes != nil {
 		to := *c.becomes
-		to.id = c.id
+		to.id, to.raised = c.id, s.at.Seq+1
+		if was := s.txns.find(c.id); was != nil && was.producer == to.producer && was.epoch == to.epoch {
+			to.raised = was.raised
+		}
 		if n := s.txns.put(to); to.state == TxnOngoing {
 			s.txns.own(n, at)
 		}
@@ -87,6 +90,7 @@ func (c *txnChange) apply(s *State, at int64, touched func(TopicPartition)) {
 	}
 	for i := range c.offsets {
 		s.txns.keep(n, c.offsets[i].group, c.offsets[i].CommittedOffset, at)
+		s.txns.own(n, at).kept = s.at.Seq + 1
 	}
 }
 

@@ -5,7 +5,7 @@ import "context"
 // Transact decides on requests, in order, each seeing what the ones before it did, and appends one entry for all of them,
 // or several if they are large. On a nil error every result is durable and folded. After an error the outcome is unknown
 // and Transact may be asked again with the same requests: none of them does a second time what it did, except that InitTxn
-// without a Producer raises the epoch once more.
+// without a Producer, and with its AsOf 0, raises the epoch once more. ErrTxnMoved says that something came in between.
 func (r *Replica) Transact(ctx context.Context, requests []TxnRequest) ([]TxnResult, error) {
 	results := make([]TxnResult, 0, len(requests))
 	for len(results) < len(requests) {
@@ -72,9 +72,11 @@ func (r *Replica) exportTransaction(id string) (Transaction, bool) {
 	defer r.mu.RUnlock()
 	t := r.state.txns.find(id)
 	if t == nil {
-		return Transaction{}, false
+		return Transaction{AsOf: r.state.at.Seq}, false
 	}
-	return t.export(func(tp TopicPartition) bool { return r.state.partition(tp) != nil }), true
+	x := t.export(func(tp TopicPartition) bool { return r.state.partition(tp) != nil })
+	x.AsOf = r.state.at.Seq
+	return x, true
 }
 
 // TransactionHead is Transaction without the lists of partitions and groups: its cost does not grow with them.
@@ -83,9 +85,11 @@ func (r *Replica) TransactionHead(id string) (Transaction, bool) {
 	defer r.mu.RUnlock()
 	t := r.state.txns.find(id)
 	if t == nil {
-		return Transaction{}, false
+		return Transaction{AsOf: r.state.at.Seq}, false
 	}
-	return t.head(), true
+	x := t.head()
+	x.AsOf = r.state.at.Seq
+	return x, true
 }
 
 // Transactions calls visit for every transactional id, in no order, until it returns false. It does not hold up the fold
@@ -93,7 +97,7 @@ func (r *Replica) TransactionHead(id string) (Transaction, bool) {
 func (r *Replica) Transactions(visit func(*Transaction) bool) {
 	r.mu.Lock()
 	s := r.state
-	table := s.txns.view()
+	table, asOf := s.txns.view(), s.at.Seq
 	s.sharing.freeze()
 	r.mu.Unlock()
 	defer r.thaw(s)
@@ -104,6 +108,7 @@ func (r *Replica) Transactions(visit func(*Transaction) bool) {
 	for n := range table.used {
 		if t := table.at(n); t.id != "" {
 			x := t.export(exists)
+			x.AsOf = asOf
 			if x.sort(); !visit(&x) {
 				return
 			}

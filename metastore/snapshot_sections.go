@@ -204,7 +204,7 @@ func (d *decoder) transactionalID(s *State, topics []TopicID) {
 	if d.err != nil {
 		return
 	}
-	t.id, t.changed = id, changed
+	t.id, t.changed, t.raised = id, changed, s.at.Seq
 	n := s.txns.put(*t)
 	if t.state != TxnOngoing {
 		return
@@ -221,6 +221,7 @@ func (d *decoder) transactionalID(s *State, topics []TopicID) {
 		group := d.string()
 		tp := d.partitionOf(topics)
 		s.txns.keep(n, group, d.committedOffset(tp), 0)
+		o.kept = s.at.Seq
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 // Transaction is a transactional id as of some position. The caller owns it.
 type Transaction struct {
 	ID           string
+	AsOf         Seq // the position; the only field that is set for an id that there is not
 	Producer     ProducerID
 	Epoch        ProducerEpoch
 	LastProducer ProducerID    // before the last change of Producer or Epoch; NoProducerID if there was none
@@ -67,6 +68,7 @@ type InitTxn struct {
 	Producer ProducerID    // that the client believes it has (KIP-360), or NoProducerID
 	Epoch    ProducerEpoch // with it; -1 if it has none
 	Fresh    ProducerID    // never used: taken if the id is unknown or its epochs are used up
+	AsOf     Seq           // ErrTxnMoved if the epoch was raised after it and no Producer is named; 0: whatever was
 }
 
 // AddToTxn registers partitions and groups with the transaction, and begins it if it is not ongoing (AddPartitionsToTxn
@@ -92,6 +94,7 @@ type CommitTxnOffsets struct {
 	Offsets  []CommittedOffset
 	Implicit bool
 	Number   TxnNumber
+	AsOf     Seq // ErrTxnMoved if the transaction got other offsets after it: these are older; 0: whatever it got
 }
 
 // EndTxn commits or aborts. Version 2 raises the epoch. Asked again it returns the first outcome.

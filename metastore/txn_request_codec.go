@@ -18,6 +18,8 @@ const (
 	requestEnd
 	requestAbort
 	requestForget
+	requestInitAsOf    // init and
+	requestOffsetsAsOf // commit offsets, with a position
 )
 
 // AppendTxnRequests appends the encoding of requests, for the broker that appends on behalf of others.
@@ -27,10 +29,11 @@ func AppendTxnRequests(b []byte, requests []TxnRequest) []byte {
 	for _, r := range requests {
 		switch r := r.(type) {
 		case InitTxn:
-			b = appendString(append(b, requestInit), r.ID)
+			b = appendString(append(b, kindAsOf(requestInit, requestInitAsOf, r.AsOf)), r.ID)
 			b = binary.AppendVarint(b, r.Timeout.Milliseconds())
 			b = appendProducer(b, r.Producer, r.Epoch)
 			b = binary.AppendVarint(b, int64(r.Fresh))
+			b = appendAsOf(b, r.AsOf)
 		case AddToTxn:
 			b = appendString(append(b, requestAdd), r.ID)
 			b = appendProducer(b, r.Producer, r.Epoch)
@@ -41,7 +44,8 @@ func AppendTxnRequests(b []byte, requests []TxnRequest) []byte {
 			}
 			b = appendStrings(b, r.Groups)
 		case CommitTxnOffsets:
-			b = r.append(append(b, requestOffsets))
+			b = r.append(append(b, kindAsOf(requestOffsets, requestOffsetsAsOf, r.AsOf)))
+			b = appendAsOf(b, r.AsOf)
 		case EndTxn:
 			b = appendString(append(b, requestEnd), r.ID)
 			b = appendProducer(b, r.Producer, r.Epoch)
@@ -75,6 +79,29 @@ func (r *CommitTxnOffsets) append(b []byte) []byte {
 	return b
 }
 
+// kindAsOf is the kind of a request without a position, or with one.
+func kindAsOf(without, with byte, asOf Seq) byte {
+	if asOf == 0 {
+		return without
+	}
+	return with
+}
+
+func appendAsOf(b []byte, asOf Seq) []byte {
+	if asOf == 0 {
+		return b
+	}
+	return binary.AppendUvarint(b, uint64(asOf))
+}
+
+func (d *decoder) asOf() Seq {
+	asOf := Seq(d.uvarintMax(math.MaxInt64, "position"))
+	if asOf == 0 {
+		d.fail("position")
+	}
+	return asOf
+}
+
 func flag(set bool) byte {
 	if set {
 		return 1
@@ -99,7 +126,7 @@ func DecodeTxnRequests(b []byte) ([]TxnRequest, error) {
 	requests := make([]TxnRequest, d.count(3, "requests"))
 	for i := range requests {
 		kind := d.byte()
-		if d.err == nil && (kind < requestInit || kind > requestForget) {
+		if d.err == nil && (kind < requestInit || kind > requestOffsetsAsOf) {
 			return nil, fmt.Errorf("%w: transaction request %d", ErrNewerFormat, kind)
 		}
 		requests[i] = d.txnRequest(kind)
@@ -116,11 +143,14 @@ func DecodeTxnRequests(b []byte) ([]TxnRequest, error) {
 func (d *decoder) txnRequest(kind byte) TxnRequest {
 	id := d.string()
 	switch kind {
-	case requestInit:
+	case requestInit, requestInitAsOf:
 		const longest = math.MaxInt64 / int64(time.Millisecond)
 		r := InitTxn{ID: id, Timeout: time.Duration(d.within(-longest, longest, "timeout")) * time.Millisecond}
 		r.Producer, r.Epoch = d.knownProducer()
 		r.Fresh = ProducerID(d.varint())
+		if kind == requestInitAsOf {
+			r.AsOf = d.asOf()
+		}
 		return r
 	case requestAdd:
 		r := AddToTxn{ID: id}
@@ -136,6 +166,10 @@ func (d *decoder) txnRequest(kind byte) TxnRequest {
 		return r
 	case requestOffsets:
 		return d.txnOffsets(id)
+	case requestOffsetsAsOf:
+		r := d.txnOffsets(id)
+		r.AsOf = d.asOf()
+		return r
 	case requestEnd:
 		r := EndTxn{ID: id}
 		r.Producer, r.Epoch = d.knownProducer()

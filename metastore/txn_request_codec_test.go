@@ -21,6 +21,14 @@ func goldenTxnRequests() []TxnRequest {
 	}
 }
 
+// txnRequestsAsOf are those that may have a position, with one.
+func txnRequestsAsOf() []TxnRequest {
+	all := goldenTxnRequests()
+	init, offsets := all[0].(InitTxn), all[2].(CommitTxnOffsets)
+	init.AsOf, offsets.AsOf = 500, 501
+	return []TxnRequest{init, offsets}
+}
+
 func goldenTxnResults() []TxnResult {
 	results := []TxnResult{{Producer: 4, Epoch: 2}}
 	for _, err := range txnErrors {
@@ -36,6 +44,13 @@ func TestTransactionRequestsMatchTheirGoldenFiles(t *testing.T) {
 	}
 	if got, err := DecodeTxnRequests(requests); err != nil || !reflect.DeepEqual(got, goldenTxnRequests()) {
 		t.Errorf("requests came back as %+v (%v)", got, err)
+	}
+	asOf := AppendTxnRequests(nil, txnRequestsAsOf())
+	if want := golden(t, "txn_requests_as_of.v1", asOf); !bytes.Equal(asOf, want) {
+		t.Errorf("requests with a position\n%x\nwant\n%x", asOf, want)
+	}
+	if got, err := DecodeTxnRequests(asOf); err != nil || !reflect.DeepEqual(got, txnRequestsAsOf()) {
+		t.Errorf("requests with a position came back as %+v (%v)", got, err)
 	}
 	results := AppendTxnResults(nil, 77, goldenTxnResults())
 	if want := golden(t, "txn_results.v1", results); !bytes.Equal(results, want) {
@@ -59,7 +74,7 @@ func TestTransactionRequestsThatAreCutOrNewerAreRefused(t *testing.T) {
 			t.Errorf("results cut to %d bytes: %v", n, err)
 		}
 	}
-	if _, err := DecodeTxnRequests([]byte{txnRequestVersion, 1, requestForget + 1, 0, 0}); !errors.Is(err, ErrNewerFormat) {
+	if _, err := DecodeTxnRequests([]byte{txnRequestVersion, 1, requestOffsetsAsOf + 1, 0, 0}); !errors.Is(err, ErrNewerFormat) {
 		t.Errorf("request of a kind to come: %v", err)
 	}
 	requests[0], results[0] = txnRequestVersion+1, txnRequestVersion+1
@@ -73,6 +88,7 @@ func TestTransactionRequestsThatAreCutOrNewerAreRefused(t *testing.T) {
 
 func FuzzDecodeTxnRequests(f *testing.F) {
 	f.Add(AppendTxnRequests(nil, goldenTxnRequests()))
+	f.Add(AppendTxnRequests(nil, txnRequestsAsOf()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		requests, err := DecodeTxnRequests(b)
 		if err != nil {

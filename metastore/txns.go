@@ -13,6 +13,7 @@ type txn struct {
 	lastProducer ProducerID
 	number       TxnNumber
 	changed      int64    // ms
+	raised       Seq      // of the entry that made producer or epoch what they are, or a later one; in no format
 	ongoing      *ongoing // nil if there is no transaction
 	timeout      int32    // ms
 	epoch        ProducerEpoch
@@ -26,6 +27,7 @@ type txn struct {
 type ongoing struct {
 	epoch      uint64                    // of the sharing
 	started    int64                     // ms
+	kept       Seq                       // of the last entry with offsets, or a later one; in no format
 	partitions map[TopicPartition]Offset // of the first record, NoOffset if there is none yet. Their topics may be gone.
 	groups     map[string]struct{}
 	offsets    map[groupPartition]CommittedOffset
@@ -110,7 +112,7 @@ func (t *txnTable) own(n uint32, at int64) *ongoing {
 		is.ongoing.epoch, is.ongoing.started = t.sharing.epoch, at
 	case o.epoch < t.sharing.shared:
 		is.ongoing = &ongoing{
-			epoch: t.sharing.epoch, started: o.started, bytes: o.bytes,
+			epoch: t.sharing.epoch, started: o.started, kept: o.kept, bytes: o.bytes,
 			partitions: maps.Clone(o.partitions), groups: maps.Clone(o.groups), offsets: maps.Clone(o.offsets),
 		}
 	}

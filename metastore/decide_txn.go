@@ -21,7 +21,7 @@ type txnDecision struct {
 	highs  map[TopicPartition]Offset
 	count  int   // of transactional ids
 	bytes  int64 // held by ongoing transactions
-	size   int   // of the entry, about
+	size   int   // of the entry and of the rows that are written with it, about
 
 	c      transact
 	claims map[GroupClaim]bool
@@ -312,6 +312,7 @@ func (d *txnDecision) close(t *decidedTxn, epoch ProducerEpoch, commit bool) *tx
 	if commit {
 		d.release(t.ongoing)
 		d.release(t.more)
+		d.size += int(t.bytes())
 	}
 	d.bytes -= t.bytes()
 	t.ongoing, t.more = nil, nil

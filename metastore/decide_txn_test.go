@@ -3,6 +3,7 @@ package metastore
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -327,5 +328,50 @@ func TestRequestsThatCannotBeWrittenPoisonNothing(t *testing.T) {
 	long := InitTxn{ID: "new", Producer: NoProducerID, Fresh: 9, Timeout: 1 << 62}
 	if _, err := decodeRecord(record{change: s.decideTxns([]TxnRequest{long}, nil)}.encode()); err != nil {
 		t.Errorf("endless timeout: %v", err)
+	}
+}
+
+// TestOneEntryCommitsNoMoreOffsetsThanOneStatementMayWrite: all that wait are decided together, and each may hold megabytes.
+func TestOneEntryCommitsNoMoreOffsetsThanOneStatementMayWrite(t *testing.T) {
+	const ids = 8
+	s := NewState()
+	fold := func(c change) {
+		rec := record{time: 1_000_000, nonce: 7, change: c}
+		s.apply(s.at.Next(rec.encode()).Position, rec, func(TopicPartition) {})
+	}
+	fold(createTopic{id: TopicID{1}, name: "t", partitions: ids, replicationFactor: 1})
+	metadata := strings.Repeat("m", maxTxnBytes/2)
+	var ends []TxnRequest
+	for n := range ids {
+		id := fmt.Sprint(n)
+		fold(transact{changes: []txnChange{{id: id, becomes: &txn{producer: ProducerID(n)}}}})
+		fold(s.decideTxns([]TxnRequest{CommitTxnOffsets{ID: id, Producer: ProducerID(n), Group: "g", Implicit: true, Offsets: []CommittedOffset{
+			{TopicPartition: TopicPartition{TopicID{1}, int32(n)}, TopicName: "t", Metadata: metadata},
+		}}}, nil))
+		ends = append(ends, EndTxn{ID: id, Producer: ProducerID(n), Commit: true, Version: 2, Fresh: NoProducerID})
+	}
+	entries := 0
+	for len(ends) > 0 {
+		c := s.decideTxns(ends, nil)
+		written := 0
+		for _, of := range c.rows.Offsets {
+			for i := range of.Offsets {
+				written += len(of.Offsets[i].Metadata)
+			}
+		}
+		if written > maxTxnEntryBytes+maxTxnBytes {
+			t.Errorf("an entry of %d ends writes %d bytes of rows", len(c.results), written)
+		}
+		for _, x := range c.results {
+			if x.Err != nil {
+				t.Fatal(x.Err)
+			}
+		}
+		fold(c)
+		ends = ends[len(c.results):]
+		entries++
+	}
+	if entries != ids/2 {
+		t.Errorf("%d entries", entries)
 	}
 }

@@ -69,8 +69,11 @@ func (d *txnDecision) abort(t *decidedTxn, r *AbortTxn) TxnResult {
 		return refusedTxn(ErrTxnMoved)
 	}
 	end := d.close(t, t.epoch+1, false)
-	t.epoch, t.raised = end.Epoch, notYet
 	t.lastProducer, t.lastEpoch = NoProducerID, -1 // whoever has the epoch before is fenced
+	if t.version == 2 && t.epoch < lastEpoch {
+		t.lastProducer, t.lastEpoch = t.producer, t.epoch // but may abort, as if asked again, and go on
+	}
+	t.epoch, t.raised = end.Epoch, notYet
 	t.state = end.state()
 	d.becomes(t, end)
 	return t.result()

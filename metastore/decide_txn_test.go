@@ -127,6 +127,43 @@ func TestEndOfATransactionByStateAndEpoch(t *testing.T) {
 	}
 }
 
+// TestProducerOfVersion2GoesOnAfterItsTransactionTimedOut: it cannot commit, but learns of the next epoch when it aborts. With
+// version 1 the epoch does not tell which transaction is meant, so it stays fenced.
+func TestProducerOfVersion2GoesOnAfterItsTransactionTimedOut(t *testing.T) {
+	is := txn{epoch: 7, number: 3}
+	began := func() *State {
+		s := caseState(is, true)
+		if got := outcome(s, AbortTxn{ID: "app", Number: 3}); got != "4/8 aborted #4 marker 4/8" {
+			t.Fatal(got)
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name    string
+		request TxnRequest
+		want    string
+	}{
+		{"commit", EndTxn{ID: "app", Producer: 4, Epoch: 7, Commit: true, Version: 2, Number: 4, Fresh: NoProducerID}, "state"},
+		{"abort", EndTxn{ID: "app", Producer: 4, Epoch: 7, Version: 2, Number: 4, Fresh: NoProducerID}, "4/8 as it is"},
+		{"offsets", CommitTxnOffsets{ID: "app", Producer: 4, Epoch: 7, Group: "g", Implicit: true, Number: 4}, "fenced"},
+		{"init", InitTxn{ID: "app", Producer: 4, Epoch: 7, Fresh: 9}, "4/8 as it is"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := outcome(began(), c.request); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+	s := caseState(is, false)
+	outcome(s, AddToTxn{ID: "app", Producer: 4, Epoch: 7, Groups: []string{"g"}, Number: 3})
+	outcome(s, AbortTxn{ID: "app", Number: 3})
+	for _, commit := range []bool{false, true} {
+		if got := outcome(s, EndTxn{ID: "app", Producer: 4, Epoch: 7, Commit: commit, Version: 1, Number: 4}); got != "fenced" {
+			t.Errorf("version 1, commit %t: %s", commit, got)
+		}
+	}
+}
+
 func TestEpochsThatAreUsedUpGiveAFreshProducer(t *testing.T) {
 	last := txn{epoch: 32766, number: 3}
 	over := txn{epoch: 32767, number: 3, state: TxnCompleteAbort} // aborted over its producer's head

@@ -109,7 +109,8 @@ type EndTxn struct {
 }
 
 // AbortTxn aborts whatever is open and raises the epoch, so that the producer is fenced: after a time-out, or for an
-// administrator. Nothing happens unless the transaction of that number is still ongoing.
+// administrator. A producer of version 2 may end its transaction as if it asked again: it is told of the epoch after an
+// abort, and cannot commit. Nothing happens unless the transaction of that number is still ongoing.
 type AbortTxn struct {
 	ID     string
 	Number TxnNumber

@@ -169,10 +169,10 @@ func (c *chaoticClient) run() {
 			for i := range c.sent {
 				c.sent[i].committed = commit
 			}
-		case errors.Is(err, metastore.ErrTxnFenced): // by the reaper, and so aborted
+		case errors.Is(err, metastore.ErrTxnFenced), c.version == 2 && errors.Is(err, metastore.ErrTxnState): // by the reaper, and so aborted
 			c.number++
 			c.keep()
-			c.init()
+			c.recover()
 			continue
 		default:
 			c.Errorf("%s, transaction %d: %v", c.id, n, err)
@@ -203,6 +203,20 @@ func (c *chaoticClient) init() {
 	c.sequences = make(map[metastore.TopicPartition]int32)
 }
 
+// recover goes on after the reaper: with version 2 an abort tells of the epoch, too.
+func (c *chaoticClient) recover() {
+	if c.version == 1 || c.rng.IntN(2) == 0 {
+		c.init()
+		return
+	}
+	p := c.producer
+	c.producer = c.ask(metastore.EndTxn{ID: c.id, Producer: p.Producer, Epoch: p.Epoch, Version: 2, Number: c.number, Fresh: metastore.NoProducerID})
+	if c.producer.Err != nil {
+		c.Errorf("%s: abort after the reaper's: %v", c.id, c.producer.Err)
+	}
+	c.sequences = make(map[metastore.TopicPartition]int32)
+}
+
 func (c *chaoticClient) keep() {
 	c.mu.Lock()
 	c.chaoticTxns.sent = append(c.chaoticTxns.sent, c.sent...)
@@ -210,7 +224,7 @@ func (c *chaoticClient) keep() {
 	c.sent = nil
 }
 
-// transaction does one; ErrTxnFenced if the reaper came in between.
+// transaction does one; ErrTxnFenced, or ErrTxnState at the end of version 2, if the reaper came in between.
 func (c *chaoticClient) transaction(n metastore.Offset, commit bool) error {
 	p := c.producer
 	if c.version == 1 {

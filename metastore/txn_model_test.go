@@ -22,6 +22,7 @@ type modelID struct {
 
 type modelTxn struct {
 	decided, commit bool
+	implicit        bool // began by a write or offsets, without a request to add them
 	partitions      map[TopicPartition]bool
 	groups          map[string]bool
 	offsets         []groupOffset
@@ -100,7 +101,7 @@ func (m *txnModel) commit(tp TopicPartition, b BatchCommit) (Verdict, Offset) {
 	}
 	item := modelItem{BatchCommit: b, offset: m.high(tp)}
 	if id != nil {
-		item.txn = id.begin()
+		item.txn = id.begin(true)
 		item.txn.partitions[tp] = true
 	}
 	m.logs[tp] = append(log, item)
@@ -135,9 +136,9 @@ func judgeSequence(known bool, epoch ProducerEpoch, mine []modelItem, b BatchCom
 	return Accepted, NoOffset
 }
 
-func (id *modelID) begin() *modelTxn {
+func (id *modelID) begin(implicit bool) *modelTxn {
 	if id.open == nil {
-		id.open = &modelTxn{partitions: make(map[TopicPartition]bool), groups: make(map[string]bool)}
+		id.open = &modelTxn{implicit: implicit, partitions: make(map[TopicPartition]bool), groups: make(map[string]bool)}
 		id.state = TxnOngoing
 	}
 	return id.open
@@ -209,7 +210,7 @@ func (m *txnModel) transact(r TxnRequest) TxnResult {
 			return refusedTxn(ErrTxnMoved)
 		}
 		if len(r.Partitions)+len(r.Groups) > 0 {
-			txn := id.begin()
+			txn := id.begin(false)
 			for _, tp := range r.Partitions {
 				txn.partitions[tp] = true
 			}
@@ -230,7 +231,7 @@ func (m *txnModel) transact(r TxnRequest) TxnResult {
 		case !r.Implicit && (id.open == nil || !id.open.groups[r.Group]):
 			return refusedTxn(ErrTxnState)
 		}
-		txn := id.begin()
+		txn := id.begin(true)
 		txn.groups[r.Group] = true
 		for _, o := range r.Offsets {
 			if _, ok := m.logs[o.TopicPartition]; ok {
@@ -249,9 +250,12 @@ func (m *txnModel) transact(r TxnRequest) TxnResult {
 		case id.open == nil || r.Number != id.number():
 			return refusedTxn(ErrTxnMoved)
 		}
+		id.lastProducer, id.lastEpoch = NoProducerID, -1
+		if id.open.implicit && id.epoch < 32766 {
+			id.lastProducer, id.lastEpoch = id.producer, id.epoch
+		}
 		m.close(id, id.epoch+1, false)
 		id.epoch++
-		id.lastProducer, id.lastEpoch = NoProducerID, -1
 		return id.result()
 	case ForgetTxn:
 		switch {

@@ -90,14 +90,23 @@ func newTransactionFilter(req *kmsg.ListTransactionsRequest, now time.Time) (*tr
 	return f, nil
 }
 
-// matches tells whether a transaction is wanted. What has not begun runs since 1970, as in Kafka.
+// ranSince is what durations count from, in milliseconds. As in Kafka, what has not begun runs since 1970, and what has
+// ended goes on: there since it began, here since it ended.
+func ranSince(t *metastore.Transaction) int64 {
+	if t.State == metastore.TxnCompleteCommit || t.State == metastore.TxnCompleteAbort {
+		return t.ChangedAt.UnixMilli()
+	}
+	return started(t)
+}
+
+// matches tells whether a transaction is wanted.
 func (f *transactionFilter) matches(t *metastore.Transaction) bool {
 	switch {
 	case f.states != nil && !f.states[stateNames[t.State]]:
 		return false
 	case f.producers != nil && !f.producers[t.Producer]:
 		return false
-	case f.longer >= 0 && f.now.UnixMilli()-started(t) <= f.longer:
+	case f.longer >= 0 && f.now.UnixMilli()-ranSince(t) <= f.longer:
 		return false
 	}
 	return f.pattern == nil || f.pattern.MatchString(t.ID)

@@ -384,7 +384,10 @@ func TestListTransactions(t *testing.T) {
 		equal(t, "by states that there are not", len(ids), 0)
 		equal(t, "unknown states", strings.Join(resp.UnknownStateFilters, " "), "ongoing x")
 		if v >= 1 {
-			expect("longer than an hour", func(r *kmsg.ListTransactionsRequest) { r.DurationFilterMillis = 3_600_000 }, "done:CompleteAbort empty:Empty")
+			expect("longer than an hour", func(r *kmsg.ListTransactionsRequest) { r.DurationFilterMillis = 3_600_000 }, "empty:Empty")
+			h.broker.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+			expect("longer than an hour, two later", func(r *kmsg.ListTransactionsRequest) { r.DurationFilterMillis = 3_600_000 }, all)
+			h.broker.Now = time.Now
 			expect("of any age", func(r *kmsg.ListTransactionsRequest) { r.DurationFilterMillis = -1 }, all)
 		}
 		if v >= 2 {

@@ -173,6 +173,7 @@ func (m *consumerMachine) subscription() (func(topic string) bool, error) {
 }
 
 func (m *consumerMachine) subscribedNames() map[string]bool {
+	m.resolveRegexes(true) // of a group that was restored, whose members have not been heard of
 	names := make(map[string]bool)
 	topics := m.subscribedTopics()
 	for _, mb := range m.order {

@@ -148,7 +148,8 @@ const (
 
 // bytes is what the group remembers at the member's request, about.
 func (mb *consumerMember) bytes() int {
-	n := consumerMemberBytes + len(mb.rack) + len(mb.regex) + len(mb.assignor) + len(mb.clientID) + namesBytes(mb.names)
+	n := consumerMemberBytes + len(mb.id) + len(mb.instance) + len(mb.rack) + len(mb.regex) + len(mb.assignor) + len(mb.clientID) +
+		namesBytes(mb.names)
 	if mb.classic != nil {
 		n += bytesOf(mb.classic.protocols)
 	}

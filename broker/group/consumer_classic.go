@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -27,7 +28,7 @@ func (m *consumerMachine) joinClassic(now time.Time, req JoinRequest, newID stri
 	if m.dead {
 		return refused, ErrCoordinatorUnavailable
 	}
-	if m.full(req.MemberID) || m.bytes+consumerMemberBytes+bytesOf(req.Protocols) > maxGroupBytes {
+	if n := m.bytesWithClassic(req, newID); m.full(req.MemberID) || n > m.bytes && n > maxGroupBytes {
 		return refused, ErrGroupMaxSize
 	}
 	if !m.supportsProtocols(req) {
@@ -58,6 +59,15 @@ func (m *consumerMachine) joinClassic(now time.Time, req JoinRequest, newID stri
 	return JoinResponse{
 		MemberID: mb.id, Generation: Generation(mb.epoch), ProtocolType: consumerType, Protocol: mb.classic.protocols[0].Name,
 	}, nil
+}
+
+// bytesWithClassic is what the group would take with the member that joins.
+func (m *consumerMachine) bytesWithClassic(req JoinRequest, newID string) int {
+	n := m.bytes + consumerMemberBytes + len(newID) + len(req.InstanceID) + len(req.ClientID) + bytesOf(req.Protocols)
+	if mb := cmp.Or(m.members[req.MemberID], m.static[req.InstanceID]); mb != nil {
+		n -= mb.bytes()
+	}
+	return n
 }
 
 // supportsProtocols tells whether the member speaks the consumers' protocol, and shares an assignor with all others that use

@@ -34,8 +34,7 @@ func (m *consumerMachine) beat(now time.Time, req ConsumerHeartbeatRequest) (Con
 	if err != nil {
 		return ConsumerHeartbeatResponse{}, err
 	}
-	says := mb == nil || req.TopicNames != nil || req.TopicRegex != nil
-	if says && m.bytesWith(mb, req) > maxGroupBytes {
+	if n := m.bytesWith(mb, req); n > m.bytes && n > maxGroupBytes {
 		return ConsumerHeartbeatResponse{}, ErrGroupMaxSize
 	}
 	// The member may have missed an answer, or have begun anew: then it does not know what it has.
@@ -135,14 +134,26 @@ func checkEpoch(mb *consumerMember, req ConsumerHeartbeatRequest) error {
 
 // bytesWith is what the group would take with what the request says.
 func (m *consumerMachine) bytesWith(mb *consumerMember, req ConsumerHeartbeatRequest) int {
-	n := m.bytes + consumerMemberBytes + namesBytes(req.TopicNames)
-	if req.TopicRegex != nil {
-		n += len(*req.TopicRegex)
-	}
-	if mb != nil && (req.TopicNames != nil || req.TopicRegex != nil) {
+	after := consumerMember{instance: req.InstanceID}
+	n := m.bytes
+	if mb != nil {
+		after = *mb
 		n -= mb.bytes()
 	}
-	return n
+	after.id, after.clientID, after.classic = req.MemberID, req.ClientID, nil
+	after.rack, after.regex, after.assignor = said(req.Rack, after.rack), said(req.TopicRegex, after.regex), said(req.Assignor, after.assignor)
+	if req.TopicNames != nil {
+		after.names = req.TopicNames
+	}
+	return n + after.bytes()
+}
+
+// said is what a request says, or what it was before.
+func said(now *string, before string) string {
+	if now == nil {
+		return before
+	}
+	return *now
 }
 
 // update takes over what the request says, and tells whether the member subscribes to something else now.

@@ -154,6 +154,7 @@ func (m *consumerMachine) remove(mb *consumerMember) {
 // rename gives a static member that comes back another member id, and a new life: it knows nothing of its epoch.
 func (m *consumerMachine) rename(mb *consumerMember, id string) {
 	delete(m.members, mb.id)
+	m.bytes += len(id) - len(mb.id)
 	mb.id = id
 	m.members[id] = mb
 	m.release(mb, mb.revoking)

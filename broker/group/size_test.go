@@ -103,3 +103,67 @@ func TestConsumerGroupBoundsWhatItsMembersSay(t *testing.T) {
 		t.Errorf("%d members, want 2; heartbeat of one: %v", len(m.members), err)
 	}
 }
+
+// TestConsumerGroupBoundsAllThatItsMembersSay: also what is no subscription, and what comes after the join.
+func TestConsumerGroupBoundsAllThatItsMembersSay(t *testing.T) {
+	long := string(make([]byte, maxGroupBytes/4))
+	for what, say := range map[string]func(r *ConsumerHeartbeatRequest, member int){
+		"racks":      func(r *ConsumerHeartbeatRequest, _ int) { r.Rack = &long },
+		"client ids": func(r *ConsumerHeartbeatRequest, _ int) { r.ClientID = long },
+		"member ids": func(r *ConsumerHeartbeatRequest, member int) { r.MemberID = fmt.Sprint(long, member) },
+		"instances":  func(r *ConsumerHeartbeatRequest, member int) { r.InstanceID = fmt.Sprint(long, member) },
+	} {
+		m := newConsumerMachine(consumerLimits{assignors: DefaultAssignors()})
+		now, refused := time.Unix(1e9, 0), 0
+		for i := range 10 {
+			req := ConsumerHeartbeatRequest{MemberID: fmt.Sprint("m", i), RebalanceTimeout: time.Minute, TopicNames: []string{"t"}}
+			say(&req, i)
+			if _, err := m.beat(now, req); errors.Is(err, ErrGroupMaxSize) {
+				refused++
+			}
+		}
+		if refused < 6 {
+			t.Errorf("%s: %d of 10 members that join are refused", what, refused)
+		}
+	}
+	m := newConsumerMachine(consumerLimits{assignors: DefaultAssignors()})
+	now, refused := time.Unix(1e9, 0), 0
+	for i := range 10 {
+		req := ConsumerHeartbeatRequest{MemberID: fmt.Sprint("m", i), RebalanceTimeout: time.Minute, TopicNames: []string{"t"}}
+		if _, err := m.beat(now, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, mb := range m.order {
+		_, err := m.beat(now, ConsumerHeartbeatRequest{MemberID: mb.id, Epoch: mb.epoch, RebalanceTimeout: -1, Rack: &long})
+		if errors.Is(err, ErrGroupMaxSize) {
+			refused++
+		}
+	}
+	if refused < 6 {
+		t.Errorf("%d of 10 members that say more later are refused", refused)
+	}
+}
+
+// TestClassicMembersOfAFullConsumerGroupGoOn: to join again takes nothing.
+func TestClassicMembersOfAFullConsumerGroupGoOn(t *testing.T) {
+	m := newConsumerMachine(consumerLimits{assignors: DefaultAssignors()})
+	now := time.Unix(1e9, 0)
+	long := string(make([]byte, maxGroupBytes/3))
+	if _, err := m.beat(now, ConsumerHeartbeatRequest{MemberID: "new", RebalanceTimeout: time.Minute, TopicNames: []string{long}}); err != nil {
+		t.Fatal(err)
+	}
+	req := JoinRequest{
+		MemberID: "old", SessionTimeout: time.Minute, ProtocolType: consumerType,
+		Protocols: []Protocol{{Name: "range", Metadata: append(encodeSubscription(1, []string{"t"}, nil), long...)}},
+	}
+	for range 3 {
+		if _, err := m.joinClassic(now, req, ""); err != nil {
+			t.Errorf("join: %v", err)
+		}
+	}
+	req.MemberID = "another"
+	if _, err := m.joinClassic(now, req, ""); !errors.Is(err, ErrGroupMaxSize) {
+		t.Errorf("join of another: %v", err)
+	}
+}

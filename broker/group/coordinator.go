@@ -268,7 +268,7 @@ func (c *Coordinator) nextWritable() *loaded {
 func (c *Coordinator) writeQueue(ctx context.Context, g *loaded) {
 	for {
 		p, r, ok := g.nextWrite()
-		if !ok {
+		if !ok || !g.awaitBegun() {
 			return
 		}
 		r.Coordinator = metastore.NodeID(c.node.Load())

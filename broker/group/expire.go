@@ -92,17 +92,17 @@ func (c *Coordinator) expireGroup(ctx context.Context, id string) error {
 	var due expiry
 	var some bool
 	var epoch metastore.GroupEpoch
+	var end func()
 	g, err := c.with(ctx, id, false, func(g *loaded) {
 		if due, some = g.machine.expiry(c.opts.Now(), c.opts.OffsetsRetention); some {
-			epoch = g.epoch
-			g.busy++
+			epoch, end = g.epoch, g.begin()
 		}
 	})
 	if err != nil || !some {
 		return err
 	}
 	left, err := c.expireOffsets(ctx, g, epoch, due)
-	g.release()
+	end()
 	if err != nil || left > 0 {
 		return err
 	}

@@ -27,6 +27,10 @@ type loaded struct {
 	writing bool // a writer has the queue, or will
 	busy    int  // requests that write under the claim on their own
 	used    time.Time
+
+	// begun are those that began since the last record was taken off the queue. It is not written before they end: only what
+	// is written gives partitions to others, whose positions must not be changed by what the owner before began.
+	begun *sync.WaitGroup
 }
 
 // errUnloaded: the group was forgotten; load it again.
@@ -83,7 +87,7 @@ func (c *Coordinator) enter(id string, create bool) (g *loaded, first bool, err 
 	case g != nil:
 		return g, false, nil
 	}
-	g = &loaded{id: id, create: create, ready: make(chan struct{}), waiting: make(map[callID]chan reply)}
+	g = &loaded{id: id, create: create, ready: make(chan struct{}), waiting: make(map[callID]chan reply), begun: new(sync.WaitGroup)}
 	c.loaded[id] = g
 	return g, true, nil
 }
@@ -181,6 +185,32 @@ func (g *loaded) settle() (needsWriter bool) {
 	needsWriter = len(g.queue) > 0 && !g.writing
 	g.writing = g.writing || needsWriter
 	return needsWriter
+}
+
+// begin notes that a request writes under the claim on its own, until it calls end. The lock is held.
+func (g *loaded) begin() (end func()) {
+	g.busy++
+	begun := g.begun
+	begun.Add(1)
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.busy--
+		begun.Done()
+	}
+}
+
+// awaitBegun waits for the requests that have begun so far, which takes no longer than their time-outs. False if the group
+// is gone then.
+func (g *loaded) awaitBegun() bool {
+	g.mu.Lock()
+	begun := g.begun
+	g.begun = new(sync.WaitGroup)
+	g.mu.Unlock()
+	begun.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.gone == nil
 }
 
 // nextWrite takes the next record to be written off the queue; false if there is none, and the writer is done with g.

@@ -17,10 +17,10 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) (out
 	offsets, outcomes := c.committed(req.Offsets)
 	var refused error
 	var epoch metastore.GroupEpoch
+	var end func()
 	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
 		if refused = g.machine.commit(c.opts.Now(), req); refused == nil {
-			epoch = g.epoch
-			g.busy++
+			epoch, end = g.epoch, g.begin()
 		}
 	})
 	switch {
@@ -29,7 +29,7 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) (out
 	case refused != nil:
 		return nil, refused
 	}
-	defer g.release()
+	defer end()
 	if len(offsets) == 0 {
 		return outcomes, nil
 	}
@@ -69,13 +69,6 @@ func utf16Length(s string) int {
 	return n
 }
 
-// release ends a write that a request made on its own.
-func (g *loaded) release() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.busy--
-}
-
 // FetchOffsets returns the committed offsets among the partitions, or all of the group if partitions is nil. A group that
 // does not exist has none. It claims nothing.
 func (c *Coordinator) FetchOffsets(ctx context.Context, groupID string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error) {
@@ -107,10 +100,10 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partiti
 	var subscribed func(topic string) bool
 	var refused error
 	var epoch metastore.GroupEpoch
+	var end func()
 	g, err := c.with(ctx, groupID, false, func(g *loaded) {
 		if subscribed, refused = g.machine.subscription(); refused == nil {
-			epoch = g.epoch
-			g.busy++
+			epoch, end = g.epoch, g.begin()
 		}
 	})
 	switch {
@@ -119,7 +112,7 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partiti
 	case refused != nil:
 		return nil, refused
 	}
-	defer g.release()
+	defer end()
 	outcomes = make([]error, len(partitions))
 	var doomed []metastore.TopicPartition
 	for i, p := range partitions {

@@ -9,8 +9,8 @@ import (
 
 // CommitInTransaction validates a commit that takes effect when its transaction is committed, and lets pend keep the
 // offsets, under the claim of the epoch, except those whose metadata is too large: outcomes says which. pend returns
-// metastore.ErrFenced if there is a newer claim; its other errors are returned as they are, and leave the claim alone: a
-// transaction fences what is late by itself. A group id may not be empty here.
+// metastore.ErrFenced if there is a newer claim; its other errors are returned as they are, and leave the claim alone, but
+// for that of a context that ended: the outcome is in doubt then, as that of a write. A group id may not be empty here.
 func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest,
 	pend func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error) (outcomes []error, err error) {
 	if req.GroupID == "" || !validGroupID(req.GroupID) {
@@ -19,10 +19,10 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 	offsets, outcomes := c.committed(req.Offsets)
 	var refused error
 	var epoch metastore.GroupEpoch
+	var end func()
 	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
 		if refused = g.machine.commitInTransaction(req); refused == nil {
-			epoch = g.epoch
-			g.busy++
+			epoch, end = g.epoch, g.begin()
 		}
 	})
 	switch {
@@ -33,17 +33,21 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 	case refused != nil:
 		return nil, refused
 	}
-	defer g.release()
+	defer end()
 	if len(offsets) == 0 {
 		return outcomes, nil
 	}
 	err = pend(ctx, epoch, offsets)
-	if errors.Is(err, metastore.ErrFenced) {
+	switch {
+	case errors.Is(err, metastore.ErrFenced):
 		c.opts.Logger.Info("group was taken over by another coordinator", "group", g.id, "operation", "commit offsets in a transaction")
 		c.drop(g, ErrNotCoordinator)
 		return nil, ErrNotCoordinator
-	}
-	if err != nil {
+	case err != nil && ctx.Err() != nil: // it may happen later, when the partitions are another member's
+		c.opts.Logger.Warn("commit in a transaction is in doubt, dropping the claim on the group", "group", g.id, "error", err)
+		c.drop(g, ErrCoordinatorUnavailable)
+		return nil, ErrCoordinatorUnavailable
+	case err != nil:
 		return nil, err
 	}
 	return outcomes, nil

@@ -1,0 +1,141 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/memory"
+)
+
+// slowCommits is a metastore in which the commit of one offset takes as long as it is held.
+type slowCommits struct {
+	metastore.Groups
+	slow metastore.Offset
+	held chan struct{}
+}
+
+func (s *slowCommits) CommitOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+	if offsets[0].Offset == s.slow {
+		select {
+		case <-s.held:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.Groups.CommitOffsets(ctx, id, epoch, offsets)
+}
+
+func committing(member string, generation Generation, offset metastore.Offset) CommitRequest {
+	return CommitRequest{
+		GroupID: "g", MemberID: member, Generation: generation, MemberEpochs: true,
+		Offsets: []CommitOffset{{TopicPartition: metastore.TopicPartition{Topic: metastore.TopicID{1}}, TopicName: "t", Offset: offset}},
+	}
+}
+
+func position(t *testing.T, c *Coordinator) metastore.Offset {
+	t.Helper()
+	found, err := c.FetchOffsets(t.Context(), "g", nil)
+	if err != nil || len(found) > 1 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	if len(found) == 0 {
+		return metastore.NoOffset
+	}
+	return found[0].Offset
+}
+
+// TestPartitionsChangeHandsAfterTheCommitsOfTheOwner: what a member commits, is still being written when it leaves. Whoever gets
+// the partition finds it, and what it commits itself is not undone by it.
+func TestPartitionsChangeHandsAfterTheCommitsOfTheOwner(t *testing.T) {
+	for kind, takeOver := range map[string]func(t *testing.T, c *Coordinator) (from, to func(metastore.Offset) CommitRequest){
+		"consumer": func(t *testing.T, c *Coordinator) (from, to func(metastore.Offset) CommitRequest) {
+			a, b := &consumerClient{id: "a"}, &consumerClient{id: "b"}
+			settle(t, c, a)
+			epoch := Generation(a.epoch)
+			from = func(o metastore.Offset) CommitRequest { return committing("a", epoch, o) }
+			return from, func(o metastore.Offset) CommitRequest {
+				_, err := c.ConsumerHeartbeat(t.Context(), ConsumerHeartbeatRequest{GroupID: "g", MemberID: "a", Epoch: LeaveEpoch})
+				if err != nil {
+					t.Error(err)
+				}
+				settle(t, c, b)
+				return committing("b", Generation(b.epoch), o)
+			}
+		},
+		"classic": func(t *testing.T, c *Coordinator) (from, to func(metastore.Offset) CommitRequest) {
+			ids, generation := formGroup(t, c, 1)
+			from = func(o metastore.Offset) CommitRequest { return committing(ids[0], generation, o) }
+			return from, func(o metastore.Offset) CommitRequest {
+				if _, err := c.Leave(t.Context(), LeaveRequest{GroupID: "g", Members: []LeaveMember{{MemberID: ids[0]}}}); err != nil {
+					t.Error(err)
+				}
+				ids, generation := formGroup(t, c, 1)
+				return committing(ids[0], generation, o)
+			}
+		},
+	} {
+		for _, transactional := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				store := &slowCommits{memory.New(memory.Options{}), 50, make(chan struct{})}
+				c, _ := start(t, store, 1, Options{Topics: oneTopic(1), InitialRebalanceDelay: -1})
+				commit := func(req CommitRequest) {
+					var err error
+					if transactional {
+						_, err = c.CommitInTransaction(t.Context(), req, func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+							return store.CommitOffsets(ctx, "g", epoch, offsets)
+						})
+					} else {
+						_, err = c.CommitOffsets(t.Context(), req)
+					}
+					if err != nil {
+						t.Errorf("%s, transactional %v: commit of %d: %v", kind, transactional, req.Offsets[0].Offset, err)
+					}
+				}
+				from, to := takeOver(t, c)
+				go commit(from(50))
+				synctest.Wait()
+				time.AfterFunc(5*time.Second, func() { close(store.held) })
+				next := to(60)
+				if at := position(t, c); at != 50 {
+					t.Errorf("%s, transactional %v: the new owner begins at %d, want 50", kind, transactional, at)
+				}
+				commit(next)
+				time.Sleep(time.Minute)
+				if at := position(t, c); at != 60 {
+					t.Errorf("%s, transactional %v: the group is at %d, want 60", kind, transactional, at)
+				}
+			})
+		}
+	}
+}
+
+// TestTransactionalCommitInDoubtCannotLandLater: another member may have the partitions then.
+func TestTransactionalCommitInDoubtCannotLandLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		c, _ := start(t, store, 1, Options{Topics: oneTopic(1)})
+		a := &consumerClient{id: "a"}
+		settle(t, c, a)
+		var late func() error
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := c.CommitInTransaction(ctx, committing("a", Generation(a.epoch), 50),
+			func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+				late = func() error { return store.CommitOffsets(t.Context(), "g", epoch, offsets) }
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		if !errors.Is(err, ErrCoordinatorUnavailable) {
+			t.Errorf("commit: %v", err)
+		}
+		epoch := a.epoch
+		settle(t, c, a)
+		if err := late(); !errors.Is(err, metastore.ErrFenced) || a.epoch != epoch {
+			t.Errorf("the late commit: %v; the member is in epoch %d, was in %d", err, a.epoch, epoch)
+		}
+	})
+}

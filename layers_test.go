@@ -51,7 +51,7 @@ var layers = map[string][]string{
 	"broker/group/assignor": {"metastore"},
 	"broker/peer":           {"metastore"},
 	"broker/sequencer":      {"metastore"},
-	"broker/telemetry":      {"batching/recordbatch"},
+	"broker/telemetry":      {"batching/recordbatch", "broker/settings"},
 	"broker/txn":            {"metastore"},
 	"broker/zone":           {},
 	"broker/zonecache":      {"metastore", "objstore", "objstore/cache"},

@@ -18,6 +18,7 @@ import (
 // Changes are durable, and visible, when AlterConfigs returns nil. Values have been checked by the caller.
 type Configs interface {
 	settings.Overrides
+	ConfigResources(kind metastore.ConfigKind) []string // that have any
 	AlterConfigs(ctx context.Context, changes []metastore.ConfigChange) error
 }
 

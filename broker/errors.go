@@ -68,7 +68,6 @@ var causes = []struct {
 	{telemetry.ErrUnsupportedCodec, kerr.UnsupportedCompressionType},
 	{telemetry.ErrTooLarge, kerr.TelemetryTooLarge},
 	{telemetry.ErrCorrupt, kerr.InvalidRecord},
-	{telemetry.ErrInvalidSubscription, kerr.InvalidConfig},
 	{context.DeadlineExceeded, kerr.RequestTimedOut},
 	{context.Canceled, kerr.RequestTimedOut},
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -32,8 +31,15 @@ func testConfig(t *testing.T, keys map[string]string) *config.Config {
 		"listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "metastore.url": "memory://", "object_store.url": "memory://",
 		"linger.max": "5ms", "linger.min": "0s", "drain.timeout": "5s",
 	}
-	maps.Copy(flags, keys)
-	loaded, err := config.Load(config.Sources{Set: []string{"group.initial.rebalance.delay.ms=0"}, Flags: flags})
+	set := []string{"group.initial.rebalance.delay.ms=0"}
+	for key, value := range keys {
+		if name, ok := strings.CutPrefix(key, "cluster."); ok {
+			set = append(set, name+"="+value)
+			continue
+		}
+		flags[key] = value
+	}
+	loaded, err := config.Load(config.Sources{Set: set, Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,6 +69,8 @@ var brokerTable = []Definition{
 		Doc: "The number of requests that wait to be handled.", Note: "Without effect: requests in flight are bounded per connection and by memory.produce."},
 	{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1),
 		Doc: "The largest request, in bytes; a connection that announces a larger one is closed."},
+	{Name: "telemetry.max.bytes", Type: Int, Default: "1048576", Check: atLeast(1),
+		Doc: "The most bytes of metrics that a client may push at a time, compressed."},
 	{Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Type: Int, Default: "10000", Check: atLeast(1),
 		Doc: "How often transactions past their timeout are looked for, and aborted."},
 	{Name: "transaction.max.timeout.ms", Type: Int, Default: "900000", Check: atLeast(1),

@@ -30,6 +30,7 @@ type Cluster struct {
 	GroupMaxSize               int
 	GroupConsumer              GroupConsumer
 	GroupConsumerProtocol      bool // served
+	TelemetryMaxBytes          int
 	TransactionMaxTimeout      time.Duration
 	TransactionAbortInterval   time.Duration
 	TransactionForgetInterval  time.Duration
@@ -185,6 +186,7 @@ func (c *Cluster) resolve() {
 	c.GroupMaxSize = int(c.Int("group.max.size"))
 	c.GroupConsumer = c.groupConsumer()
 	c.GroupConsumerProtocol = slices.Contains(splitList(c.String("group.coordinator.rebalance.protocols")), "consumer")
+	c.TelemetryMaxBytes = int(c.Int("telemetry.max.bytes"))
 	c.TransactionMaxTimeout = c.milliseconds("transaction.max.timeout.ms")
 	c.TransactionAbortInterval = c.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms")
 	c.TransactionForgetInterval = c.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms")

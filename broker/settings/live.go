@@ -11,7 +11,6 @@ import (
 // Overrides is what clients have set while brokers run, as of the last change that this broker knows of.
 type Overrides interface {
 	Configs(of metastore.ConfigResource) map[string]string // not to be modified
-	ConfigResources(kind metastore.ConfigKind) []string    // that have any
 	ConfigsVersion() uint64                                // another number after every change
 }
 
@@ -31,10 +30,9 @@ const noNode = -1
 
 // resolved is what follows from the overrides of some version.
 type resolved struct {
-	version       uint64
-	node          int64
-	cluster       *Cluster
-	subscriptions []Subscription
+	version uint64
+	node    int64
+	cluster *Cluster
 }
 
 // NewLive makes the settings of a broker that does not know its node id yet. nil overrides are none, for ever.
@@ -51,40 +49,25 @@ func NewLive(static *Cluster, overrides Overrides) *Live {
 func (l *Live) SetNode(id metastore.NodeID) { l.node.Store(int64(id)) }
 
 // Load returns the settings as of now. They do not change; whoever works on one request asks once.
-func (l *Live) Load() *Cluster { return l.load().cluster }
-
-// Subscriptions are the subscriptions to clients' metrics, by name. They are not to be modified.
-func (l *Live) Subscriptions() []Subscription { return l.load().subscriptions }
-
-func (l *Live) load() *resolved {
+func (l *Live) Load() *Cluster {
 	now := l.now.Load()
 	if l.overrides == nil || now != nil && now.version == l.overrides.ConfigsVersion() && now.node == l.node.Load() {
-		return now
+		return now.cluster
 	}
 	l.resolve.Lock()
 	defer l.resolve.Unlock()
 	// The version is read before the overrides: if they change in between, the next Load looks again.
 	next := &resolved{version: l.overrides.ConfigsVersion(), node: l.node.Load()}
 	if now = l.now.Load(); now != nil && now.version == next.version && now.node == next.node {
-		return now
+		return now.cluster
 	}
 	brokers, own := l.overrides.Configs(metastore.ConfigResource{Kind: metastore.BrokerConfig}), map[string]string(nil)
 	if next.node != noNode {
 		own = l.overrides.Configs(brokerResource(next.node))
 	}
 	next.cluster = l.static.with(brokers, own)
-	next.subscriptions = l.subscriptionsOf()
 	l.now.Store(next)
-	return next
-}
-
-func (l *Live) subscriptionsOf() []Subscription {
-	var list []Subscription
-	for _, name := range l.overrides.ConfigResources(metastore.ClientMetricsConfig) {
-		of := metastore.ConfigResource{Kind: metastore.ClientMetricsConfig, Name: name}
-		list = append(list, subscription(name, l.overrides.Configs(of)))
-	}
-	return list
+	return next.cluster
 }
 
 func brokerResource(node int64) metastore.ConfigResource {

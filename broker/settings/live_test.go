@@ -242,35 +242,6 @@ func TestValidateGroup(t *testing.T) {
 	}
 }
 
-func TestSubscriptions(t *testing.T) {
-	overrides := &fake{}
-	overrides.set(metastore.ClientMetricsConfig, "b", map[string]string{"interval.ms": "100", "metrics": "a.b, c", "match": "client_id=app-.*,client_software_name=librdkafka"})
-	overrides.set(metastore.ClientMetricsConfig, "a", map[string]string{"metrics": "*"})
-	overrides.set(metastore.ClientMetricsConfig, "c", map[string]string{"metrics": "*", "match": "client_id=(?=of another version)"})
-	list := NewLive(mustCluster(t, nil), overrides).Subscriptions()
-	if len(list) != 3 || list[0].Name != "a" || list[1].Name != "b" {
-		t.Fatalf("%+v", list)
-	}
-	a, b := list[0], list[1]
-	if a.Interval != 5*time.Minute || !slices.Equal(a.Metrics, []string{AllMetrics}) || !a.Matches(nil) {
-		t.Errorf("%+v", a)
-	}
-	if b.Interval != 100*time.Millisecond || !slices.Equal(b.Metrics, []string{"a.b", "c"}) {
-		t.Errorf("%+v", b)
-	}
-	for id, want := range map[string]bool{"app-1": true, "my-app-1": false, "": false} {
-		if got := b.Matches(map[string]string{ClientID: id, ClientSoftwareName: "librdkafka"}); got != want {
-			t.Errorf("client %q: %v", id, got)
-		}
-	}
-	if b.Matches(map[string]string{ClientID: "app-1"}) {
-		t.Error("a client that does not tell its software's name is matched by it")
-	}
-	if list[2].Matches(map[string]string{ClientID: "x", ClientInstanceID: "x"}) {
-		t.Error("an expression that is not understood matches")
-	}
-}
-
 func BenchmarkLoad(b *testing.B) {
 	static, err := NewCluster(nil)
 	if err != nil {

@@ -36,28 +36,16 @@ var clientAttributes = []string{ClientID, ClientInstanceID, ClientSoftwareName, 
 // AllMetrics as a prefix of a subscription stands for all metrics.
 const AllMetrics = "*"
 
-// Subscription says which metrics which clients are to send, and how often.
-type Subscription struct {
-	Name     string
+// ClientMetrics says which metrics which clients are to send, and how often.
+type ClientMetrics struct {
 	Interval time.Duration
 	Metrics  []string                  // prefixes, or AllMetrics; none asks for nothing
-	Match    map[string]*regexp.Regexp // by attribute; of the whole value
+	Match    map[string]*regexp.Regexp // by attribute, of the whole value; none match every client
 }
 
-// Matches tells whether the subscription is for a client with the attributes.
-func (s *Subscription) Matches(attributes map[string]string) bool {
-	for name, expression := range s.Match {
-		value, ok := attributes[name]
-		if !ok || !expression.MatchString(value) {
-			return false
-		}
-	}
-	return true
-}
-
-// subscription resolves overrides. What does not fit is left out, as in Topic.apply, but a selector that is not
-// understood matches nobody.
-func subscription(name string, overrides map[string]string) Subscription {
+// ClientMetricsOf resolves the overrides of a subscription. What does not fit is left out, as in Topic.apply; of a selector
+// that is not understood it tells !ok: nobody knows whom the subscription is for.
+func ClientMetricsOf(overrides map[string]string) (m ClientMetrics, ok bool) {
 	value := func(name string) string {
 		d, _ := lookup(metricsTable, name)
 		if v, ok := overrides[name]; ok && (d.checkValue(v) == nil || d.Name == "match") {
@@ -66,13 +54,10 @@ func subscription(name string, overrides map[string]string) Subscription {
 		return d.Default
 	}
 	match, err := parseSelectors(value("match"))
-	if err != nil {
-		match = map[string]*regexp.Regexp{ClientInstanceID: regexp.MustCompile(`^[^\s\S]$`)}
-	}
-	return Subscription{
-		Name: name, Interval: time.Duration(parseLong(value("interval.ms"))) * time.Millisecond,
-		Metrics: splitList(value("metrics")), Match: match,
-	}
+	return ClientMetrics{
+		Interval: time.Duration(parseLong(value("interval.ms"))) * time.Millisecond,
+		Metrics:  splitList(value("metrics")), Match: match,
+	}, err == nil
 }
 
 // selectors takes what a subscription matches clients by.
@@ -92,11 +77,11 @@ func parseSelectors(value string) (map[string]*regexp.Regexp, error) {
 	match := make(map[string]*regexp.Regexp, len(words))
 	for _, word := range words {
 		name, text, ok := strings.Cut(word, "=")
-		name = strings.TrimSpace(name)
-		if !ok || strings.Contains(text, "=") || !slices.Contains(clientAttributes, name) {
+		name, text = strings.TrimSpace(name), strings.TrimSpace(text)
+		if !ok || text == "" || strings.Contains(text, "=") || !slices.Contains(clientAttributes, name) {
 			return nil, fmt.Errorf("illegal client matching pattern %q: must be NAME=REGEX, with NAME one of %s", word, strings.Join(clientAttributes, ", "))
 		}
-		expression, err := regexp.Compile(`^(?:` + strings.TrimSpace(text) + `)$`)
+		expression, err := regexp.Compile(`^(?:` + text + `)$`)
 		if err != nil {
 			return nil, fmt.Errorf("illegal client matching pattern %q: %w", word, err)
 		}

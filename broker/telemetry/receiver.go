@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/broker/settings"
 )
 
 var (
@@ -68,7 +69,7 @@ type Receiver struct {
 	mu            sync.Mutex
 	version       uint64 // of subscriptions
 	loaded        bool
-	subscriptions []Subscription
+	subscriptions []settings.ClientMetrics
 	instances     map[uuid.UUID]*list.Element
 	recent        *list.List // of *instance, those seen last in front
 	series        seriesTable
@@ -242,7 +243,7 @@ func (r *Receiver) decode(ctx context.Context, asked *Asked, p *Push) ([]point, 
 func (r *Receiver) instance(now time.Time, c Client) *instance {
 	r.expire(now)
 	if v := r.source.Version(); !r.loaded || v != r.version {
-		r.version, r.loaded, r.subscriptions = v, true, parseAll(r.source.Resources())
+		r.version, r.loaded, r.subscriptions = v, true, resolve(r.source.Resources())
 	}
 	place, ok := r.instances[c.Instance]
 	if !ok {

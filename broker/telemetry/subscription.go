@@ -1,45 +1,20 @@
 package telemetry
 
 import (
-	"cmp"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"hash/crc32"
-	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/runnel-io/runnel/broker/settings"
 )
 
-// The configs of a subscription, by Kafka's names.
-const (
-	metricsConfig  = "metrics"     // list of prefixes of metrics' names; "*" is all
-	intervalConfig = "interval.ms" // between pushes of a client
-	matchConfig    = "match"       // list of selectors, name=pattern; all must match
-)
-
-const (
-	allMetrics      = "*"
-	defaultInterval = 5 * time.Minute
-	minInterval     = 100 * time.Millisecond
-	maxInterval     = time.Hour
-)
-
-// ErrInvalidSubscription: configs that no subscription can have.
-var ErrInvalidSubscription = errors.New("invalid client metrics subscription")
-
-// Subscription asks the clients that match for metrics.
-type Subscription struct {
-	Name     string
-	Metrics  []string
-	Interval time.Duration
-	Match    map[string]*regexp.Regexp // by selector; none match every client
-}
+// defaultInterval is that of clients that no subscription is for. Kafka's is the same.
+const defaultInterval = 5 * time.Minute
 
 // Client is who asks or pushes.
 type Client struct {
@@ -51,74 +26,19 @@ type Client struct {
 // instanceText is an id as Kafka writes it.
 func instanceText(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// selectors are what a Match can look at.
-var selectors = map[string]func(*Client) string{
-	"client_instance_id":      func(c *Client) string { return instanceText(c.Instance) },
-	"client_id":               func(c *Client) string { return c.ID },
-	"client_software_name":    func(c *Client) string { return c.Software },
-	"client_software_version": func(c *Client) string { return c.Version },
-	"client_source_address":   func(c *Client) string { return c.Address },
-	"client_source_port":      func(c *Client) string { return c.Port },
+// attributeOf tells what a subscription can match.
+var attributeOf = map[string]func(*Client) string{
+	settings.ClientInstanceID:      func(c *Client) string { return instanceText(c.Instance) },
+	settings.ClientID:              func(c *Client) string { return c.ID },
+	settings.ClientSoftwareName:    func(c *Client) string { return c.Software },
+	settings.ClientSoftwareVersion: func(c *Client) string { return c.Version },
+	settings.ClientSourceAddress:   func(c *Client) string { return c.Address },
+	settings.ClientSourcePort:      func(c *Client) string { return c.Port },
 }
 
-// Parse makes a subscription of the configs of a CLIENT_METRICS resource. ErrInvalidSubscription, with a text.
-func Parse(name string, configs map[string]string) (Subscription, error) {
-	s := Subscription{Name: name, Interval: defaultInterval}
-	if name == "" {
-		return s, fmt.Errorf("%w: it needs a name", ErrInvalidSubscription)
-	}
-	for _, config := range slices.Sorted(maps.Keys(configs)) {
-		value := configs[config]
-		switch config {
-		case metricsConfig:
-			s.Metrics = items(value)
-		case intervalConfig:
-			ms, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32)
-			s.Interval = time.Duration(ms) * time.Millisecond
-			if err != nil || s.Interval < minInterval || s.Interval > maxInterval {
-				return s, fmt.Errorf("%w: %s must be %d to %d, not %q", ErrInvalidSubscription, config, minInterval.Milliseconds(), maxInterval.Milliseconds(), value)
-			}
-		case matchConfig:
-			var err error
-			if s.Match, err = parseMatch(items(value)); err != nil {
-				return s, err
-			}
-		default:
-			return s, fmt.Errorf("%w: there is no config %q", ErrInvalidSubscription, config)
-		}
-	}
-	return s, nil
-}
-
-func parseMatch(texts []string) (map[string]*regexp.Regexp, error) {
-	match := make(map[string]*regexp.Regexp)
-	for _, text := range texts {
-		name, pattern, ok := strings.Cut(text, "=")
-		name, pattern = strings.TrimSpace(name), strings.TrimSpace(pattern)
-		if selectors[name] == nil || !ok || pattern == "" || strings.Contains(pattern, "=") {
-			return nil, fmt.Errorf("%w: %q is no selector and pattern", ErrInvalidSubscription, text)
-		}
-		compiled, err := regexp.Compile("^(?:" + pattern + ")$")
-		if err != nil {
-			return nil, fmt.Errorf("%w: pattern of %q: %w", ErrInvalidSubscription, text, err)
-		}
-		match[name] = compiled
-	}
-	return match, nil
-}
-
-func items(value string) (found []string) {
-	for item := range strings.SplitSeq(value, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			found = append(found, item)
-		}
-	}
-	return found
-}
-
-func (s *Subscription) matches(c *Client) bool {
+func matches(s *settings.ClientMetrics, c *Client) bool {
 	for name, pattern := range s.Match {
-		if !pattern.MatchString(selectors[name](c)) {
+		if attribute, ok := attributeOf[name]; !ok || !pattern.MatchString(attribute(c)) {
 			return false
 		}
 	}
@@ -136,18 +56,19 @@ type Asked struct {
 
 // evaluate puts the subscriptions that match a client together. The id is the same from every broker that knows the same
 // subscriptions, so that a client may push to another broker than it asked.
-func evaluate(subscriptions []Subscription, c *Client) Asked {
+func evaluate(subscriptions []settings.ClientMetrics, c *Client) Asked {
 	asked := Asked{Instance: c.Instance, Metrics: []string{}, Interval: defaultInterval}
 	for i := range subscriptions {
-		if s := &subscriptions[i]; s.matches(c) {
+		if s := &subscriptions[i]; matches(s, c) {
 			asked.Metrics = append(asked.Metrics, s.Metrics...)
 			asked.Interval = min(asked.Interval, s.Interval)
 		}
 	}
 	slices.Sort(asked.Metrics)
 	asked.Metrics = slices.Compact(asked.Metrics)
-	if slices.Contains(asked.Metrics, allMetrics) {
-		asked.Metrics = []string{allMetrics}
+	asked.Metrics = slices.DeleteFunc(asked.Metrics, func(prefix string) bool { return prefix == "" }) // it would be all
+	if slices.Contains(asked.Metrics, settings.AllMetrics) {
+		asked.Metrics = []string{settings.AllMetrics}
 	}
 	text := strings.Join(asked.Metrics, ",") + strconv.FormatInt(asked.Interval.Milliseconds(), 10)
 	sum := crc32.Checksum([]byte(text), crc32.MakeTable(crc32.Castagnoli)) ^ crc32.ChecksumIEEE(c.Instance[:])
@@ -157,18 +78,17 @@ func evaluate(subscriptions []Subscription, c *Client) Asked {
 
 // wants tells whether a metric was asked for.
 func (a *Asked) wants(name string) bool {
-	return slices.ContainsFunc(a.Metrics, func(prefix string) bool { return prefix == allMetrics || strings.HasPrefix(name, prefix) })
+	return slices.ContainsFunc(a.Metrics, func(prefix string) bool { return prefix == settings.AllMetrics || strings.HasPrefix(name, prefix) })
 }
 
-// parseAll makes subscriptions of resources, by name. Those that cannot be parsed ask for nothing: they were refused when
-// they were set, so that they can only come from a later version.
-func parseAll(resources map[string]map[string]string) []Subscription {
-	var subscriptions []Subscription
-	for name, configs := range resources {
-		if s, err := Parse(name, configs); err == nil {
+// resolve makes subscriptions of resources. Those whose selectors cannot be understood ask for nothing: they were refused
+// when they were set, so that they can only come from a later version.
+func resolve(resources map[string]map[string]string) []settings.ClientMetrics {
+	var subscriptions []settings.ClientMetrics
+	for _, configs := range resources {
+		if s, ok := settings.ClientMetricsOf(configs); ok {
 			subscriptions = append(subscriptions, s)
 		}
 	}
-	slices.SortFunc(subscriptions, func(a, b Subscription) int { return cmp.Compare(a.Name, b.Name) })
 	return subscriptions
 }

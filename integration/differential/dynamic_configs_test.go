@@ -135,7 +135,7 @@ var dynamicConfigScripts = []script{{"broker-configs", func(s *side) {
 			{"interval.ms", set, text("99")}, {"interval.ms", set, text("3600001")}, {"interval.ms", set, text("x")},
 			{"metrics", set, text("")}, {"metrics", set, text("*")}, {"metrics", add, text("d")}, {"metrics", subtract, text("d")},
 			{"match", set, text("client_id=[")}, {"match", set, text("foo=bar")}, {"match", set, text("client_id")},
-			{"match", set, text("client_id=a=b")}, {"match", set, text("")}, {"no.such", set, text("1")}, {"no.such", unset, nil},
+			{"match", set, text("client_id=")}, {"match", set, text("client_id=a=b")}, {"match", set, text("")}, {"no.such", set, text("1")}, {"no.such", unset, nil},
 		} {
 			label := fmt.Sprint(c.name, " ", int8(c.op))
 			if c.value != nil {

@@ -81,8 +81,8 @@ client_instance_id, client_id, client_software_name, client_software_version and
 metric, such as client_rack or topic. Values are those of single clients: averages of many clients could not be added up.
 
 The series of a client end when it has not told them for three intervals, a minute at least. A broker remembers 16,384 clients and
-keeps 500 series of each, 20,000 of all, of 1,000 metrics; a push may have 1 MiB, and 8 MiB when it is decompressed. What is
-left out counts in runnel_telemetry_dropped_total. So ask for what is looked at, by prefixes, and of the clients that matter.
+keeps 500 series of each, 20,000 of all, of 1,000 metrics; a push may have telemetry.max.bytes, and eight
+times that when it is decompressed. What is left out counts in runnel_telemetry_dropped_total. So ask for what is looked at, by prefixes, and of the clients that matter.
 
 ## What a broker says of itself
 

@@ -1,7 +1,7 @@
-// Package settings knows Kafka's configuration names: the broker-level ones that make a cluster's defaults, and the
-// topic-level ones that CreateTopics and AlterConfigs set.
+// Package settings knows Kafka's configuration names: the broker-level ones that make a cluster's defaults, and those of topics,
+// groups and subscriptions to clients' metrics. Live is what is in force while clients change them.
 //
-// Two tables (topic_table.go, broker_table.go) hold everything that is known about a name: its type, default, valid
+// Tables (topic_table.go, broker_table.go, group_table.go, metrics_table.go) hold everything that is known about a name: its type, default, valid
 // values, what it means and what Runnel does about it. Resolution, validation, DescribeConfigs and docs/config.md are
 // made from them. A name that is not in the tables is refused, so that a setting is never accepted and forgotten.
 package settings

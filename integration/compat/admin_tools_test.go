@@ -132,14 +132,14 @@ func TestKafkaToolsMoveReplicas(t *testing.T) {
 				"version": 1, "partitions": []replicaAssignment{{"moved", 0, replicas}, {"moved", 1, replicas}},
 			})
 		}
-		// The throttles of a reassignment are settings of brokers.
+		// What ends or cancels a reassignment removes its throttles, which are settings of topics and brokers.
 		contains(t, o.must(reassignCommand, "--reassignment-json-file", plan(broker), "--execute"), "Successfully started partition reassignments for moved-0,moved-1")
 		eventually(t, "the reassignment is completed", func() bool {
-			out := o.must(reassignCommand, "--reassignment-json-file", plan(broker), "--verify", "--preserve-throttles")
+			out := o.must(reassignCommand, "--reassignment-json-file", plan(broker), "--verify")
 			return strings.Contains(out, "Reassignment of partition moved-0 is completed.") && strings.Contains(out, "Reassignment of partition moved-1 is completed.")
 		})
 		contains(t, o.must(reassignCommand, "--list"), "No partition reassignments found.")
-		contains(t, o.must(reassignCommand, "--reassignment-json-file", plan(broker), "--cancel", "--preserve-throttles"), "None of the specified partition reassignments are active.")
+		contains(t, o.must(reassignCommand, "--reassignment-json-file", plan(broker), "--cancel"), "None of the specified partition reassignments are active.")
 		contains(t, o.fails(reassignCommand, "--reassignment-json-file", plan(broker+70), "--execute"), fmt.Sprint(broker+70))
 
 		contains(t, o.must(leaderElectionCommand, "--election-type", "preferred", "--topic", "moved", "--partition", "0"),

@@ -107,12 +107,12 @@ func TestWithoutSubscriptionsClientsAreAskedForNothing(t *testing.T) {
 
 func TestSubscriptionsThatMatchAreAddedUp(t *testing.T) {
 	f := newFixture(t, Options{}, map[string]map[string]string{
-		"java":    {"metrics": "org.apache.kafka.producer., org.apache.kafka.consumer.", "interval.ms": "30000", "match": "client_software_name=apache-kafka-java,client_software_version=4\\..*"},
-		"orders":  {"metrics": "org.apache.kafka.producer.,a", "interval.ms": "60000", "match": "client_id=orders"},
-		"other":   {"metrics": "never", "interval.ms": "100", "match": "client_id=order"}, // patterns match as a whole
-		"port":    {"metrics": "port", "match": "client_source_port=47.*,client_source_address=10\\.0\\..*"},
-		"empty":   {"metrics": ",", "match": "client_id=orders"},
-		"newer":   {"metrics": "never", "match": "client_id=(?=of another version)"},
+		"java":   {"metrics": "org.apache.kafka.producer., org.apache.kafka.consumer.", "interval.ms": "30000", "match": "client_software_name=apache-kafka-java,client_software_version=4\\..*"},
+		"orders": {"metrics": "org.apache.kafka.producer.,a", "interval.ms": "60000", "match": "client_id=orders"},
+		"other":  {"metrics": "never", "interval.ms": "100", "match": "client_id=order"}, // patterns match as a whole
+		"port":   {"metrics": "port", "match": "client_source_port=47.*,client_source_address=10\\.0\\..*"},
+		"empty":  {"metrics": ",", "match": "client_id=orders"},
+		"newer":  {"metrics": "never", "match": "client_id=(?=of another version)"},
 	})
 	asked := f.subscribe(javaClient)
 	if want := []string{"a", "org.apache.kafka.consumer.", "org.apache.kafka.producer.", "port"}; !slices.Equal(asked.Metrics, want) {

@@ -92,8 +92,9 @@ func newGroupDescribe(env *environment) *cobra.Command {
 
 type groupJSON struct {
 	Group       string           `json:"group"`
+	Type        string           `json:"type"` // classic or consumer (KIP-848)
 	State       string           `json:"state"`
-	Protocol    string           `json:"protocol"`
+	Protocol    string           `json:"protocol"` // by which partitions are assigned
 	Coordinator int32            `json:"coordinator"`
 	Lag         int64            `json:"lag"`
 	Members     []memberJSON     `json:"members"`
@@ -128,21 +129,24 @@ func describeGroups(ctx context.Context, admin *kadm.Client, names []string) ([]
 	}
 	groups, errs := []groupJSON{}, []error{}
 	for _, l := range lags.Sorted() {
-		if err := errors.Join(l.DescribeErr, l.FetchErr); err != nil {
+		var g groupJSON
+		var err error
+		if l.State == "Dead" || errors.Is(l.DescribeErr, kerr.GroupIDNotFound) {
+			g, err = describeConsumerGroup(ctx, admin, l.Group)
+		} else if err = errors.Join(l.DescribeErr, l.FetchErr); err == nil {
+			g = describeGroup(l)
+		}
+		if err != nil {
 			errs = append(errs, withDetail("group "+l.Group, err, ""))
 			continue
 		}
-		if l.State == "Dead" {
-			errs = append(errs, withDetail("group "+l.Group, kerr.GroupIDNotFound, ""))
-			continue
-		}
-		groups = append(groups, describeGroup(l))
+		groups = append(groups, g)
 	}
 	return groups, errors.Join(errs...)
 }
 
 func describeGroup(l kadm.DescribedGroupLag) groupJSON {
-	g := groupJSON{Group: l.Group, State: l.State, Protocol: l.Protocol, Coordinator: l.Coordinator.NodeID, Lag: l.Lag.Total(),
+	g := groupJSON{Group: l.Group, Type: "classic", State: l.State, Protocol: l.Protocol, Coordinator: l.Coordinator.NodeID, Lag: l.Lag.Total(),
 		Members: []memberJSON{}, Partitions: []groupShareJSON{}}
 	for _, m := range l.Members {
 		g.Members = append(g.Members, memberJSON{m.MemberID, m.InstanceID, m.ClientID, m.ClientHost})
@@ -161,7 +165,7 @@ func describeGroup(l kadm.DescribedGroupLag) groupJSON {
 }
 
 func (g groupJSON) write(env *environment) error {
-	fmt.Fprintf(env.out, "group %s, %s, %s, lag %s, coordinator %d\n\n", g.Group, g.State,
+	fmt.Fprintf(env.out, "group %s, %s, %s, %s, lag %s, coordinator %d\n\n", g.Group, g.Type, g.State,
 		plural(int64(len(g.Members)), "member", "members"), grouped(g.Lag), g.Coordinator)
 	t := newTable(env.out, "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "CLIENT", "MEMBER")
 	for _, p := range g.Partitions {

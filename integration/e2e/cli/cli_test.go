@@ -162,14 +162,11 @@ func TestGroups(t *testing.T) {
 		t.Errorf("read again: %q", out)
 	}
 	s.run("y\n", "produce t")
-	var groups []struct {
-		Group, State string
-		Lag          int64
-	}
+	var groups []groupShown
 	if err := json.Unmarshal([]byte(s.run("", "group describe g --json")), &groups); err != nil {
 		t.Fatal(err)
 	}
-	if len(groups) != 1 || groups[0].State != "Empty" || groups[0].Lag != 1 {
+	if len(groups) != 1 || groups[0].Type != "classic" || groups[0].State != "Empty" || groups[0].Lag != 1 {
 		t.Errorf("%+v", groups)
 	}
 	if out := s.run("", "group list"); !strings.Contains(out, "g ") {

@@ -15,26 +15,18 @@ import (
 // same, without loggers, as in Kafka.
 
 func (b *Broker) alterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
-	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
-	defer cancel()
-	b.refreshed(ctx) // topics and settings that another broker has just made or changed
-	times := make(map[namedResource]int)
-	for _, r := range req.Resources {
-		times[namedResource{r.ResourceType, r.ResourceName}]++
-	}
 	resp := respond[*kmsg.AlterConfigsResponse](req)
-	for _, asked := range req.Resources {
-		var err error
-		if times[namedResource{asked.ResourceType, asked.ResourceName}] > 1 {
-			err = errResourceTwice
-		} else {
-			err = b.replaceConfigs(ctx, asked, req.ValidateOnly)
-		}
+	named := func(r kmsg.AlterConfigsRequestResource) namedResource {
+		return namedResource{r.ResourceType, r.ResourceName}
+	}
+	alterEach(ctx, b, req.Resources, named, func(ctx context.Context, asked kmsg.AlterConfigsRequestResource) error {
+		return b.replaceConfigs(ctx, asked, req.ValidateOnly)
+	}, func(r namedResource, err error) {
 		answer := kmsg.NewAlterConfigsResponseResource()
-		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
+		answer.ResourceType, answer.ResourceName = r.kind, r.name
 		answer.ErrorCode, answer.ErrorMessage = failure(err)
 		resp.Resources = append(resp.Resources, answer)
-	}
+	})
 	return resp
 }
 

@@ -26,32 +26,42 @@ import (
 const alterConfigsWait = 20 * time.Second
 
 func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
-	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
-	defer cancel()
-	b.refreshed(ctx) // topics and settings that another broker has just made or changed
-	times := make(map[namedResource]int)
-	for _, r := range req.Resources {
-		times[namedResource{r.ResourceType, r.ResourceName}]++
-	}
 	resp := respond[*kmsg.IncrementalAlterConfigsResponse](req)
-	for _, asked := range req.Resources {
-		var err error
-		if times[namedResource{asked.ResourceType, asked.ResourceName}] > 1 {
-			err = errResourceTwice
-		} else {
-			err = b.alterConfigsBy(ctx, asked, req.ValidateOnly)
-		}
+	named := func(r kmsg.IncrementalAlterConfigsRequestResource) namedResource {
+		return namedResource{r.ResourceType, r.ResourceName}
+	}
+	alterEach(ctx, b, req.Resources, named, func(ctx context.Context, asked kmsg.IncrementalAlterConfigsRequestResource) error {
+		return b.alterConfigsBy(ctx, asked, req.ValidateOnly)
+	}, func(r namedResource, err error) {
 		answer := kmsg.NewIncrementalAlterConfigsResponseResource()
-		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
+		answer.ResourceType, answer.ResourceName = r.kind, r.name
 		answer.ErrorCode, answer.ErrorMessage = failure(err)
 		resp.Resources = append(resp.Resources, answer)
-	}
+	})
 	return resp
 }
 
 type namedResource struct {
 	kind kmsg.ConfigResourceType
 	name string
+}
+
+// alterEach alters what a request names, in order, and nothing that it names twice.
+func alterEach[R any](ctx context.Context, b *Broker, resources []R, named func(R) namedResource, alter func(context.Context, R) error, answer func(namedResource, error)) {
+	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
+	defer cancel()
+	b.refreshed(ctx) // topics and settings that another broker has just made or changed
+	times := make(map[namedResource]int)
+	for _, r := range resources {
+		times[named(r)]++
+	}
+	for _, r := range resources {
+		err := errResourceTwice
+		if times[named(r)] == 1 {
+			err = alter(ctx, r)
+		}
+		answer(named(r), err)
+	}
 }
 
 var errResourceTwice = refuse(kerr.InvalidRequest, "the request names the resource twice")

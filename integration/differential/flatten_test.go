@@ -20,8 +20,17 @@ import (
 func (s *side) flatten(resp kmsg.Response) map[string]string {
 	fields := make(map[string]string)
 	s.walk("", "", reflect.ValueOf(resp).Elem(), fields)
-	if f, ok := resp.(*kmsg.FindCoordinatorResponse); ok && f.Version >= 4 {
-		delete(fields, "NodeID") // there is none in these versions, and 0 is somebody's id
+	switch r := resp.(type) {
+	case *kmsg.FindCoordinatorResponse:
+		if r.Version >= 4 {
+			delete(fields, "NodeID") // there is none in these versions, and 0 is somebody's id
+		}
+	case *kmsg.DescribeQuorumResponse: // the slower Kafka starts, the more elections it has
+		for path, value := range fields {
+			if strings.HasSuffix(path, ".LeaderEpoch") && value != "0" {
+				fields[path] = "an epoch"
+			}
+		}
 	}
 	return fields
 }

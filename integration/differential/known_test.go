@@ -57,8 +57,9 @@ var known = []difference{
 	{"describe-configs/*", "*Configs[\"min.insync.replicas\"]*", "", "", dynamicISR},
 	{"broker-configs/all brokers at first", "Resources[\"\"].Configs", "1", "null", dynamicISR},
 	{"broker-configs/*/unknown", "Resources[itself].ErrorCode", "NONE", "INVALID_CONFIG", "settings of brokers that are not known are refused; Kafka keeps them for its plug-ins"},
-	{"group-configs/*/all of it", "Resources[*].Configs", "17", "2", fewerGroups},
-	{"group-configs/*/all of it", "Resources[*].Configs[*]", "there", "absent", fewerGroups},
+	{"group-configs/*/all of it", "Resources[*].Configs", "17", "3", fewerGroups},
+	{"group-configs/*/all of it", "Resources[*].Configs[\"share.*\"]", "there", "absent", fewerGroups},
+	{"group-configs/*/all of it", "Resources[*].Configs[\"streams.*\"]", "there", "absent", fewerGroups},
 	{"alter-configs/*/unknown op", "Resources[*].ErrorCode", "UNKNOWN_SERVER_ERROR", "INVALID_REQUEST", badAsAWhole},
 
 	// Named twice in one request.
@@ -126,7 +127,7 @@ const (
 	anyReplicas     = "any replication factor is accepted, and where replicas are to be is not kept"
 	newSettings     = "the settings remote.copy.lag.* are newer than the reference, and one is Runnel's own"
 	dynamicISR      = "Kafka 4 sets min.insync.replicas dynamically for its eligible leader replicas"
-	fewerGroups     = "groups have the settings of what is served: no share groups, no streams groups, no interval of assignments"
+	fewerGroups     = "groups have the settings of what is served: no share groups, no streams groups"
 	claimedTime     = "the timestamp type is the broker's to set; Kafka corrects it in some batches and refuses it in others"
 	headerFirst     = "a compressed batch whose header tells a timestamp out of bounds is refused before it is decompressed"
 	notInflated     = "compressed batches are not decompressed: their codec is checked by its first bytes, their timestamps by the header"

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -27,13 +28,13 @@ func scripts() []script {
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, dynamicConfigScripts, clusterScripts,
 		produceScripts, recompressScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
 		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, consumerGroupScripts, wrongGroupScripts, transactionScripts,
-		deleteRecordsScripts, replicaScripts, controllerScripts, telemetryScripts,
+		deleteRecordsScripts, replicaScripts, controllerScripts,
 	)
 }
 
 func TestAnswersAsKafkaDoes(t *testing.T) {
 	t.Parallel()
-	kafka := openKafka(t, servers.KafkaOptions{Set: map[string]string{"metric.reporters": "Receiver"}})
+	kafka := openKafka(t, servers.KafkaOptions{})
 	runnel := harness.Dev(t, harness.DevOptions{Set: map[string]string{"num.partitions": "3"}}).Addr
 	p := &pair{start: time.Now(), kafka: kafka, runnel: runnel, used: make([]int, len(known))}
 	if err := p.learnVersions(); err != nil {
@@ -42,6 +43,12 @@ func TestAnswersAsKafkaDoes(t *testing.T) {
 	if err := p.awaitCoordinators(); err != nil {
 		t.Fatal(err)
 	}
+	// Before other scripts make subscriptions, which concern all clients.
+	t.Run("alone", func(t *testing.T) {
+		for _, sc := range telemetryScripts {
+			t.Run(sc.name, func(t *testing.T) { p.compare(t, sc) })
+		}
+	})
 	t.Run("scripts", func(t *testing.T) {
 		for _, sc := range scripts() {
 			t.Run(sc.name, func(t *testing.T) {
@@ -71,7 +78,7 @@ func partial() string {
 	return ""
 }
 
-// openKafka starts Apache Kafka, or skips the test where its jars cannot be had; in CI that is a failure.
+// openKafka starts Apache Kafka, with a receiver of clients' metrics, or skips the test where its jars cannot be had; in CI that is a failure.
 func openKafka(t *testing.T, opts servers.KafkaOptions) (bootstrap string) {
 	t.Helper()
 	tools, err := toolchain.Default(os.Stderr)
@@ -85,6 +92,11 @@ func openKafka(t *testing.T, opts servers.KafkaOptions) (bootstrap string) {
 		}
 		t.Skipf("NOT COMPARED WITH KAFKA: Apache Kafka, the reference, cannot be had: %v", err)
 	}
+	opts.Set = maps.Clone(opts.Set)
+	if opts.Set == nil {
+		opts.Set = make(map[string]string)
+	}
+	opts.Set["metric.reporters"] = "Receiver" // or it does not serve telemetry
 	kafka, err := servers.OpenKafka(t.Context(), jars, opts)
 	if err != nil {
 		t.Fatal(err)

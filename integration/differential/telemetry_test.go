@@ -51,5 +51,22 @@ var telemetryScripts = []script{{"telemetry", func(s *side) {
 		other := [16]byte{3, 4}
 		push("of who has not asked", other, nil)
 		get("who pushed and is told to ask", other)
+
+		// Kafka evaluates the subscriptions for those clients that it does not know yet.
+		subscribe := func(value, want string, changes ...change) {
+			ask[*kmsg.IncrementalAlterConfigsResponse](s, value, 1, alterConfigs(ofMetrics, "telemetry", changes...))
+			s.settle("described", ofMetrics, "telemetry", "interval.ms", want)
+		}
+		subscribe("subscribe", "60000", change{"interval.ms", set, text("60000")}, change{"metrics", set, text("b.c,a,b.c")},
+			change{"match", set, text("client_id=differ.*")})
+		subscribed := get("subscribed", [16]byte{})
+		push("what is asked for", subscribed.ClientInstanceID, func(r *kmsg.PushTelemetryRequest) { r.SubscriptionID = subscribed.SubscriptionID })
+		subscribe("others", "70000", change{"interval.ms", set, text("70000")}, change{"match", set, text("client_id=dif")})
+		get("not matched", [16]byte{})
+		get("matched before", subscribed.ClientInstanceID)
+		subscribe("all", "80000", change{"interval.ms", set, text("80000")}, change{"metrics", set, text("*")}, change{"match", unset, nil})
+		get("all metrics", [16]byte{})
+		subscribe("end", "300000", change{"interval.ms", unset, nil}, change{"metrics", unset, nil})
+		get("nothing any more", [16]byte{})
 	})
 }}}

@@ -23,7 +23,7 @@ var expiryScript = script{"expiry", func(s *side) {
 		req := joinRequest(group, "", "a")
 		req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = protocolType, 300_000, 300_000
 		req.Protocols[0].Metadata = subscription(topics...)
-		m := s.main.join("join "+group, 5, req)
+		m := s.main.join("join "+group, 3, req) // in one step: between two, Kafka may take the group for one that has expired
 		ask[*kmsg.SyncGroupResponse](s, "sync "+group, 3, syncRequest(group, m.MemberID, m.Generation, m.MemberID))
 		for p := range int32(2) {
 			commit(group, m.MemberID, m.Generation, "expiry-one", p)

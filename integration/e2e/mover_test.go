@@ -2,49 +2,76 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/runnel-io/runnel/integration/mover"
 )
 
-// TestTransactionsMoveExactlyOnceWhileBrokersAreKilled has two members of a group move records in transactions while the
-// three brokers are killed and started again in turn, among them whoever coordinates the group and the transactions.
-func TestTransactionsMoveExactlyOnceWhileBrokersAreKilled(t *testing.T) {
-	t.Parallel()
-	const partitions = 6
-	brokers := startCluster(t, 3)
-	var addresses []string
-	for _, b := range brokers {
-		addresses = append(addresses, b.Addr)
-	}
-	seeds := kgo.SeedBrokers(addresses...)
-	createTopic(t, "moved-from", partitions, seeds)
-	createTopic(t, "moved-to", partitions, seeds)
-	out := followCommitted(t, "moved-to", seeds)
-	stopInput := feedMover(t, "moved-from", partitions, seeds)
+// protocolsOfTransactions are both of those that clients speak.
+var protocolsOfTransactions = []struct {
+	name string
+	opts []kgo.Opt
+}{
+	{"version 1", []kgo.Opt{kgo.MaxVersions(kversion.V3_7_0())}},
+	{"version 2", nil},
+}
 
-	stopMovers := startMovers(t, mover.Options{Seeds: addresses, Group: "movers", From: "moved-from", To: "moved-to", Batch: 30}, 2)
-	out.await(t, 500)
-	for _, b := range brokers {
-		b.Kill()
-		out.await(t, 500) // the others go on without it
-		b.Restart()
-		out.await(t, 200)
-	}
-	n := stopInput()
-	eventually(t, "everything is moved", time.Minute, func() bool { return out.count() >= n })
-	stopMovers()
-	if err := mover.Check(out.records(), n, partitions); err != nil {
-		t.Error(err)
+// TestTransactionsMoveExactlyOnceWhileBrokersAreKilled has two members of a group move records in transactions while the
+// three brokers are killed and started again in turn, among them whoever coordinates the group and the transactions. Nobody
+// is fenced by that.
+func TestTransactionsMoveExactlyOnceWhileBrokersAreKilled(t *testing.T) {
+	for _, protocol := range protocolsOfTransactions {
+		t.Run(protocol.name, func(t *testing.T) {
+			t.Parallel()
+			const partitions = 6
+			brokers := startCluster(t, 3)
+			seeds := brokersOf(brokers)
+			createTopic(t, "moved-from", partitions, seeds)
+			createTopic(t, "moved-to", partitions, seeds)
+			out := followCommitted(t, "moved-to", seeds)
+			stopInput := feedMover(t, "moved-from", partitions, seeds)
+
+			stopMovers := startMovers(t, mover.Options{
+				Seeds: addressesOf(brokers), Group: "movers", From: "moved-from", To: "moved-to", Batch: 30,
+				Opts: append([]kgo.Opt{kgo.TransactionTimeout(time.Minute)}, protocol.opts...),
+			}, 2)
+			out.await(t, 500)
+			for _, b := range brokers {
+				b.Kill()
+				out.await(t, 500) // the others go on without it
+				b.Restart()
+				out.await(t, 200)
+			}
+			n := stopInput()
+			eventually(t, "everything is moved", time.Minute, func() bool { return out.count() >= n })
+			stopMovers()
+			if err := mover.Check(out.records(), n, partitions); err != nil {
+				t.Error(err)
+			}
+			offsets, err := admin(t, seeds).FetchOffsets(t.Context(), "movers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			total := int64(0)
+			offsets.Each(func(o kadm.OffsetResponse) { total += o.At })
+			if total != int64(n) {
+				t.Errorf("the group is at %d of %d records", total, n)
+			}
+		})
 	}
 }
 
-// startMovers runs movers that share the work, until they are stopped.
+// startMovers runs movers that share the work, until they are stopped. A session may end, for its member left the group say,
+// but not because the producer was fenced.
 func startMovers(t *testing.T, o mover.Options, count int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -52,21 +79,22 @@ func startMovers(t *testing.T, o mover.Options, count int) (stop func()) {
 	for i := range count {
 		o := o
 		o.ID = fmt.Sprint("mover-", i)
-		sessions, last := 0, error(nil)
 		running.Go(func() {
-			mover.Run(ctx, o, func(err error) { sessions, last = sessions+1, err })
-		})
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Logf("%d sessions of %s ended, the last by %v", sessions, o.ID, last)
-			}
+			mover.Run(ctx, o, func(err error) {
+				t.Logf("a session of %s ended: %v", o.ID, err)
+				for _, fenced := range []error{kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping, kerr.InvalidTxnState} {
+					if errors.Is(err, fenced) {
+						t.Errorf("%s is fenced", o.ID)
+					}
+				}
+			})
 		})
 	}
 	stop = func() {
 		cancel()
 		running.Wait()
 	}
-	t.Cleanup(stop) // before the others tell of it
+	t.Cleanup(stop)
 	return stop
 }
 

@@ -18,6 +18,8 @@ type Options struct {
 	ID       string // transactional id, each mover's own
 	From, To string // topics with as many partitions
 	Batch    int    // records in a transaction, at most
+
+	Opts []kgo.Opt `json:"-"` // further options of the client
 }
 
 // Run moves records until ctx ends. After an error that leaves a session unusable it goes on with a new one, as a program
@@ -36,16 +38,16 @@ func Run(ctx context.Context, o Options, ended func(error)) {
 
 // live moves records until ctx ends or the session cannot go on.
 func live(ctx context.Context, o Options) error {
-	session, err := kgo.NewGroupTransactSession(
+	session, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
 		kgo.SeedBrokers(o.Seeds...),
 		kgo.ConsumerGroup(o.Group), kgo.ConsumeTopics(o.From), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
-		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(500*time.Millisecond),
-		kgo.TransactionalID(o.ID), kgo.TransactionTimeout(10*time.Second), kgo.DefaultProduceTopic(o.To),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200 * time.Millisecond),
+		kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(500 * time.Millisecond),
+		kgo.TransactionalID(o.ID), kgo.TransactionTimeout(10 * time.Second), kgo.DefaultProduceTopic(o.To),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
-		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
-	)
+	}, o.Opts...)...)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -216,13 +217,7 @@ func readAll(t *testing.T, topic string, opts ...kgo.Opt) map[place]string {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		t.Fatalf("end of %s: %v", topic, err)
-	}
+	ends := endsOf(ctx, t, topic, kadm.NewClient(client))
 	left := int64(0)
 	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
 
@@ -244,6 +239,23 @@ func readAll(t *testing.T, topic string, opts ...kgo.Opt) map[place]string {
 		})
 	}
 	return stored
+}
+
+// endsOf asks until brokers tell: one that may be behind refuses for now.
+func endsOf(ctx context.Context, t *testing.T, topic string, client *kadm.Client) kadm.ListedOffsets {
+	t.Helper()
+	var ends kadm.ListedOffsets
+	eventually(t, "the end of "+topic+" is told", 10*time.Second, func() bool {
+		var err error
+		if ends, err = client.ListEndOffsets(ctx, topic); err == nil {
+			err = ends.Error()
+		}
+		if err != nil && !kerr.IsRetriable(err) {
+			t.Fatalf("end of %s: %v", topic, err)
+		}
+		return err == nil
+	})
+	return ends
 }
 
 // createTopic creates a topic through any broker.

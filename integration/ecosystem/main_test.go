@@ -25,12 +25,15 @@ type target struct {
 	open func(t *testing.T) (bootstrap string)
 }
 
+// defaults of the cluster: nobody waits long for transactions past their time-out, as in the Kafka of package servers.
+var defaults = map[string]string{"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+
 var targets = []target{
 	{"embedded", func(t *testing.T) string {
-		return harness.Dev(t, harness.DevOptions{}).Addr
+		return harness.Dev(t, harness.DevOptions{Set: defaults}).Addr
 	}},
 	{"distributed", func(t *testing.T) string {
-		b := harness.Node(t, harness.NewStores(t), harness.NodeOptions{})
+		b := harness.Node(t, harness.NewStores(t), harness.NodeOptions{Set: defaults})
 		b.Restart()
 		return b.Addr
 	}},

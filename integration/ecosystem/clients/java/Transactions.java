@@ -37,6 +37,7 @@ public final class Transactions extends Scenarios {
         add("offsets of a stale member are refused", this::staleMember);
         add("a fetch of offsets waits for the transaction", this::pendingOffsets);
         add("an abandoned transaction is aborted", this::timesOut);
+        add("a producer goes on after a timeout", this::goesOnAfterTimeout);
         add("a transaction timeout above the limit", this::timeoutTooLong);
         add("empty transactions", this::empty);
     }
@@ -352,6 +353,23 @@ public final class Transactions extends Scenarios {
             next.commitTransaction();
         }
         shows("committed", Map.of(0, List.of("behind", "next")), COMMITTED, topic);
+    }
+
+    private void goesOnAfterTimeout() throws Exception {
+        String topic = topic("goes-on", 1);
+        try (KafkaProducer<String, String> p = producer(Map.of("transactional.id", "goes-on", "transaction.timeout.ms", "3000"))) {
+            p.initTransactions();
+            p.beginTransaction();
+            send(p, topic, 0, "abandoned");
+            eventually("end after the timeout", 2L, () -> end(COMMITTED, topic, 0));
+            refused("a record after the timeout", () -> send(p, topic, 0, "late"), InvalidProducerEpochException.class);
+            p.abortTransaction();
+            p.beginTransaction();
+            send(p, topic, 0, "next");
+            p.commitTransaction();
+        }
+        shows("committed", Map.of(0, List.of("next")), COMMITTED, topic);
+        same("uncommitted", Map.of(0, List.of("abandoned", "next")), read(UNCOMMITTED, topic));
     }
 
     private void timeoutTooLong() {

@@ -60,6 +60,7 @@ var causes = []struct {
 	{group.ErrUnsupportedAssignor, kerr.UnsupportedAssignor},
 	{group.ErrInvalidRegex, kerr.InvalidRegularExpression},
 	{group.ErrUnsupportedVersion, kerr.UnsupportedVersion},
+	{group.ErrUnreadableSubscription, kerr.UnknownServerError}, // as Kafka
 	{group.ErrOffsetMetadataTooLarge, kerr.OffsetMetadataTooLarge},
 	{telemetry.ErrTooEarly, kerr.ThrottlingQuotaExceeded},
 	{telemetry.ErrUnknownSubscription, kerr.UnknownSubscriptionID},

@@ -155,6 +155,12 @@ func codesOf(resp kmsg.Response) string {
 				parts = append(parts, p.ErrorCode)
 			}
 		}
+	case *kmsg.TxnOffsetCommitResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				parts = append(parts, p.ErrorCode)
+			}
+		}
 	case *kmsg.OffsetFetchResponse:
 		whole = r.ErrorCode
 		for _, g := range r.Groups {

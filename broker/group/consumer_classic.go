@@ -36,7 +36,7 @@ func (m *consumerMachine) joinClassic(now time.Time, req JoinRequest, newID stri
 	}
 	subscription, err := decodeSubscription(req.Protocols[0].Metadata) // assignors differ in user data only
 	if err != nil {
-		return refused, ErrInconsistentProtocol
+		return refused, ErrUnreadableSubscription
 	}
 	if req.MemberID == "" && req.InstanceID == "" && req.RequireKnownMemberID {
 		return JoinResponse{MemberID: newID}, ErrMemberIDRequired

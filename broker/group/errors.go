@@ -47,6 +47,8 @@ var (
 	ErrInvalidRegex = errors.New("invalid regular expression")
 	// ErrUnsupportedVersion: the member cannot use so old a version of the request. UNSUPPORTED_VERSION.
 	ErrUnsupportedVersion = errors.New("version too old for a member of a consumer group")
+	// ErrUnreadableSubscription: a classic member says what a broker that assigns cannot read. UNKNOWN_SERVER_ERROR.
+	ErrUnreadableSubscription = errors.New("the subscription cannot be read")
 	// ErrOffsetMetadataTooLarge: OFFSET_METADATA_TOO_LARGE.
 	ErrOffsetMetadataTooLarge = errors.New("offset metadata too large")
 )

@@ -27,7 +27,7 @@ func scripts() []script {
 	return slices.Concat(
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, dynamicConfigScripts, clusterScripts,
 		produceScripts, recompressScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
-		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, consumerGroupScripts, wrongGroupScripts, transactionScripts,
+		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, consumerGroupScripts, wrongGroupScripts, wrongConsumerGroupScripts, transactionScripts,
 		deleteRecordsScripts, replicaScripts, controllerScripts,
 	)
 }

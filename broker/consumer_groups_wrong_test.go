@@ -46,7 +46,9 @@ func TestWrongRequestsOfConsumerGroups(t *testing.T) {
 		return all.String()
 	}
 	metadata := func(n int) func(r *kmsg.OffsetCommitRequest) {
-		return func(r *kmsg.OffsetCommitRequest) { r.Topics[0].Partitions[0].Metadata = kmsg.StringPtr(strings.Repeat("m", n)) }
+		return func(r *kmsg.OffsetCommitRequest) {
+			r.Topics[0].Partitions[0].Metadata = kmsg.StringPtr(strings.Repeat("m", n))
+		}
 	}
 	txn := func(member string, epoch int32, changes ...func(r *kmsg.TxnOffsetCommitRequest)) *kmsg.TxnOffsetCommitRequest {
 		req := p.commitRequest("modern", "events", 99, 0)

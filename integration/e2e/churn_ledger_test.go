@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // groupLedger remembers what brokers told the members of a group, and which of it cannot be: two owners of a partition in
@@ -21,6 +22,13 @@ type groupLedger struct {
 	takenOver   int            // assignments to a member that another had in an earlier generation
 	last        map[int32]string
 	contradicts []error
+	holders     map[string]holding // of groups of the consumer protocol
+}
+
+// holding is what a member has, and until when nobody else may have it, whatever becomes of the member.
+type holding struct {
+	partitions []int32
+	until      time.Time
 }
 
 type ownership struct {
@@ -30,6 +38,7 @@ type ownership struct {
 func newGroupLedger() *groupLedger {
 	return &groupLedger{
 		owners: make(map[ownership]string), committed: make(map[int32]int64), refused: make(map[string]int), last: make(map[int32]string),
+		holders: make(map[string]holding),
 	}
 }
 
@@ -55,6 +64,44 @@ func (l *groupLedger) owns(member string, generation int32, partitions []int32) 
 		}
 		l.last[p] = member
 	}
+}
+
+// holds: a member of a group of the consumer protocol has partitions.
+func (l *groupLedger) holds(member string, epoch int32, partitions []int32, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.generation = max(l.generation, epoch)
+	l.holders[member] = holding{slices.Clone(partitions), until}
+	for other, has := range l.holders {
+		if other == member || !time.Now().Before(has.until) {
+			continue
+		}
+		for _, p := range partitions {
+			if slices.Contains(has.partitions, p) {
+				l.contradiction("partition %d belongs to %s in epoch %d, and still to %s", p, member, epoch, other)
+			}
+		}
+	}
+	for _, p := range partitions {
+		if l.last[p] != member && l.last[p] != "" {
+			l.takenOver++
+		}
+		l.last[p] = member
+	}
+}
+
+// held counts the partitions that somebody holds.
+func (l *groupLedger) held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []int32
+	for _, has := range l.holders {
+		if time.Now().Before(has.until) {
+			all = append(all, has.partitions...)
+		}
+	}
+	slices.Sort(all)
+	return len(slices.Compact(all))
 }
 
 // floor returns what is known to be committed of the partitions: what is read from now on must not be less.
@@ -126,6 +173,7 @@ func (l *groupLedger) err() error {
 
 // TestGroupLedgerSeesWhatCannotBe: the ledger itself.
 func TestGroupLedgerSeesWhatCannotBe(t *testing.T) {
+	soon := time.Now().Add(time.Hour)
 	for _, tc := range []struct {
 		name string
 		tell func(l *groupLedger)
@@ -134,6 +182,13 @@ func TestGroupLedgerSeesWhatCannotBe(t *testing.T) {
 		{"a partition changes hands", func(l *groupLedger) { l.owns("a", 1, []int32{0, 1}); l.owns("b", 2, []int32{1}) }, false},
 		{"told twice", func(l *groupLedger) { l.owns("a", 1, []int32{0}); l.owns("a", 1, []int32{0}) }, false},
 		{"two owners", func(l *groupLedger) { l.owns("a", 1, []int32{0, 1}); l.owns("b", 1, []int32{1}) }, true},
+		{"a member holds what another gave up", func(l *groupLedger) {
+			l.holds("a", 1, []int32{0, 1}, soon)
+			l.holds("a", 2, []int32{0}, soon)
+			l.holds("b", 2, []int32{1}, soon)
+		}, false},
+		{"a member holds what another had", func(l *groupLedger) { l.holds("a", 1, []int32{0}, time.Now()); l.holds("b", 2, []int32{0}, soon) }, false},
+		{"two hold the same", func(l *groupLedger) { l.holds("a", 1, []int32{0}, soon); l.holds("b", 2, []int32{0}, soon) }, true},
 		{"commits grow", func(l *groupLedger) { l.acked("a", 1, 0, 5); l.acked("b", 2, 0, 6) }, false},
 		{"a commit goes back", func(l *groupLedger) { l.acked("b", 2, 0, 6); l.acked("a", 1, 0, 5) }, true},
 		{"a commit is lost", func(l *groupLedger) { l.acked("a", 1, 0, 5); l.read("b", 0, -1, l.floor()) }, true},

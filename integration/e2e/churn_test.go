@@ -27,6 +27,8 @@ type churn struct {
 	born    int
 	running sync.WaitGroup
 	counts  map[string]int // what happened
+
+	consumers bool // members use the consumer protocol
 }
 
 // life is a member as long as it lives.
@@ -64,6 +66,17 @@ func churnSize(t *testing.T) (members int, duration time.Duration) {
 func TestGroupChurn(t *testing.T) {
 	t.Parallel()
 	members, duration := churnSize(t)
+	seed := churnSeed(t)
+	t.Logf("seed %d (RUNNEL_CHURN_SEED), %d members, %v", seed, members, duration)
+	c := startChurn(t, seed, map[string]string{"group.min.session.timeout.ms": "1000"})
+	c.realConsumer()
+	c.last(members, duration)
+	c.settle()
+	c.conclude()
+}
+
+func churnSeed(t *testing.T) uint64 {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if fixed := os.Getenv("RUNNEL_CHURN_SEED"); fixed != "" {
 		var err error
@@ -71,8 +84,12 @@ func TestGroupChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("seed %d (RUNNEL_CHURN_SEED), %d members, %v", seed, members, duration)
-	c := startChurn(t, seed)
+	return seed
+}
+
+// last lets things happen for a time.
+func (c *churn) last(members int, duration time.Duration) {
+	c.t.Helper()
 	for range members / 2 {
 		c.join("")
 	}
@@ -85,17 +102,15 @@ func TestGroupChurn(t *testing.T) {
 			nextKill = time.Now().Add(8*time.Second + time.Duration(c.rng.Int64N(int64(4*time.Second))))
 		}
 		if err := c.ledger.err(); err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
 		<-time.After(300*time.Millisecond + time.Duration(c.rng.Int64N(int64(900*time.Millisecond))))
 	}
-	c.settle()
-	c.conclude()
 }
 
-func startChurn(t *testing.T, seed uint64) *churn {
+func startChurn(t *testing.T, seed uint64, settings map[string]string) *churn {
 	t.Helper()
-	brokers := startClusterWith(t, 3, map[string]string{"group.min.session.timeout.ms": "1000"})
+	brokers := startClusterWith(t, 3, settings)
 	var addresses []string
 	for _, b := range brokers {
 		addresses = append(addresses, b.Addr)
@@ -119,7 +134,6 @@ func startChurn(t *testing.T, seed uint64) *churn {
 		c.running.Wait()
 	})
 	c.observe()
-	c.realConsumer()
 	return c
 }
 
@@ -140,6 +154,10 @@ func (c *churn) join(instance string) {
 	c.running.Go(func() {
 		defer close(l.done)
 		defer client.Close()
+		if c.consumers {
+			(&consumerChurner{churner: m}).run(ctx)
+			return
+		}
 		m.run(ctx)
 	})
 }
@@ -173,7 +191,7 @@ func (c *churn) happen(members int) {
 	if what < 5 && len(c.lives) < members {
 		for range 1 + c.rng.IntN(max(3, members/10)) {
 			instance := ""
-			if c.rng.IntN(2) == 0 {
+			if !c.consumers && c.rng.IntN(2) == 0 {
 				instance = fmt.Sprint("instance ", c.born)
 			}
 			c.join(instance)
@@ -215,6 +233,10 @@ func (c *churn) happen(members int) {
 }
 
 func (c *churn) leave(l *life) {
+	if c.consumers {
+		c.leaveConsumers(l)
+		return
+	}
 	client, err := kgo.NewClient(c.seeds)
 	if err != nil {
 		c.t.Fatal(err)

@@ -139,3 +139,36 @@ func TestTransactionalCommitInDoubtCannotLandLater(t *testing.T) {
 		}
 	})
 }
+
+// TestCommitInATransactionDoesNotHoldUpTheEnd: the record that waits for it is given up with it.
+func TestCommitInATransactionDoesNotHoldUpTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, stop := start(t, memory.New(memory.Options{}), 1, Options{Topics: oneTopic(1), DrainTimeout: time.Second})
+		a := &consumerClient{id: "a"}
+		settle(t, c, a)
+		go func() {
+			_, err := c.CommitInTransaction(context.Background(), committing("a", Generation(a.epoch), 50),
+				func(ctx context.Context, _ metastore.GroupEpoch, _ []metastore.CommittedOffset) error {
+					select {
+					case <-ctx.Done():
+						return ctx.Err()
+					case <-time.After(time.Hour):
+						return nil
+					}
+				})
+			if !errors.Is(err, ErrCoordinatorUnavailable) {
+				t.Errorf("commit: %v", err)
+			}
+		}()
+		synctest.Wait()
+		go func() {
+			_, _ = c.ConsumerHeartbeat(context.Background(), ConsumerHeartbeatRequest{GroupID: "g", MemberID: "a", Epoch: LeaveEpoch})
+		}()
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the coordinator ended after %v", took)
+		}
+	})
+}

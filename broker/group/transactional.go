@@ -37,6 +37,9 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 	if len(offsets) == 0 {
 		return outcomes, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.late, cancel)()
 	err = pend(ctx, epoch, offsets)
 	switch {
 	case errors.Is(err, metastore.ErrFenced):

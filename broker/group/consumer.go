@@ -122,6 +122,7 @@ type consumerMember struct {
 	assigned        partitions // it may use
 	revoking        partitions // it may no longer use, and has not confirmed to have given up
 	target          partitions
+	kept            partitions // of what it was assigned in the epoch before its present one; not durable
 
 	classic *classicSide // nil: it uses the consumer protocol
 

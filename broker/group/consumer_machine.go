@@ -158,7 +158,7 @@ func (m *consumerMachine) rename(mb *consumerMember, id string) {
 	mb.id = id
 	m.members[id] = mb
 	m.release(mb, mb.revoking)
-	mb.epoch, mb.previous, mb.state, mb.revoking = JoinEpoch, JoinEpoch, memberStable, nil
+	mb.epoch, mb.previous, mb.state, mb.revoking, mb.kept = JoinEpoch, JoinEpoch, memberStable, nil, nil
 	mb.revokeBy = time.Time{}
 	m.changed = true
 }

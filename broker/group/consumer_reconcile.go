@@ -110,7 +110,7 @@ func (m *consumerMachine) take(mb *consumerMember, keep partitions) {
 		mb.state = memberUnreleased
 	}
 	if target := MemberEpoch(m.assignmentEpoch); mb.epoch != target {
-		mb.previous, mb.epoch = mb.epoch, target
+		mb.previous, mb.epoch, mb.kept = mb.epoch, target, keep
 	}
 }
 

@@ -3,6 +3,8 @@ package group
 import (
 	"slices"
 	"time"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // consumerCommit tells whether the sender of an OffsetCommit may commit.
@@ -20,7 +22,45 @@ func (m *consumerMachine) commit(_ time.Time, req CommitRequest) error {
 	case mb.classic == nil && !req.MemberEpochs:
 		return ErrUnsupportedVersion
 	}
-	return checkReader(mb, MemberEpoch(req.Generation))
+	return checkCommitter(mb, MemberEpoch(req.Generation))
+}
+
+// earlierEpoch refuses a commit but for partitions that the member has had since the epoch that it names (KIP-1251): it has not
+// heard of its present one.
+type earlierEpoch struct {
+	error
+	except func(metastore.TopicPartition) bool
+}
+
+// Unwrap makes it what it refuses with.
+func (e *earlierEpoch) Unwrap() error { return e.error }
+
+// checkCommitter is checkReader for commits. Of earlier epochs the last is remembered, until another coordinator takes over:
+// members that are further behind, or lose their coordinator, are told and commit again.
+func checkCommitter(mb *consumerMember, epoch MemberEpoch) error {
+	err := checkReader(mb, epoch)
+	if err == nil || epoch != mb.previous || len(mb.kept) == 0 {
+		return err
+	}
+	had := mb.kept
+	return &earlierEpoch{err, func(p metastore.TopicPartition) bool {
+		one := partitions{p}
+		return one.in(had) && one.in(mb.owns())
+	}}
+}
+
+// permit leaves of a commit that is refused what may be committed all the same, under outcomes for the rest.
+func permit(refused error, asked []CommitOffset, offsets []metastore.CommittedOffset, outcomes []error) ([]metastore.CommittedOffset, error) {
+	earlier, ok := refused.(*earlierEpoch)
+	if !ok {
+		return offsets, refused
+	}
+	for i, o := range asked {
+		if outcomes[i] == nil && !earlier.except(o.TopicPartition) {
+			outcomes[i] = earlier.error
+		}
+	}
+	return slices.DeleteFunc(offsets, func(o metastore.CommittedOffset) bool { return !earlier.except(o.TopicPartition) }), nil
 }
 
 // checkFetch tells whether the sender of an OffsetFetch may know. Administrators and clients that do not say who they are may.

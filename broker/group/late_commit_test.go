@@ -172,3 +172,46 @@ func TestCommitInATransactionDoesNotHoldUpTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestCommitsOfTheEpochBefore (KIP-1251): a member that has not heard of its epoch commits what it has had all the time, and
+// nothing else.
+func TestCommitsOfTheEpochBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		c, stop := start(t, store, 1, Options{Topics: oneTopic(2)})
+		a, b := &consumerClient{id: "a"}, &consumerClient{id: "b"}
+		settle(t, c, a)
+		before := a.epoch
+		settle(t, c, b, a)
+		kept, given := a.owned[0], b.owned[0]
+		commit := func(c *Coordinator, member string, epoch MemberEpoch) []error {
+			req := CommitRequest{GroupID: "g", MemberID: member, Generation: Generation(epoch), MemberEpochs: true, Offsets: []CommitOffset{
+				{TopicPartition: given, TopicName: "t", Offset: 7}, {TopicPartition: kept, TopicName: "t", Offset: 8},
+			}}
+			keep := func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+				return store.CommitOffsets(ctx, "g", epoch, offsets)
+			}
+			all, err := c.CommitOffsets(t.Context(), req)
+			inTxn, txnErr := c.CommitInTransaction(t.Context(), req, keep)
+			return append(append(all, err), append(inTxn, txnErr)...)
+		}
+		want := func(what string, got []error, want ...error) {
+			for i := range max(len(got), len(want)) {
+				if len(got) != len(want) || !errors.Is(got[i], want[i]) {
+					t.Errorf("%s: %v, want %v", what, got, want)
+					return
+				}
+			}
+		}
+		want("of the epoch before", commit(c, "a", before), ErrStaleMemberEpoch, nil, nil, ErrIllegalGeneration, nil, nil)
+		want("of one before that", commit(c, "a", before-1), ErrStaleMemberEpoch, ErrIllegalGeneration)
+		want("of the other, which had nothing", commit(c, "b", b.epoch-1), ErrStaleMemberEpoch, ErrIllegalGeneration)
+		found, err := store.FetchOffsets(t.Context(), "g", nil)
+		if err != nil || len(found) != 1 || found[0].TopicPartition != kept {
+			t.Errorf("committed: %v, %v", found, err)
+		}
+		stop()
+		next, _ := start(t, store, 2, Options{Topics: oneTopic(2)})
+		want("after a take-over", commit(next, "a", before), ErrStaleMemberEpoch, ErrIllegalGeneration)
+	})
+}

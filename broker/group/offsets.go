@@ -19,7 +19,8 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) (out
 	var epoch metastore.GroupEpoch
 	var end func()
 	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
-		if refused = g.machine.commit(c.opts.Now(), req); refused == nil {
+		offsets, refused = permit(g.machine.commit(c.opts.Now(), req), req.Offsets, offsets, outcomes)
+		if refused == nil {
 			epoch, end = g.epoch, g.begin()
 		}
 	})

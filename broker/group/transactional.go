@@ -21,7 +21,8 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 	var epoch metastore.GroupEpoch
 	var end func()
 	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
-		if refused = g.machine.commitInTransaction(req); refused == nil {
+		offsets, refused = permit(g.machine.commitInTransaction(req), req.Offsets, offsets, outcomes)
+		if refused == nil {
 			epoch, end = g.epoch, g.begin()
 		}
 	})
@@ -91,8 +92,11 @@ func (m *consumerMachine) commitInTransaction(req CommitRequest) error {
 	if mb == nil {
 		return ErrUnknownMember
 	}
-	if checkReader(mb, MemberEpoch(req.Generation)) != nil {
-		return ErrIllegalGeneration
+	switch err := checkCommitter(mb, MemberEpoch(req.Generation)).(type) {
+	case nil:
+		return nil
+	case *earlierEpoch:
+		return &earlierEpoch{ErrIllegalGeneration, err.except}
 	}
-	return nil
+	return ErrIllegalGeneration
 }

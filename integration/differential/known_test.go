@@ -104,7 +104,6 @@ var known = []difference{
 	{"consumer-migration/another assignor", "MemberID", "\"\"", "", "a member that is refused is told its id"},
 	{"wrong-consumer-groups/a classic member says *", "MemberID", "\"\"", "\"x\"", "a member that is refused is told its id"},
 	{"wrong-consumer-groups/a group that cannot be read is not upgraded", "ErrorCode", "UNKNOWN_SERVER_ERROR", "GROUP_ID_NOT_FOUND", "as Kafka answers if the first two bytes are missing; if others are it fails"},
-	{"consumer-commits-of-earlier-epochs/in epoch d/of the first, what it keeps", "Topics[*].Partitions[*].ErrorCode", "NONE", "STALE_MEMBER_EPOCH", earlierEpoch},
 	{"consumer-migration/an empty group", "MemberEpoch", "2", "5", epochsGrow},
 	{"consumer-migration/an empty group, of another type", "Generation", "1", "7", epochsGrow},
 	{"consumer-reconcile/the answer was lost", "Assignment*", "", "", "who missed an answer is told its assignment again"},
@@ -139,7 +138,6 @@ const (
 	longText        = "a text of more than 32767 bytes is refused for what it says; Kafka closes the connection"
 	emptyInstance   = "an empty instance id is none; Kafka takes it for a name"
 	whichPartitions = "assignors are our own: who gets which partition is not the same, how many is"
-	earlierEpoch    = "who commits with an earlier epoch is told so, also for what it still owns; Kafka 4.3 accepts that (KIP-1251)"
 	epochsGrow      = "a group that changes its type goes on counting; Kafka makes another group"
 )
 

@@ -112,6 +112,39 @@ func TestConsumerGroupOutlivesItsCoordinator(t *testing.T) {
 	})
 }
 
+// TestStaticMemberCannotComeBackAsAnother: it names the id of a member that is there. Two members of one id would make a record
+// that nobody can read.
+func TestStaticMemberCannotComeBackAsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		first, stop := start(t, store, 1, Options{Topics: oneTopic(4)})
+		beat := func(member, instance string, epoch MemberEpoch) error {
+			_, err := first.ConsumerHeartbeat(t.Context(), ConsumerHeartbeatRequest{
+				GroupID: "g", MemberID: member, InstanceID: instance, Epoch: epoch, RebalanceTimeout: time.Minute, TopicNames: []string{"t"},
+				Owned: []metastore.TopicPartition{},
+			})
+			return err
+		}
+		a := &consumerClient{id: "a"}
+		settle(t, first, a)
+		for _, epoch := range []MemberEpoch{JoinEpoch, LeaveStaticEpoch} {
+			if err := beat("s", "i", epoch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := beat("a", "i", JoinEpoch); !errors.Is(err, ErrFencedInstance) {
+			t.Errorf("static member under the id of another: %v", err)
+		}
+		settle(t, first, a)
+		stop()
+		second, _ := start(t, store, 2, Options{Topics: oneTopic(4)})
+		settle(t, second, a)
+		if d, err := second.DescribeConsumer(t.Context(), "g"); err != nil || len(d.Members) != 2 {
+			t.Errorf("after a take-over: %+v, %v", d, err)
+		}
+	})
+}
+
 func TestConsumerHeartbeatIsAnsweredWhenItIsDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faulty{Groups: memory.New(memory.Options{})}

@@ -108,7 +108,7 @@ func (m *consumerMachine) sender(req ConsumerHeartbeatRequest) (*consumerMember,
 		return nil, ErrFencedInstance
 	case req.Epoch != JoinEpoch:
 		return holder, checkEpoch(holder, req)
-	case holder == nil && mb != nil:
+	case mb != nil && mb != holder:
 		return nil, ErrFencedInstance // a member id belongs to one instance for ever
 	case holder == nil:
 		return nil, nil

@@ -165,6 +165,8 @@ func hint(err error, bootstrap string) string {
 		return "Add --if-not-exists if that is fine."
 	case errors.Is(err, kerr.GroupIDNotFound):
 		return "See what exists with `runnel group list`."
+	case errors.Is(err, kerr.TransactionalIDNotFound):
+		return "See what exists with `runnel txn list`."
 	case errors.Is(err, kerr.NonEmptyGroup):
 		return "Stop its members first; `runnel group describe NAME` shows them."
 	case errors.Is(err, kerr.MessageTooLarge):
@@ -187,6 +189,8 @@ func withDetail(subject string, err error, detail string) error {
 		detail = "there is no such topic or partition"
 	case errors.Is(err, kerr.GroupIDNotFound):
 		detail = "there is no such group"
+	case errors.Is(err, kerr.TransactionalIDNotFound):
+		detail = "there is no such id"
 	default:
 		detail = code.Description
 	}

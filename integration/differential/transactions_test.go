@@ -12,6 +12,10 @@ import (
 // or may not be seen.
 const concurrent = 51
 
+// unavailable is COORDINATOR_NOT_AVAILABLE: on a busy machine Runnel may not get a look at its log within a second, and
+// clients ask again.
+const unavailable = 15
+
 // settled takes down the answer that is given once the transaction before has ended everywhere.
 func settled[R kmsg.Response](s *side, label string, v int16, req kmsg.Request, code func(R) int16) R {
 	var resp R
@@ -120,7 +124,12 @@ func (p *txnSide) commit(label string, v int16, group, topic string, offset int6
 func (p *txnSide) position(label, group, topic string, stable bool, partitions ...int32) {
 	req := fetchOffsets(group, topic, [16]byte{}, partitions...)
 	req.RequireStable = stable
-	ask[*kmsg.OffsetFetchResponse](p.s, label, 7, req)
+	var resp *kmsg.OffsetFetchResponse
+	p.s.until(label, func() bool {
+		resp = quiet[*kmsg.OffsetFetchResponse](p.s, 7, req)
+		return resp.ErrorCode != unavailable
+	})
+	p.s.record(label, p.s.flatten(resp))
 }
 
 // stablePosition takes it down once no transaction may change it.

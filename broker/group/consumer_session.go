@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -51,7 +52,7 @@ func checkCommitter(mb *consumerMember, epoch MemberEpoch) error {
 
 // permit leaves of a commit that is refused what may be committed all the same, under outcomes for the rest.
 func permit(refused error, asked []CommitOffset, offsets []metastore.CommittedOffset, outcomes []error) ([]metastore.CommittedOffset, error) {
-	earlier, ok := refused.(*earlierEpoch)
+	earlier, ok := errors.AsType[*earlierEpoch](refused)
 	if !ok {
 		return offsets, refused
 	}

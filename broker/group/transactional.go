@@ -92,11 +92,12 @@ func (m *consumerMachine) commitInTransaction(req CommitRequest) error {
 	if mb == nil {
 		return ErrUnknownMember
 	}
-	switch err := checkCommitter(mb, MemberEpoch(req.Generation)).(type) {
-	case nil:
-		return nil
-	case *earlierEpoch:
-		return &earlierEpoch{ErrIllegalGeneration, err.except}
+	err := checkCommitter(mb, MemberEpoch(req.Generation))
+	if earlier, ok := errors.AsType[*earlierEpoch](err); ok {
+		return &earlierEpoch{ErrIllegalGeneration, earlier.except}
 	}
-	return ErrIllegalGeneration
+	if err != nil {
+		return ErrIllegalGeneration
+	}
+	return nil
 }

@@ -198,9 +198,13 @@ func (c *Coordinator) keeps(g *loaded, owned bool) bool {
 	return c.opts.Now().Sub(g.lost) < c.opts.Keep
 }
 
-// drop ends g here: everybody who waits gets err, and the next use loads the group anew.
+// drop ends g here: everybody who waits gets err, and the next use, if only by one who was told so, loads the group anew.
 func (c *Coordinator) drop(g *loaded, err error) {
+	c.forgetGroup(g)
 	g.end(err)
+}
+
+func (c *Coordinator) forgetGroup(g *loaded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.loaded[g.id] == g {

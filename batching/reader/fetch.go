@@ -46,6 +46,9 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	ctx, cancel := context.WithTimeout(ctx, r.opts.LongestFetch)
 	defer cancel()
 	plans := r.plans(scan, isolation, wants)
+	if slices.ContainsFunc(plans, plan.hot) {
+		r.ahead.Hurry()
+	}
 	r.begin(ctx, f, plans)
 	scan.extend(r, plans)
 	total, late := 0, f.late(plans)

@@ -117,6 +117,11 @@ func (p *plan) cold() bool {
 	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.cold })
 }
 
+// hot tells whether there are records to be read that are the tail's.
+func (p plan) hot() bool {
+	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return !x.cold && !x.seek })
+}
+
 // mostSkipped is how many windows before an offset inside a run are loaded together with what is behind it.
 const mostSkipped = 4
 

@@ -82,6 +82,7 @@ type Pool struct {
 	opts    Options
 	metrics *metrics
 	gets    *gets // that nobody waits for
+	manners courtesy
 
 	ctx     context.Context // of the loads
 	stop    context.CancelFunc
@@ -261,7 +262,22 @@ func (p *Pool) get(c *chunk, ahead bool) error {
 	return err
 }
 
+// Hurry says that readers who cannot wait, those at the tail, are being served by other ways: while they are, and the
+// processors are busy, loads are slowed down.
+func (p *Pool) Hurry() { p.manners.hurry(time.Now()) }
+
 func (p *Pool) read(c *chunk) error {
+	wait, look := p.manners.begin(time.Now(), int64(len(c.buf)))
+	if look {
+		p.running.Go(func() { p.manners.watch(p.ctx) })
+	}
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.LoadTimeout)
 	defer cancel()
 	n, err := objstore.GetInto(ctx, p.store, c.key, c.from, c.buf)

@@ -14,33 +14,46 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) (out
 	if !validGroupID(req.GroupID) {
 		return nil, ErrInvalidGroupID
 	}
-	offsets, outcomes := c.committed(req.Offsets)
-	var refused error
-	var epoch metastore.GroupEpoch
-	var end func()
-	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
-		offsets, refused = permit(g.machine.commit(c.opts.Now(), req), req.Offsets, offsets, outcomes)
-		if refused == nil {
-			epoch, end = g.epoch, g.begin()
-		}
-	})
-	switch {
-	case err != nil:
+	a, err := c.admit(ctx, req, func(m groupMachine) error { return m.commit(c.opts.Now(), req) })
+	if err != nil {
 		return nil, err
-	case refused != nil:
-		return nil, refused
 	}
-	defer end()
-	if len(offsets) == 0 {
-		return outcomes, nil
+	defer a.end()
+	if len(a.offsets) == 0 {
+		return a.outcomes, nil
 	}
-	err = c.write(ctx, g, "commit offsets", func(ctx context.Context) error {
-		return c.groups.CommitOffsets(ctx, req.GroupID, epoch, offsets)
+	err = c.write(ctx, a.group, "commit offsets", func(ctx context.Context) error {
+		return c.groups.CommitOffsets(ctx, req.GroupID, a.epoch, a.offsets)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return outcomes, nil
+	return a.outcomes, nil
+}
+
+// admitted is a commit that its group has let through. end is called when the offsets are written, or will not be.
+type admitted struct {
+	group    *loaded
+	epoch    metastore.GroupEpoch
+	offsets  []metastore.CommittedOffset // those to be kept
+	outcomes []error                     // of all that were asked for
+	end      func()
+}
+
+// admit lets the group's machine judge a commit. A client outside of group management makes the group if there is none.
+func (c *Coordinator) admit(ctx context.Context, req CommitRequest, judge func(groupMachine) error) (a admitted, err error) {
+	a.offsets, a.outcomes = c.committed(req.Offsets)
+	var refused error
+	a.group, err = c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
+		a.offsets, refused = permit(judge(g.machine), req.Offsets, a.offsets, a.outcomes)
+		if refused == nil {
+			a.epoch, a.end = g.epoch, g.begin()
+		}
+	})
+	if err == nil {
+		err = refused
+	}
+	return a, err
 }
 
 // committed returns the offsets that can be kept, and an outcome for each that was asked for.

@@ -16,45 +16,34 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 	if req.GroupID == "" || !validGroupID(req.GroupID) {
 		return nil, ErrInvalidGroupID
 	}
-	offsets, outcomes := c.committed(req.Offsets)
-	var refused error
-	var epoch metastore.GroupEpoch
-	var end func()
-	g, err := c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
-		offsets, refused = permit(g.machine.commitInTransaction(req), req.Offsets, offsets, outcomes)
-		if refused == nil {
-			epoch, end = g.epoch, g.begin()
-		}
-	})
+	a, err := c.admit(ctx, req, func(m groupMachine) error { return m.commitInTransaction(req) })
 	switch {
 	case errors.Is(err, ErrGroupNotFound):
 		return nil, ErrIllegalGeneration
 	case err != nil:
 		return nil, err
-	case refused != nil:
-		return nil, refused
 	}
-	defer end()
-	if len(offsets) == 0 {
-		return outcomes, nil
+	defer a.end()
+	if len(a.offsets) == 0 {
+		return a.outcomes, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.late, cancel)()
-	err = pend(ctx, epoch, offsets)
+	err = pend(ctx, a.epoch, a.offsets)
 	switch {
 	case errors.Is(err, metastore.ErrFenced):
-		c.opts.Logger.Info("group was taken over by another coordinator", "group", g.id, "operation", "commit offsets in a transaction")
-		c.drop(g, ErrNotCoordinator)
+		c.opts.Logger.Info("group was taken over by another coordinator", "group", req.GroupID, "operation", "commit offsets in a transaction")
+		c.drop(a.group, ErrNotCoordinator)
 		return nil, ErrNotCoordinator
 	case err != nil && ctx.Err() != nil: // it may happen later, when the partitions are another member's
-		c.opts.Logger.Warn("commit in a transaction is in doubt, dropping the claim on the group", "group", g.id, "error", err)
-		c.drop(g, ErrCoordinatorUnavailable)
+		c.opts.Logger.Warn("commit in a transaction is in doubt, dropping the claim on the group", "group", req.GroupID, "error", err)
+		c.drop(a.group, ErrCoordinatorUnavailable)
 		return nil, ErrCoordinatorUnavailable
 	case err != nil:
 		return nil, err
 	}
-	return outcomes, nil
+	return a.outcomes, nil
 }
 
 // commitInTransaction tells whether the member may commit. As in Kafka, a producer that does not say for which member

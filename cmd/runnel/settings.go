@@ -177,6 +177,21 @@ func alterSettings(ctx context.Context, env *environment, of configured, name st
 		done = "could change"
 	}
 	fmt.Fprintf(env.out, "%s: %s %s\n", resourceText(of.kind, name), done, plural(int64(len(changes)), "setting", "settings"))
+	if checkOnly {
+		return nil
+	}
+	described, err := describeSettings(ctx, client, of.kind, name)
+	if err != nil {
+		return err
+	}
+	for _, s := range listSettings(described[0], true) {
+		set := slices.ContainsFunc(changes, func(c kmsg.IncrementalAlterConfigsRequestResourceConfig) bool {
+			return c.Name == s.Name && c.Op == kmsg.IncrementalAlterConfigOpSet
+		})
+		if set && s.Note != "" {
+			fmt.Fprintf(env.out, "%s: %s\n", s.Name, s.Note)
+		}
+	}
 	return nil
 }
 

@@ -29,7 +29,10 @@ func TestSettingsAreShownAndChangedWhileBrokersRun(t *testing.T) {
 			t.Errorf("%s: %s is %q, want %q", line, name, got, want)
 		}
 	}
-	s.run("", "topic config set t retention.ms=6000 cleanup.policy=compact,delete")
+	if said := s.run("", "topic config set t retention.ms=6000 cleanup.policy=compact,delete max.message.bytes=9000"); strings.Count(said, "\n") != 3 ||
+		!strings.Contains(said, "\nretention.ms: ") || !strings.Contains(said, "\ncleanup.policy: ") {
+		t.Errorf("of what is different here it says\n%s", said)
+	}
 	check("topic config show t", "retention.ms", "6000 (topic)")
 	check("topic config show t", "cleanup.policy", "compact,delete (topic)")
 	s.run("", "topic config unset t retention.ms")

@@ -112,7 +112,10 @@ func run(ctx context.Context, small bool, only, out, perf string) (err error) {
 	if small {
 		m.size = tiny
 	}
-	r := report{began: began, before: uptime(ctx)}
+	r := report{began: began, before: uptime(ctx), command: "make bench"}
+	if only != "" {
+		r.command = "cd integration && go run ./bench -only " + only
+	}
 	for _, l := range loads {
 		if only != "" && !strings.Contains(","+only+",", ","+l.letter+",") {
 			continue

@@ -46,17 +46,18 @@ type report struct {
 	began         time.Time
 	took          time.Duration
 	before, after string // what uptime said
+	command       string
 	sections      []titled
 }
 
 func (r *report) markdown(ctx context.Context, m *machine) string {
 	var b strings.Builder
-	b.WriteString("<!-- Made by \"make bench\". Do not edit. -->\n# Benchmarks\n\n")
+	fmt.Fprintf(&b, "<!-- Made by %q. Do not edit. -->\n# Benchmarks\n\n", r.command)
 	fmt.Fprintf(&b, "Client, broker, PostgreSQL and S3 server share %d cores of one machine: the numbers compare versions, and ratios mean\n"+
 		"more than rates. The defaults of a broker are in force everywhere. PostgreSQL runs with fsync and synchronous commit,\n"+
 		"on a disk whose flush takes about 0.1 ms, some ten times less than a cloud disk's. MB are millions of bytes.\n\n", runtime.NumCPU())
-	fmt.Fprintf(&b, "| | |\n|---|---|\n| date | %s, %.0f s in all |\n| commit | %s |\n| machine | %s |\n| load before | %s |\n| load after | %s |\n| command | `make bench` |\n\n",
-		r.began.UTC().Format("2006-01-02 15:04 UTC"), r.took.Seconds(), commit(ctx, m.root), processor(), r.before, r.after)
+	fmt.Fprintf(&b, "| | |\n|---|---|\n| date | %s, %.0f s in all |\n| commit | %s |\n| machine | %s |\n| load before | %s |\n| load after | %s |\n| command | `%s` |\n\n",
+		r.began.UTC().Format("2006-01-02 15:04 UTC"), r.took.Seconds(), commit(ctx, m.root), processor(), r.before, r.after, r.command)
 	b.WriteString("The load counts everything on the machine; more than 0 before the run means that others used it, and that all rates\nare too low and all tails too long.\n\n")
 	b.WriteString("| | load | measured | aim |\n|---|---|---|---|\n")
 	for _, s := range r.sections {

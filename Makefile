@@ -32,7 +32,7 @@ test-e2e: build ## end to end: crashes and outages, then real clients
 test-kafka: ## the tests of clients and what is built on them against Apache Kafka itself, which must pass them too
 	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat ecosystem
 
-bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 15 minutes
+bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 20 minutes
 	cd integration && go run ./bench -out ../docs/benchmarks.md
 
 lint: ## run the linter on both modules

@@ -1,0 +1,165 @@
+// Package history is what clients of a cluster did and were told: operations with their steps, each with the moments at
+// which it began and ended. Workloads record one, package checker judges it.
+package history
+
+import "time"
+
+// Moment is a point of a run. Seq orders all moments of a history, also those that share a time: what ended with a smaller
+// Seq than another began with was over before it.
+type Moment struct {
+	Seq int64         `json:"seq"` // from 1; 0: never, as far as is known
+	At  time.Duration `json:"at"`  // since the start of the run
+}
+
+// Never tells whether the moment did not come.
+func (m Moment) Never() bool { return m.Seq == 0 }
+
+// Outcome is what whoever asked knows of what came of it.
+type Outcome string
+
+const (
+	// OK: it happened, as the answer says.
+	OK Outcome = "ok"
+	// Failed: it did not happen, and will not: authorization, unknown topic, fenced, out of order.
+	Failed Outcome = "failed"
+	// Unknown: it may have happened, or may happen later: a time-out, a disconnect, NOT_LEADER_OR_FOLLOWER, an error of EndTxn.
+	Unknown Outcome = "unknown"
+)
+
+// Kind is what an operation does.
+type Kind string
+
+const (
+	// Produce sends records outside of a transaction.
+	Produce Kind = "produce"
+	// Poll reads records outside of a transaction.
+	Poll Kind = "poll"
+	// Transaction sends, may read, may commit offsets, then commits or aborts.
+	Transaction Kind = "transaction"
+	// Assign gives the consumer partitions of its own choice; positions start anew.
+	Assign Kind = "assign"
+	// Subscribe joins a group; positions come from the group.
+	Subscribe Kind = "subscribe"
+	// Rewind moves the consumer's positions.
+	Rewind Kind = "rewind"
+	// Assigned is a member's being told its partitions by its group, Revoked its having to give them up.
+	Assigned Kind = "assigned"
+	Revoked  Kind = "revoked"
+	// CommitOffsets commits a group's offsets outside of a transaction, FetchOffsets reads them back.
+	CommitOffsets Kind = "commit_offsets"
+	FetchOffsets  Kind = "fetch_offsets"
+	// Observe reads a partition's borders from one broker.
+	Observe Kind = "observe"
+	// Admin is anything else, such as the creation of a topic. Text says what.
+	Admin Kind = "admin"
+	// Fault is what was done to the cluster. Text says what.
+	Fault Kind = "fault"
+)
+
+// Isolation is how a consumer reads.
+type Isolation string
+
+const (
+	ReadCommitted   Isolation = "read_committed"
+	ReadUncommitted Isolation = "read_uncommitted"
+)
+
+// Operation is one thing that was asked of the cluster.
+type Operation struct {
+	Begun   Moment  `json:"begun"`
+	Ended   Moment  `json:"ended"` // Never: no answer came
+	Kind    Kind    `json:"kind"`
+	Outcome Outcome `json:"outcome"`
+	Error   string  `json:"error,omitempty"`
+	Text    string  `json:"text,omitempty"`
+
+	// Worker does one operation after the other. A new client of it has a new Client: producers and consumers are
+	// monotonic within one.
+	Worker int    `json:"worker"`
+	Client string `json:"client,omitempty"`
+
+	// Final marks reads from the start to the end of a partition after the load has stopped and all faults are healed.
+	Final bool `json:"final,omitempty"`
+
+	// Isolation of reads.
+	Isolation Isolation `json:"isolation,omitempty"`
+
+	// Steps are the sends and reads of Produce, Poll and Transaction, in order.
+	Steps []Step `json:"steps,omitempty"`
+
+	// Of Transaction: its transactional id, whether it was asked to commit (else to abort; neither if Deciding is Never), and
+	// when that was asked. Outcome is that of the end: OK means that it is committed or aborted as was asked, Failed
+	// that it is not committed, and never will be.
+	TransactionalID string `json:"transactional_id,omitempty"`
+	Commit          bool   `json:"commit,omitempty"`
+	Deciding        Moment `json:"deciding"`
+
+	// Of everything about groups. Generation is that of the classic protocol, or the member's epoch.
+	Group      string      `json:"group,omitempty"`
+	Member     string      `json:"member,omitempty"`
+	Generation int32       `json:"generation,omitempty"`
+	Partitions []Partition `json:"partitions,omitempty"` // of Assign, Assigned, Revoked, Subscribe (Number -1)
+
+	// Offsets were committed (CommitOffsets, Transaction), found (FetchOffsets) or moved to (Assign, Rewind): the next
+	// offset to read; -1 where there is none.
+	Offsets []At `json:"offsets,omitempty"`
+
+	// Of Observe.
+	Broker string `json:"broker,omitempty"`
+	Marks  *Marks `json:"marks,omitempty"`
+}
+
+// Partition names a partition.
+type Partition struct {
+	Topic  string `json:"topic"`
+	Number int32  `json:"number"`
+}
+
+// At is an offset of a partition.
+type At struct {
+	Partition
+	Offset int64 `json:"offset"`
+}
+
+// Marks are the borders of a partition as one broker tells them; -1: not told.
+type Marks struct {
+	Partition
+	LogStart int64 `json:"log_start"`
+	High     int64 `json:"high"`
+	Stable   int64 `json:"stable"`
+}
+
+// Step is one send, or one read of records.
+type Step struct {
+	Begun   Moment  `json:"begun"`
+	Ended   Moment  `json:"ended"`
+	Outcome Outcome `json:"outcome"`
+	Error   string  `json:"error,omitempty"`
+	Send    *Record `json:"send,omitempty"`
+	// Read are the records that one poll returned, in the order in which it returned them.
+	Read []Record `json:"read,omitempty"`
+}
+
+// Record is a record sent or read. Values are unique in a history: no two sends share one.
+type Record struct {
+	Partition
+	Offset int64 `json:"offset"` // -1: not known
+	Key    int64 `json:"key"`
+	Value  int64 `json:"value"`
+	// Of is the value that this record was made from, in pipelines; 0: none.
+	Of int64 `json:"of,omitempty"`
+}
+
+// Pipeline names an exactly-once pipeline: each record visible in From has one visible in To with Of its value.
+type Pipeline struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Group string `json:"group"`
+}
+
+// History is a run.
+type History struct {
+	Seed       uint64      `json:"seed"`
+	Operations []Operation `json:"-"` // by Begun.Seq
+	Pipelines  []Pipeline  `json:"pipelines,omitempty"`
+}

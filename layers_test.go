@@ -22,14 +22,15 @@ const module = "github.com/runnel-io/runnel"
 // know contracts, the protocol handlers know the paths, and broker/node alone puts implementations into them. Siblings
 // do not know each other. Tests may import anything.
 var layers = map[string][]string{
-	".": {},
+	".":       {},
+	"planted": {},
 
 	"batching/recordbatch": {},
 	"batching/segment":     {},
-	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge"},
-	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead"},
+	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
+	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 
-	"metastore":          {},
+	"metastore":          {"planted"},
 	"metastore/memory":   {"metastore"},
 	"metastore/postgres": {"metastore"},
 
@@ -47,7 +48,7 @@ var layers = map[string][]string{
 	"broker/config":         {"broker/settings"},
 	"broker/wire":           {},
 	"broker/cluster":        {"metastore"},
-	"broker/group":          {"broker/group/assignor", "metastore"},
+	"broker/group":          {"broker/group/assignor", "metastore", "planted"},
 	"broker/group/assignor": {"metastore"},
 	"broker/peer":           {"metastore"},
 	"broker/sequencer":      {"metastore"},
@@ -57,7 +58,7 @@ var layers = map[string][]string{
 	"broker/zonecache":      {"metastore", "objstore", "objstore/cache"},
 	"broker": {
 		"batching", "batching/reader", "batching/recordbatch",
-		"broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore",
+		"broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
 	},
 	"broker/node": {
 		"batching", "batching/reader",

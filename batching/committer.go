@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 const (
@@ -93,11 +95,23 @@ func (w *Writer) commitGroup(work context.Context, group []*segmentWrite) error 
 			w.finishAll(group, ErrUnknownOutcome)
 			return fmt.Errorf("commit segments: %w", err)
 		}
+		if planted.Is(planted.DeleteBeforeGrace) {
+			w.deleteObjects(work, group)
+		}
 		w.metrics.commitRetries.Inc()
 		w.opts.Logger.Warn("commit failed, asking again", "segments", len(group), "first", group[0].id, "attempt", attempt+1,
 			"error", err)
 		sleep(work, backoff(attempt))
 	}
+}
+
+// deleteObjects is a planted bug: objects whose commit has no answer may well be named by the log.
+func (w *Writer) deleteObjects(ctx context.Context, group []*segmentWrite) {
+	keys := make([]string, len(group))
+	for i, seg := range group {
+		keys[i] = segment.Key(seg.id)
+	}
+	_ = w.store.Delete(ctx, keys)
 }
 
 // commitOnce is one attempt.

@@ -14,6 +14,7 @@ import (
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // Produce (0), versions 3 to 13; 0 to 2 are advertised and refused, because librdkafka compresses only if it sees them
@@ -269,6 +270,11 @@ func (p *production) await(ctx context.Context, pending *batching.Pending) {
 	results, err := pending.Wait(ctx)
 	if err != nil {
 		p.failAppended(err)
+		if planted.Is(planted.OffsetZeroOnError) {
+			for i := range p.admits {
+				p.admits[i].row.ErrorCode, p.admits[i].row.BaseOffset = 0, 0
+			}
+		}
 		return
 	}
 	for i, res := range results {

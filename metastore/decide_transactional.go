@@ -1,6 +1,10 @@
 package metastore
 
-import "math"
+import (
+	"math"
+
+	"github.com/runnel-io/runnel/planted"
+)
 
 // endOfOffsets is the highest offset that may follow a record. There is room behind it for a marker of every transaction
 // that may be open in a partition.
@@ -16,6 +20,9 @@ func (d *commitDecision) judge(tp TopicPartition, from *producer, b *BatchCommit
 		}
 	}
 	verdict, first := from.judge(b)
+	if planted.Is(planted.SequencesUnchecked) {
+		verdict, first = Accepted, NoOffset
+	}
 	if verdict == Accepted && !b.Transactional && from != nil && from.inTxn {
 		return InvalidTxnState, NoOffset
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/runnel-io/runnel/planted"
 )
 
 // lastEpoch is the highest epoch that a producer is given. One more is for the marker that ends its last transaction, and
@@ -167,7 +169,9 @@ func (d *txnDecision) raise(t *decidedTxn, fresh ProducerID) {
 	t.raised = notYet
 	t.lastProducer, t.lastEpoch = t.producer, t.epoch
 	if t.epoch < lastEpoch {
-		t.epoch++
+		if !planted.Is(planted.ZombieNotFenced) {
+			t.epoch++
+		}
 		return
 	}
 	d.taken[fresh] = true
@@ -304,6 +308,9 @@ func (d *txnDecision) close(t *decidedTxn, epoch ProducerEpoch, commit bool) *tx
 			if !ok {
 				high = p.high
 			}
+			if planted.Is(planted.MarkersTorn) && len(ended.at) > 0 {
+				continue
+			}
 			ended.at = append(ended.at, markedPartition{tp, high})
 			d.highs[tp] = high + 1
 		}
@@ -323,7 +330,7 @@ func (d *txnDecision) close(t *decidedTxn, epoch ProducerEpoch, commit bool) *tx
 
 // release lets the held offsets become the groups'.
 func (d *txnDecision) release(o *ongoing) {
-	if o == nil {
+	if o == nil || planted.Is(planted.TxnOffsetsLost) {
 		return
 	}
 	for at, offset := range o.offsets {

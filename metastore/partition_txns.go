@@ -3,6 +3,8 @@ package metastore
 import (
 	"slices"
 	"sort"
+
+	"github.com/runnel-io/runnel/planted"
 )
 
 // partitionTxns is what a partition knows of transactions. It is copied before it changes once it may be in a view.
@@ -90,7 +92,7 @@ func (s *State) closeTxn(p *partition, id ProducerID, marker Offset, commit bool
 	}
 	first := t.open[i].first
 	t.open = slices.Delete(t.open, i, i+1)
-	if !commit {
+	if !commit && !planted.Is(planted.AbortedForgotten) {
 		t.aborted = append(t.aborted, abortedTxn{AbortedTxn{Producer: id, First: first, Last: marker}, p.stable()})
 	}
 	s.forgetAborted(p)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/runnel-io/runnel/planted"
 )
 
 // proposal makes a change from the state, or an error that ends it, or neither when there is nothing to do. It runs with
@@ -131,7 +133,7 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt
 		begun := time.Now()
 		err := r.appendAttempt(ctx, a)
 		r.breather.appended(begun, time.Now())
-		if err == nil {
+		if err == nil || planted.Is(planted.UnknownIsDone) && !errors.Is(err, ErrConflict) {
 			return a.change, r.foldOwn(a)
 		}
 		r.await(mark, nil) // nothing more is to be decided on top of it

@@ -9,6 +9,7 @@ import (
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // Isolation is how far a read goes, by Kafka's number.
@@ -196,6 +197,9 @@ func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
 			break
 		}
 		h, ok, err := w.next(ctx)
+		if err != nil && planted.Is(planted.SkipsUnreadable) {
+			return nil
+		}
 		if err != nil || !ok {
 			return err
 		}

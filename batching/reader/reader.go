@@ -16,6 +16,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/readahead"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // ErrCorrupt: the stored bytes are not the batches that the commit log tells of. Nothing of them is returned.
@@ -150,7 +151,13 @@ func New(log Log, blocks Blocks, ahead *readahead.Pool, recent Recent, opts Opti
 // lie inside the last one.
 func (r *Reader) runs(isolation Isolation, tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (
 	marks metastore.Watermarks, upTo metastore.Offset, runs []metastore.Run, aborted []metastore.AbortedTxn, err error) {
-	if isolation == ReadCommitted {
+	if isolation == ReadCommitted && planted.Is(planted.LSOReadApart) {
+		_, _, aborted, _ = r.log.CommittedRuns(tp, from, maxBytes)
+		time.Sleep(20 * time.Millisecond)
+		marks, runs, _, err = r.log.CommittedRuns(tp, from, maxBytes)
+		return marks, marks.Stable, runs, aborted, err
+	}
+	if isolation == ReadCommitted && !planted.Is(planted.ReadsPastStable) {
 		marks, runs, aborted, err = r.log.CommittedRuns(tp, from, maxBytes)
 		return marks, marks.Stable, runs, aborted, err
 	}

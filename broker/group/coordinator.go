@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // Coordinator serves the groups that this broker owns. All methods may run concurrently. Requests are refused with
@@ -300,7 +301,7 @@ func (c *Coordinator) write(ctx context.Context, g *loaded, verb string, do func
 	ctx, cancel := c.lasting(ctx)
 	defer cancel()
 	err := do(ctx)
-	if err == nil {
+	if err == nil || planted.Is(planted.LeaseNotFenced) && errors.Is(err, metastore.ErrFenced) {
 		return nil
 	}
 	answer := ErrCoordinatorUnavailable

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // loaded is a group in memory: claimed, or about to be.
@@ -124,6 +125,9 @@ func (c *Coordinator) claim(ctx context.Context, g *loaded) (metastore.GroupEpoc
 	stored, err := c.groups.ClaimGroup(ctx, g.id, metastore.NodeID(c.node.Load()))
 	if err != nil {
 		return 0, nil, c.unavailable("claim group", g.id, err)
+	}
+	if planted.Is(planted.GroupForgotten) {
+		stored.State = nil
 	}
 	m, err := c.machineOf(stored)
 	if err != nil {

@@ -1,0 +1,50 @@
+// Package planted names bugs that the proof plants to see that it finds them. Only a build with the tag `planted` can have
+// one, and has the one that RUNNEL_PLANTED names: in every other build Is is false at compile time, and what it guards is
+// not in the binary.
+package planted
+
+// Bug is one that can be planted.
+type Bug string
+
+// The bugs. Each was found in some log or other, or is what a comment of the code says would happen without it.
+const (
+	// AckBeforePut takes an object for stored whose PUT failed.
+	AckBeforePut Bug = "ack-before-put"
+	// DeleteBeforeGrace deletes the objects of a commit whose answer was lost.
+	DeleteBeforeGrace Bug = "delete-before-grace"
+	// CommitNotIdempotent commits a segment again that was committed, when its answer was lost.
+	CommitNotIdempotent Bug = "commit-not-idempotent"
+	// UnknownIsDone takes an append without an answer for done.
+	UnknownIsDone Bug = "unknown-is-done"
+	// SequencesUnchecked takes every batch of an idempotent producer.
+	SequencesUnchecked Bug = "sequences-unchecked"
+	// OffsetZeroOnError answers a Produce whose outcome is unknown with offset 0.
+	OffsetZeroOnError Bug = "offset-zero-on-error"
+	// LSOReadApart reads the last stable offset and the runs later than the aborted transactions.
+	LSOReadApart Bug = "lso-read-apart"
+	// ReadsPastStable lets read_committed read to the high watermark.
+	ReadsPastStable Bug = "reads-past-stable"
+	// AbortedForgotten keeps no aborted transaction.
+	AbortedForgotten Bug = "aborted-forgotten"
+	// MarkersTorn ends a transaction in one of its partitions alone.
+	MarkersTorn Bug = "markers-torn"
+	// TxnOffsetsLost ends a transaction without the offsets of its groups.
+	TxnOffsetsLost Bug = "txn-offsets-lost"
+	// ZombieNotFenced gives a new producer of a transactional id the epoch of the one before.
+	ZombieNotFenced Bug = "zombie-not-fenced"
+	// LeaseNotFenced takes a coordinator's write that was fenced for done.
+	LeaseNotFenced Bug = "lease-not-fenced"
+	// OffsetsAckedEarly answers a commit of offsets before it is durable.
+	OffsetsAckedEarly Bug = "offsets-acked-early"
+	// GroupForgotten lets a coordinator that takes a group over begin it anew.
+	GroupForgotten Bug = "group-forgotten"
+	// SkipsUnreadable goes on behind a run that cannot be read.
+	SkipsUnreadable Bug = "skips-unreadable"
+)
+
+// All lists the bugs.
+var All = []Bug{
+	AckBeforePut, DeleteBeforeGrace, CommitNotIdempotent, UnknownIsDone, SequencesUnchecked, OffsetZeroOnError,
+	LSOReadApart, ReadsPastStable, AbortedForgotten, MarkersTorn, TxnOffsetsLost, ZombieNotFenced, LeaseNotFenced,
+	OffsetsAckedEarly, GroupForgotten, SkipsUnreadable,
+}

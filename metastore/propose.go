@@ -145,7 +145,7 @@ func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt
 				return nil, err
 			}
 			if failures == 1 {
-				r.opts.Logger.Warn("append to commit log, outcome unknown", "seq", a.next.Seq, "error", err)
+				r.opts.Logger.Warn("append to commit log", "seq", a.next.Seq, "outcome_unknown", !errors.Is(err, ErrContended), "error", err)
 			}
 			if pause(ctx, backoff(failures)) != nil {
 				return nil, fmt.Errorf("append to commit log: %w", err)

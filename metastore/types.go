@@ -78,6 +78,9 @@ func (tp TopicPartition) String() string { return fmt.Sprintf("%s-%d", tp.Topic,
 var (
 	// ErrConflict: the log does not end at the position that Append expected. Nothing was appended.
 	ErrConflict = errors.New("commit log moved on")
+	// ErrContended: the store gave the call up for the sake of others, time and again. Nothing was done; any call may return
+	// it, and may be made again.
+	ErrContended = errors.New("given up for the sake of other calls")
 	// ErrTrimmed: the entries after the position are gone; start from a snapshot.
 	ErrTrimmed = errors.New("commit log trimmed past position")
 	// ErrRegressed: the log does not contain the position although it should: the metastore went back in time or is

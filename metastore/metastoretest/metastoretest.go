@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		{"Lease", leaseCases},
 		{"Group", groupCases},
 		{"Offsets", offsetCases},
+		{"Contention", contentionCases},
 		{"Close", closeCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {

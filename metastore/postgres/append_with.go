@@ -9,18 +9,24 @@ import (
 
 // appendWithSQL is appendSQL together with rows of groups. In the order in which its parts depend on each other:
 //
-//  1. held locks the groups that exist, claimed or to be written, against claims and deletion, as CommitOffsets does, and
-//     before anything else: a statement that has the next entry's key never waits for a group that somebody else holds who
-//     waits for the key.
-//  2. fenced are the claims that are not the latest. A claim that was under way when held came for its row is seen, since
+//  1. turn lets one such statement in at a time. Only one of them could append anyway.
+//  2. held locks the groups that exist, claimed or to be written, against claims and deletion, as CommitOffsets does.
+//  3. fenced are the claims that are not the latest. A claim that was under way when held came for its row is seen, since
 //     the row is read anew once it is locked.
-//  3. entry is the compare-and-set, unless a claim is fenced.
-//  4. made and put write rows if the entry was. A group that another makes at the same time is locked by the update that
+//  4. entry is the compare-and-set, unless a claim is fenced.
+//  5. made and put write rows if the entry was. A group that another makes at the same time is locked by the update that
 //     changes nothing, or it could be deleted before its offsets are there.
+//
+// The groups that are not there yet can only be locked once it is certain that they are to be made, after the entry. That
+// is what turn is for. Without it: (1) an append finds no group and takes the entry's key; (2) the group is claimed;
+// (3) another append holds the group and waits for the key; (4) the first comes to the group and waits for the second.
+// To make the groups before the entry, and to unmake them if it conflicts, would cost each conflict the writes.
 const appendWithSQL = `
-with held as materialized (
+with turn as materialized (
+	select pg_advisory_xact_lock(1383427694, 'commit_log'::regclass::oid::integer)),
+held as materialized (
 	select group_id, epoch from groups
-	where group_id = any($6::text[]) or group_id = any($8::text[])
+	where (group_id = any($6::text[]) or group_id = any($8::text[])) and (select count(*) from turn) > 0
 	order by group_id for share),
 fenced as materialized (
 	select claim.group_id, claim.epoch
@@ -36,7 +42,7 @@ entry as (
 made as (
 	insert into groups (group_id, epoch, coordinator)
 	select missing.group_id, nextval('group_epochs'), $9::integer
-	from entry, (select distinct group_id from unnest($8::text[]) as asked(group_id)
+	from entry, (select distinct group_id collate "C" as group_id from unnest($8::text[]) as asked(group_id)
 	             where not exists (select from held where held.group_id = asked.group_id)
 	             order by group_id) as missing
 	on conflict (group_id) do update set epoch = excluded.epoch where false
@@ -49,7 +55,7 @@ put as (
 	from entry, unnest($8::text[], $10::text[], $11::integer[], $12::text[], $13::bigint[], $14::integer[], $15::bytea[], $16::timestamptz[])
 	     as new(group_id, topic_id, partition, topic_name, committed_offset, leader_epoch, metadata, committed_at)
 	where (select count(*) from made) >= 0
-	order by 1, 2, 3
+	order by new.group_id collate "C", 2, 3
 	on conflict (group_id, topic_id, partition) do update
 	set topic_name = excluded.topic_name, committed_offset = excluded.committed_offset,
 	    leader_epoch = excluded.leader_epoch, metadata = excluded.metadata, committed_at = excluded.committed_at)

@@ -78,14 +78,19 @@ func (s *Store) WriteGroup(ctx context.Context, g metastore.GroupRecord) error {
 // A group is deleted in two statements of one transaction, sent together. With one: (1) a commit of offsets locks the
 // group's row; (2) the delete takes its snapshot and waits for the row; (3) the commit ends; (4) the delete removes the
 // row, but not the new offsets, which its snapshot does not hold. The second statement's snapshot is younger than the
-// lock.
+// lock. It takes the offsets in order although nobody commits meanwhile: their topic may be deleted.
 const (
 	lockGroupSQL   = `select from groups where group_id = $1::text and epoch = $2::bigint for update`
 	deleteGroupSQL = `
 with gone as (
 	delete from groups where group_id = $1::text and epoch = $2::bigint returning group_id),
+doomed as materialized (
+	select topic_id, partition from group_offsets
+	where group_id = $1::text and exists (select from gone)
+	order by topic_id, partition for update),
 offsets as (
-	delete from group_offsets where group_id = $1::text and exists (select from gone))
+	delete from group_offsets as o using doomed
+	where o.group_id = $1::text and o.topic_id = doomed.topic_id and o.partition = doomed.partition)
 select count(*) from gone`
 )
 

@@ -124,8 +124,10 @@ saved as (
 	where not exists (select from newer)
 	on conflict (seq) do nothing
 	returning seq),
+doomed as materialized (
+	select seq from snapshots where seq < (select seq from saved) order by seq for update),
 older as (
-	delete from snapshots where seq < (select seq from saved))
+	delete from snapshots as s using doomed where s.seq = doomed.seq)
 select exists (select from known) or exists (select from newer)`
 
 // SaveSnapshot implements metastore.Log.

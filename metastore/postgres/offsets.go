@@ -13,8 +13,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// commitOffsetsSQL holds the group's row against claims until it ends. All commits take the rows in one order, so that
-// none waits for another that waits for it.
+// commitOffsetsSQL holds the group's row against claims until it ends. Many commits may hold it at once.
 const commitOffsetsSQL = `
 with claim as (
 	select group_id from groups where group_id = $1::text and epoch = $2::bigint for share),
@@ -132,10 +131,14 @@ func columns(partitions []metastore.TopicPartition) (topics []string, numbers []
 const deleteOffsetsSQL = `
 with claim as (
 	select group_id from groups where group_id = $1::text and epoch = $2::bigint for share),
+doomed as materialized (
+	select o.topic_id, o.partition
+	from claim, unnest($3::text[], $4::integer[]) as asked(topic_id, partition), group_offsets as o
+	where o.group_id = claim.group_id and o.topic_id = asked.topic_id::uuid and o.partition = asked.partition
+	order by o.topic_id, o.partition for update of o),
 gone as (
-	delete from group_offsets as o
-	using claim, unnest($3::text[], $4::integer[]) as asked(topic_id, partition)
-	where o.group_id = claim.group_id and o.topic_id = asked.topic_id::uuid and o.partition = asked.partition)
+	delete from group_offsets as o using doomed
+	where o.group_id = $1::text and o.topic_id = doomed.topic_id and o.partition = doomed.partition)
 select count(*) from claim`
 
 // DeleteOffsets implements metastore.Groups.
@@ -147,9 +150,13 @@ func (s *Store) DeleteOffsets(ctx context.Context, id string, epoch metastore.Gr
 const expireOffsetsSQL = `
 with claim as (
 	select group_id from groups where group_id = $1::text and epoch = $2::bigint for share),
-gone as (
-	delete from group_offsets as o using claim
+doomed as materialized (
+	select o.topic_id, o.partition from claim, group_offsets as o
 	where o.group_id = claim.group_id and o.committed_at <= $3::timestamptz and o.topic_name <> all ($4::text[])
+	order by o.topic_id, o.partition for update of o),
+gone as (
+	delete from group_offsets as o using doomed
+	where o.group_id = $1::text and o.topic_id = doomed.topic_id and o.partition = doomed.partition
 	returning 1)
 select (select count(*) from claim),
        (select count(*) from group_offsets where group_id = $1::text) - (select count(*) from gone)`
@@ -169,7 +176,14 @@ func (s *Store) ExpireOffsets(ctx context.Context, id string, epoch metastore.Gr
 	return left, err
 }
 
-const deleteTopicOffsetsSQL = `delete from group_offsets where topic_id = $1::text::uuid`
+// deleteTopicOffsetsSQL holds no group: what is committed to the topic while it runs may stay.
+const deleteTopicOffsetsSQL = `
+with doomed as materialized (
+	select group_id, partition from group_offsets
+	where topic_id = $1::text::uuid
+	order by group_id, topic_id, partition for update)
+delete from group_offsets as o using doomed
+where o.topic_id = $1::text::uuid and o.group_id = doomed.group_id and o.partition = doomed.partition`
 
 // DeleteTopicOffsets implements metastore.Groups.
 func (s *Store) DeleteTopicOffsets(ctx context.Context, topic metastore.TopicID) error {

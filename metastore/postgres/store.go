@@ -74,7 +74,8 @@ func (o Options) validate() error {
 }
 
 // Store implements metastore.Store. Errors other than the contract's are transient, or their outcome is unknown: the
-// database is down, fails over, or is too slow.
+// database is down, fails over, or is too slow. A call that the database rolled back for the sake of another is made again
+// here, a few times.
 type Store struct {
 	pools
 	route   *route
@@ -154,7 +155,7 @@ func (s *Store) attempt(ctx context.Context, run func(ctx context.Context) error
 	if err := s.checkSchema(ctx); err != nil {
 		return err
 	}
-	return run(ctx)
+	return again(ctx, run)
 }
 
 // reroute goes the way of poolers from here on.

@@ -95,6 +95,7 @@ func open(t testing.TB, dsn string) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	reportDeadlocks(t, s)
 	return s
 }
 
@@ -206,19 +207,27 @@ func TestSynchronousCommitOffIsRefused(t *testing.T) {
 func openLosing(t *testing.T, dsn string) *Store {
 	t.Helper()
 	s := open(t, dsn)
-	for _, p := range s.all() {
-		config := p.Config()
+	connectAnew(t, s, func(config *pgxpool.Config) {
 		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 			clear(c.RuntimeParams)
 			return nil
 		}
+	})
+	return s
+}
+
+// connectAnew changes how a store connects that has not done so yet.
+func connectAnew(t testing.TB, s *Store, change func(config *pgxpool.Config)) {
+	t.Helper()
+	for _, p := range s.all() {
+		config := p.Config()
+		change(config)
 		p.Close()
 		var err error
 		if p.Pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return s
 }
 
 // A pooler may drop the session's parameters; then those of the database hold.

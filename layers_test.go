@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 
 	"metastore":          {"planted"},
+	"metastore/fault":    {"metastore"},
 	"metastore/memory":   {"metastore"},
 	"metastore/postgres": {"metastore"},
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/runnel-io/runnel/objstore"
@@ -20,6 +21,7 @@ const (
 	GetSuffix Op = "GETSUFFIX"
 	List      Op = "LIST"
 	Delete    Op = "DELETE"
+	Check     Op = "CHECK" // of objstore.Checker
 )
 
 // Call is one call of the store.
@@ -29,6 +31,18 @@ type Call struct {
 	Keys   []string // of Delete
 	Offset int64    // of Get
 	Length int64    // of the Gets; the bytes of Put
+
+	later func() func(context.Context) error
+}
+
+// Later copies what Put or Delete was given, and returns what does the call on the inner store, without hooks: now, or
+// when the caller has long had its answer. So a hook that answers with an error can let the call take effect later, as a
+// server does that still works on a request when its connection is lost. The other calls have no effect, and no Later: nil.
+func (c Call) Later() func(context.Context) error {
+	if c.later == nil {
+		return nil
+	}
+	return c.later()
 }
 
 // String returns the call as one line of a golden trace.
@@ -40,6 +54,8 @@ func (c Call) String() string {
 		return fmt.Sprintf("%s %s %d+%d", c.Op, c.Key, c.Offset, c.Length)
 	case Delete:
 		return fmt.Sprintf("%s %q", c.Op, c.Keys)
+	case Check:
+		return string(c.Op)
 	}
 	return fmt.Sprintf("%s %s", c.Op, c.Key)
 }
@@ -89,7 +105,11 @@ func (s *Store) do(ctx context.Context, call Call, f func() error) error {
 
 // Put implements objstore.Store.
 func (s *Store) Put(ctx context.Context, key string, parts [][]byte) error {
-	return s.do(ctx, Call{Op: Put, Key: key, Length: objstore.Size(parts)}, func() error {
+	later := func() func(context.Context) error {
+		whole := slices.Concat(parts...)
+		return func(ctx context.Context) error { return s.inner.Put(ctx, key, [][]byte{whole}) }
+	}
+	return s.do(ctx, Call{Op: Put, Key: key, Length: objstore.Size(parts), later: later}, func() error {
 		return s.inner.Put(ctx, key, parts)
 	})
 }
@@ -141,13 +161,19 @@ func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[o
 
 // Delete implements objstore.Store.
 func (s *Store) Delete(ctx context.Context, keys []string) error {
-	return s.do(ctx, Call{Op: Delete, Keys: keys}, func() error { return s.inner.Delete(ctx, keys) })
+	later := func() func(context.Context) error {
+		mine := slices.Clone(keys)
+		return func(ctx context.Context) error { return s.inner.Delete(ctx, mine) }
+	}
+	return s.do(ctx, Call{Op: Delete, Keys: keys, later: later}, func() error { return s.inner.Delete(ctx, keys) })
 }
 
-// Check implements objstore.Checker; no hook runs.
+// Check implements objstore.Checker.
 func (s *Store) Check(ctx context.Context) error {
-	if checker, ok := s.inner.(objstore.Checker); ok {
-		return checker.Check(ctx)
-	}
-	return ctx.Err()
+	return s.do(ctx, Call{Op: Check}, func() error {
+		if checker, ok := s.inner.(objstore.Checker); ok {
+			return checker.Check(ctx)
+		}
+		return ctx.Err()
+	})
 }

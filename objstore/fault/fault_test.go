@@ -57,6 +57,46 @@ func TestFailedGetReturnsNoData(t *testing.T) {
 	}
 }
 
+func TestPutThatTakesEffectAfterItsError(t *testing.T) {
+	inner := memory.New()
+	s := fault.Wrap(inner)
+	var late func(context.Context) error
+	s.Before(func(_ context.Context, call fault.Call) error {
+		late = call.Later()
+		return errFault
+	})
+	data := []byte("abc")
+	if err := s.Put(t.Context(), "a", [][]byte{data[:1], data[1:]}); !errors.Is(err, errFault) || inner.Len() != 0 {
+		t.Fatalf("%v, and %d objects", err, inner.Len())
+	}
+	copy(data, "xyz") // as whoever put it may do by now
+	if err := late(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := inner.Get(t.Context(), "a", 0, 9); string(got) != "abc" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	keys := []string{"a"}
+	if err := s.Delete(t.Context(), keys); !errors.Is(err, errFault) || inner.Len() != 1 {
+		t.Fatalf("%v, and %d objects", err, inner.Len())
+	}
+	keys[0] = "b"
+	if err := late(t.Context()); err != nil || inner.Len() != 0 {
+		t.Fatalf("%v, and %d objects", err, inner.Len())
+	}
+}
+
+func TestCheckFails(t *testing.T) {
+	s := fault.Wrap(memory.New())
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Before(func(context.Context, fault.Call) error { return errFault })
+	if err := s.Check(t.Context()); !errors.Is(err, errFault) {
+		t.Fatalf("an unreachable store says %v", err)
+	}
+}
+
 func TestTrace(t *testing.T) {
 	s := fault.Wrap(memory.New())
 	var trace []string
@@ -82,7 +122,10 @@ func TestTrace(t *testing.T) {
 	if err := s.Delete(ctx, []string{"a/b", "c"}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"PUT a/b 3", "GET a/b 1+9", "GETSUFFIX a/b 2", "LIST a/", `DELETE ["a/b" "c"]`}
+	if err := s.Check(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"PUT a/b 3", "GET a/b 1+9", "GETSUFFIX a/b 2", "LIST a/", `DELETE ["a/b" "c"]`, "CHECK"}
 	if !slices.Equal(trace, want) {
 		t.Fatalf("got %q\nwant %q", trace, want)
 	}

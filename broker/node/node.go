@@ -40,6 +40,10 @@ type Options struct {
 	Logger  *slog.Logger // default: discard
 	// LogLevel is what decides which lines of Logger are written, for clients to change; default: they cannot.
 	LogLevel *slog.LevelVar
+	// Network is what the broker listens on and reaches others by; default: that of this machine.
+	Network Network
+	// PeerCredentials authenticate other brokers on the peer port; default: what Config.Peer says.
+	PeerCredentials *peer.Credentials
 }
 
 // Node is one broker.
@@ -71,16 +75,18 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.Network == nil {
+		opts.Network = newMachine()
+	}
 	n := &Node{opts: opts, log: opts.Logger, registry: prometheus.NewRegistry()}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.ready.set(componentBroker, errors.New("starting"))
 	var err error
-	var lc net.ListenConfig
-	if n.kafka, err = lc.Listen(ctx, "tcp", opts.Config.Listen); err != nil {
+	if n.kafka, err = opts.Network.Listen(ctx, "tcp", opts.Config.Listen); err != nil {
 		return nil, fmt.Errorf("listen for Kafka clients: %w", err)
 	}
 	if opts.Config.Admin.Listen != "" {
-		if n.admin, err = lc.Listen(ctx, "tcp", opts.Config.Admin.Listen); err != nil {
+		if n.admin, err = opts.Network.Listen(ctx, "tcp", opts.Config.Admin.Listen); err != nil {
 			return nil, errors.Join(fmt.Errorf("listen for admin requests: %w", err), n.kafka.Close())
 		}
 	}
@@ -96,10 +102,10 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 }
 
 func (n *Node) listenForPeers(ctx context.Context) (err error) {
-	if !n.opts.Config.Peer.Enabled() {
+	if c := &n.opts.Config.Peer; !c.Enabled() && (c.Listen == "" || n.opts.PeerCredentials == nil) {
 		return nil
 	}
-	if n.peer, err = new(net.ListenConfig).Listen(ctx, "tcp", n.opts.Config.Peer.Listen); err != nil {
+	if n.peer, err = n.opts.Network.Listen(ctx, "tcp", n.opts.Config.Peer.Listen); err != nil {
 		return fmt.Errorf("listen for other brokers: %w", err)
 	}
 	return nil
@@ -204,10 +210,12 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 	var credentials *peer.Credentials
 	var err error
 	if n.peer != nil {
-		if credentials, err = peerCredentials(&n.opts.Config.Peer); err != nil {
-			return err
+		if credentials = n.opts.PeerCredentials; credentials == nil {
+			if credentials, err = peerCredentials(&n.opts.Config.Peer); err != nil {
+				return err
+			}
 		}
-		n.callers = peer.NewClient(credentials, n.members.ClusterID)
+		n.callers = peer.NewClient(credentials, n.members.ClusterID, peer.ClientOptions{Dial: n.opts.Network.DialContext})
 	}
 	sharing := zonecache.Options{Logger: n.part("zonecache"), Registerer: n.registry}
 	if n.blocks, err = openBlocks(objects, n.opts.Config.Memory.Cache/2, n.members, n.callers, sharing, n.registry); err != nil {

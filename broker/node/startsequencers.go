@@ -57,7 +57,7 @@ func startSequencer(ctx, running context.Context, parts *errgroup.Group, c *peer
 	if err := m.Join(ctx); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
-	client := peer.NewClient(c, m.ClusterID)
+	client := peer.NewClient(c, m.ClusterID, peer.ClientOptions{})
 	s := sequencer.New(r, m, meta, client, sequencer.Options{})
 	server := peer.NewServer(c, m.ClusterID, s, r, peer.ServerOptions{})
 	parts.Go(func() error { return m.Run(running) })

@@ -30,11 +30,25 @@ type Client struct {
 	silence time.Duration // ends a stream of entries
 }
 
+// Dial connects to an address; net.Dialer.DialContext is one.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ClientOptions tunes a Client. The zero value is the default.
+type ClientOptions struct {
+	Dial Dial // how to reach other brokers; default: over the network of this machine
+}
+
 // NewClient makes a client. cluster tells the id of the cluster.
-func NewClient(c *Credentials, cluster func() string) *Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
+func NewClient(c *Credentials, cluster func() string, opts ClientOptions) *Client {
+	if opts.Dial == nil {
+		opts.Dial = (&net.Dialer{KeepAlive: 10 * time.Second}).DialContext
+	}
 	return &Client{cluster: cluster, silence: silence, http: &http.Client{Transport: &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			defer cancel()
+			return opts.Dial(ctx, network, address)
+		},
 		TLSClientConfig:     c.client.Clone(),
 		TLSHandshakeTimeout: 2 * time.Second,
 		Protocols:           http1(),

@@ -38,10 +38,14 @@ func FromSecret(secret string) (*Credentials, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive key of shared secret: %w", err)
 	}
-	key := ed25519.NewKeyFromSeed(seed)
+	return FromKey(ed25519.NewKeyFromSeed(seed))
+}
+
+// FromKey is FromSecret for brokers that share a key instead.
+func FromKey(key ed25519.PrivateKey) (*Credentials, error) {
 	certificate, err := selfSigned(key)
 	if err != nil {
-		return nil, fmt.Errorf("make certificate of shared secret: %w", err)
+		return nil, fmt.Errorf("make certificate of shared key: %w", err)
 	}
 	public := key.Public().(ed25519.PublicKey)
 	known := func(state tls.ConnectionState) error {

@@ -140,7 +140,7 @@ func serveUntil(t *testing.T, c *Credentials, b *backend, blocks Blocks) (addres
 
 func newClient(t *testing.T, c *Credentials, cluster string) *Client {
 	t.Helper()
-	client := NewClient(c, inCluster(cluster))
+	client := NewClient(c, inCluster(cluster), ClientOptions{})
 	t.Cleanup(client.Close)
 	return client
 }

@@ -11,7 +11,7 @@ import (
 func TestTransact(t *testing.T) {
 	b := new(backend)
 	address := serve(t, shared(t), b)
-	client := NewClient(shared(t), inCluster("one"))
+	client := NewClient(shared(t), inCluster("one"), ClientOptions{})
 	defer client.Close()
 	requests := []metastore.TxnRequest{
 		metastore.EndTxn{ID: "a", Producer: 7, Epoch: 3, Commit: true, Version: 2, Fresh: metastore.NoProducerID},
@@ -32,7 +32,7 @@ func TestTransact(t *testing.T) {
 
 func TestABrokerThatDoesNotKnowOfTransactionsSaysSo(t *testing.T) {
 	address := serve(t, shared(t), new(backend))
-	client := NewClient(shared(t), inCluster("one"))
+	client := NewClient(shared(t), inCluster("one"), ClientOptions{})
 	defer client.Close()
 	for name, ask := range map[string]func() error{
 		"the request": func() error { _, err := client.post(t.Context(), address, "/v1/later", nil); return err },

@@ -107,10 +107,15 @@ func (c *Conn) Retire() {
 		return
 	}
 	c.retired = true
-	tcp, ok := c.nc.(*net.TCPConn)
-	if !ok || tcp.CloseWrite() != nil {
+	if !c.closeWrite() {
 		c.fail(errPeerGone)
 	}
+}
+
+// closeWrite ends the stream of answers, and tells whether the network can do that.
+func (c *Conn) closeWrite() bool {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	return ok && half.CloseWrite() == nil
 }
 
 // errPeerGone is the cause of an end that needs no log line.
@@ -175,12 +180,11 @@ func (c *Conn) serve(base context.Context) {
 // linger lets the peer read the last answers: closing a socket that holds unread bytes resets it, and a reset may
 // overtake them.
 func (c *Conn) linger() {
-	tcp, ok := c.nc.(*net.TCPConn)
-	if !ok || tcp.CloseWrite() != nil {
+	if !c.closeWrite() {
 		return
 	}
-	_ = tcp.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	_, _ = io.Copy(io.Discard, io.LimitReader(tcp, 64<<20))
+	_ = c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, 64<<20))
 }
 
 func (c *Conn) setReadDeadline(t time.Time) {

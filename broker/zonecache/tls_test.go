@@ -93,7 +93,7 @@ func (b *broker) open(t *testing.T, store cache.Getter, opts zonecache.Options, 
 		t.Fatal(err)
 	}
 	cluster := func() string { return b.cluster }
-	client := peer.NewClient(c, cluster)
+	client := peer.NewClient(c, cluster, peer.ClientOptions{})
 	zone := zonecache.New(b, client, opts)
 	if b.Cache, err = cache.New(store, cache.Options{BlockBytes: blockBytes, GetBytes: 4 * blockBytes, Zone: zone}); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,176 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/broker/node"
+)
+
+// Broker is one of the cluster's, through all its starts.
+type Broker struct {
+	Name  string // "broker-0"
+	world *World
+	keys  map[string]string
+	ip    string
+
+	running *start // nil: it is down
+	past    []*start
+}
+
+// start is a broker from one start to its end.
+type start struct {
+	host   *Host
+	gate   *gate
+	node   *node.Node
+	stop   context.CancelFunc
+	done   chan struct{} // closed when it has ended
+	failed error         // then; nil after a crash, whatever came of it
+}
+
+const (
+	kafkaPort = "9092"
+	peerPort  = "9645"
+)
+
+// Address is where Kafka clients reach the broker.
+func (b *Broker) Address() string { return net.JoinHostPort(b.ip, kafkaPort) }
+
+// Up tells whether the broker was started and has neither stopped nor crashed since.
+func (b *Broker) Up() bool { return b.running != nil }
+
+// Ready tells why clients cannot be served, "" if they can.
+func (b *Broker) Ready() string {
+	if b.running == nil {
+		return "down"
+	}
+	return b.running.node.Ready()
+}
+
+// Start starts the broker, which is down. It does not wait until it is ready.
+func (b *Broker) Start() error {
+	if b.running != nil {
+		return fmt.Errorf("%s runs already", b.Name)
+	}
+	w := b.world
+	w.note("start " + b.Name)
+	host := w.Network.Host(b.Name)
+	b.ip = host.IP()
+	cfg, err := b.config()
+	if err != nil {
+		return err
+	}
+	g := newGate()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &start{host: host, gate: g, stop: cancel, done: make(chan struct{})}
+	s.node, err = node.Open(ctx, node.Options{
+		Config: cfg, Stores: g.stores(b.Name, w.opts.Wrap(b, w.stores()), w.Trace), Version: "sim", Network: host,
+		PeerCredentials: w.credentials, Logger: w.logger().With("broker", b.Name),
+	})
+	if err != nil {
+		cancel()
+		return fmt.Errorf("start %s: %w", b.Name, err)
+	}
+	go func() {
+		defer close(s.done)
+		s.failed = s.node.Run(ctx)
+	}()
+	b.running = s
+	return nil
+}
+
+func (b *Broker) config() (*config.Config, error) {
+	flags := map[string]string{
+		"listen": b.Address(), "admin.listen": "", "peer.listen": net.JoinHostPort(b.ip, peerPort),
+		"metastore.url": "memory://", "object_store.url": "memory://",
+		// Small, so that bounds are met and memory is not cleared in vain.
+		"segment.size": "1MiB", "memory.produce": "8MiB", "memory.cache": "32MiB", "drain.timeout": "10s",
+	}
+	var set []string
+	for name, value := range b.world.opts.Cluster {
+		set = append(set, name+"="+value)
+	}
+	for key, value := range b.world.opts.Config {
+		flags[key] = value
+	}
+	loaded, err := config.Load(config.Sources{Flags: flags, Set: set})
+	if err != nil {
+		return nil, fmt.Errorf("configure %s: %w", b.Name, err)
+	}
+	return &loaded.Config, nil
+}
+
+// Stop lets the broker drain, and returns when it has ended.
+func (b *Broker) Stop() error {
+	s := b.running
+	if s == nil {
+		return nil
+	}
+	b.world.note("stop " + b.Name)
+	s.stop()
+	<-s.done
+	return b.end(s)
+}
+
+// end notes that a start is over. Its address is free.
+func (b *Broker) end(s *start) error {
+	s.host.Crash(false)
+	s.gate.close()
+	b.running = nil
+	b.past = append(b.past, s)
+	return s.failed
+}
+
+// Crash ends the broker as kill -9 does: from now on nothing that it does has an effect on the network or the stores,
+// except for calls of the stores that faults keep under way. If silent its machine dies with it: see Host.Crash. What is
+// left of its goroutines goes away by itself; the world waits for it in the end.
+func (b *Broker) Crash(silent bool) {
+	s := b.running
+	if s == nil {
+		return
+	}
+	b.world.note(fmt.Sprintf("crash %s silent=%t", b.Name, silent))
+	s.gate.close()
+	s.host.Crash(silent)
+	s.stop()
+	b.world.Network.Resume(b.Name)
+	b.running = nil
+	b.past = append(b.past, s)
+	s.crashed()
+}
+
+// crashed takes away what the broker says about its end: it could not do anything any more.
+func (s *start) crashed() {
+	done := s.done
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		<-done
+		s.failed = nil
+	}()
+}
+
+// Pause holds up whatever the broker does towards the network and the stores, until Resume: what it asks is not asked,
+// what it is told it does not hear. SIGSTOP would do more: here its timers and its computations go on, so that it
+// may notice by its own clock, while it is paused, that a lease ran out. What it does about that waits as well, and what it
+// had begun to do before happens late, as it does after SIGCONT.
+func (b *Broker) Pause() {
+	if s := b.running; s != nil {
+		b.world.note("pause " + b.Name)
+		s.gate.pause(true)
+		b.world.Network.Pause(b.Name)
+	}
+}
+
+// Resume undoes Pause.
+func (b *Broker) Resume() {
+	if s := b.running; s != nil {
+		b.world.note("resume " + b.Name)
+		s.gate.pause(false)
+		b.world.Network.Resume(b.Name)
+	}
+}
+
+var _ node.Network = (*Host)(nil)

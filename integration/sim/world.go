@@ -1,0 +1,225 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/runnel-io/runnel/broker/node"
+	"github.com/runnel-io/runnel/broker/peer"
+	"github.com/runnel-io/runnel/integration/history"
+	metamemory "github.com/runnel-io/runnel/metastore/memory"
+	objmemory "github.com/runnel-io/runnel/objstore/memory"
+)
+
+// Options of a World. The zero value is the default.
+type Options struct {
+	Brokers int               // default 3
+	Config  map[string]string // keys of the brokers' configuration, see docs/config.md
+	Cluster map[string]string // Kafka's broker-level settings
+	// Wrap gives a broker its stores, for one start: those of all, with whatever faults. Default: those of all.
+	Wrap func(b *Broker, shared *node.Stores) *node.Stores
+	// KeepTrace keeps the lines of the trace, not only their sum. KeepLog is the least severe line of the brokers' logs that
+	// is kept; default: warnings.
+	KeepTrace bool
+	KeepLog   slog.Level
+}
+
+func (o Options) withDefaults() Options {
+	if o.Brokers == 0 {
+		o.Brokers = 3
+	}
+	if o.Wrap == nil {
+		o.Wrap = func(_ *Broker, shared *node.Stores) *node.Stores { return shared }
+	}
+	if o.KeepLog == 0 {
+		o.KeepLog = slog.LevelWarn
+	}
+	return o
+}
+
+// World is a cluster in virtual time.
+type World struct {
+	Seed      uint64
+	Network   *Network
+	Metastore *metamemory.Store
+	Objects   *objmemory.Store
+	Brokers   []*Broker
+	History   *history.Recorder
+	Trace     *Trace
+
+	opts        Options
+	began       time.Time
+	credentials *peer.Credentials
+	log         lockedBuffer
+}
+
+// Run makes a world of a seed, with its brokers up and ready, and gives it to a scenario; both are in a bubble of
+// synctest. When the scenario returns, the world heals, brokers are stopped, and nothing of it is left: a goroutine that
+// stays is a failure. The ctx ends with the scenario. It must be called by a test that is not parallel.
+func Run(t *testing.T, seed uint64, opts Options, scenario func(ctx context.Context, t *testing.T, w *World)) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, seed)
+	synctest.Test(t, func(t *testing.T) {
+		w, err := newWorld(seed, opts.withDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer func() {
+			cancel()
+			if err := w.close(); err != nil {
+				t.Errorf("end: %v", err)
+			}
+		}()
+		if err := w.startAll(ctx); err != nil {
+			t.Fatal(err)
+		}
+		scenario(ctx, t, w)
+	})
+}
+
+func newWorld(seed uint64, opts Options) (*World, error) {
+	w := &World{
+		Seed: seed, opts: opts, began: time.Now(), Trace: NewTrace(opts.KeepTrace), Objects: objmemory.New(),
+		Metastore: metamemory.New(metamemory.Options{}),
+	}
+	w.Network = NewNetwork(w.Rand("network"), w.Trace)
+	w.History = history.NewRecorder(w.Now)
+	// Every start of every broker would derive the key of a secret slowly otherwise.
+	var err error
+	if w.credentials, err = peer.FromKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))); err != nil {
+		return nil, err
+	}
+	for i := range opts.Brokers {
+		w.Brokers = append(w.Brokers, &Broker{Name: fmt.Sprintf("broker-%d", i), world: w})
+	}
+	return w, nil
+}
+
+// Now is the time since the world began.
+func (w *World) Now() time.Duration { return time.Since(w.began) }
+
+// Rand is a source of chance of its own for each use, so that one who draws more does not change what others draw.
+func (w *World) Rand(use string) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(use))
+	return rand.New(rand.NewPCG(w.Seed, h.Sum64()))
+}
+
+// Addresses are those of all brokers, for clients to begin with.
+func (w *World) Addresses() []string {
+	var all []string
+	for _, b := range w.Brokers {
+		all = append(all, b.Address())
+	}
+	return all
+}
+
+// Client starts a party for a client; its DialContext connects to brokers.
+func (w *World) Client(name string) *Host { return w.Network.Host(name) }
+
+// Log is what the brokers logged.
+func (w *World) Log() string { return w.log.String() }
+
+func (w *World) stores() *node.Stores {
+	return &node.Stores{Metastore: w.Metastore, Objects: w.Objects}
+}
+
+// note puts an event of the cluster into trace and history.
+func (w *World) note(what string) {
+	w.Trace.notef("cluster %s", what)
+	w.History.Happened(history.Operation{Kind: history.Fault, Text: what})
+}
+
+func (w *World) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: w.opts.KeepLog,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				a.Value = slog.DurationValue(w.Now())
+			}
+			return a
+		}}))
+}
+
+func (w *World) startAll(ctx context.Context) error {
+	for _, b := range w.Brokers {
+		if err := b.Start(); err != nil {
+			return err
+		}
+	}
+	return w.AwaitReady(ctx, 30*time.Second)
+}
+
+// AwaitReady waits until all brokers are up and serve clients.
+func (w *World) AwaitReady(ctx context.Context, atMost time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	for {
+		i := slices.IndexFunc(w.Brokers, func(b *Broker) bool { return b.Ready() != "" })
+		if i < 0 {
+			return nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %s", w.Brokers[i].Name, w.Brokers[i].Ready())
+		}
+	}
+}
+
+// Heal undoes cuts and pauses, and starts the brokers that are down.
+func (w *World) Heal() error {
+	w.Network.HealAll()
+	var failed error
+	for _, b := range w.Brokers {
+		b.Resume()
+		if !b.Up() {
+			failed = errors.Join(failed, b.Start())
+		}
+	}
+	return failed
+}
+
+// close stops the brokers, one after the other, and waits for all their goroutines.
+func (w *World) close() error {
+	w.Network.HealAll()
+	var failed error
+	for _, b := range w.Brokers {
+		b.Resume()
+		failed = errors.Join(failed, b.Stop())
+		for _, s := range b.past {
+			<-s.done
+		}
+	}
+	return errors.Join(failed, w.Metastore.Close())
+}
+
+// lockedBuffer is a buffer that many write.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -48,6 +48,9 @@ const (
 	// CommitOffsets commits a group's offsets outside of a transaction, FetchOffsets reads them back.
 	CommitOffsets Kind = "commit_offsets"
 	FetchOffsets  Kind = "fetch_offsets"
+	// DeleteRecords asks that the records before Offsets be deleted. What is not deleted by one stays: no retention, no
+	// compaction.
+	DeleteRecords Kind = "delete_records"
 	// Observe reads a partition's borders from one broker.
 	Observe Kind = "observe"
 	// Admin is anything else, such as the creation of a topic. Text says what.
@@ -78,13 +81,17 @@ type Operation struct {
 	Worker int    `json:"worker"`
 	Client string `json:"client,omitempty"`
 
-	// Final marks reads from the start to the end of a partition after the load has stopped and all faults are healed.
+	// Final marks reads from the start to the end of a partition after the load has stopped and all faults are healed. A
+	// final reader is a Client of its own. Its Assign names the Partitions that the Polls after it read, or else a Poll
+	// names them itself; the last Poll of an Assign is OK only if it came to the end of all of them. Final readers that
+	// name no partitions are taken, per isolation, as one that reads everything.
 	Final bool `json:"final,omitempty"`
 
 	// Isolation of reads.
 	Isolation Isolation `json:"isolation,omitempty"`
 
-	// Steps are the sends and reads of Produce, Poll and Transaction, in order.
+	// Steps are the sends and reads of Produce, Poll and Transaction, in order: sends in that in which the client was given
+	// them. A consumer whose Transaction read something and is not known to be committed is taken to start anew after it.
 	Steps []Step `json:"steps,omitempty"`
 
 	// Of Transaction: its transactional id, whether it was asked to commit (else to abort; neither if Deciding is Never), and
@@ -95,13 +102,15 @@ type Operation struct {
 	Deciding        Moment `json:"deciding"`
 
 	// Of everything about groups. Generation is that of the classic protocol, or the member's epoch.
-	Group      string      `json:"group,omitempty"`
-	Member     string      `json:"member,omitempty"`
-	Generation int32       `json:"generation,omitempty"`
-	Partitions []Partition `json:"partitions,omitempty"` // of Assign, Assigned, Revoked, Subscribe (Number -1)
+	Group      string `json:"group,omitempty"`
+	Member     string `json:"member,omitempty"`
+	Generation int32  `json:"generation,omitempty"`
+	// Partitions of Assign, Assigned, Revoked, Subscribe (Number -1), and of a final Poll. Those of Assigned and Revoked are
+	// the ones whose positions start anew.
+	Partitions []Partition `json:"partitions,omitempty"`
 
-	// Offsets were committed (CommitOffsets, Transaction), found (FetchOffsets) or moved to (Assign, Rewind): the next
-	// offset to read; -1 where there is none.
+	// Offsets were committed (CommitOffsets, Transaction), found (FetchOffsets), moved to (Assign, Rewind) or asked for
+	// (DeleteRecords): the next offset to read; -1 where there is none.
 	Offsets []At `json:"offsets,omitempty"`
 
 	// Of Observe.
@@ -121,7 +130,8 @@ type At struct {
 	Offset int64 `json:"offset"`
 }
 
-// Marks are the borders of a partition as one broker tells them; -1: not told.
+// Marks are the borders of a partition as one broker tells them; -1: not told. Whoever asks for one after the other asks for
+// LogStart, then Stable, then High: none of the first two may exceed the last.
 type Marks struct {
 	Partition
 	LogStart int64 `json:"log_start"`
@@ -143,7 +153,7 @@ type Step struct {
 // Record is a record sent or read. Values are unique in a history: no two sends share one.
 type Record struct {
 	Partition
-	Offset int64 `json:"offset"` // -1: not known
+	Offset int64 `json:"offset"` // -1: not known; of a send, what the answer said, which is -1 with an error
 	Key    int64 `json:"key"`
 	Value  int64 `json:"value"`
 	// Of is the value that this record was made from, in pipelines; 0: none.

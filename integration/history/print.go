@@ -50,9 +50,22 @@ func (s *Step) String() string {
 	return text + quoted(s.Error)
 }
 
-// String gives the operation in one line: the Seqs of its moments, when it was and how long it took, who, what, and what
-// came of it.
+// String gives the operation in one line: its Headline and its steps.
 func (o *Operation) String() string {
+	var b strings.Builder
+	b.WriteString(o.Headline())
+	for i := range o.Steps {
+		if i == mostShown {
+			fmt.Fprintf(&b, "; and %d steps more", len(o.Steps)-i)
+			break
+		}
+		b.WriteString("; " + o.Steps[i].String())
+	}
+	return b.String()
+}
+
+// Headline gives the Seqs of an operation's moments, when it was and how long it took, who, what, and what came of it.
+func (o *Operation) Headline() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#%d", o.Begun.Seq)
 	switch {
@@ -69,13 +82,6 @@ func (o *Operation) String() string {
 	b.WriteString(" " + o.what() + " " + string(o.Outcome) + quoted(o.Error))
 	if o.Text != "" {
 		b.WriteString(": " + o.Text)
-	}
-	for i := range o.Steps {
-		if i == mostShown {
-			fmt.Fprintf(&b, "; and %d steps more", len(o.Steps)-i)
-			break
-		}
-		b.WriteString("; " + o.Steps[i].String())
 	}
 	return b.String()
 }

@@ -1,0 +1,274 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/history"
+)
+
+// fetchBytes is how much one fetch asks for of a partition.
+const fetchBytes = 64 << 10
+
+// probe asks one broker by itself, whomever the metadata names as the leader.
+type probe struct {
+	*client
+	address string
+}
+
+func (r *run) newProbe(ctx context.Context, address, name string) (*probe, error) {
+	c, err := r.newClient(ctx, name, kgo.SeedBrokers(address), kgo.MaxVersions(byNames()))
+	return &probe{client: c, address: address}, err
+}
+
+func (p *probe) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	return p.SeedBrokers()[0].Request(ctx, req)
+}
+
+func levelOf(isolation history.Isolation) int8 {
+	if isolation == history.ReadCommitted {
+		return 1
+	}
+	return 0
+}
+
+// fetched is what a broker has of a partition, and tells of its borders.
+type fetched struct {
+	marks   history.Marks
+	records []history.Record
+	next    int64
+	err     error
+}
+
+// fetch reads from each partition once and does not wait for records. The answers are in the order of the question.
+func (r *run) fetch(ctx context.Context, p *probe, isolation history.Isolation, from []history.At) ([]fetched, error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxBytes, req.IsolationLevel = 1<<20, levelOf(isolation)
+	for _, at := range from {
+		topic := kmsg.NewFetchRequestTopic()
+		topic.Topic = at.Topic
+		partition := kmsg.NewFetchRequestTopicPartition()
+		partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = at.Number, at.Offset, fetchBytes
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != at.Topic {
+			req.Topics = append(req.Topics, topic)
+		}
+		last := &req.Topics[len(req.Topics)-1]
+		last.Partitions = append(last.Partitions, partition)
+	}
+	answer, err := p.ask(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	resp := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return nil, err
+	}
+	told := map[history.Partition]fetched{}
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			told[history.Partition{Topic: t.Topic, Number: t.Partitions[j].Partition}] = r.open(isolation, t.Topic, &t.Partitions[j], from)
+		}
+	}
+	out := make([]fetched, len(from))
+	for i, at := range from {
+		got, ok := told[at.Partition]
+		if !ok {
+			got = fetched{next: at.Offset, err: fmt.Errorf("the answer is without %s/%d", at.Topic, at.Number)}
+		}
+		out[i] = got
+	}
+	return out, nil
+}
+
+// open takes a partition's answer apart.
+func (r *run) open(isolation history.Isolation, topic string, resp *kmsg.FetchResponseTopicPartition, from []history.At) fetched {
+	partition := history.Partition{Topic: topic, Number: resp.Partition}
+	out := fetched{marks: history.Marks{Partition: partition, LogStart: resp.LogStartOffset, High: resp.HighWatermark, Stable: resp.LastStableOffset}}
+	o := kgo.ProcessFetchPartitionOpts{Topic: topic, Partition: resp.Partition, IsolationLevel: kgo.ReadUncommitted()}
+	if isolation == history.ReadCommitted {
+		o.IsolationLevel = kgo.ReadCommitted()
+	}
+	for _, at := range from {
+		if at.Partition == partition {
+			o.Offset = at.Offset
+		}
+	}
+	got, next := kgo.ProcessFetchPartition(o, resp, kgo.DefaultDecompressor(), nil)
+	out.next, out.err = max(next, o.Offset), got.Err
+	for _, record := range got.Records {
+		out.records = append(out.records, r.decoded(record))
+	}
+	return out
+}
+
+// latest asks for the ends of partitions by way of ListOffsets: the last stable offset, or the high watermark.
+func (p *probe) latest(ctx context.Context, isolation history.Isolation, partition history.Partition) (int64, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.IsolationLevel = levelOf(isolation)
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = partition.Topic
+	asked := kmsg.NewListOffsetsRequestTopicPartition()
+	asked.Partition, asked.Timestamp = partition.Number, -1
+	topic.Partitions = append(topic.Partitions, asked)
+	req.Topics = append(req.Topics, topic)
+	answer, err := p.ask(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	resp := answer.(*kmsg.ListOffsetsResponse)
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, errors.New("asked for one partition's end, told others")
+	}
+	told := resp.Topics[0].Partitions[0]
+	return told.Offset, kerr.ErrorForCode(told.ErrorCode)
+}
+
+// observer follows the active partitions as one broker shows them. Its lives end when the broker does not answer.
+type observer struct {
+	*run
+	number  int
+	address string
+	lives   int
+	ticks   int
+	views   [2]view
+}
+
+// view is one isolation's.
+type view struct {
+	isolation history.Isolation
+	client    string
+	at        []history.At
+}
+
+func (r *run) newObserver(number int, address string) *observer {
+	return &observer{run: r, number: number, address: address}
+}
+
+// observe runs until load ends.
+func (o *observer) observe(ctx, load context.Context) error {
+	p, err := o.newProbe(ctx, o.address, fmt.Sprintf("observer-%d", o.number))
+	if err != nil {
+		return err
+	}
+	defer p.abandon()
+	o.reborn()
+	for pause(load, o.Observe) {
+		o.tick(ctx, p)
+	}
+	return nil
+}
+
+// reborn forgets everything: the next life reads from the start.
+func (o *observer) reborn() {
+	o.lives++
+	for i, isolation := range []history.Isolation{history.ReadCommitted, history.ReadUncommitted} {
+		o.views[i] = view{isolation: isolation, client: fmt.Sprintf("observer-%d-%d-%s", o.number, o.lives, isolation)}
+	}
+}
+
+// tick reads with one isolation, and each fourth time asks for the ends as well.
+func (o *observer) tick(ctx context.Context, p *probe) {
+	ctx, cancel := context.WithTimeout(ctx, o.Operation)
+	defer cancel()
+	o.ticks++
+	v := &o.views[o.ticks%2]
+	o.follow(v)
+	if len(v.at) == 0 {
+		return
+	}
+	if err := o.read(ctx, p, v); err != nil {
+		o.reborn()
+		return
+	}
+	if o.ticks%4 == 0 {
+		partition := v.at[o.ticks/4%len(v.at)].Partition
+		o.marksByList(ctx, p, partition)
+	}
+}
+
+// follow takes up what has become active, and drops what is no more. Positions of the others stay.
+func (o *observer) follow(v *view) {
+	active := o.keys.active()
+	var at []history.At
+	changed := len(active) != len(v.at)
+	for _, p := range active {
+		next := history.At{Partition: p}
+		known := false
+		for _, old := range v.at {
+			if old.Partition == p {
+				next, known = old, true
+			}
+		}
+		changed = changed || !known
+		at = append(at, next)
+	}
+	if !changed {
+		return
+	}
+	v.at = at
+	o.Recorder.Happened(history.Operation{
+		Kind: history.Assign, Worker: o.number, Client: v.client, Isolation: v.isolation, Broker: o.address, Partitions: active,
+		Offsets: append([]history.At(nil), at...),
+	})
+}
+
+// read reads all partitions of a view as one poll, and notes the borders that the broker tells with it.
+func (o *observer) read(ctx context.Context, p *probe, v *view) error {
+	poll := o.Recorder.Begin(history.Operation{Kind: history.Poll, Worker: o.number, Client: v.client, Isolation: v.isolation, Broker: o.address})
+	step := history.Step{Begun: o.Recorder.Moment(), Outcome: history.OK}
+	marks := make([]*history.Operation, len(v.at))
+	for i := range v.at {
+		marks[i] = o.Recorder.Begin(history.Operation{Kind: history.Observe, Worker: o.number, Client: v.client, Broker: o.address, Isolation: v.isolation})
+	}
+	got, err := o.fetch(ctx, p, v.isolation, v.at)
+	for i, mark := range marks {
+		if err != nil {
+			o.Recorder.End(mark, history.Failed, err)
+			continue
+		}
+		o.endMark(mark, got[i].marks, got[i].err)
+		step.Read = append(step.Read, got[i].records...)
+		v.at[i].Offset = got[i].next
+		if got[i].err != nil {
+			step.Error = fmt.Sprintf("%s/%d: %v", v.at[i].Topic, v.at[i].Number, got[i].err)
+		}
+	}
+	outcome := history.OK
+	if err != nil {
+		outcome, step.Outcome = history.Failed, history.Failed
+	}
+	step.Ended = o.Recorder.Moment()
+	poll.Steps = []history.Step{step}
+	o.Recorder.End(poll, outcome, err)
+	return err
+}
+
+func (r *run) endMark(op *history.Operation, marks history.Marks, err error) {
+	if err != nil {
+		r.Recorder.End(op, history.Failed, err)
+		return
+	}
+	op.Marks = &marks
+	r.Recorder.End(op, history.OK, nil)
+}
+
+// marksByList asks for a partition's two ends, each an observation.
+func (o *observer) marksByList(ctx context.Context, p *probe, partition history.Partition) {
+	for _, isolation := range []history.Isolation{history.ReadCommitted, history.ReadUncommitted} {
+		op := o.Recorder.Begin(history.Operation{Kind: history.Observe, Worker: o.number, Broker: o.address, Isolation: isolation})
+		marks := history.Marks{Partition: partition, LogStart: -1, High: -1, Stable: -1}
+		end, err := p.latest(ctx, isolation, partition)
+		if isolation == history.ReadCommitted {
+			marks.Stable = end
+		} else {
+			marks.High = end
+		}
+		o.endMark(op, marks, err)
+	}
+}

@@ -1,0 +1,108 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/history"
+)
+
+// commitOffsets commits where the consumer is, outside of a transaction.
+func (w *worker) commitOffsets(ctx context.Context) {
+	c := w.reader
+	c.mu.Lock()
+	offsets, member, generation := sortedOffsets(c.positions), c.member, c.generation
+	c.mu.Unlock()
+	if len(offsets) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.Operation)
+	defer cancel()
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.MemberID, req.Generation = c.group, member, generation
+	for _, at := range offsets {
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != at.Topic {
+			t := kmsg.NewOffsetCommitRequestTopic()
+			t.Topic = at.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset = at.Number, at.Offset
+		topic := &req.Topics[len(req.Topics)-1]
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	op := w.Recorder.Begin(history.Operation{
+		Kind: history.CommitOffsets, Worker: w.number, Client: w.life, Group: c.group, Member: member, Generation: generation,
+		Offsets: offsets,
+	})
+	before := w.admin.wire.sent(kmsg.OffsetCommit)
+	resp, err := req.RequestWith(ctx, w.admin.Client)
+	if err == nil {
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				err = errors.Join(err, kerr.ErrorForCode(p.ErrorCode))
+			}
+		}
+	}
+	tries := attempts{left: w.admin.wire.sent(kmsg.OffsetCommit) - before, all: ctx.Err() == nil}
+	w.Recorder.End(op, tries.outcome(err), err)
+}
+
+// fetchOffsets reads back what a group has committed of the active partitions.
+func (w *worker) fetchOffsets(ctx context.Context) {
+	partitions := w.keys.active()
+	if len(partitions) == 0 {
+		return
+	}
+	op := w.Recorder.Begin(history.Operation{Kind: history.FetchOffsets, Worker: w.number, Client: w.life, Group: w.reader.group, Partitions: partitions})
+	ctx, cancel := context.WithTimeout(ctx, w.Operation)
+	defer cancel()
+	found, err := committed(ctx, w.admin, w.reader.group, partitions)
+	op.Offsets = found
+	outcome := history.OK
+	if err != nil {
+		outcome = history.Failed // a read changes nothing
+	}
+	w.Recorder.End(op, outcome, err)
+}
+
+// committed asks for a group's offsets, and waits for open transactions with such. admin's versions are byNames.
+func committed(ctx context.Context, admin *client, group string, partitions []history.Partition) ([]history.At, error) {
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = group
+	for _, p := range partitions {
+		if n := len(g.Topics); n == 0 || g.Topics[n-1].Topic != p.Topic {
+			t := kmsg.NewOffsetFetchRequestGroupTopic()
+			t.Topic = p.Topic
+			g.Topics = append(g.Topics, t)
+		}
+		topic := &g.Topics[len(g.Topics)-1]
+		topic.Partitions = append(topic.Partitions, p.Number)
+	}
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Groups, req.RequireStable = []kmsg.OffsetFetchRequestGroup{g}, true
+	resp, err := req.RequestWith(ctx, admin.Client)
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Groups) != 1 {
+		return nil, fmt.Errorf("asked for the offsets of one group, told those of %d", len(resp.Groups))
+	}
+	if err := kerr.ErrorForCode(resp.Groups[0].ErrorCode); err != nil {
+		return nil, err
+	}
+	var found []history.At
+	for _, t := range resp.Groups[0].Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("%s/%d: %w", t.Topic, p.Partition, err)
+			}
+			found = append(found, history.At{Partition: history.Partition{Topic: t.Topic, Number: p.Partition}, Offset: p.Offset})
+		}
+	}
+	return found, nil
+}

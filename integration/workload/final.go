@@ -111,7 +111,7 @@ func (f *finale) readAll(ctx context.Context) error {
 // readPartition reads a partition from its start to its end as one poll with a step for each fetch.
 func (f *finale) readPartition(ctx context.Context, p *probe, isolation history.Isolation, partition history.Partition) error {
 	op := f.Recorder.Begin(history.Operation{
-		Kind: history.Poll, Worker: f.number, Client: fmt.Sprintf("final-%s-%s-%d-%s", p.address, partition.Topic, partition.Number, isolation),
+		Kind: history.Poll, Worker: f.number, Client: fmt.Sprintf("final-%s-%s", p.address, isolation),
 		Isolation: isolation, Broker: p.address, Final: true, Partitions: []history.Partition{partition},
 	})
 	at := history.At{Partition: partition}

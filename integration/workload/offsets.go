@@ -11,13 +11,29 @@ import (
 	"github.com/runnel-io/runnel/integration/history"
 )
 
+// forward leaves out what is before an offset that was committed already, or may have been. Members of a group go on where
+// the group is, but who is alone in its group goes back and starts anew as it likes; only what it commits does not.
+func (w *worker) forward(c *consumer, offsets []history.At) []history.At {
+	if c.isMember {
+		return offsets
+	}
+	var on []history.At
+	for _, at := range offsets {
+		if at.Offset >= w.asked[at.Partition] {
+			w.asked[at.Partition] = at.Offset
+			on = append(on, at)
+		}
+	}
+	return on
+}
+
 // commitOffsets commits where the consumer is, outside of a transaction.
 func (w *worker) commitOffsets(ctx context.Context) {
 	c := w.reader
 	c.mu.Lock()
 	offsets, member, generation := sortedOffsets(c.positions), c.member, c.generation
 	c.mu.Unlock()
-	if len(offsets) == 0 {
+	if offsets = w.forward(c, offsets); len(offsets) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.Operation)

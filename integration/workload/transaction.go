@@ -125,6 +125,9 @@ func (t *transaction) sendOffsets(ctx context.Context) error {
 		return nil
 	}
 	offsets, _ := t.offsets()
+	if offsets = t.forward(t.reader, offsets); len(offsets) == 0 {
+		return nil
+	}
 	t.op.Member, t.op.Generation = t.reads[0].member, t.reads[0].epoch
 	id, epoch, err := t.sender.ProducerID(ctx)
 	if err != nil {
@@ -183,10 +186,13 @@ func (t *transaction) addOffsets(ctx context.Context, id int64, epoch int16) err
 func (t *transaction) commit(ctx context.Context) (why string) {
 	outcome, err := t.end(ctx, kgo.TryCommit)
 	t.Recorder.End(t.op, outcome, err)
-	if outcome == history.OK {
+	switch outcome {
+	case history.OK:
 		return ""
+	case history.Failed:
+		t.goBack()
+	case history.Unknown: // the group's offsets may have gone on: nobody may commit what is before them
 	}
-	t.goBack()
 	// What the library recommends is to abort, which asks for a new epoch. Otherwise a new client does.
 	if !t.sender.wire.wasCut() && ctx.Err() == nil && t.chance(50) {
 		if t.guarded(func() error { return t.sender.EndTransaction(ctx, kgo.TryAbort) }) == nil {

@@ -30,12 +30,13 @@ type worker struct {
 	reader *consumer // nil: none could be made yet
 
 	known map[history.Partition]int64 // where this worker's reading was last, by whichever consumer
+	asked map[history.Partition]int64 // the furthest offset it asked to be committed for the group where it is alone
 }
 
 func (r *run) newWorker(number int) *worker {
 	return &worker{
 		run: r, number: number, rand: rand.New(rand.NewPCG(r.Seed, uint64(number))),
-		known: map[history.Partition]int64{},
+		known: map[history.Partition]int64{}, asked: map[history.Partition]int64{},
 	}
 }
 

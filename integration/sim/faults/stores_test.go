@@ -128,32 +128,53 @@ var (
 	}, nil}
 )
 
-// steps are what each kind that befalls calls is tried on.
-var steps = map[Kind][]step{
-	MetastoreUnreachable: {appending, reading, claiming, registering, snapping},
-	BucketUnreachable:    {putting, getting, {func(ctx context.Context, _ *meta.Store, o *object.Store, _ int) error { return o.Check(ctx) }, nil}},
-	PutLost:              {putting}, PutUnanswered: {putting}, PutLate: {putting}, PutSlow: {putting},
-	GetFails: {getting}, GetBroken: {getting}, GetSlow: {getting}, SlowDown: {putting, getting},
-	CommitLost: {appending, appendingWith}, CommitUnanswered: {appending, appendingWith},
-	CommitLate: {appending, appendingWith}, CommitSlow: {appending, appendingWith},
-	GroupWriteLost: {claiming}, GroupWriteUnanswered: {claiming}, GroupWriteLate: {claiming}, GroupWriteSlow: {claiming},
-	LeaseLost: {registering}, LeaseUnanswered: {registering},
-	UpkeepLost: {snapping}, UpkeepUnanswered: {snapping}, UpkeepLate: {snapping},
-	LookFails: {reading}, LookSlow: {reading},
-}
-
 // TestFaultsOfCallsDoWhatTheySay tries every kind, on a broker that it befalls and on one that it does not.
 func TestFaultsOfCallsDoWhatTheySay(t *testing.T) {
-	for kind, fate := range fates {
-		if len(steps[kind]) == 0 {
-			t.Errorf("%s is not tried", kind)
-		}
-		for i, s := range steps[kind] {
+	checking := step{func(ctx context.Context, _ *meta.Store, o *object.Store, _ int) error { return o.Check(ctx) }, nil}
+	tried := map[Kind]bool{}
+	for _, c := range []struct {
+		kind  Kind
+		want  effect
+		steps []step
+	}{
+		{MetastoreUnreachable, unreachable, []step{appending, reading, claiming, registering, snapping}},
+		{BucketUnreachable, unreachable, []step{putting, getting, checking}},
+		{PutLost, lost, []step{putting}},
+		{PutUnanswered, unanswered, []step{putting}},
+		{PutLate, late, []step{putting}},
+		{PutSlow, slow, []step{putting}},
+		{GetFails, lost, []step{getting}},
+		{GetBroken, unanswered, []step{getting}},
+		{GetSlow, slow, []step{getting}},
+		{SlowDown, lost, []step{putting, getting, checking}},
+		{CommitLost, lost, []step{appending, appendingWith}},
+		{CommitUnanswered, unanswered, []step{appending, appendingWith}},
+		{CommitLate, late, []step{appending, appendingWith}},
+		{CommitSlow, slow, []step{appending, appendingWith}},
+		{GroupWriteLost, lost, []step{claiming}},
+		{GroupWriteUnanswered, unanswered, []step{claiming}},
+		{GroupWriteLate, late, []step{claiming}},
+		{GroupWriteSlow, slow, []step{claiming}},
+		{LeaseLost, lost, []step{registering}},
+		{LeaseUnanswered, unanswered, []step{registering}},
+		{UpkeepLost, lost, []step{snapping}},
+		{UpkeepUnanswered, unanswered, []step{snapping}},
+		{UpkeepLate, late, []step{snapping}},
+		{LookFails, lost, []step{reading}},
+		{LookSlow, slow, []step{reading}},
+	} {
+		tried[c.kind] = true
+		for i, s := range c.steps {
 			for _, hang := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%d/hang=%v", kind, i, hang), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { try(t, Fault{Number: 1, Kind: kind, Hang: hang}, fate.effect, s) })
+				t.Run(fmt.Sprintf("%s/%d/hang=%v", c.kind, i, hang), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { try(t, Fault{Number: 1, Kind: c.kind, Hang: hang}, c.want, s) })
 				})
 			}
+		}
+	}
+	for kind := range fates {
+		if !tried[kind] {
+			t.Errorf("%s is not tried", kind)
 		}
 	}
 }

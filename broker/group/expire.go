@@ -54,7 +54,7 @@ func (c *Coordinator) expireOnce(ctx context.Context, from string) (next string,
 				return from, ctx.Err()
 			}
 			from = age.GroupID + "\x01" // no text lies between
-			if !c.opts.Owns(age.GroupID) || !mayExpire(age, c.opts.Now(), c.opts.OffsetsRetention) {
+			if !c.opts.Owns(age.GroupID) || !mayExpire(age, c.opts.Clock(), c.opts.OffsetsRetention) {
 				continue
 			}
 			seen++
@@ -95,6 +95,7 @@ func (c *Coordinator) expireGroup(ctx context.Context, id string) error {
 	var end func()
 	g, err := c.with(ctx, id, false, func(g *loaded) {
 		if due, some = g.machine.expiry(c.opts.Now(), c.opts.OffsetsRetention); some {
+			due.through = c.opts.shared(due.through)
 			epoch, end = g.epoch, g.begin()
 		}
 	})

@@ -95,6 +95,36 @@ func TestOffsetsExpireThoughNobodyUsesTheGroup(t *testing.T) {
 	})
 }
 
+// TestOffsetsDoNotExpireByTheClockOfABroker: brokers' clocks may be wrong, and what one of them held to be old was deleted
+// for all.
+func TestOffsetsDoNotExpireByTheClockOfABroker(t *testing.T) {
+	for _, wrong := range []time.Duration{-2 * week, 2 * week} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memory.New(memory.Options{})
+			opts := Options{SweepInterval: time.Hour, InitialRebalanceDelay: -1, Clock: time.Now}
+			right, stop := start(t, store, 1, opts)
+			commitTo(t, right, "by another", 0)
+			commitTo(t, right, "g", 0)
+			ids, _ := formGroup(t, right, 1)
+			if _, err := right.Leave(t.Context(), LeaveRequest{GroupID: "g", Members: []LeaveMember{{MemberID: ids[0]}}}); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			opts.Now = func() time.Time { return time.Now().Add(wrong) }
+			c, _ := start(t, store, 2, opts)
+			commitTo(t, c, "by itself", 0)
+			time.Sleep(week - time.Hour)
+			for _, id := range []string{"by another", "by itself", "g"} {
+				wantPartitions(t, store, id, 0)
+			}
+			time.Sleep(2 * time.Hour)
+			for _, id := range []string{"by another", "by itself", "g"} {
+				wantPartitions(t, store, id)
+			}
+		})
+	}
+}
+
 func TestOnlyTheOwnerExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New(memory.Options{})

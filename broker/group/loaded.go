@@ -161,7 +161,7 @@ func (c *Coordinator) machineOf(stored metastore.GroupRecord) (groupMachine, err
 		if r, err = decodeRecord(stored.State); err != nil {
 			return nil, fmt.Errorf("decode group %q: %w", stored.GroupID, err)
 		}
-		r.writtenAt = stored.WrittenAt
+		r.writtenAt = c.opts.own(stored.WrittenAt)
 	}
 	m := newMachine(c.opts.limits())
 	m.restore(now, r)

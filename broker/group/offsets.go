@@ -63,7 +63,7 @@ func (c *Coordinator) admit(ctx context.Context, req CommitRequest, judge func(g
 
 // committed returns the offsets that can be kept, and an outcome for each that was asked for.
 func (c *Coordinator) committed(asked []CommitOffset) ([]metastore.CommittedOffset, []error) {
-	now := c.opts.Now()
+	now := c.opts.Clock()
 	outcomes := make([]error, len(asked))
 	offsets := make([]metastore.CommittedOffset, 0, len(asked))
 	for i, o := range asked {

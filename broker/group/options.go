@@ -12,6 +12,7 @@ import (
 type Options struct {
 	Logger *slog.Logger              // discards
 	Now    func() time.Time          // time.Now
+	Clock  func() time.Time          // by which commits are dated and grow old: the same on all brokers; Now
 	Owns   func(groupID string) bool // whether this broker coordinates the group; nil: all groups. Called often: no I/O.
 
 	// Pending tells whether ongoing transactions hold offsets of the group, which then cannot go. Default: none do.
@@ -49,6 +50,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Clock == nil {
+		o.Clock = o.Now
+	}
 	if o.Owns == nil {
 		o.Owns = func(string) bool { return true }
 	}
@@ -77,6 +81,21 @@ func (o Options) withDefaults() Options {
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 10*time.Minute)
 	return o
 }
+
+// shared translates a time of Now to Clock, which may be far from it: what a broker whose clock is wrong writes, and holds
+// to be old, is so for the others too.
+func (o *Options) shared(t time.Time) time.Time { return t.Add(o.ahead()).Round(0) }
+
+// own translates a time of Clock, and of what the metastore dated, to Now.
+func (o *Options) own(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(-o.ahead())
+}
+
+// ahead is how far Clock is ahead of Now, on the wall.
+func (o *Options) ahead() time.Duration { return o.Clock().Round(0).Sub(o.Now().Round(0)) }
 
 func (o *Options) limits() limits {
 	return limits{initialDelay: o.InitialRebalanceDelay, maxSize: o.MaxSize}

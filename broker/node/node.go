@@ -174,7 +174,7 @@ func (n *Node) assemble() error {
 		DrainTimeout: writerTime(c.Drain.Timeout), Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
-		Logger: n.part("groups"), Owns: n.members.Owns, Keep: n.members.Stale(), Pending: n.replica.GroupPending, DrainTimeout: stepTime(c.Drain.Timeout),
+		Logger: n.part("groups"), Clock: n.members.Now, Owns: n.members.Owns, Keep: n.members.Stale(), Pending: n.replica.GroupPending, DrainTimeout: stepTime(c.Drain.Timeout),
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
@@ -191,7 +191,7 @@ func (n *Node) assemble() error {
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: n.settings, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
-		Telemetry: telemetry.New(subscriptions(n.replica), telemetry.Options{MaxBytes: c.Cluster.TelemetryMaxBytes, Registerer: n.registry}),
+		Telemetry: telemetry.New(subscriptions(n.replica), telemetry.Options{MaxBytes: c.Cluster.TelemetryMaxBytes, Now: n.members.Now, Registerer: n.registry}),
 		Shown:     shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{

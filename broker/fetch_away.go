@@ -26,7 +26,7 @@ type pace struct {
 func (p *pace) allow(now time.Time, pause time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Before(p.next) {
+	if wait := p.next.Sub(now); wait > 0 && wait <= pause { // longer: the clock was set back
 		return false
 	}
 	p.next = now.Add(pause)

@@ -336,4 +336,3 @@ func (c *conn) setDeadlines(read, write *time.Time) error {
 	}
 	return nil
 }
-

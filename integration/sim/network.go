@@ -231,7 +231,9 @@ func (n *Network) latency(r route) time.Duration {
 func (n *Network) held(r route) bool { return n.cuts[r] || n.paused[r.from] || n.paused[r.to] }
 
 // Cut holds up what goes from one party to another, until Heal. For a partition, cut both ways.
-func (n *Network) Cut(from, to string) { n.change("cut "+from+">"+to, func() { n.cuts[route{from, to}] = true }) }
+func (n *Network) Cut(from, to string) {
+	n.change("cut "+from+">"+to, func() { n.cuts[route{from, to}] = true })
+}
 
 // Heal undoes Cut.
 func (n *Network) Heal(from, to string) {

@@ -1,0 +1,114 @@
+// Package overlay changes Go's runtime, for one build of a test binary, so that a program that runs on one processor does
+// the same each time: what is random in it follows from a seed, and no clock but that of synctest decides what runs next.
+//
+// The changes are made to copies of the files of the Go installation in use, and given to the go command with -overlay:
+// the installation stays as it is, and no source of Go's is kept here. Each change names the text that it replaces; if an
+// installation has another, Write fails, and somebody must look what became of it.
+package overlay
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Tag is the build tag of what needs the overlay.
+const Tag = "simoverlay"
+
+// change replaces a text that a file has exactly once.
+type change struct {
+	file     string // below GOROOT/src
+	old, new string
+}
+
+// changes are for Go 1.26.
+var changes = []change{
+	// The state of all generators begins the same in each process.
+	{"runtime/rand.go", "	seed := &globalRand.seed\n	if len(startupRand) >= 16 &&",
+		"	seed := &globalRand.seed\n	seed[0] = 1\n	startupRand = nil\n	if true {\n	} else if len(startupRand) >= 16 &&"},
+	// What a bubble draws comes from a generator (SplitMix64) that nobody else draws from, on whatever thread: the order of
+	// maps, hashes, math/rand, the choice among ready cases of a select.
+	{"runtime/rand.go", "	mp := getg().m\n	c := &mp.chacha8\n",
+		"	if inSim() {\n		return simRand()\n	}\n	mp := getg().m\n	c := &mp.chacha8\n"},
+	{"runtime/rand.go", "// rand32 is uint32(rand()), called from compiler-generated code.\n", `var simState uint64
+
+// simSeed seeds what bubbles draw.
+//
+//go:linkname simSeed
+func simSeed(seed uint64) { simState = seed }
+
+//go:nosplit
+func inSim() bool {
+	gp := getg().m.curg
+	return gp != nil && gp.bubble != nil
+}
+
+//go:nosplit
+func simRand() uint64 {
+	simState += 0x9e3779b97f4a7c15
+	x := simState
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+//go:nosplit
+func simCheaprand() uint32 {
+	if inSim() {
+		return uint32(simRand())
+	}
+	return cheaprand()
+}
+
+//go:nosplit
+func simCheaprandn(n uint32) uint32 {
+	return uint32((uint64(simCheaprand()) * uint64(n)) >> 32)
+}
+
+// rand32 is uint32(rand()), called from compiler-generated code.
+`},
+	{"runtime/select.go", "j := cheaprandn(uint32(norder + 1))", "j := simCheaprandn(uint32(norder + 1))"},
+	{"runtime/sema.go", "s.ticket = cheaprand() | 1", "s.ticket = simCheaprand() | 1"},
+	{"runtime/time.go", "t.rand = cheaprand()", "t.rand = uint32(simRand())"},
+	// A mutex is handed over to who has waited for a millisecond: never, in a bubble.
+	{"runtime/sema.go", "func internal_sync_nanotime() int64 {\n", "func internal_sync_nanotime() int64 {\n	if inSim() {\n		return 1\n	}\n"},
+	// Nobody is interrupted for having run for long, and a processor is not taken from who is in a system call.
+	{"runtime/proc.go", "func retake(now int64) uint32 {\n	n := 0\n", "func retake(now int64) uint32 {\n	n := 0\n	if true {\n		return 0\n	}\n"},
+	// Who has given up the processor runs when nobody else can, not whenever the number of switches, which counts those of
+	// the runtime's own goroutines, is a multiple of 61.
+	{"runtime/proc.go", "if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if false {"},
+}
+
+// Write makes the changed files in a directory, of the installation at goroot, and returns the file to name to -overlay.
+func Write(goroot, dir string) (string, error) {
+	changed := make(map[string][]byte)
+	for _, c := range changes {
+		path := filepath.Join(goroot, "src", filepath.FromSlash(c.file))
+		text, ok := changed[path]
+		if !ok {
+			var err error
+			if text, err = os.ReadFile(path); err != nil {
+				return "", err
+			}
+		}
+		if n := bytes.Count(text, []byte(c.old)); n != 1 {
+			return "", fmt.Errorf("%s holds %q %d times, not once: the changes are for another version of Go", path, c.old, n)
+		}
+		changed[path] = bytes.Replace(text, []byte(c.old), []byte(c.new), 1)
+	}
+	replace := make(map[string]string)
+	for path, text := range changed {
+		replace[path] = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(replace[path], text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, list, 0o600)
+}

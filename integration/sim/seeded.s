@@ -1,0 +1,3 @@
+//go:build simoverlay
+
+// Tells the compiler that functions without a body are elsewhere.

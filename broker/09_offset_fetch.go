@@ -16,7 +16,8 @@ import (
 // leader epochs (KIP-320), v8 several groups (KIP-709), v9 the member and its epoch, which must be right if the group is a
 // consumer group (KIP-848), v10 topic ids. A partition without a position, a topic or a group that does not exist: offset -1
 // and no error, but UNKNOWN_TOPIC_ID for an id. With RequireStable (v7, KIP-447) a partition whose position an ongoing
-// transaction may change is UNSTABLE_OFFSET_COMMIT.
+// transaction may change is UNSTABLE_OFFSET_COMMIT. A partition that is named twice is answered once, where Kafka repeats what
+// the group keeps with it: that may be a thousand times as long as what names it.
 //
 // Inside, every version is one of v10's groups; v1 to v7 have one, and v1 has no place for an error but its partitions.
 
@@ -63,6 +64,7 @@ func (b *Broker) fetchGroupOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 	all := asked.Topics == nil && version >= 2
 	var wanted []metastore.TopicPartition
 	if !all {
+		asked.Topics = distinct(asked.Topics)
 		wanted = b.wantedOffsets(version, asked.Topics)
 	}
 	err := b.Groups.CheckFetch(ctx, asked.Group, asked.MemberID, group.MemberEpoch(asked.MemberEpoch))
@@ -83,6 +85,27 @@ func (b *Broker) fetchGroupOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 		answer.Topics = b.someOffsets(version, asked.Topics, committed, unstable)
 	}
 	return answer
+}
+
+// distinct is without partitions that were named before. The lists are its own.
+func distinct(topics []kmsg.OffsetFetchRequestGroupTopic) []kmsg.OffsetFetchRequestGroupTopic {
+	type key struct {
+		topic     string
+		id        [16]byte
+		partition int32
+	}
+	seen := make(map[key]bool)
+	kept := make([]kmsg.OffsetFetchRequestGroupTopic, len(topics))
+	for i, t := range topics {
+		kept[i], kept[i].Partitions = t, make([]int32, 0, len(t.Partitions))
+		for _, p := range t.Partitions {
+			if k := (key{t.Topic, t.TopicID, p}); !seen[k] {
+				seen[k] = true
+				kept[i].Partitions = append(kept[i].Partitions, p)
+			}
+		}
+	}
+	return kept
 }
 
 // unstable are the partitions, among those that are wanted or that the group committed (nil), whose position an ongoing

@@ -19,6 +19,7 @@ func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *wire.Conn, req *kmsg
 	ctx, cancel := context.WithTimeout(ctx, txnWait)
 	defer cancel()
 	resp := respond[*kmsg.AddPartitionsToTxnResponse](req)
+	look := oneLook{broker: b}
 	if req.Version >= 4 {
 		for _, t := range req.Transactions {
 			topics := make([]kmsg.AddPartitionsToTxnRequestTopic, len(t.Topics))
@@ -27,7 +28,7 @@ func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *wire.Conn, req *kmsg
 			}
 			answer := kmsg.NewAddPartitionsToTxnResponseTransaction()
 			answer.TransactionalID = t.TransactionalID
-			for _, topic := range b.addPartitions(ctx, req.Version, t, topics) {
+			for _, topic := range b.addPartitions(ctx, &look, req.Version, t, topics) {
 				row := kmsg.NewAddPartitionsToTxnResponseTransactionTopic()
 				row.Topic = topic.Topic
 				for _, p := range topic.Partitions {
@@ -41,13 +42,13 @@ func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *wire.Conn, req *kmsg
 	}
 	single := kmsg.NewAddPartitionsToTxnRequestTransaction()
 	single.TransactionalID, single.ProducerID, single.ProducerEpoch = req.TransactionalID, req.ProducerID, req.ProducerEpoch
-	resp.Topics = b.addPartitions(ctx, req.Version, single, req.Topics)
+	resp.Topics = b.addPartitions(ctx, &look, req.Version, single, req.Topics)
 	return resp
 }
 
 // addPartitions answers for one transaction.
-func (b *Broker) addPartitions(ctx context.Context, version int16, t kmsg.AddPartitionsToTxnRequestTransaction, topics []kmsg.AddPartitionsToTxnRequestTopic) []kmsg.AddPartitionsToTxnResponseTopic {
-	partitions, unknown := b.partitionsOf(ctx, topics)
+func (b *Broker) addPartitions(ctx context.Context, look *oneLook, version int16, t kmsg.AddPartitionsToTxnRequestTransaction, topics []kmsg.AddPartitionsToTxnRequestTopic) []kmsg.AddPartitionsToTxnResponseTopic {
+	partitions, unknown := b.partitionsOf(ctx, look, topics)
 	outcome := func(topic string, p int32) int16 { return 0 }
 	switch {
 	case len(unknown) > 0:
@@ -58,7 +59,7 @@ func (b *Broker) addPartitions(ctx context.Context, version int16, t kmsg.AddPar
 			return kerr.OperationNotAttempted.Code
 		}
 	case t.VerifyOnly:
-		code := b.verifyPartitions(ctx, version, t, partitions)
+		code := b.verifyPartitions(ctx, look, version, t, partitions)
 		outcome = func(string, int32) int16 { return code }
 	case len(partitions) > 0:
 		_, err := b.addToTxn(ctx, t.TransactionalID, t.ProducerID, t.ProducerEpoch, partitions, nil)
@@ -91,14 +92,30 @@ func (b *Broker) addToTxn(ctx context.Context, id string, producer int64, epoch 
 	})
 }
 
+// oneLook is a look at the log that is taken at most once for a request: it shows all that was there when the request came,
+// and the next one would have to wait.
+type oneLook struct {
+	broker *Broker
+	taken  bool
+	caught bool // up with the log
+}
+
+func (l *oneLook) take(ctx context.Context) bool {
+	if !l.taken {
+		l.taken, l.caught = true, l.broker.refreshed(ctx)
+	}
+	return l.caught
+}
+
 type namedPartition struct {
 	topic     string
 	partition int32
 }
 
 // partitionsOf finds the partitions by name, each once, and those that there are not, not even after a look at the log.
-func (b *Broker) partitionsOf(ctx context.Context, topics []kmsg.AddPartitionsToTxnRequestTopic) (found []metastore.TopicPartition, unknown map[namedPartition]bool) {
-	for looked := false; ; looked = true {
+func (b *Broker) partitionsOf(ctx context.Context, look *oneLook, topics []kmsg.AddPartitionsToTxnRequestTopic) (found []metastore.TopicPartition, unknown map[namedPartition]bool) {
+	for {
+		behind := !look.taken
 		found, unknown = nil, make(map[namedPartition]bool)
 		seen := make(map[metastore.TopicPartition]bool)
 		for _, asked := range topics {
@@ -114,15 +131,15 @@ func (b *Broker) partitionsOf(ctx context.Context, topics []kmsg.AddPartitionsTo
 				}
 			}
 		}
-		if len(unknown) == 0 || looked || !b.refreshed(ctx) {
+		if len(unknown) == 0 || !behind || !look.take(ctx) {
 			return found, unknown
 		}
 	}
 }
 
 // verifyPartitions tells whether all partitions are in the producer's ongoing transaction.
-func (b *Broker) verifyPartitions(ctx context.Context, version int16, asked kmsg.AddPartitionsToTxnRequestTransaction, partitions []metastore.TopicPartition) int16 {
-	if !b.refreshed(ctx) {
+func (b *Broker) verifyPartitions(ctx context.Context, look *oneLook, version int16, asked kmsg.AddPartitionsToTxnRequestTransaction, partitions []metastore.TopicPartition) int16 {
+	if !look.take(ctx) {
 		return kerr.CoordinatorNotAvailable.Code
 	}
 	t, known := b.States.Transaction(asked.TransactionalID)

@@ -133,3 +133,67 @@ func TestMetadataStopsCreatingTopicsInTime(t *testing.T) {
 	equal(t, "code", code(err), kerr.LeaderNotAvailable.Code)
 	equal(t, "topics", len(h.replica.Topics()), 0)
 }
+
+// What a group keeps with a position is up to 4 KiB; what names the partition, four bytes.
+func TestOffsetFetchAnswersAPartitionNamedTwiceOnce(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	topic := h.topic("events", 1, 1)
+	for _, version := range []int16{1, 7, 8, 10} {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Group = "g"
+		req.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: "events", Partitions: []int32{0, 1, 0}}, {Topic: "events", Partitions: []int32{1, 2}}}
+		group := kmsg.NewOffsetFetchRequestGroup()
+		group.Group = "g"
+		for _, asked := range req.Topics {
+			group.Topics = append(group.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: "events", TopicID: topic.ID, Partitions: asked.Partitions})
+		}
+		req.Groups = append(req.Groups, group)
+		answer := ask[*kmsg.OffsetFetchResponse](h, version, req)
+		var got []int32
+		for _, topic := range answer.Topics {
+			for _, p := range topic.Partitions {
+				got = append(got, p.Partition)
+			}
+		}
+		for _, group := range answer.Groups {
+			for _, topic := range group.Topics {
+				for _, p := range topic.Partitions {
+					got = append(got, p.Partition)
+				}
+			}
+		}
+		equal(t, fmt.Sprintf("partitions at version %d", version), fmt.Sprint(got), "[0 1 2]")
+	}
+}
+
+// countedLooks are topics, and how often somebody looked for more.
+type countedLooks struct {
+	topics
+	looks int
+}
+
+type topics interface{ Topics } // whose name is not that of a method
+
+func (c *countedLooks) Refresh(ctx context.Context) error {
+	c.looks++
+	return c.topics.Refresh(ctx)
+}
+
+// Looks are paced: with one for each transaction, a request of a few hundred would wait until its time was up.
+func TestAddPartitionsToTxnLooksAtTheLogOnceForAllItsTransactions(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("events", 1, 1)
+	counted := &countedLooks{topics: h.broker.Topics}
+	h.broker.Topics = counted
+	for what, single := range map[string]kmsg.AddPartitionsToTxnRequestTransaction{
+		"unknown topics": {TransactionalID: "t", Topics: []kmsg.AddPartitionsToTxnRequestTransactionTopic{{Topic: "missing", Partitions: []int32{0}}}},
+		"verification":   {TransactionalID: "t", VerifyOnly: true, Topics: []kmsg.AddPartitionsToTxnRequestTransactionTopic{{Topic: "events", Partitions: []int32{0}}}},
+	} {
+		counted.looks = 0
+		req := kmsg.NewPtrAddPartitionsToTxnRequest()
+		req.Transactions = []kmsg.AddPartitionsToTxnRequestTransaction{single, single, single}
+		answer := ask[*kmsg.AddPartitionsToTxnResponse](h, 5, req)
+		equal(t, "answers to "+what, len(answer.Transactions), 3)
+		equal(t, "looks for "+what, counted.looks, 1)
+	}
+}

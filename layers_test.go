@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"batching/recordbatch": {},
 	"batching/segment":     {},
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
+	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 
 	"metastore":          {"planted"},

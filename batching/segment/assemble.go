@@ -74,30 +74,46 @@ func makeRun(p Part, position int64) (Run, int64, error) {
 	return run, length, nil
 }
 
-// chains finds the sequences of each producer among batches. A batch goes on its producer's newest chain if its epoch
-// is the same and its sequence the next; else it begins another.
+// chains finds the sequences of each producer among batches.
 func chains(batches []Batch) []Chain {
-	var found []Chain
-	newest := map[int64]int{} // by producer: index in found
+	var c Chains
 	for _, b := range batches {
-		if b.ProducerID < 0 {
-			continue
-		}
-		last := int32((int64(b.BaseSequence) + int64(b.Records) - 1) & math.MaxInt32)
-		if i, ok := newest[b.ProducerID]; ok {
-			c := &found[i]
-			if next := int32((int64(c.LastSequence) + 1) & math.MaxInt32); c.Epoch == b.ProducerEpoch && next == b.BaseSequence {
-				c.LastSequence = last
-				c.Batches++
-				continue
-			}
-		}
-		newest[b.ProducerID] = len(found)
-		found = append(found, Chain{ProducerID: b.ProducerID, Epoch: b.ProducerEpoch,
-			FirstSequence: b.BaseSequence, LastSequence: last, Batches: 1})
+		c.Add(b)
 	}
-	return found
+	return c.Found()
 }
+
+// Chains finds the sequences of each producer among the batches of a run. The zero value is ready.
+type Chains struct {
+	found  []Chain
+	newest map[int64]int // by producer: index in found
+}
+
+// Add takes the next batch of the run, whose bytes do not matter. It goes on its producer's newest chain if its epoch is the
+// same and its sequence the next; else it begins another.
+func (c *Chains) Add(b Batch) {
+	if b.ProducerID < 0 {
+		return
+	}
+	last := int32((int64(b.BaseSequence) + int64(b.Records) - 1) & math.MaxInt32)
+	if i, ok := c.newest[b.ProducerID]; ok {
+		on := &c.found[i]
+		if next := int32((int64(on.LastSequence) + 1) & math.MaxInt32); on.Epoch == b.ProducerEpoch && next == b.BaseSequence {
+			on.LastSequence = last
+			on.Batches++
+			return
+		}
+	}
+	if c.newest == nil {
+		c.newest = make(map[int64]int)
+	}
+	c.newest[b.ProducerID] = len(c.found)
+	c.found = append(c.found, Chain{ProducerID: b.ProducerID, Epoch: b.ProducerEpoch,
+		FirstSequence: b.BaseSequence, LastSequence: last, Batches: 1})
+}
+
+// Found returns the chains in the order of their first batch; nil if no batch has a producer.
+func (c *Chains) Found() []Chain { return c.found }
 
 func appendHeader(b []byte, id [16]byte, created time.Time) []byte {
 	be := binary.BigEndian

@@ -117,12 +117,15 @@ func Key(id [16]byte) string {
 	const tier = "t0/"
 	key := make([]byte, len(tier)+3+36)
 	copy(key, tier)
-	hex.Encode(key[len(tier):], []byte{byte(crc32.Checksum(id[:], castagnoli))})
+	hex.Encode(key[len(tier):], []byte{Shard(id)})
 	key[len(tier)+2] = '/'
 	text, _ := uuid.UUID(id).MarshalText() // has no error to return
 	copy(key[len(tier)+3:], text)
 	return string(key)
 }
+
+// Shard is the number that the two digits in a key stand for. Keys are ordered by it, and then by the bytes of the id.
+func Shard(id [16]byte) byte { return byte(crc32.Checksum(id[:], castagnoli)) }
 
 // ParseKey is the inverse of Key. A name that Key does not make, also with other digits, is an error.
 func ParseKey(key string) ([16]byte, error) {

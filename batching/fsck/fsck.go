@@ -1,0 +1,151 @@
+// Package fsck proves that a bucket and a metastore agree: it reads both, changes neither, and says what does not fit.
+package fsck
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
+)
+
+// Metastore is what a check reads of the metastore.
+type Metastore interface {
+	metastore.LogReader
+	// Clock is the metastore's, which segments are dated by.
+	Clock(ctx context.Context) (time.Time, error)
+	GroupAges(ctx context.Context, from string, limit int) ([]metastore.GroupAge, error)
+	FetchOffsets(ctx context.Context, groupID string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error)
+}
+
+// Objects is what a check reads of the bucket.
+type Objects interface {
+	Get(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	GetSuffix(ctx context.Context, key string, length int64) ([]byte, error)
+	List(ctx context.Context, prefix, startAfter string) iter.Seq2[objstore.Object, error]
+}
+
+// Options of a check. The zero value holds the defaults.
+type Options struct {
+	// Deep reads every byte of every object that the log names, not the indexes at their ends alone.
+	Deep bool
+	// Concurrency is how many objects are looked at at a time. Default 16.
+	Concurrency int
+	// MaxFindings is how many findings of a kind the report has in full; further ones are counted. Default 1000.
+	MaxFindings int
+	// Grace is how much longer than metastore.MaxSegmentAge an object without a run counts as in flight. Default 1 minute:
+	// an append whose answer was lost may still appear for 30 s, and the clocks of brokers differ from the metastore's by
+	// less than the rest.
+	Grace time.Duration
+	// Stuck is how much longer than its time-out a transaction is open before that is worth a warning. Default 10 minutes.
+	Stuck time.Duration
+	// Progress, if set, is kept up to date.
+	Progress *Progress
+}
+
+func (o Options) withDefaults() Options {
+	o.Concurrency = cmp.Or(o.Concurrency, 16)
+	o.MaxFindings = cmp.Or(o.MaxFindings, 1000)
+	o.Grace = cmp.Or(o.Grace, time.Minute)
+	o.Stuck = cmp.Or(o.Stuck, 10*time.Minute)
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	return o
+}
+
+// check is one run of Check; it lives no longer.
+//
+// Brokers upload and commit while it looks, so what it concludes depends on the order in which it looks:
+//
+//  1. the clock, then the log, folded up to its end: the first survey;
+//  2. the bucket: one LIST, merged with the segments of the first survey, which come in the same order; of each segment
+//     its object;
+//  3. the offsets of groups;
+//  4. the clock and the log again: the second survey, unless nothing needs it.
+//
+// An object is there before a commit names it, and nothing deletes one that is named. So whatever the first survey names
+// must be there in 2, however long that takes, and there is nothing to be confused about in what was committed since:
+// nobody looks for it. LIST first and log afterwards would be as right, but would have to keep the listing in memory, or
+// read the whole log before the first object of it could be told from a lost one.
+//
+// Missing is said only of what the second survey names too. Topics are deleted meanwhile, and once objects are
+// collected they go from the log first and from the bucket after a grace: a run that was retired between 1 and 2 may
+// rightly have no object any more.
+//
+// An object that is listed and not named by the first survey may have been committed since, be about to be, or be an
+// orphan. If the second survey, which was read after the LIST, names it, it was committed. If not, its age decides: its
+// key holds its time T by the metastore's clock, and no broker commits a segment older than metastore.MaxSegmentAge. Two
+// clocks can say that it is:
+//
+//   - The log's own: once an entry is dated later than T + MaxSegmentAge, every later append is decided on a state that
+//     holds that entry, and refuses the segment. That is certain.
+//   - The metastore's, with a grace: an idle log has no such entry. A broker that decided on a commit in time, was
+//     suspended right before the append, and wakes an hour later into a log that has not moved, appends it still. So
+//     this is enough to report an orphan, and not enough to delete one: whoever does must append an entry first.
+//
+// Offsets of groups are read before the second survey, so that every record that they can speak of is in it.
+type check struct {
+	meta    Metastore
+	objects Objects
+	opts    Options
+	report  *reporter
+
+	began  time.Time // by the metastore's clock, before survey
+	survey *metastore.Survey
+
+	strangers []stranger              // listed, and not named by the survey
+	absent    []metastore.SegmentRuns // named by the survey, and not there
+	suspects  []suspect               // offsets of groups that do not fit the survey
+}
+
+// Check looks at everything and tells what it found. After an error it could not finish, and the report has what was found
+// until then. It takes the memory that a broker's folded state takes, once, and for each run 12 bytes more, for each
+// segment 12, for each object that no run names 24, and what Concurrency objects take: 64 KiB each, or with Deep 4 MiB,
+// or the largest record batch if that is more.
+func Check(ctx context.Context, meta Metastore, objects Objects, opts Options) (*Report, error) {
+	opts = opts.withDefaults()
+	c := &check{meta: meta, objects: retrying{objects}, opts: opts, report: newReporter(opts)}
+	err := c.run(ctx)
+	return c.report.done(), err
+}
+
+func (c *check) run(ctx context.Context) (err error) {
+	c.opts.Progress.enter("reading the commit log")
+	if c.began, err = c.meta.Clock(ctx); err != nil {
+		return err
+	}
+	if c.survey, err = metastore.TakeSurvey(ctx, c.meta); err != nil {
+		return err
+	}
+	c.checkLog()
+	if err := c.checkObjects(ctx); err != nil {
+		return err
+	}
+	if err := c.checkGroups(ctx); err != nil {
+		return err
+	}
+	return c.lookAgain(ctx)
+}
+
+// lookAgain takes the second survey, for what the first leaves open.
+func (c *check) lookAgain(ctx context.Context) error {
+	if len(c.strangers)+len(c.absent)+len(c.suspects) == 0 {
+		return nil
+	}
+	c.opts.Progress.enter("reading the commit log again")
+	c.survey = nil // two are not needed at a time
+	now, err := c.meta.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	later, err := metastore.TakeSurvey(ctx, c.meta)
+	if err != nil {
+		return err
+	}
+	c.judgeStrangers(later, now)
+	c.judgeAbsent(later)
+	return c.judgeSuspects(ctx, later)
+}

@@ -1,0 +1,94 @@
+package fsck
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// checkLog looks at what the survey alone tells.
+func (c *check) checkLog() {
+	s, r := c.survey, c.report
+	r.Position, r.Snapshot, r.At, r.Entries = s.Position, s.Snapshot, c.began, s.Entries
+	r.Markers, r.Segments = s.MarkerCount(), s.SegmentCount()
+	r.Runs = s.RunCount() - r.Markers
+	kinds := map[metastore.LogFaultKind]Kind{
+		metastore.BrokenChain: BrokenChain, metastore.CorruptSnapshot: CorruptSnapshot, metastore.SnapshotDisagrees: SnapshotDisagrees,
+	}
+	for _, f := range s.Faults {
+		r.add(Finding{Kind: kinds[f.Kind], Entry: f.Seq, Detail: f.Detail})
+	}
+	if s.Broken {
+		r.unjudged(fmt.Sprintf("the log after entry %d, and which objects without a run are orphans", s.Position.Seq))
+	}
+	for _, t := range s.Topics() {
+		r.Topics++
+		for i := range t.Partitions {
+			r.Partitions++
+			c.checkPartition(t, metastore.TopicPartition{Topic: t.ID, Partition: i})
+		}
+	}
+	c.checkTransactions()
+}
+
+// checkPartition looks at the runs of a partition. They must follow one another without a gap, from the log start or below
+// it (runs that lie below stay until they are retired) to the high watermark.
+func (c *check) checkPartition(t *metastore.Topic, tp metastore.TopicPartition) {
+	w, _ := c.survey.Watermarks(tp)
+	span := func(from, to metastore.Offset) Span { return Span{t.Name, tp.Partition, from, to} }
+	next := metastore.NoOffset
+	for run := range c.survey.Runs(tp) {
+		switch {
+		case next == metastore.NoOffset && run.Base > w.LogStart:
+			c.report.add(Finding{Kind: Gap, Affects: []Span{span(w.LogStart, run.Base)},
+				Detail: fmt.Sprintf("the log starts at %d, its first run at %d", w.LogStart, run.Base)})
+		case next != metastore.NoOffset && run.Base > next:
+			c.report.add(Finding{Kind: Gap, Affects: []Span{span(next, run.Base)},
+				Detail: fmt.Sprintf("a run ends at %d, the next begins at %d", next, run.Base)})
+		case run.Base < next:
+			c.report.add(Finding{Kind: Overlap, Key: keyOf(run), Affects: []Span{span(run.Base, next)},
+				Detail: fmt.Sprintf("a run begins at %d, the one before ends at %d", run.Base, next)})
+		}
+		next = run.Base + metastore.Offset(run.Records)
+	}
+	if next == metastore.NoOffset {
+		next = w.LogStart
+	}
+	if next != w.High || w.LogStart > w.High {
+		c.report.add(Finding{Kind: HWMMismatch, Affects: []Span{span(min(next, w.High), max(next, w.High))},
+			Detail: fmt.Sprintf("the log starts at %d and its runs end at %d, the high watermark is %d", w.LogStart, next, w.High)})
+	}
+	c.checkRemembered(t, tp, w)
+}
+
+// checkRemembered looks for the batches by which repeats are recognised: each must lie in one run, which has an object.
+func (c *check) checkRemembered(t *metastore.Topic, tp metastore.TopicPartition, w metastore.Watermarks) {
+	for b := range c.survey.RememberedBatches(tp) {
+		if b.Offset < w.LogStart {
+			continue
+		}
+		records := metastore.Offset(sequences(b.First, b.Last)) + 1
+		run, ok := c.survey.RunOf(tp, b.Offset)
+		if !ok || run.Marker != nil || b.Offset+records > run.Base+metastore.Offset(run.Records) {
+			c.report.add(Finding{Kind: ProducerMismatch, Affects: []Span{{t.Name, tp.Partition, b.Offset, b.Offset + records}},
+				Detail: fmt.Sprintf("producer %d is remembered to have written sequences %d to %d there, and no run holds them", b.Producer, b.First, b.Last)})
+		}
+	}
+}
+
+// sequences is how many steps lead from one sequence to another; after 2^31-1 comes 0.
+func sequences(from, to int32) int32 { return (to - from) & (1<<31 - 1) }
+
+func (c *check) checkTransactions() {
+	for t := range c.survey.Transactions() {
+		c.report.Txns++
+		if t.State != metastore.TxnOngoing {
+			continue
+		}
+		if open := c.began.Sub(t.StartedAt); open > t.Timeout+c.opts.Stuck {
+			c.report.add(Finding{Kind: StuckTransaction, Txn: t.ID,
+				Detail: fmt.Sprintf("open for %s, with a time-out of %s", open.Round(time.Second), t.Timeout)})
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package fsck
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runnel-io/runnel/batching/segment"
+	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
+)
+
+// stranger is an object of a segment that the first survey does not name.
+type stranger struct {
+	id   metastore.SegmentID
+	size int64
+}
+
+// unlisted is the size of an object that LIST does not tell of.
+const unlisted = -1
+
+// checkObjects merges the listing of the bucket with the segments of the survey, which come in the order of their keys,
+// and has every segment's object looked at.
+func (c *check) checkObjects(ctx context.Context) error {
+	c.opts.Progress.enter("looking at objects")
+	c.opts.Progress.segments.Store(int64(c.report.Segments))
+	looks, ctx := errgroup.WithContext(ctx)
+	looks.SetLimit(c.opts.Concurrency)
+	absent := make(chan metastore.SegmentRuns)
+	gathered := make(chan struct{})
+	go func() {
+		defer close(gathered)
+		for s := range absent {
+			c.absent = append(c.absent, s)
+		}
+	}()
+	err := c.merge(ctx, func(s metastore.SegmentRuns, size int64) {
+		looks.Go(func() error {
+			there, err := c.lookAt(ctx, s, size)
+			if err == nil && !there {
+				absent <- s
+			}
+			c.opts.Progress.checked.Add(1)
+			return err
+		})
+	})
+	looked := looks.Wait() // the first of their errors ends the merge, too
+	close(absent)
+	<-gathered
+	if looked != nil {
+		return looked
+	}
+	return err
+}
+
+// merge calls look for every segment of the survey, with the size that its object is listed with.
+func (c *check) merge(ctx context.Context, look func(metastore.SegmentRuns, int64)) error {
+	segments, stop := iter.Pull(c.survey.Segments(compareKeys))
+	defer stop()
+	next, more := segments()
+	for o, err := range list(ctx, c.objects) {
+		if err != nil {
+			return err
+		}
+		c.report.Objects++
+		c.report.ObjectBytes += o.Size
+		parsed, err := segment.ParseKey(o.Key)
+		if err != nil {
+			c.report.add(Finding{Kind: ForeignObject, Key: o.Key, Size: o.Size, Detail: "not the key of a segment"})
+			continue
+		}
+		id := metastore.SegmentID(parsed)
+		for more && compareKeys(next.ID, id) < 0 {
+			look(next, unlisted)
+			next, more = segments()
+		}
+		if more && next.ID == id {
+			look(next, o.Size)
+			next, more = segments()
+			continue
+		}
+		c.strangers = append(c.strangers, stranger{id, o.Size})
+	}
+	for ; more; next, more = segments() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		look(next, unlisted)
+	}
+	return ctx.Err()
+}
+
+// compareKeys orders segments as their keys are, without making the keys.
+func compareKeys(a, b metastore.SegmentID) int {
+	return cmp.Or(cmp.Compare(segment.Shard(a), segment.Shard(b)), bytes.Compare(a[:], b[:]))
+}
+
+func keyOf(run metastore.Run) string {
+	if run.Marker != nil {
+		return ""
+	}
+	return segment.Key(run.Segment)
+}
+
+// list yields all objects in the order of their keys, and goes on behind the last one after an error.
+func list(ctx context.Context, objects Objects) iter.Seq2[objstore.Object, error] {
+	return func(yield func(objstore.Object, error) bool) {
+		last := ""
+		for failures := 0; ; {
+			var failed error
+			for o, err := range objects.List(ctx, "", last) {
+				if failed = err; err != nil {
+					break
+				}
+				if o.Key <= last {
+					yield(o, fmt.Errorf("the object store lists %q after %q: not in the order of keys", o.Key, last))
+					return
+				}
+				last, failures = o.Key, 0
+				if !yield(o, nil) {
+					return
+				}
+			}
+			if failed == nil {
+				return
+			}
+			if failures++; failures >= attempts || pause(ctx, failures) != nil {
+				yield(objstore.Object{}, failed)
+				return
+			}
+		}
+	}
+}
+
+// judgeStrangers tells objects that were committed since from those that may be and those that never will.
+func (c *check) judgeStrangers(later *metastore.Survey, now time.Time) {
+	if len(c.strangers) == 0 || later.Broken {
+		return
+	}
+	named := make(map[metastore.SegmentID]bool, len(c.strangers))
+	for _, s := range c.strangers {
+		named[s.id] = false
+	}
+	for id := range later.Named() {
+		if _, ok := named[id]; ok {
+			named[id] = true
+		}
+	}
+	logTime := later.LogTime()
+	for _, s := range c.strangers {
+		age := now.Sub(s.id.Time())
+		refused := logTime.Sub(s.id.Time()) > metastore.MaxSegmentAge // by whoever decides on any later append
+		expired := age > metastore.MaxSegmentAge+c.opts.Grace
+		switch {
+		case named[s.id]:
+			c.report.CommittedSince++
+		case later.Recent(s.id) || !refused && !expired && age >= -metastore.MaxSegmentAge:
+			c.report.InFlight++
+		default:
+			c.report.OrphanBytes += s.size
+			c.report.add(Finding{Kind: OrphanObject, Key: segment.Key(s.id), Size: s.size, Age: age, Detail: orphanDetail(age, refused)})
+		}
+	}
+}
+
+func orphanDetail(age time.Duration, refused bool) string {
+	switch {
+	case age < 0:
+		return fmt.Sprintf("dated %s in the future, and named by no run", (-age).Round(time.Second))
+	case refused:
+		return fmt.Sprintf("%s old, and named by no run: the log is past the time at which it could be committed", age.Round(time.Second))
+	}
+	return fmt.Sprintf("%s old, and named by no run", age.Round(time.Second))
+}
+
+// judgeAbsent reports segments whose objects are missing, if a later survey still names them.
+func (c *check) judgeAbsent(later *metastore.Survey) {
+	if len(c.absent) == 0 {
+		return
+	}
+	named := make(map[metastore.SegmentID]bool, len(c.absent))
+	for _, s := range c.absent {
+		named[s.ID] = later.Broken // then there is no telling: better a word too many
+	}
+	for id := range later.Named() {
+		if _, ok := named[id]; ok {
+			named[id] = true
+		}
+	}
+	for _, s := range c.absent {
+		if named[s.ID] {
+			c.report.add(Finding{Kind: MissingObject, Key: segment.Key(s.ID), Size: s.Size, Affects: spans(later, s.Runs),
+				Detail: fmt.Sprintf("named by %s, and not in the bucket", plural(len(s.Runs), "run"))})
+		}
+	}
+}
+
+// spans names the offsets of runs.
+func spans(survey *metastore.Survey, runs []metastore.PlacedRun) []Span {
+	list := make([]Span, len(runs))
+	for i, r := range runs {
+		name := r.Topic.String()
+		if t, ok := survey.Topic(r.Topic); ok {
+			name = t.Name
+		}
+		list[i] = Span{name, r.Partition, r.Base, r.Base + metastore.Offset(r.Records)}
+	}
+	return list
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+const attempts = 3 // at one request, before the check gives up
+
+// retrying repeats requests that fail, except for what repeating does not change.
+type retrying struct{ Objects }
+
+func (r retrying) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	return retry(ctx, func() ([]byte, error) { return r.Objects.Get(ctx, key, offset, length) })
+}
+
+func (r retrying) GetSuffix(ctx context.Context, key string, length int64) ([]byte, error) {
+	return retry(ctx, func() ([]byte, error) { return r.Objects.GetSuffix(ctx, key, length) })
+}
+
+func retry(ctx context.Context, request func() ([]byte, error)) ([]byte, error) {
+	for failures := 1; ; failures++ {
+		b, err := request()
+		if err == nil || failures >= attempts || errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrRange) {
+			return b, err
+		}
+		if pause(ctx, failures) != nil {
+			return nil, err
+		}
+	}
+}
+
+func pause(ctx context.Context, failures int) error {
+	t := time.NewTimer(100 * time.Millisecond << failures)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -124,13 +124,6 @@ func (s *Survey) RunCount() int { return s.state.runs }
 // MarkerCount is how many runs are ends of transactions.
 func (s *Survey) MarkerCount() int { return s.state.markers.count }
 
-// Recent tells whether a segment was committed so lately that its commit may be asked for again, even if all of its
-// batches were refused.
-func (s *Survey) Recent(id SegmentID) bool {
-	_, ok := s.state.segments[id]
-	return ok
-}
-
 // SegmentRuns is a segment with all runs that name it.
 type SegmentRuns struct {
 	ID   SegmentID

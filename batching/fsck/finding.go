@@ -82,7 +82,7 @@ func (k Kind) Advice() string {
 	case UnlistedObject:
 		return "LIST of this object store lags behind PUT. Runnel needs one that does not."
 	case OffsetBeyondEnd:
-		return "The group gets its reset policy when it next reads. Set its offsets if that is not what is wanted (runnel group reset-offsets)."
+		return "The group gets its reset policy when it next reads. Set its offsets if that is not what is wanted (kafka-consumer-groups.sh --reset-offsets)."
 	case OffsetOfNoTopic:
 		return "Of a deleted topic; expires with the group's other offsets."
 	case StuckTransaction:

@@ -70,6 +70,9 @@ func (c *check) lookOnce(ctx context.Context, key string, s metastore.SegmentRun
 	if index.ID != s.ID {
 		return l, faultf(CorruptObject, "its index is that of segment %s", metastore.SegmentID(index.ID))
 	}
+	if err := chainsFit(&index); err != nil {
+		return l, err
+	}
 	if err := matchIndex(&index, s.Runs); err != nil {
 		return l, err
 	}
@@ -109,6 +112,23 @@ func readIndex(ctx context.Context, objects Objects, key string, size int64) (in
 		return index, read, nil
 	}
 	return index, read, faultf(CorruptObject, "the length of its footer changes from one read to the next")
+}
+
+// chainsFit looks for chains that are longer than their run. A wrong sequence makes one that seems to go around.
+func chainsFit(index *segment.Index) error {
+	for i := range index.Runs {
+		in := &index.Runs[i]
+		batches, records := int64(0), int64(0)
+		for _, c := range in.Chains {
+			batches += int64(c.Batches)
+			records += int64(sequences(c.FirstSequence, c.LastSequence)) + 1
+		}
+		if batches > int64(in.Batches) || records > int64(in.Records) {
+			return faultf(CorruptObject, "the run at byte %d has chains of %d batches and %d records in the index, and %d batches and %d records in all",
+				in.Position, batches, records, in.Batches, in.Records)
+		}
+	}
+	return nil
 }
 
 // placedIn returns the runs of the log that lie in a run of the index: one if all of its batches were accepted.

@@ -160,7 +160,7 @@ func (c *check) judgeStrangers(later *metastore.Survey, now time.Time) {
 		switch {
 		case named[s.id]:
 			c.report.CommittedSince++
-		case later.Recent(s.id) || !refused && !expired && age >= -metastore.MaxSegmentAge:
+		case !refused && !expired && age >= -metastore.MaxSegmentAge:
 			c.report.InFlight++
 		default:
 			c.report.OrphanBytes += s.size

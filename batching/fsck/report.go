@@ -34,7 +34,7 @@ type Report struct {
 	Batches     int64 // with Deep
 	Records     int64 // with Deep
 
-	InFlight       int64 // objects without a run that may be committed yet
+	InFlight       int64 // objects without a run that are too young to be orphans: they may be committed yet
 	CommittedSince int64 // objects that were committed since Position; they were not looked at
 	OrphanBytes    int64
 

@@ -133,6 +133,9 @@ func (s *Store) Close() error {
 		if s.journal != nil {
 			err = s.closeJournal()
 		}
+		if s.shared != nil {
+			err = s.shared.Close()
+		}
 	})
 	return err
 }

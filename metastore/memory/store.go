@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -61,7 +62,8 @@ func (o Options) withDefaults() Options {
 // answered to anybody. A call whose context ends while it settles leaves its change to be made durable by the next.
 type Store struct {
 	opts    Options
-	journal *journal      // nil for New
+	journal *journal      // nil for New and OpenReadOnly
+	shared  io.Closer     // of OpenReadOnly: its lock; nil else
 	closed  chan struct{} // closed by Close
 	closing sync.Once
 
@@ -134,6 +136,9 @@ func (s *Store) updateAll(ctx context.Context, decide func(now time.Time) ([]cha
 	}
 	s.mu.Lock()
 	changes, err := decide(s.opts.Now())
+	if len(changes) > 0 && s.shared != nil {
+		changes, err = nil, ErrReadOnly
+	}
 	for _, c := range changes {
 		if err = c.applyTo(&s.state); err != nil {
 			changes = nil

@@ -24,7 +24,12 @@ type Options struct {
 	FileMode fs.FileMode
 	// DirMode is the permission of directories, before the umask. Default 0o750.
 	DirMode fs.FileMode
+	// ReadOnly makes a store that changes nothing, and for which the directory must exist. Put and Delete are refused.
+	ReadOnly bool
 }
+
+// errReadOnly refuses what would change a store that is ReadOnly.
+var errReadOnly = errors.New("object directory was opened to be read")
 
 func (o Options) withDefaults() Options {
 	if o.FileMode == 0 {
@@ -53,7 +58,7 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	dir    string
 	opts   Options
-	lock   *os.File // tempDir, locked shared; closed by Close
+	lock   *os.File // tempDir, locked shared; closed by Close; nil if ReadOnly
 	synced sync.Map // path of a directory -> struct{}: its entry in the directory above is durable
 }
 
@@ -73,6 +78,12 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	s := &Store{dir: dir, opts: opts.withDefaults()}
+	if opts.ReadOnly {
+		if _, err := os.ReadDir(dir); err != nil {
+			return nil, fmt.Errorf("read object directory: %w", err)
+		}
+		return s, nil
+	}
 	if err := s.makeRoot(); err != nil {
 		return nil, fmt.Errorf("open object directory: %w", err)
 	}
@@ -83,12 +94,28 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 }
 
 // Close gives up the store's claim on tempDir. No other method may run or be called after.
-func (s *Store) Close() error { return s.lock.Close() }
+func (s *Store) Close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
+
+// changeable refuses changes of a store that is ReadOnly.
+func (s *Store) changeable() error {
+	if s.opts.ReadOnly {
+		return errReadOnly
+	}
+	return nil
+}
 
 // Put implements objstore.Store.
 func (s *Store) Put(ctx context.Context, key string, parts [][]byte) error {
 	if err := admit(ctx, "put", key); err != nil {
 		return err
+	}
+	if err := s.changeable(); err != nil {
+		return fmt.Errorf("put %s: %w", key, err)
 	}
 	temp, err := s.writeTemp(ctx, parts)
 	if err == nil {
@@ -170,6 +197,9 @@ func (s *Store) Delete(ctx context.Context, keys []string) error {
 			return err
 		}
 	}
+	if err := s.changeable(); err != nil {
+		return fmt.Errorf("delete %d objects: %w", len(keys), err)
+	}
 	changed := make(map[string]struct{})
 	for _, key := range keys {
 		if err := ctx.Err(); err != nil {
@@ -208,8 +238,11 @@ func unlink(path string) (removed bool, err error) {
 	return false, &fs.PathError{Op: "unlink", Path: path, Err: err}
 }
 
-// Check implements objstore.Checker: it makes a file in tempDir and removes it.
+// Check implements objstore.Checker: it makes a file in tempDir and removes it, unless the store is ReadOnly.
 func (s *Store) Check(ctx context.Context) error {
+	if s.opts.ReadOnly {
+		return ctx.Err()
+	}
 	temp, err := s.writeTemp(ctx, [][]byte{{0}})
 	if temp != "" {
 		err = errors.Join(err, os.Remove(temp))

@@ -186,3 +186,39 @@ func BenchmarkPut(b *testing.B) {
 		})
 	}
 }
+
+func TestReadOnlyStoreChangesNothing(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	s := open(t, dir)
+	if err := s.Put(ctx, "a/b", [][]byte{[]byte("object")}); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, "tmp~", "left by a writer that was killed")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := file.Open(ctx, dir, file.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := r.Get(ctx, "a/b", 0, 100); err != nil || string(b) != "object" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := r.Put(ctx, "c", nil); err == nil {
+		t.Error("put an object")
+	}
+	if err := r.Delete(ctx, []string{"a/b"}); err == nil {
+		t.Error("deleted an object")
+	}
+	if err := errors.Join(r.Check(ctx), r.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{left, filepath.Join(dir, "a", "b")} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := file.Open(ctx, filepath.Join(dir, "none"), file.Options{ReadOnly: true}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("opened what is not there: %v", err)
+	}
+}

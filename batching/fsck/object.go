@@ -80,8 +80,9 @@ func (c *check) lookOnce(ctx context.Context, key string, s metastore.SegmentRun
 		return l, err
 	}
 	if c.opts.Deep {
-		w := walk{check: c, index: &index, placed: s.Runs, look: &l}
-		err = w.object(ctx, key)
+		w := walk{objects: c.objects, key: key, index: &index, survey: c.survey, placed: s.Runs, look: l}
+		err = w.object(ctx)
+		l = w.look
 	}
 	return l, err
 }

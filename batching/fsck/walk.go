@@ -18,22 +18,25 @@ const chunkBytes = 4 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// walk reads the runs of one object, batch after batch.
+// walk reads the runs of one object, batch after batch, and compares them with the index, and with the log if placed has
+// what that says.
 type walk struct {
-	check  *check
-	index  *segment.Index
-	placed []metastore.PlacedRun
-	look   *look
+	objects Objects
+	key     string
+	index   *segment.Index
+	survey  *metastore.Survey // of placed
+	placed  []metastore.PlacedRun
+	visit   func(run int, position int64, h recordbatch.Header) // may be nil
 
-	key  string
+	look // what it cost
+
 	at   int64  // where buf begins
 	buf  []byte // what was read and not yet looked at
 	read int64  // where the next read begins
 }
 
 // object looks at the header and at all runs.
-func (w *walk) object(ctx context.Context, key string) error {
-	w.key = key
+func (w *walk) object(ctx context.Context) error {
 	head, err := w.need(ctx, segment.HeaderSize)
 	if err != nil {
 		return err
@@ -47,7 +50,7 @@ func (w *walk) object(ctx context.Context, key string) error {
 	}
 	w.take(segment.HeaderSize)
 	for i := range w.index.Runs {
-		if err := w.run(ctx, &w.index.Runs[i]); err != nil {
+		if err := w.run(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -61,7 +64,7 @@ func (w *walk) need(ctx context.Context, n int64) ([]byte, error) {
 		if want <= 0 {
 			return nil, faultf(CorruptObject, "a batch reaches past the end of the object")
 		}
-		more, err := w.check.objects.Get(ctx, w.key, w.read, want)
+		more, err := w.objects.Get(ctx, w.key, w.read, want)
 		switch {
 		case errors.Is(err, objstore.ErrRange) || err == nil && len(more) == 0:
 			return nil, faultf(SizeMismatch, "it ends before byte %d of %d", w.read, w.index.Size)
@@ -69,7 +72,7 @@ func (w *walk) need(ctx context.Context, n int64) ([]byte, error) {
 			return nil, err
 		}
 		w.read += int64(len(more))
-		w.look.bytes += int64(len(more))
+		w.bytes += int64(len(more))
 		if len(w.buf) > 0 {
 			more = append(w.buf, more...)
 		}
@@ -85,7 +88,8 @@ func (w *walk) take(n int64) {
 }
 
 // run looks at all batches of a run, and compares them with the index and the log.
-func (w *walk) run(ctx context.Context, in *segment.Run) error {
+func (w *walk) run(ctx context.Context, i int) error {
+	in := &w.index.Runs[i]
 	t := tally{in: in, placed: placedIn(in, w.placed), latest: math.MinInt64}
 	for left := int64(in.Length); left > 0; {
 		if left < recordbatch.HeaderSize {
@@ -109,6 +113,9 @@ func (w *walk) run(ctx context.Context, in *segment.Run) error {
 		}
 		if sum := recordbatch.Checksum(b); sum != h.CRC {
 			return faultf(CorruptObject, "the batch at byte %d has CRC-32C %08x, its bytes give %08x", w.at, h.CRC, sum)
+		}
+		if w.visit != nil {
+			w.visit(i, w.at, h)
 		}
 		if err := w.batch(&t, h, b); err != nil {
 			return err
@@ -147,8 +154,8 @@ func (w *walk) batch(t *tally, h recordbatch.Header, b []byte) error {
 	t.records += uint64(records)
 	t.latest = max(t.latest, h.MaxTimestamp)
 	t.chains.Add(segment.Batch{Records: int32(records), ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, BaseSequence: h.BaseSequence})
-	w.look.batches++
-	w.look.records += records
+	w.batches++
+	w.records += records
 	return w.place(t, h, w.at, w.at+int64(len(b)), records)
 }
 
@@ -182,7 +189,7 @@ func (w *walk) place(t *tally, h recordbatch.Header, from, to, records int64) er
 
 // remembered compares a batch with what is remembered of its producer at its offset.
 func (w *walk) remembered(r *metastore.PlacedRun, h recordbatch.Header, offset metastore.Offset) error {
-	for b := range w.check.survey.BatchesOf(r.TopicPartition, metastore.ProducerID(h.ProducerID)) {
+	for b := range w.survey.BatchesOf(r.TopicPartition, metastore.ProducerID(h.ProducerID)) {
 		last := int32((int64(h.BaseSequence) + int64(h.LastOffsetDelta)) & math.MaxInt32)
 		if b.Offset == offset && (b.First != h.BaseSequence || b.Last != last || b.Epoch != metastore.ProducerEpoch(h.ProducerEpoch)) {
 			return faultf(IndexMismatch, "the batch at offset %d of %s has epoch %d and sequences %d to %d of producer %d, remembered are epoch %d and %d to %d",

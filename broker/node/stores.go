@@ -43,6 +43,52 @@ func OpenStores(ctx context.Context, c *config.Config) (*Stores, error) {
 	return &Stores{Metastore: meta, Objects: objects}, nil
 }
 
+// OpenToRead opens the stores for one that looks and changes nothing, no file either. What must be there already is not
+// made. The stores of `dev` can be opened so while no broker has them open (memory.ErrLocked).
+func OpenToRead(ctx context.Context, c *config.Config) (*Stores, error) {
+	meta, err := openMetastoreToRead(ctx, c.Metastore.URL)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := OpenObjectsToRead(ctx, c)
+	if err != nil {
+		return nil, errors.Join(err, meta.Close())
+	}
+	return &Stores{Metastore: meta, Objects: objects}, nil
+}
+
+// errInMemory: there is nothing that another process could read.
+var errInMemory = errors.New("memory:// is in the memory of a broker's process, and no other can read it")
+
+func openMetastoreToRead(ctx context.Context, address string) (metastore.Store, error) {
+	switch scheme, dir := scheme(address); scheme {
+	case "file":
+		return metamemory.OpenReadOnly(ctx, dir)
+	case "memory":
+		return nil, fmt.Errorf("open metastore: %w", errInMemory)
+	}
+	return openMetastore(ctx, address)
+}
+
+// OpenObjectsToRead opens the object store alone, as OpenToRead does.
+func OpenObjectsToRead(ctx context.Context, c *config.Config) (objects ObjectStore, err error) {
+	switch scheme, dir := scheme(c.ObjectStore.URL); scheme {
+	case "file":
+		objects, err = file.Open(ctx, dir, file.Options{ReadOnly: true})
+	case "memory":
+		err = errInMemory
+	default:
+		objects, err = openObjectStore(ctx, &c.ObjectStore)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open object store: %w", err)
+	}
+	return objects, nil
+}
+
+// InUse tells that a directory could not be opened because another process has it open.
+func InUse(err error) bool { return errors.Is(err, metamemory.ErrLocked) }
+
 // Close closes both.
 func (s *Stores) Close() error {
 	err := s.Metastore.Close()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/runnel-io/runnel/broker/node"
@@ -35,7 +36,14 @@ func TestBenchMistakes(t *testing.T) {
 // startDev runs a broker in this process until the test ends.
 func startDev(t *testing.T) (bootstrap, admin string) {
 	t.Helper()
-	o := devOptions{listen: "127.0.0.1:0", admin: "127.0.0.1:0", brokers: 1, logLevel: "warn"}
+	bootstrap, admin, _ = startDevOn(t, "")
+	return bootstrap, admin
+}
+
+// startDevOn keeps everything in a directory, or in memory; stop may be called before the test ends.
+func startDevOn(t *testing.T, data string) (bootstrap, admin string, stop func()) {
+	t.Helper()
+	o := devOptions{listen: "127.0.0.1:0", admin: "127.0.0.1:0", brokers: 1, logLevel: "warn", data: data}
 	configs, err := o.configs()
 	if err != nil {
 		t.Fatal(err)
@@ -48,11 +56,11 @@ func startDev(t *testing.T) (bootstrap, admin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- nodes[0].Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("run broker: %v", err)
 		}
@@ -60,10 +68,11 @@ func startDev(t *testing.T) (bootstrap, admin string) {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
 	if !awaitReady(t.Context(), nodes) {
 		t.Fatal("the broker did not become ready")
 	}
-	return nodes[0].Addr().String(), nodes[0].AdminAddr().String()
+	return nodes[0].Addr().String(), nodes[0].AdminAddr().String(), stop
 }
 
 func TestBenchmarksOfACluster(t *testing.T) {

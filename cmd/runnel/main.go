@@ -16,6 +16,7 @@ import (
 const (
 	exitError       = 1
 	exitUsage       = 2 // the command line or the configuration is wrong
+	exitUnfinished  = 2 // of fsck and segment verify, where 1 means that something is wrong with the data
 	exitInterrupted = 130
 )
 
@@ -56,11 +57,23 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
 }
 
+// unfinishedError ends a check before it is known whether anything is wrong.
+type unfinishedError struct{ err error }
+
+func (e *unfinishedError) Error() string { return e.err.Error() }
+func (e *unfinishedError) Unwrap() error { return e.err }
+
+// errFindings ends a check that found something, and has told of it.
+var errFindings = errors.New("something is wrong")
+
 // report tells the user of an error and returns the exit code.
 func report(env *environment, err error) int {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(env.err, "interrupted")
 		return exitInterrupted
+	}
+	if err == errFindings { //nolint:errorlint // joined with others, those are to be told
+		return exitError
 	}
 	fmt.Fprintln(env.err, message(err))
 	if h := hint(err, env.bootstrap); h != "" {
@@ -69,6 +82,10 @@ func report(env *environment, err error) int {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return exitUsage
+	}
+	var unfinished *unfinishedError
+	if errors.As(err, &unfinished) {
+		return exitUnfinished
 	}
 	return exitError
 }

@@ -138,7 +138,7 @@ func TestConfigPrint(t *testing.T) {
 
 func TestHelpOfEveryCommand(t *testing.T) {
 	for _, line := range []string{"", "topic", "topic create", "topic describe", "produce", "consume", "group", "group describe",
-		"cluster describe", "config print", "bench produce", "bench commit", "version", "completion bash"} {
+		"cluster describe", "config print", "fsck", "segment dump", "segment verify", "bench produce", "bench commit", "version", "completion bash"} {
 		out, errOut, code := run(t, nil, append(strings.Fields(line), "--help")...)
 		if code != 0 || !strings.Contains(out, "Usage:") {
 			t.Errorf("%q: exit %d, %s%s", line, code, out, errOut)

@@ -26,7 +26,13 @@ func startCluster(t *testing.T, brokers int) []*member {
 // startClusterWith is startCluster with cluster defaults by their Kafka names.
 func startClusterWith(t *testing.T, brokers int, set map[string]string) []*member {
 	t.Helper()
-	stores, secret := harness.NewStores(t), rand.Text()
+	return startClusterOn(t, harness.NewStores(t), brokers, set)
+}
+
+// startClusterOn is startClusterWith on stores that the test knows.
+func startClusterOn(t *testing.T, stores harness.Stores, brokers int, set map[string]string) []*member {
+	t.Helper()
+	secret := rand.Text()
 	address, at := stores.MetastoreAddress(t)
 	var all []*member
 	for i := range brokers {

@@ -1,13 +1,18 @@
 package harness
 
 import (
+	"bytes"
+	"context"
 	"crypto/rand"
+	"maps"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -111,26 +116,52 @@ func StoresOn(t testing.TB, dsn, bucket string) Stores {
 	}
 }
 
-// ObjectSizes lists the sizes of all objects that the brokers have stored.
-func (s Stores) ObjectSizes(t testing.TB) []int64 {
+// Run runs a command of the binary that takes a broker's configuration, with that of these stores.
+func (s Stores) Run(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(s.ObjectStore, "s3://"), "/")
-	client := s3.New(s3.Options{
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary(t), args...)
+	cmd.Env = append(withoutRunnel(os.Environ()), s.env()...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatalf("runnel %v: %v", args, err)
+	}
+	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+// Bucket is the bucket of the brokers as anybody else sees it. Keys begin with prefix.
+func (s Stores) Bucket() (client *s3.Client, bucket, prefix string) {
+	bucket, prefix, _ = strings.Cut(strings.TrimPrefix(s.ObjectStore, "s3://"), "/")
+	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(s.Endpoint), Region: servers.Region, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
-	})
-	var sizes []int64
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: aws.String(prefix + "/")})
+	}), bucket, prefix + "/"
+}
+
+// Objects lists the objects that the brokers have stored: sizes by key, as Runnel has it.
+func (s Stores) Objects(t testing.TB) map[string]int64 {
+	t.Helper()
+	client, bucket, prefix := s.Bucket()
+	objects := make(map[string]int64)
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, o := range page.Contents {
-			sizes = append(sizes, aws.ToInt64(o.Size))
+			objects[strings.TrimPrefix(aws.ToString(o.Key), prefix)] = aws.ToInt64(o.Size)
 		}
 	}
-	return sizes
+	return objects
+}
+
+// ObjectSizes lists the sizes of all objects that the brokers have stored.
+func (s Stores) ObjectSizes(t testing.TB) []int64 {
+	t.Helper()
+	return slices.Collect(maps.Values(s.Objects(t)))
 }
 
 // OwnPostgres starts a PostgreSQL server that the test may stop and start, and ends with it.

@@ -233,6 +233,7 @@ func verify(t *testing.T, store metastore.Log, all []sent, brokers []*metastore.
 			t.Errorf("health: %v", err)
 		}
 	}
+	survey(t, store)
 	taken := make(map[metastore.TopicPartition]map[metastore.Offset]bool)
 	last := make(map[metastore.ProducerID]metastore.Offset)
 	for _, b := range all { // of one producer, in the order of its sending
@@ -271,5 +272,17 @@ func verify(t *testing.T, store metastore.Log, all []sent, brokers []*metastore.
 				t.Errorf("%v: brokers disagree (%v)", tp, err)
 			}
 		}
+	}
+}
+
+// survey looks at the whole log without the trust in snapshots that brokers have.
+func survey(t *testing.T, store metastore.Log) {
+	t.Helper()
+	s, err := metastore.TakeSurvey(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end, err := store.End(t.Context()); err != nil || s.Position.Seq != end || s.Broken || len(s.Faults) > 0 || s.Entries == 0 || s.Snapshot.Seq == 0 {
+		t.Errorf("survey through %d of %d (%v), broken %v, %d entries, snapshot at %d: %v", s.Position.Seq, end, err, s.Broken, s.Entries, s.Snapshot.Seq, s.Faults)
 	}
 }

@@ -11,15 +11,18 @@ import (
 
 // ledger folds changes into a state, at times of its own.
 type ledger struct {
-	s    *State
-	time int64
+	s       *State
+	time    int64
+	entries []Entry // all that were folded
 }
 
 func newLedger() *ledger { return &ledger{s: NewState(), time: time.Now().UnixMilli()} }
 
 func (l *ledger) fold(c change) {
 	rec := record{time: l.time, nonce: 7, change: c}
-	l.s.apply(l.s.at.Next(rec.encode()).Position, rec, func(TopicPartition) {})
+	e := l.s.at.Next(rec.encode())
+	l.entries = append(l.entries, e)
+	l.s.apply(e.Position, rec, func(TopicPartition) {})
 }
 
 // decide folds a segment with one batch of one record for each producer, in one partition.
@@ -76,6 +79,9 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 			}
 			if got := describe(t, restored); !reflect.DeepEqual(got, h.said) {
 				t.Fatalf("the clone became\n%+v\nand was\n%+v", got, h.said)
+			}
+			if faults := l.survey(t, h.clone.encode(), h.clone.at).Faults; len(faults) > 0 {
+				t.Fatalf("the entries give another state: %v", faults)
 			}
 			h.of.thaw()
 			if rapid.IntRange(0, 3).Draw(t, "restart") == 0 && restored.at == l.s.at {

@@ -287,6 +287,7 @@ func (c *chaoticClient) write() error {
 // verify reads all partitions as a broker that has just started does.
 func (c *chaoticTxns) verify() {
 	fresh := open(c.T, c.store, metastore.ReplicaOptions{})
+	survey(c.T, c.store)
 	committed, all := 0, len(c.sent)
 	for p := range int32(3) {
 		tp := metastore.TopicPartition{Topic: c.topic, Partition: p}

@@ -1,0 +1,174 @@
+package metastore
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// entryLog is a log that never was trimmed, with a snapshot of anybody's making.
+type entryLog struct {
+	entries  []Entry
+	snapshot *Snapshot
+}
+
+func (l *entryLog) End(context.Context) (Seq, error) { return Seq(len(l.entries)), nil }
+
+func (l *entryLog) LatestSnapshot(context.Context) (Snapshot, error) {
+	if l.snapshot == nil {
+		return Snapshot{}, ErrNoSnapshot
+	}
+	return *l.snapshot, nil
+}
+
+func (l *entryLog) Read(_ context.Context, after Position, _ int) ([]Entry, error) {
+	return l.entries[after.Seq:min(int(after.Seq)+7, len(l.entries))], nil
+}
+
+// survey surveys the entries of a ledger beside a snapshot.
+func (l *ledger) survey(t fataler, snapshot []byte, at Position) *Survey {
+	t.Helper()
+	s, err := TakeSurvey(context.Background(), &entryLog{l.entries, &Snapshot{Position: at, State: snapshot}})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return s
+}
+
+// storied is a ledger with something of everything.
+func storied(t *testing.T) *ledger {
+	t.Helper()
+	l := newLedger()
+	topic := TopicID{1}
+	l.fold(createTopic{id: topic, name: "a", partitions: 2, replicationFactor: 1})
+	l.fold(createTopic{id: TopicID{2}, name: "b", partitions: 1, replicationFactor: 1})
+	l.fold(allocateProducerIDs{first: 0, count: 100})
+	l.fold(alterConfigs{changes: []ConfigChange{{ConfigResource: ConfigResource{Kind: BrokerConfig, Name: ""}, Set: map[string]string{"k": "v"}}}})
+	l.decide(TopicPartition{topic, 0}, 0, 60, 61)
+	transact := func(requests ...TxnRequest) {
+		t.Helper()
+		c := l.s.decideTxns(requests, nil)
+		for _, r := range c.results {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		l.fold(c)
+	}
+	for n, id := range []string{"aborts", "is open"} {
+		transact(InitTxn{ID: id, Timeout: time.Minute, Producer: NoProducerID, Epoch: -1, Fresh: ProducerID(n)})
+		transact(AddToTxn{ID: id, Producer: ProducerID(n), Partitions: []TopicPartition{{topic, 1}}, Groups: []string{"g"}})
+		transact(CommitTxnOffsets{ID: id, Producer: ProducerID(n), Group: "g",
+			Offsets: []CommittedOffset{{TopicPartition: TopicPartition{topic, 0}, Offset: 1, CommittedAt: time.UnixMilli(7)}}})
+		in := &SegmentCommit{ID: NewSegmentID(time.UnixMilli(l.time)), Size: 1 << 20, Runs: []RunCommit{{TopicPartition: TopicPartition{topic, 1},
+			Batches: []BatchCommit{{Length: 100, Records: 1, ProducerID: ProducerID(n), Transactional: true}}}}}
+		c, _ := l.s.decideCommit([]*SegmentCommit{in}, nil)
+		l.fold(c)
+		if n == 0 {
+			transact(EndTxn{ID: id, Producer: ProducerID(n), Version: 1, Fresh: NoProducerID})
+		}
+	}
+	return l
+}
+
+// TestSurveyFindsEveryDifferenceOfASnapshot changes one thing in the state that a snapshot is made of.
+func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
+	topic := TopicID{1}
+	partition := func(s *State, i int32) *partition { return s.partition(TopicPartition{topic, i}) }
+	for _, tt := range []struct {
+		name   string
+		change func(*State)
+		want   string // "" for none
+	}{
+		{"nothing", func(*State) {}, ""},
+		{"time", func(s *State) { s.time++ }, "its time is"},
+		{"producer ids", func(s *State) { s.nextProducerID++ }, "next producer id"},
+		{"segments that may come again", func(s *State) { s.recent = s.recent[1:] }, "may be asked for again"},
+		{"settings", func(s *State) {
+			s.configs = s.configs.with([]ConfigChange{{ConfigResource: ConfigResource{Kind: BrokerConfig}, Set: map[string]string{"k": "w"}}})
+		}, "its settings"},
+		{"no settings", func(s *State) { s.configs = nil }, "its settings"},
+		{"a topic less", func(s *State) { delete(s.topics, TopicID{2}) }, "it lacks topic b"},
+		{"a topic more", func(s *State) { s.addTopic(createTopic{id: TopicID{3}, name: "c", partitions: 1}, 0) }, "it has topic c"},
+		{"name", func(s *State) { s.topics[topic].Name = "z" }, "is not as the entries made it"},
+		{"overrides", func(s *State) { s.topics[topic].Configs = map[string]string{"k": "v"} }, "is not as the entries made it"},
+		{"log start", func(s *State) { partition(s, 0).logStart++ }, "it goes from 1 to 2, by the entries from 0"},
+		{"high watermark", func(s *State) { partition(s, 0).high++ }, "it goes from 0 to 3, by the entries from 0 to 2"},
+		{"a run less", func(s *State) { s.removeLastRun(partition(s, 0)) }, "0 runs, by the entries 1"},
+		{"length of a run", func(s *State) { partition(s, 0).runs.at(0).length++ }, "its run of offset 0"},
+		{"marker", func(s *State) { s.markers.change(0).Commit = true }, "the end of a transaction"},
+		{"producer", func(s *State) {
+			n, _ := s.producers.find(partition(s, 0).producers, 60)
+			s.producers.change(n).batches[0].last++
+		}, "of its producers"},
+		{"open transaction", func(s *State) { partition(s, 1).txns.open[0].producer++ }, "open or aborted"},
+		{"aborted transaction", func(s *State) { partition(s, 1).txns.aborted = nil }, "open or aborted"},
+		{"transactional id", func(s *State) { s.txns.change(0).epoch++ }, `transactional id "aborts"`},
+		{"a transactional id less", func(s *State) { s.txns.remove("aborts") }, "it has 1 transactional ids, the entries 2"},
+		{"offset of a transaction", func(s *State) {
+			for at, o := range s.txns.at(1).ongoing.offsets {
+				o.Offset++
+				s.txns.at(1).ongoing.offsets[at] = o
+			}
+		}, `transactional id "is open"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := storied(t)
+			changed, err := decodeState(Snapshot{Position: l.s.at, State: l.s.clone().encode()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(changed)
+			found := l.survey(t, changed.clone().encode(), l.s.at)
+			if tt.want == "" {
+				if len(found.Faults) > 0 || found.Broken || found.Entries != int64(len(l.entries)) {
+					t.Fatalf("%+v", found.Faults)
+				}
+				return
+			}
+			if len(found.Faults) == 0 || found.Faults[0].Kind != SnapshotDisagrees || !strings.Contains(found.Faults[0].Detail, tt.want) {
+				t.Fatalf("%v, want %q", found.Faults, tt.want)
+			}
+			if found.Position != l.s.at || describe(t, found.state).Time != l.s.time {
+				t.Error("the survey goes by the snapshot, not by the entries")
+			}
+		})
+	}
+}
+
+// TestSurveyYieldsEveryRunOfEverySegment compares with a look at all partitions.
+func TestSurveyYieldsEveryRunOfEverySegment(t *testing.T) {
+	l := storied(t)
+	s := l.survey(t, l.s.clone().encode(), l.s.at)
+	want := make(map[SegmentID]int)
+	markers := 0
+	for _, topic := range s.Topics() {
+		for p := range topic.Partitions {
+			for run := range s.Runs(TopicPartition{topic.ID, p}) {
+				if run.Marker != nil {
+					markers++
+				} else {
+					want[run.Segment]++
+				}
+			}
+		}
+	}
+	last := SegmentID{}
+	got := 0
+	for of := range s.Segments(func(a, b SegmentID) int { return strings.Compare(string(a[:]), string(b[:])) }) {
+		if want[of.ID] != len(of.Runs) || string(of.ID[:]) <= string(last[:]) {
+			t.Errorf("%s has %d runs, want %d, after %s", of.ID, len(of.Runs), want[of.ID], last)
+		}
+		for _, r := range of.Runs {
+			if at, ok := s.RunOf(r.TopicPartition, r.Base); !ok || at != r.Run {
+				t.Errorf("%+v is not at its offset", r)
+			}
+		}
+		last = of.ID
+		got++
+	}
+	if got != 3 || got != len(want) || got != s.SegmentCount() || markers != 1 || s.MarkerCount() != 1 || s.RunCount() != 4 {
+		t.Errorf("%d segments, %d named, %d counted, %d markers", got, len(want), s.SegmentCount(), markers)
+	}
+}

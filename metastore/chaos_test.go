@@ -221,6 +221,17 @@ func send(t *testing.T, rng *rand.Rand, pick func(*rand.Rand) *metastore.Replica
 	}
 }
 
+// sameDigest compares what replicas have folded: all of them all, or from snapshots of one or the other.
+func sameDigest(t *testing.T, replicas []*metastore.Replica) {
+	t.Helper()
+	at, sum := replicas[0].Digest()
+	for i, r := range replicas[1:] {
+		if otherAt, other := r.Digest(); otherAt != at || other != sum {
+			t.Errorf("replica %d is at %v with the digest %x, the first at %v with %x", i+1, otherAt, other[:8], at, sum[:8])
+		}
+	}
+}
+
 func verify(t *testing.T, store metastore.Log, all []sent, brokers []*metastore.Replica) {
 	fresh := open(t, store, metastore.ReplicaOptions{})
 	if _, err := store.Read(t.Context(), metastore.Position{}, 1); !errors.Is(err, metastore.ErrTrimmed) {
@@ -234,6 +245,7 @@ func verify(t *testing.T, store metastore.Log, all []sent, brokers []*metastore.
 		}
 	}
 	survey(t, store)
+	sameDigest(t, append(brokers, fresh))
 	taken := make(map[metastore.TopicPartition]map[metastore.Offset]bool)
 	last := make(map[metastore.ProducerID]metastore.Offset)
 	for _, b := range all { // of one producer, in the order of its sending

@@ -1,8 +1,11 @@
 package metastore
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -61,13 +64,20 @@ func (s *State) mayBecome(next *State) error {
 	return nil
 }
 
-// encode writes a clone; equal states may differ in the order of topics and producers.
-func (s *State) encode() []byte {
+// encode writes a clone; equal states may differ in the order of topics, producers and transactional ids.
+func (s *State) encode() []byte { return s.encodeAs(false) }
+
+// encodeAs is encode; sorted, equal states are equal bytes, however they came to be. That takes twice the time.
+func (s *State) encodeAs(sorted bool) []byte {
 	b := append(make([]byte, 0, s.sizeHint()), plainSnapshot)
 	b = binary.AppendVarint(b, s.time)
 	b = binary.AppendUvarint(b, uint64(s.nextProducerID))
-	segments, index := s.namedSegments()
-	var markers []uint32 // by their place among all runs
+	topics := slices.Collect(maps.Values(s.topics))
+	if sorted {
+		slices.SortFunc(topics, func(a, b *topicState) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	}
+	segments, index := s.namedSegments(topics)
+	var markers, producers []uint32 // markers by their place among all runs
 	b = binary.AppendUvarint(b, uint64(len(segments)))
 	for _, n := range segments {
 		g := s.table.at(n)
@@ -81,14 +91,17 @@ func (s *State) encode() []byte {
 		b = binary.AppendUvarint(b, uint64(index[n]))
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.topics)))
-	for _, t := range s.topics {
+	for _, t := range topics {
 		b = createTopic{t.ID, t.Name, t.Partitions, t.ReplicationFactor, t.Configs}.append(b)
 		b = binary.AppendVarint(b, t.CreatedAt.UnixMilli())
 		for i := range t.partitions {
-			b, markers = s.encodePartition(b, &t.partitions[i], index, len(segments), markers)
+			p := &t.partitions[i]
+			b, markers = s.encodeRuns(b, p, index, len(segments), markers)
+			producers = s.producerNumbers(producers, p, sorted)
+			b = s.encodeProducers(b, producers)
 		}
 	}
-	return s.encodeSections(b, markers)
+	return s.encodeSections(b, topics, markers, sorted)
 }
 
 // sizeHint is about how long the encoding will be.
@@ -103,7 +116,7 @@ func (s *State) sizeHint() int {
 }
 
 // namedSegments lists the segments that runs or the recent list name, and where in the list each number is.
-func (s *State) namedSegments() (segments, index []uint32) {
+func (s *State) namedSegments(topics []*topicState) (segments, index []uint32) {
 	const absent = math.MaxUint32
 	index = make([]uint32, s.table.used)
 	for i := range index {
@@ -118,7 +131,7 @@ func (s *State) namedSegments() (segments, index []uint32) {
 	for _, n := range s.recent {
 		add(n)
 	}
-	for _, t := range s.topics {
+	for _, t := range topics {
 		for i := range t.partitions {
 			for j := range t.partitions[i].runs.len() {
 				if n := t.partitions[i].runs.at(j).segment; n != markerSegment {
@@ -130,8 +143,8 @@ func (s *State) namedSegments() (segments, index []uint32) {
 	return segments, index
 }
 
-// encodePartition writes a marker as a run of the segment after the last, and adds its number to markers.
-func (s *State) encodePartition(b []byte, p *partition, index []uint32, segments int, markers []uint32) ([]byte, []uint32) {
+// encodeRuns begins a partition. It writes a marker as a run of the segment after the last, and adds its number to markers.
+func (s *State) encodeRuns(b []byte, p *partition, index []uint32, segments int, markers []uint32) ([]byte, []uint32) {
 	b = binary.AppendUvarint(b, uint64(p.logStart))
 	b = binary.AppendUvarint(b, uint64(p.high))
 	b = binary.AppendUvarint(b, uint64(p.runs.len()))
@@ -151,15 +164,31 @@ func (s *State) encodePartition(b []byte, p *partition, index []uint32, segments
 		b = binary.AppendVarint(b, r.maxTimestamp-timestamp)
 		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
 	}
+	return b, markers
+}
+
+// producerNumbers replaces list by the numbers of a partition's producers; sorted, in the order of their ids.
+func (s *State) producerNumbers(list []uint32, p *partition, sorted bool) []uint32 {
+	list = list[:0]
 	if p.producers == nil {
-		return binary.AppendUvarint(b, 0), markers
+		return list
 	}
-	b = binary.AppendUvarint(b, uint64(p.producers.used))
 	for _, n := range p.producers.places {
-		if n == 0 {
-			continue
+		if n != 0 {
+			list = append(list, n-1)
 		}
-		from := s.producers.at(n - 1)
+	}
+	if sorted {
+		slices.SortFunc(list, func(a, b uint32) int { return cmp.Compare(s.producers.at(a).id, s.producers.at(b).id) })
+	}
+	return list
+}
+
+// encodeProducers ends a partition.
+func (s *State) encodeProducers(b []byte, numbers []uint32) []byte {
+	b = binary.AppendUvarint(b, uint64(len(numbers)))
+	for _, n := range numbers {
+		from := s.producers.at(n)
 		b = binary.AppendUvarint(b, uint64(from.id))
 		b = binary.AppendUvarint(b, uint64(from.epoch))
 		b = binary.AppendVarint(b, from.lastSeen)
@@ -170,7 +199,7 @@ func (s *State) encodePartition(b []byte, p *partition, index []uint32, segments
 			b = binary.AppendUvarint(b, uint64(x.offset))
 		}
 	}
-	return b, markers
+	return b
 }
 
 // decodeState reads what encode wrote.

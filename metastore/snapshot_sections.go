@@ -22,12 +22,12 @@ type section struct {
 }
 
 // encodeSections adds what does not fit the plain format, and makes the snapshot one with sections if there is anything.
-func (s *State) encodeSections(b []byte, markers []uint32) []byte {
+func (s *State) encodeSections(b []byte, topics []*topicState, markers []uint32, sorted bool) []byte {
 	var list []section
 	if !s.configs.empty() {
 		list = append(list, section{sectionConfigs, s.configs.encode()})
 	}
-	if body := s.encodeTxns(markers); body != nil {
+	if body := s.encodeTxns(topics, markers, sorted); body != nil {
 		list = append(list, section{sectionTransactions, body})
 	}
 	if len(list) == 0 {
@@ -92,17 +92,15 @@ func decodeConfigs(d *decoder) *configOverrides {
 }
 
 // encodeTxns writes all of transactions, nil if there is nothing.
-func (s *State) encodeTxns(markers []uint32) []byte {
+func (s *State) encodeTxns(all []*topicState, markers []uint32, sorted bool) []byte {
 	topics := topicTable{index: make(map[TopicID]int)}
 	var ids, partitions []byte
 	idCount, partitionCount := 0, 0
-	for n := range s.txns.used {
-		if t := s.txns.at(n); t.id != "" {
-			ids = t.encode(ids, &topics)
-			idCount++
-		}
+	for _, t := range s.namedTxns(sorted) {
+		ids = t.encode(ids, &topics)
+		idCount++
 	}
-	for _, t := range s.topics {
+	for _, t := range all {
 		for i := range t.partitions {
 			if known := t.partitions[i].txns; known != nil {
 				partitions = topics.appendPartition(partitions, TopicPartition{t.ID, int32(i)})
@@ -125,6 +123,20 @@ func (s *State) encodeTxns(markers []uint32) []byte {
 		b = s.markers.at(n).append(b)
 	}
 	return b
+}
+
+// namedTxns are the transactional ids; sorted, in their order.
+func (s *State) namedTxns(sorted bool) []*txn {
+	var all []*txn
+	for n := range s.txns.used {
+		if t := s.txns.at(n); t.id != "" {
+			all = append(all, t)
+		}
+	}
+	if sorted {
+		slices.SortFunc(all, func(a, b *txn) int { return cmp.Compare(a.id, b.id) })
+	}
+	return all
 }
 
 func (t *txn) encode(b []byte, topics *topicTable) []byte {

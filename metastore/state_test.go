@@ -1,6 +1,7 @@
 package metastore
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"testing"
@@ -83,6 +84,10 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 			if faults := l.survey(t, h.clone.encode(), h.clone.at).Faults; len(faults) > 0 {
 				t.Fatalf("the entries give another state: %v", faults)
 			}
+			if !bytes.Equal(h.clone.encodeAs(true), restored.clone().encodeAs(true)) { // for Digest
+				t.Fatal("what was restored has another digest")
+			}
+			restored.thaw()
 			h.of.thaw()
 			if rapid.IntRange(0, 3).Draw(t, "restart") == 0 && restored.at == l.s.at {
 				l.s = restored

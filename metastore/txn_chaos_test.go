@@ -329,6 +329,7 @@ func (c *chaoticTxns) verify() {
 			}
 		}
 	}
+	sameDigest(c.T, append(c.brokers, fresh))
 	if committed == 0 || committed == all {
 		c.Errorf("%d of %d batches are committed: nothing is tested", committed, all)
 	}

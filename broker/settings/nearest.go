@@ -1,10 +1,14 @@
 package settings
 
 // Nearest returns the known name that a mistyped one most likely means, or "" if none is near: at most a third of the
-// letters differ.
+// letters differ. Names come from clients, so those that differ too much in length already are not compared: each
+// comparison takes time in proportion to both lengths.
 func Nearest(name string, known []string) string {
 	best, distance := "", len(name)/3+1
 	for _, candidate := range known {
+		if max(len(name)-len(candidate), len(candidate)-len(name)) >= distance {
+			continue
+		}
 		if d := editDistance(name, candidate); d < distance {
 			best, distance = candidate, d
 		}

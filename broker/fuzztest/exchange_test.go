@@ -76,7 +76,7 @@ func (w *world) expect(stream []byte) (e expectation) {
 // outcome is what came of a stream.
 type outcome struct {
 	answered int  // frames
-	produced bool // by the stream, perhaps
+	records  bool // were asked for or produced, perhaps
 	waited   bool // for what may take as long as it likes
 	closed   bool // by the broker
 	first    kmsg.Response
@@ -91,7 +91,7 @@ func (w *world) exchange(stream []byte, cut bool) (o outcome, err error) {
 	c := nc.(*net.TCPConn)
 	defer c.Close()
 	e := w.expect(stream)
-	o.produced = slices.ContainsFunc(e.frames, func(f frame) bool { return f.key == 0 })
+	o.records = slices.ContainsFunc(e.frames, func(f frame) bool { return f.key <= 2 })
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)

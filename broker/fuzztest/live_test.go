@@ -19,12 +19,12 @@ const (
 	renewAfter = 20_000 // after which a fuzz worker takes a new broker: topics, groups and objects pile up rightly
 )
 
-// An exchange may allocate so much, so much for each byte that it sends (rows of answers, texts of errors), and, if a topic
-// wants records compressed anew, what they decompress to.
+// An exchange may allocate so much, so much for each byte that it sends (rows of answers, texts of errors), and what records
+// take that are read ahead of a consumer, or decompressed for a topic that wants them compressed anew.
 const (
 	mayAllocate        = 32 << 20
 	mayAllocatePerByte = 400
-	mayDecompress      = 256 << 20
+	recordsMayAllocate = 256 << 20
 )
 
 const lastCorrelation = 1 << 30
@@ -67,8 +67,8 @@ func (w *world) play(stream []byte, cut bool) (outcome, error) {
 		return o, err
 	}
 	limit := mayAllocate + mayAllocatePerByte*uint64(len(stream))
-	if o.produced {
-		limit += mayDecompress
+	if o.records {
+		limit += recordsMayAllocate
 	}
 	if n := allocated() - before; n > limit {
 		return o, fmt.Errorf("%d bytes were allocated for %d", n, len(stream))

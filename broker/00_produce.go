@@ -238,7 +238,7 @@ func (p *production) patience() time.Duration { return max(p.timeout, leastProdu
 // refuse answers one partition with an error.
 func (p *production) refuse(row *kmsg.ProduceResponseTopicPartition, err error) {
 	p.refused = err
-	text := err.Error()
+	text := brief(err.Error())
 	row.ErrorCode, row.ErrorMessage = produceError(err).Code, &text
 	var bad *recordbatch.Refusal
 	if !errors.As(err, &bad) {

@@ -21,17 +21,23 @@ import (
 func (b *Broker) describeProducers(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeProducersRequest) *kmsg.DescribeProducersResponse {
 	resp := respond[*kmsg.DescribeProducersResponse](req)
 	b.refreshed(ctx)
+	answered := make(map[namedPartition]bool) // a partition may have very many producers, and its name takes four bytes
 	resp.Topics = make([]kmsg.DescribeProducersResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		from, to := &req.Topics[i], &resp.Topics[i]
 		to.Topic = from.Topic
-		to.Partitions = make([]kmsg.DescribeProducersResponseTopicPartition, len(from.Partitions))
-		for j, partition := range from.Partitions {
-			row := &to.Partitions[j]
+		for _, partition := range from.Partitions {
+			at := namedPartition{from.Topic, partition}
+			if answered[at] {
+				continue
+			}
+			answered[at] = true
+			row := kmsg.NewDescribeProducersResponseTopicPartition()
 			row.Partition = partition
 			producers, err := b.producersOf(from.Topic, partition)
 			row.ErrorCode, row.ErrorMessage = failure(err)
 			row.ActiveProducers = activeProducers(producers)
+			to.Partitions = append(to.Partitions, row)
 		}
 	}
 	return resp

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -117,6 +118,19 @@ func failure(err error) (int16, *string) {
 	if err == nil {
 		return 0, nil
 	}
-	text := err.Error()
+	text := brief(err.Error())
 	return code(err), &text
+}
+
+// mostText is how long the text of an error is that a client is told.
+const mostText = 1000
+
+// brief is the beginning of a text that is long because it repeats what the client sent. A name can have 32,767 bytes, and in
+// versions that are not flexible so can the text, no more; and a name stands in the request once, but its text in each
+// row of the answer.
+func brief(text string) string {
+	if len(text) <= mostText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostText], "") + "..."
 }

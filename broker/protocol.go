@@ -93,7 +93,7 @@ func (b *Broker) apis() []api {
 			notes: "The levels of features are those of the software: what differs from them is refused."},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, handle: blocking(b.describeCluster), needs: "Describe on Cluster"},
 		{key: 61, name: "DescribeProducers", min: 0, max: 0, handle: blocking(b.describeProducers), needs: "Read on Topic",
-			notes: "The last timestamp is the time of the commit. Coordinators have no epochs: -1."},
+			notes: "The last timestamp is the time of the commit. Coordinators have no epochs: -1. A partition that is named twice is answered once."},
 		{key: 64, name: "UnregisterBroker", min: 0, max: 0, handle: blocking(b.unregisterBroker), needs: "Alter on Cluster",
 			notes: "Brokers come and go by themselves: those that live are refused with INVALID_REQUEST."},
 		{key: 65, name: "DescribeTransactions", min: 0, max: 0, handle: blocking(b.describeTransactions), needs: "Describe on TransactionalId and Topic",

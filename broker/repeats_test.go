@@ -197,3 +197,17 @@ func TestAddPartitionsToTxnLooksAtTheLogOnceForAllItsTransactions(t *testing.T) 
 		equal(t, "looks for "+what, counted.looks, 1)
 	}
 }
+
+func TestDescribeProducersAnswersAPartitionNamedTwiceOnce(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("events", 1, 1)
+	req := kmsg.NewPtrDescribeProducersRequest()
+	req.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "events", Partitions: []int32{0, 7, 0}}, {Topic: "events", Partitions: []int32{0, 8}}}
+	var got []int32
+	for _, topic := range ask[*kmsg.DescribeProducersResponse](h, 0, req).Topics {
+		for _, p := range topic.Partitions {
+			got = append(got, p.Partition)
+		}
+	}
+	equal(t, "partitions", fmt.Sprint(got), "[0 7 8]")
+}

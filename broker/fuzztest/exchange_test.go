@@ -77,6 +77,8 @@ func (w *world) expect(stream []byte) (e expectation) {
 type outcome struct {
 	answered int  // frames
 	records  bool // were asked for or produced, perhaps
+	topics   bool // and what they consist of were listed, perhaps
+	received int  // bytes
 	waited   bool // for what may take as long as it likes
 	closed   bool // by the broker
 	first    kmsg.Response
@@ -92,6 +94,7 @@ func (w *world) exchange(stream []byte, cut bool) (o outcome, err error) {
 	defer c.Close()
 	e := w.expect(stream)
 	o.records = slices.ContainsFunc(e.frames, func(f frame) bool { return f.key <= 2 })
+	o.topics = slices.ContainsFunc(e.frames, func(f frame) bool { return slices.Contains([]int16{3, 19, 20, 35, 37, 43, 45, 46, 75}, f.key) })
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -143,6 +146,7 @@ func (w *world) answers(c net.Conn, e expectation, o *outcome) error {
 			o.closed = true
 			return nil
 		}
+		o.received += len(answer)
 		got := int32(binary.BigEndian.Uint32(answer))
 		for e.frames[i].key == 0 && e.frames[i].correlation != got && i+1 < len(e.frames) { // acks=0
 			i++

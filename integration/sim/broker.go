@@ -4,20 +4,23 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/node"
 )
 
-// Broker is one of the cluster's, through all its starts.
+// Broker is one of the cluster's, through all its starts. One at a time may start and end it; all else may be asked
+// concurrently.
 type Broker struct {
-	Name  string // "broker-0"
-	world *World
-	keys  map[string]string
-	ip    string
+	Name   string // "broker-0"
+	number int
+	world  *World
+	ip     string
 
-	running *start // nil: it is down
-	past    []*start
+	mu      sync.Mutex
+	running *start   // nil: it is down
+	past    []*start // that have ended, or are about to
 }
 
 // start is a broker from one start to its end.
@@ -27,7 +30,7 @@ type start struct {
 	node   *node.Node
 	stop   context.CancelFunc
 	done   chan struct{} // closed when it has ended
-	failed error         // then; nil after a crash, whatever came of it
+	failed error         // then; of no interest after a crash
 }
 
 const (
@@ -39,19 +42,26 @@ const (
 func (b *Broker) Address() string { return net.JoinHostPort(b.ip, kafkaPort) }
 
 // Up tells whether the broker was started and has neither stopped nor crashed since.
-func (b *Broker) Up() bool { return b.running != nil }
+func (b *Broker) Up() bool { return b.current() != nil }
+
+func (b *Broker) current() *start {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running
+}
 
 // Ready tells why clients cannot be served, "" if they can.
 func (b *Broker) Ready() string {
-	if b.running == nil {
+	s := b.current()
+	if s == nil {
 		return "down"
 	}
-	return b.running.node.Ready()
+	return s.node.Ready()
 }
 
 // Start starts the broker, which is down. It does not wait until it is ready.
 func (b *Broker) Start() error {
-	if b.running != nil {
+	if b.current() != nil {
 		return fmt.Errorf("%s runs already", b.Name)
 	}
 	w := b.world
@@ -77,6 +87,8 @@ func (b *Broker) Start() error {
 		defer close(s.done)
 		s.failed = s.node.Run(ctx)
 	}()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.running = s
 	return nil
 }
@@ -102,54 +114,56 @@ func (b *Broker) config() (*config.Config, error) {
 	return &loaded.Config, nil
 }
 
-// Stop lets the broker drain, and returns when it has ended.
-func (b *Broker) Stop() error {
-	s := b.running
+// Stop lets the broker drain, and returns when it has ended. One that has not when ctx ends goes on; the error says so.
+func (b *Broker) Stop(ctx context.Context) error {
+	s := b.current()
 	if s == nil {
 		return nil
 	}
 	b.world.note("stop " + b.Name)
 	s.stop()
-	<-s.done
-	return b.end(s)
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		return fmt.Errorf("stop %s: %w", b.Name, ctx.Err())
+	}
+	b.end(s, false)
+	return s.failed
 }
 
 // end notes that a start is over. Its address is free.
-func (b *Broker) end(s *start) error {
-	s.host.Crash(false)
+func (b *Broker) end(s *start, silent bool) {
 	s.gate.close()
+	s.host.Crash(silent)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.running = nil
 	b.past = append(b.past, s)
-	return s.failed
+}
+
+// await returns when nothing is left of the starts that are over.
+func (b *Broker) await() {
+	b.mu.Lock()
+	past := b.past
+	b.past = nil
+	b.mu.Unlock()
+	for _, s := range past {
+		<-s.done
+	}
 }
 
 // Crash ends the broker as kill -9 does: from now on nothing that it does has an effect on the network or the stores,
 // except for calls of the stores that faults keep under way. If silent its machine dies with it: see Host.Crash. What is
 // left of its goroutines goes away by itself; the world waits for it in the end.
 func (b *Broker) Crash(silent bool) {
-	s := b.running
+	s := b.current()
 	if s == nil {
 		return
 	}
 	b.world.note(fmt.Sprintf("crash %s silent=%t", b.Name, silent))
-	s.gate.close()
-	s.host.Crash(silent)
+	b.end(s, silent)
 	s.stop()
 	b.world.Network.Resume(b.Name)
-	b.running = nil
-	b.past = append(b.past, s)
-	s.crashed()
-}
-
-// crashed takes away what the broker says about its end: it could not do anything any more.
-func (s *start) crashed() {
-	done := s.done
-	s.done = make(chan struct{})
-	go func() {
-		defer close(s.done)
-		<-done
-		s.failed = nil
-	}()
 }
 
 // Pause holds up whatever the broker does towards the network and the stores, until Resume: what it asks is not asked,
@@ -157,7 +171,7 @@ func (s *start) crashed() {
 // may notice by its own clock, while it is paused, that a lease ran out. What it does about that waits as well, and what it
 // had begun to do before happens late, as it does after SIGCONT.
 func (b *Broker) Pause() {
-	if s := b.running; s != nil {
+	if s := b.current(); s != nil {
 		b.world.note("pause " + b.Name)
 		s.gate.pause(true)
 		b.world.Network.Pause(b.Name)
@@ -166,7 +180,7 @@ func (b *Broker) Pause() {
 
 // Resume undoes Pause.
 func (b *Broker) Resume() {
-	if s := b.running; s != nil {
+	if s := b.current(); s != nil {
 		b.world.note("resume " + b.Name)
 		s.gate.pause(false)
 		b.world.Network.Resume(b.Name)

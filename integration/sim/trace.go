@@ -3,7 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
-	"hash/fnv"
+	"hash/crc64"
 	"sync"
 	"time"
 )
@@ -13,16 +13,12 @@ import (
 type Trace struct {
 	mu    sync.Mutex
 	start time.Time
-	keep  bool
-	line  []byte
-	kept  bytes.Buffer
+	text  []byte
 	lines int
-	sum   [8]byte
 }
 
-// NewTrace returns an empty trace; what it is told of now is at 0. One that is to be kept can be read later; of another
-// there is only a checksum.
-func NewTrace(keep bool) *Trace { return &Trace{start: time.Now(), keep: keep} }
+// NewTrace returns an empty trace; what it is told of now is at 0.
+func NewTrace() *Trace { return &Trace{start: time.Now()} }
 
 func (t *Trace) notef(format string, args ...any) {
 	if t == nil {
@@ -30,29 +26,22 @@ func (t *Trace) notef(format string, args ...any) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.line = fmt.Appendf(t.line[:0], "%12.6f ", time.Since(t.start).Seconds())
-	t.line = fmt.Appendf(t.line, format, args...)
-	t.line = append(t.line, '\n')
-	h := fnv.New64a()
-	_, _ = h.Write(t.sum[:])
-	_, _ = h.Write(t.line)
-	h.Sum(t.sum[:0])
+	t.text = fmt.Appendf(t.text, "%13.9f ", time.Since(t.start).Seconds())
+	t.text = fmt.Appendf(t.text, format, args...)
+	t.text = append(t.text, '\n')
 	t.lines++
-	if t.keep {
-		t.kept.Write(t.line)
-	}
 }
 
 // Sum is a checksum over all lines, and how many there are.
 func (t *Trace) Sum() (sum string, lines int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Sprintf("%x", t.sum), t.lines
+	return fmt.Sprintf("%016x", crc64.Checksum(t.text, crc64.MakeTable(crc64.ECMA))), t.lines
 }
 
-// Text is all lines, if they were kept.
+// Text is all lines.
 func (t *Trace) Text() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return bytes.Clone(t.kept.Bytes())
+	return bytes.Clone(t.text)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/runnel-io/runnel/broker/node"
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/integration/history"
+	"github.com/runnel-io/runnel/integration/sim/faults"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
 	objmemory "github.com/runnel-io/runnel/objstore/memory"
 )
@@ -30,10 +31,8 @@ type Options struct {
 	Cluster map[string]string // Kafka's broker-level settings
 	// Wrap gives a broker its stores, for one start: those of all, with whatever faults. Default: those of all.
 	Wrap func(b *Broker, shared *node.Stores) *node.Stores
-	// KeepTrace keeps the lines of the trace, not only their sum. KeepLog is the least severe line of the brokers' logs that
-	// is kept; default: warnings.
-	KeepTrace bool
-	KeepLog   slog.Level
+	// LogLevel is that of the least severe lines of the brokers' logs that are kept; default: warnings.
+	LogLevel slog.Level
 }
 
 func (o Options) withDefaults() Options {
@@ -43,8 +42,8 @@ func (o Options) withDefaults() Options {
 	if o.Wrap == nil {
 		o.Wrap = func(_ *Broker, shared *node.Stores) *node.Stores { return shared }
 	}
-	if o.KeepLog == 0 {
-		o.KeepLog = slog.LevelWarn
+	if o.LogLevel == 0 {
+		o.LogLevel = slog.LevelWarn
 	}
 	return o
 }
@@ -55,6 +54,7 @@ type World struct {
 	Network   *Network
 	Metastore *metamemory.Store
 	Objects   *objmemory.Store
+	Clock     *faults.Clock // the metastore's
 	Brokers   []*Broker
 	History   *history.Recorder
 	Trace     *Trace
@@ -93,9 +93,9 @@ func Run(t *testing.T, seed uint64, opts Options, scenario func(ctx context.Cont
 
 func newWorld(seed uint64, opts Options) (*World, error) {
 	w := &World{
-		Seed: seed, opts: opts, began: time.Now(), Trace: NewTrace(opts.KeepTrace), Objects: objmemory.New(),
-		Metastore: metamemory.New(metamemory.Options{}),
+		Seed: seed, opts: opts, began: time.Now(), Trace: NewTrace(), Objects: objmemory.New(), Clock: new(faults.Clock),
 	}
+	w.Metastore = metamemory.New(metamemory.Options{Now: w.Clock.Now})
 	w.Network = NewNetwork(w.Rand("network"), w.Trace)
 	w.History = history.NewRecorder(w.Now)
 	// Every start of every broker would derive the key of a secret slowly otherwise.
@@ -104,7 +104,7 @@ func newWorld(seed uint64, opts Options) (*World, error) {
 		return nil, err
 	}
 	for i := range opts.Brokers {
-		w.Brokers = append(w.Brokers, &Broker{Name: fmt.Sprintf("broker-%d", i), world: w})
+		w.Brokers = append(w.Brokers, &Broker{Name: faults.BrokerParty(i), number: i, world: w})
 	}
 	return w, nil
 }
@@ -145,7 +145,7 @@ func (w *World) note(what string) {
 }
 
 func (w *World) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: w.opts.KeepLog,
+	return slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: w.opts.LogLevel,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				a.Value = slog.DurationValue(w.Now())
@@ -193,18 +193,25 @@ func (w *World) Heal() error {
 	return failed
 }
 
-// close stops the brokers, one after the other, and waits for all their goroutines.
 func (w *World) close() error {
+	return errors.Join(w.Stop(), w.Metastore.Close())
+}
+
+// endTimeout bounds the end of a world, in virtual time.
+const endTimeout = 2 * time.Minute
+
+// Stop ends all brokers, one after the other, and waits until nothing is left of them. The stores stay.
+func (w *World) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
 	w.Network.HealAll()
 	var failed error
 	for _, b := range w.Brokers {
 		b.Resume()
-		failed = errors.Join(failed, b.Stop())
-		for _, s := range b.past {
-			<-s.done
-		}
+		failed = errors.Join(failed, b.Stop(ctx))
+		b.await()
 	}
-	return errors.Join(failed, w.Metastore.Close())
+	return failed
 }
 
 // lockedBuffer is a buffer that many write.

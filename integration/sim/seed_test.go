@@ -1,0 +1,74 @@
+package sim
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/integration/history"
+)
+
+var (
+	seedFlag = flag.Uint64("sim.seed", 0, "the seed to play; 0: a few")
+	keepFlag = flag.Bool("sim.keep", false, "write what happened into the working directory even if it is right")
+)
+
+// What is sampled about memory would be drawn at random, and is not looked at.
+func init() { runtime.MemProfileRate = 0 }
+
+// TestSeed plays one seed, for package runner: what came of it goes into files of the working directory.
+func TestSeed(t *testing.T) {
+	if *seedFlag == 0 {
+		for seed := uint64(1); seed <= 3; seed++ {
+			began := time.Now()
+			p := Play(t, seed, PlayOptions{})
+			t.Logf("seed %d took %v\n%s", seed, time.Since(began), p.Report())
+			for _, a := range p.Anomalies {
+				t.Errorf("seed %d: %s", seed, a)
+			}
+		}
+		return
+	}
+	p := Play(t, *seedFlag, PlayOptions{})
+	sum, lines := p.Trace.Sum()
+	result := Result{Seed: *seedFlag, Took: p.Took, Events: lines, Sum: sum, Operations: len(p.History.Operations), Hits: p.Hits}
+	for _, a := range p.Anomalies {
+		result.Anomalies = append(result.Anomalies, a.Name)
+	}
+	text, err := json.Marshal(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, "result.json", func(f *os.File) error { _, err := f.Write(text); return err })
+	if len(p.Anomalies) == 0 && !t.Failed() && !*keepFlag {
+		return
+	}
+	write(t, "anomalies.txt", func(f *os.File) error {
+		for _, a := range p.Anomalies {
+			if err := a.Print(f, p.History, 10); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	write(t, "report.txt", func(f *os.File) error { _, err := f.WriteString(p.Report()); return err })
+	write(t, "history.txt", func(f *os.File) error { return p.History.Print(f, history.Window{}) })
+	write(t, "history.jsonl", func(f *os.File) error { return p.History.Save(f) })
+	write(t, "trace.txt", func(f *os.File) error { _, err := f.Write(p.Trace.Text()); return err })
+	write(t, "brokers.log", func(f *os.File) error { _, err := f.WriteString(p.Log); return err })
+}
+
+func write(t *testing.T, name string, fill func(f *os.File) error) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := fill(f); err != nil {
+		t.Fatal(err)
+	}
+}

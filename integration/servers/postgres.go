@@ -47,6 +47,24 @@ type Postgres struct {
 
 // OpenPostgres makes a database cluster in a new temporary directory and starts a server on it.
 func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err error) {
+	p, err := newPostgres(rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(p.dir)
+		}
+	}()
+	p.configure(o)
+	if err := p.initCluster(ctx); err != nil {
+		return nil, err
+	}
+	return p, p.Start(ctx)
+}
+
+// newPostgres makes a directory for a server and finds it a port.
+func newPostgres(password string) (*Postgres, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -56,43 +74,55 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err erro
 		return nil, err
 	}
 	log, _ := NewLog("")
-	p := &Postgres{bin: bin, port: port, password: rand.Text(), log: log}
+	p := &Postgres{bin: bin, port: port, password: password, log: log}
 	if p.cred, err = unprivileged(); err != nil {
 		return nil, err
 	}
 	if p.dir, err = os.MkdirTemp("", "runnel-postgres-"); err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			os.RemoveAll(p.dir)
-		}
-	}()
-	if err := p.initCluster(ctx, o); err != nil {
+	if err := p.give(p.dir); err != nil {
+		os.RemoveAll(p.dir)
 		return nil, err
 	}
-	return p, p.Start(ctx)
+	return p, nil
 }
 
-func (p *Postgres) initCluster(ctx context.Context, o PostgresOptions) error {
+// give makes a file the server's user's.
+func (p *Postgres) give(path string) error {
+	if p.cred == nil {
+		return nil
+	}
+	if err := os.Chown(path, int(p.cred.Uid), int(p.cred.Gid)); err != nil {
+		return fmt.Errorf("give the cluster to its user: %w", err)
+	}
+	return nil
+}
+
+// program is a command of PostgreSQL's as the server's user.
+func (p *Postgres) program(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, name), args...)
+	cmd.Dir, cmd.SysProcAttr = p.dir, &syscall.SysProcAttr{Credential: p.cred}
+	return cmd
+}
+
+func (p *Postgres) initCluster(ctx context.Context) error {
 	pwfile := filepath.Join(p.dir, "password")
 	if err := os.WriteFile(pwfile, []byte(p.password), 0o600); err != nil {
 		return fmt.Errorf("write the password file: %w", err)
 	}
-	if p.cred != nil {
-		for _, path := range []string{p.dir, pwfile} {
-			if err := os.Chown(path, int(p.cred.Uid), int(p.cred.Gid)); err != nil {
-				return fmt.Errorf("give the cluster to its user: %w", err)
-			}
-		}
+	if err := p.give(pwfile); err != nil {
+		return err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, "initdb"), "--pgdata", p.data(), "--username", "postgres",
+	cmd := p.program(ctx, "initdb", "--pgdata", p.data(), "--username", "postgres",
 		"--pwfile", pwfile, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
-	cmd.Dir, cmd.SysProcAttr = p.dir, &syscall.SysProcAttr{Credential: p.cred}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
+	return nil
+}
 
+func (p *Postgres) configure(o PostgresOptions) {
 	settings := map[string]string{
 		"listen_addresses":        "127.0.0.1",
 		"port":                    strconv.Itoa(p.port),
@@ -110,7 +140,6 @@ func (p *Postgres) initCluster(ctx context.Context, o PostgresOptions) error {
 	for k, v := range settings {
 		p.settings = append(p.settings, "-c", k+"="+v)
 	}
-	return nil
 }
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
@@ -158,7 +187,7 @@ func (p *Postgres) ping(ctx context.Context) error {
 func (p *Postgres) DSN() string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword("postgres", p.password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Path: "/postgres",
+		Host: p.Address(), Path: "/postgres",
 		RawQuery: "sslmode=disable",
 	}
 	return u.String()
@@ -182,8 +211,24 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) (string, err
 	return u.String(), nil
 }
 
+// Address is where the server listens.
+func (p *Postgres) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
+
+// Log is the end of what the server printed, over all its lives.
+func (p *Postgres) Log() string { return p.log.Tail() }
+
 // Stop shuts the server down; the data stays for another Start.
 func (p *Postgres) Stop() error { return p.proc.Stop(syscall.SIGINT, stopGrace) }
+
+// Abort is PostgreSQL's immediate shutdown: sessions end without a word, and the next Start recovers as after a crash.
+func (p *Postgres) Abort() error {
+	err := p.proc.Stop(syscall.SIGQUIT, stopGrace)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil // its exit code says that it was told to
+	}
+	return err
+}
 
 // Kill ends the server as a crash would: the postmaster dies at once, its children notice and follow.
 func (p *Postgres) Kill() error {
@@ -204,6 +249,9 @@ func (p *Postgres) Close() error {
 // postgresBin finds the directory of the server programs: Debian keeps them out of PATH, one directory per version.
 func postgresBin() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err != nil { // the other programs lie where it really is
+			return "", err
+		}
 		return filepath.Dir(path), nil
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")

@@ -45,7 +45,7 @@ type DevOptions struct {
 // Dev starts `runnel dev` and waits until it is ready.
 func Dev(t testing.TB, o DevOptions) *Broker {
 	t.Helper()
-	b := newBroker(t)
+	b := newBroker(t, "")
 	b.args = append([]string{"dev", "--listen", b.Addr, "--admin", b.Admin}, set(o.Set)...)
 	if o.Data != "" {
 		b.args = append(b.args, "--data", o.Data)
@@ -59,12 +59,13 @@ func Dev(t testing.TB, o DevOptions) *Broker {
 type NodeOptions struct {
 	Set map[string]string // cluster defaults by their Kafka names
 	Env []string          // further configuration, RUNNEL_KEY=value
+	Log string            // file to which the process's log is appended as well; empty: none
 }
 
 // Node prepares a `runnel broker` on the stores, without starting it.
 func Node(t testing.TB, s Stores, o NodeOptions) *Broker {
 	t.Helper()
-	b := newBroker(t)
+	b := newBroker(t, o.Log)
 	b.args = append([]string{"broker"}, set(o.Set)...)
 	b.env = slices.Concat(s.env(), []string{
 		"RUNNEL_LISTEN=" + b.Addr, "RUNNEL_ADVERTISE=" + b.Addr, "RUNNEL_ADMIN_LISTEN=" + b.Admin,
@@ -72,20 +73,21 @@ func Node(t testing.TB, s Stores, o NodeOptions) *Broker {
 	return b
 }
 
-func newBroker(t testing.TB) *Broker {
+func newBroker(t testing.TB, logFile string) *Broker {
 	t.Helper()
-	log, err := servers.NewLog("")
+	log, err := servers.NewLog(logFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &Broker{t: t, Addr: FreeAddress(t), Admin: FreeAddress(t), log: log}
 	t.Cleanup(func() {
-		if b.running() {
+		if b.Running() {
 			b.Stop()
 		}
 		if t.Failed() {
 			t.Logf("log of the broker at %s:\n%s", b.Addr, lastLines(log.Tail(), 60))
 		}
+		log.Close()
 	})
 	return b
 }
@@ -116,7 +118,8 @@ func withoutRunnel(env []string) []string {
 	return slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "RUNNEL_") })
 }
 
-func (b *Broker) running() bool {
+// Running tells whether the process lives.
+func (b *Broker) Running() bool {
 	if b.proc == nil {
 		return false
 	}
@@ -143,7 +146,7 @@ func (b *Broker) WaitReady() {
 		if ready {
 			return
 		}
-		if !b.running() {
+		if !b.Running() {
 			b.t.Fatalf("the broker ended before it was ready")
 		}
 		if time.Now().After(deadline) {
@@ -210,6 +213,14 @@ func (b *Broker) Stop() {
 	if err := b.proc.Stop(syscall.SIGTERM, StopTimeout); err != nil {
 		b.t.Errorf("the broker did not end well on SIGTERM: %v", err)
 	}
+}
+
+// Terminate sends SIGTERM and does not wait. How the broker ended can be received: nil if it drained and ended with exit
+// code 0. It is killed after StopTimeout.
+func (b *Broker) Terminate() <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- b.proc.Stop(syscall.SIGTERM, StopTimeout) }()
+	return ended
 }
 
 // StopTwice sends SIGTERM, waits until the broker drains, sends it again, and fails the test unless that ends the process

@@ -30,8 +30,14 @@ const (
 // NewLink makes a way to an address, until the test ends.
 func NewLink(t testing.TB, to string) *Link {
 	t.Helper()
+	return NewLinkTo(t, func() string { return to })
+}
+
+// NewLinkTo makes a way to an address that may change, until the test ends: it is asked for with every connection.
+func NewLinkTo(t testing.TB, to func() string) *Link {
+	t.Helper()
 	l := &Link{changed: make(chan struct{}), conns: make(map[net.Conn]struct{})}
-	proxy, err := tcpproxy.Open(t.Context(), func() string { return to }, l.carry)
+	proxy, err := tcpproxy.Open(t.Context(), to, l.carry)
 	if err != nil {
 		t.Fatal(err)
 	}

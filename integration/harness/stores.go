@@ -76,16 +76,22 @@ func (s Stores) Migrate(t testing.TB) {
 // RUNNEL_TEST_S3 name (see cmd/withservers), else on servers of its own.
 func NewStores(t testing.TB) Stores {
 	t.Helper()
-	dsn, bucket := os.Getenv("RUNNEL_TEST_POSTGRES"), os.Getenv("RUNNEL_TEST_S3")
+	dsn := os.Getenv("RUNNEL_TEST_POSTGRES")
 	if dsn == "" {
 		dsn = OwnPostgres(t, servers.PostgresOptions{}).DSN()
 	}
-	if bucket == "" {
-		bucket = OwnS3(t).URL()
-	}
-	s := StoresOn(t, dsn, bucket)
+	s := StoresOn(t, dsn, TestBucket(t))
 	s.Migrate(t)
 	return s
+}
+
+// TestBucket is the URL of the bucket that RUNNEL_TEST_S3 names, else of one on a server of the test's own.
+func TestBucket(t testing.TB) string {
+	t.Helper()
+	if bucket := os.Getenv("RUNNEL_TEST_S3"); bucket != "" {
+		return bucket
+	}
+	return OwnS3(t).URL()
 }
 
 // StoresOn makes a database on the server that dsn names and a prefix in the bucket, without migrating.

@@ -54,12 +54,12 @@ func stalls(h *history.History, deeds []deed, load time.Duration) []stall {
 	successes := map[string][]time.Duration{everyone: {0}}
 	for i := range h.Operations {
 		o := &h.Operations[i]
-		if o.Final || o.Kind == history.Fault || o.Begun.At > load {
+		if o.Final || o.Kind == history.Fault || o.Kind == history.Observe || o.Begun.At > load {
 			continue
 		}
 		who := fmt.Sprintf("worker %d", o.Worker)
 		successes[who] = append(successes[who], 0) // whoever tried is looked at, whatever came of it
-		if o.Outcome == history.OK && !o.Ended.Never() {
+		if succeeds(o) {
 			successes[who] = append(successes[who], min(o.Ended.At, load))
 			successes[everyone] = append(successes[everyone], min(o.Ended.At, load))
 		}
@@ -78,6 +78,22 @@ func stalls(h *history.History, deeds []deed, load time.Duration) []stall {
 	}
 	slices.SortStableFunc(all, func(a, b stall) int { return cmp.Compare(a.From, b.From) })
 	return all
+}
+
+// succeeds tells whether an operation shows that the cluster works: there was an answer, and what it was asked for.
+func succeeds(o *history.Operation) bool {
+	if o.Outcome != history.OK || o.Ended.Never() {
+		return false
+	}
+	switch o.Kind {
+	case history.Poll: // which is content with nothing
+		return slices.ContainsFunc(o.Steps, func(s history.Step) bool { return len(s.Read) > 0 })
+	case history.Produce, history.Transaction, history.CommitOffsets, history.FetchOffsets, history.DeleteRecords:
+		return true
+	case history.Observe, history.Admin, history.Assign, history.Subscribe, history.Rewind, history.Assigned, history.Revoked, history.Fault:
+		return false // others than the load's, or the client's own affair
+	}
+	return false
 }
 
 // explain finds the faults of a stall. It is unexplained if it lasts longer, without any fault, than recovery may take.

@@ -1,11 +1,12 @@
 # Runnel's commands. `make` alone lists them.
 
-BIN    := bin/runnel
-LISTEN ?= 127.0.0.1:9092
-SUITE  := cd integration && go run ./cmd/suite
+BIN     := bin/runnel
+LISTEN  ?= 127.0.0.1:9092
+MINUTES ?= 10
+SUITE   := cd integration && go run ./cmd/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-unit test-e2e test-kafka bench lint fuzz generate tools clean
+.PHONY: help build run demo test test-unit test-e2e test-kafka chaos bench lint fuzz generate tools clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,6 +32,11 @@ test-e2e: build ## end to end: crashes and outages, then real clients
 
 test-kafka: ## the tests of clients and what is built on them against Apache Kafka itself, which must pass them too
 	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat ecosystem
+
+chaos: build ## break a cluster of processes for MINUTES=10 and judge what clients saw; SEED=n repeats a schedule
+	@integration/packages.sh
+	cd integration && RUNNEL_BIN=$(CURDIR)/$(BIN) RUNNEL_CHAOS_MINUTES=$(MINUTES) RUNNEL_CHAOS_SEED=$(SEED) \
+		go test -v -count=1 -timeout=$$(($(MINUTES) * 2 + 15))m -run='^TestNothingIsLostWhateverBefallsTheCluster$$' ./chaos
 
 bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 20 minutes
 	cd integration && go run ./bench -out ../docs/benchmarks.md

@@ -70,6 +70,17 @@ func TestStaleStandbyIsRefused(t *testing.T) {
 		t.Logf("a producer is told: %v", err)
 	}
 	for _, b := range c.brokers {
+		b.Start()
+	}
+	for _, b := range c.brokers {
+		<-time.After(8*time.Second)
+		r, w := b.Ready()
+		t.Logf("RESTARTED: %v %v %v", b.Running(), r, w)
+	}
+	if err := n.send(t, 10*time.Second); err == nil {
+		t.Errorf("a record was acknowledged at offset %d after the metastore went back in time, %v", n.acked[len(n.acked)-1], n.acked)
+	}
+	for _, b := range c.brokers {
 		if log := b.Log(); !strings.Contains(log, why) {
 			t.Errorf("the log of %s does not say %q", b.name, why)
 		}

@@ -217,28 +217,30 @@ func (p *Postgres) Address() string { return net.JoinHostPort("127.0.0.1", strco
 // Log is the end of what the server printed, over all its lives.
 func (p *Postgres) Log() string { return p.log.Tail() }
 
-// Stop shuts the server down; the data stays for another Start.
-func (p *Postgres) Stop() error { return p.proc.Stop(syscall.SIGINT, stopGrace) }
+// Stop shuts the server down; the data stays for another Start. One that was killed or aborted is down.
+func (p *Postgres) Stop() error {
+	if p.proc == nil {
+		return nil
+	}
+	return p.proc.Stop(syscall.SIGINT, stopGrace)
+}
 
 // Abort is PostgreSQL's immediate shutdown: sessions end without a word, and the next Start recovers as after a crash.
-func (p *Postgres) Abort() error {
-	err := p.proc.Stop(syscall.SIGQUIT, stopGrace)
+func (p *Postgres) Abort() error { return p.end(syscall.SIGQUIT) }
+
+// end has the server end other than well, which its exit code tells.
+func (p *Postgres) end(sig syscall.Signal) error {
+	err := p.proc.Stop(sig, stopGrace)
+	p.proc = nil
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return nil // its exit code says that it was told to
+		return nil
 	}
 	return err
 }
 
 // Kill ends the server as a crash would: the postmaster dies at once, its children notice and follow.
-func (p *Postgres) Kill() error {
-	err := p.proc.Stop(syscall.SIGKILL, stopGrace)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return nil // killed, as asked
-	}
-	return err
-}
+func (p *Postgres) Kill() error { return p.end(syscall.SIGKILL) }
 
 // Close stops the server and removes its data.
 func (p *Postgres) Close() error {

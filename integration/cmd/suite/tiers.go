@@ -29,12 +29,16 @@ var tiers = []tier{
 	{
 		name: "tools", about: "the test programs themselves",
 		module: "integration", args: []string{
-			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...", "./mover/...",
+			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...", "./mover/...", "./faulty/...",
 		},
 	},
 	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",
 		module: "integration", args: []string{"-timeout=15m", "./e2e/...", "./differential/..."}, servers: true, binary: true,
+	},
+	{
+		name: "chaos", about: "processes, PostgreSQL, S3 and the ways between them broken at random under a load that is judged; fail-overs",
+		module: "integration", args: []string{"-timeout=8m", "-parallel=1", "./chaos/..."}, servers: true, binary: true,
 	},
 	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,6 +56,8 @@ type Node struct {
 	peer     net.Listener // nil: none
 	registry *prometheus.Registry
 	ready    readiness
+	// unwritable is why the log takes no commit of this broker any more.
+	unwritable atomic.Pointer[error]
 
 	members  *cluster.Membership
 	replica  *metastore.Replica
@@ -398,7 +401,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopSequencer := start("sequencer", n.seq.Run)
 	stopPeers := start("peer port", n.servePeers)
 	stopRole := start("sequencer's role", n.seq.HoldRole)
-	stopWriter := start("write path", n.writer.Run)
+	stopWriter := start("write path", n.write)
 	stopReaper := start("reaper of transactions", n.reaper.Run)
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
@@ -459,6 +462,28 @@ func (n *Node) followLog(ctx context.Context) error {
 	return nil
 }
 
+// write uploads and commits. A log that takes no commit any more is told of as by followLog, and for the same reason does not
+// end the broker: one that a supervisor starts again has nothing to compare the log with, and would go on from it.
+func (n *Node) write(ctx context.Context) error {
+	if err := n.writer.Run(ctx); err != nil {
+		n.unwritable.Store(&err)
+		n.note(componentMetastore, err)
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// metastoreHealth is nil while the metastore lets this broker do what it is there for.
+func (n *Node) metastoreHealth() error {
+	if err := n.replica.Health(); err != nil {
+		return err
+	}
+	if err := n.unwritable.Load(); err != nil {
+		return *err
+	}
+	return n.members.Health()
+}
+
 // watchStores keeps /readyz true while the broker runs.
 func (n *Node) watchStores(ctx context.Context) error {
 	tick := time.NewTicker(checkPause)
@@ -470,10 +495,6 @@ func (n *Node) watchStores(ctx context.Context) error {
 		case <-tick.C:
 		}
 		n.note(componentObjectStore, n.checkObjects(ctx))
-		err := n.replica.Health()
-		if err == nil {
-			err = n.members.Health()
-		}
-		n.note(componentMetastore, err)
+		n.note(componentMetastore, n.metastoreHealth())
 	}
 }

@@ -3,7 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// producer sends numbers, one after the other, each until it is acknowledged or given up.
+// numbers is a producer of numbers, which it sends one after the other, each until it is acknowledged or given up.
 type numbers struct {
 	client *kgo.Client
 	topic  string
@@ -31,8 +31,7 @@ func (n *numbers) send(t *testing.T, within time.Duration) error {
 }
 
 // TestStaleStandbyIsRefused: a standby that does not take part in commits is cut off, more is acknowledged, the primary is
-// lost and the standby promoted. No broker goes on from there, none acknowledges anything, and each says why, those that
-// were there as well as one that has a snapshot of its own to compare with nothing.
+// lost and the standby promoted. No broker goes on from there, none acknowledges anything, and each stays up and says why.
 func TestStaleStandbyIsRefused(t *testing.T) {
 	dir := artifacts(t)
 	c := startCluster(t, 2, 1, false, dir)
@@ -64,35 +63,33 @@ func TestStaleStandbyIsRefused(t *testing.T) {
 	for _, b := range c.brokers {
 		b.WaitNotReady(why)
 	}
-	if err := n.send(t, 10*time.Second); err == nil {
-		t.Errorf("a record was acknowledged at offset %d after the metastore went back in time", n.acked[len(n.acked)-1])
-	} else {
-		t.Logf("a producer is told: %v", err)
-	}
 	for _, b := range c.brokers {
-		b.Start()
-	}
-	for _, b := range c.brokers {
-		<-time.After(8*time.Second)
-		r, w := b.Ready()
-		t.Logf("RESTARTED: %v %v %v", b.Running(), r, w)
-	}
-	if err := n.send(t, 10*time.Second); err == nil {
-		t.Errorf("a record was acknowledged at offset %d after the metastore went back in time, %v", n.acked[len(n.acked)-1], n.acked)
-	}
-	for _, b := range c.brokers {
-		if log := b.Log(); !strings.Contains(log, why) {
-			t.Errorf("the log of %s does not say %q", b.name, why)
-		}
-		// Not what is gone from the metastore, and not that it is gone either: nothing is told of the partition.
-		reader, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.ConsumeTopics("ledger"))
+		through, err := kgo.NewClient(append(only(b), kgo.RecordDeliveryTimeout(3*time.Second), kgo.DisableIdempotentWrite())...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		fetches := reader.PollFetches(ctx)
-		t.Logf("a reader of %s is told: %d records, %v", b.name, fetches.NumRecords(), fmt.Sprint(fetches.Err()))
-		cancel()
-		reader.Close()
+		n.client = through
+		if err := n.send(t, 10*time.Second); err == nil {
+			t.Errorf("%s acknowledged a record at offset %d after the metastore went back in time", b.name, n.acked[len(n.acked)-1])
+		} else {
+			t.Logf("a producer of %s is told: %v", b.name, err)
+		}
+		through.Close()
 	}
+	for _, b := range c.brokers {
+		// One that ended would be started again, and has nothing then to compare the log with.
+		if ready, reason := b.Ready(); !b.Running() || ready || !strings.Contains(reason, why) {
+			t.Errorf("%s: running %v, ready %v: %s", b.name, b.Running(), ready, reason)
+		}
+		if !strings.Contains(b.Log(), why) {
+			t.Errorf("the log of %s does not say %q", b.name, why)
+		}
+	}
+}
+
+// only makes a client talk to one broker, whomever it is told to ask.
+func only(b *broker) []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers(b.Addr), kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, b.Addr)
+	})}
 }

@@ -69,6 +69,7 @@ func run(t testing.TB, o options) {
 		wrong = append(wrong, err.Error())
 	}
 	wrong = append(wrong, c.panics(dir)...)
+	wrong = append(wrong, c.compareStores(t, dir)...)
 
 	out := &outcome{seed: o.seed, brokers: o.brokers, load: o.load, deeds: n.done, history: recorder.History(o.seed), wrong: wrong}
 	out.stalls = stalls(out.history, out.deeds, o.load)
@@ -155,6 +156,19 @@ func (c *cluster) panics(dir string) (wrong []string) {
 				wrong = append(wrong, fmt.Sprintf("%s: %s", b.name, text[at:min(len(text), at+2000)]))
 			}
 		}
+	}
+	return wrong
+}
+
+// compareStores has `runnel fsck` prove that bucket and metastore agree. What it says goes to a file.
+func (c *cluster) compareStores(t testing.TB, dir string) (wrong []string) {
+	t.Helper()
+	out, err := c.direct.Command(t, "fsck", "--deep").CombinedOutput()
+	if fileErr := os.WriteFile(filepath.Join(dir, "fsck.txt"), out, 0o644); fileErr != nil {
+		wrong = append(wrong, fileErr.Error())
+	}
+	if err != nil {
+		wrong = append(wrong, fmt.Sprintf("runnel fsck: %v\n%s", err, tail(string(out), 40)))
 	}
 	return wrong
 }

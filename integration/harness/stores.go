@@ -65,11 +65,17 @@ func (s Stores) MetastoreAddress(t testing.TB) (address string, at func(address 
 // Migrate prepares the database with `runnel migrate`.
 func (s Stores) Migrate(t testing.TB) {
 	t.Helper()
-	cmd := exec.Command(Binary(t), "migrate")
-	cmd.Env = append(withoutRunnel(os.Environ()), s.env()...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := s.Command(t, "migrate").CombinedOutput(); err != nil {
 		t.Fatalf("runnel migrate: %v\n%s", err, out)
 	}
+}
+
+// Command is a command of runnel that is configured to use the stores.
+func (s Stores) Command(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), Binary(t), args...)
+	cmd.Env = append(withoutRunnel(os.Environ()), s.env()...)
+	return cmd
 }
 
 // NewStores gives a test a migrated database and a prefix of its own, on the servers that RUNNEL_TEST_POSTGRES and

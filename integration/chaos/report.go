@@ -49,8 +49,12 @@ func (o *outcome) String() string {
 	fmt.Fprintf(&b, "\noperations, with those of the final phase\n%s", indented(history.Summarize(o.history).String()))
 	fmt.Fprintf(&b, "\nacknowledged sends: %s\n", latencies(o.history))
 	fmt.Fprintf(&b, "\nperiods of more than %v without success: %d\n", stalled, len(o.stalls))
-	for _, s := range o.stalls {
+	worst, left := worstStalls(o.stalls)
+	for _, s := range worst {
 		fmt.Fprintf(&b, "  %v\n", s)
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "  and %d of single workers that ended sooner after what explains them: stalls.txt\n", left)
 	}
 	fmt.Fprintf(&b, "\nanomalies: %d\n", len(o.anomalies))
 	for _, a := range o.anomalies {
@@ -93,7 +97,12 @@ func (o *outcome) save(dir string) error {
 		return err
 	}
 	err = errors.Join(o.history.Save(f), f.Close())
-	return errors.Join(err, os.WriteFile(filepath.Join(dir, "report.txt"), []byte(o.String()), 0o644))
+	var all strings.Builder
+	for _, s := range o.stalls {
+		fmt.Fprintf(&all, "%v\n", s)
+	}
+	return errors.Join(err, os.WriteFile(filepath.Join(dir, "stalls.txt"), []byte(all.String()), 0o644),
+		os.WriteFile(filepath.Join(dir, "report.txt"), []byte(o.String()), 0o644))
 }
 
 // saveSchedule writes what is going to be broken.

@@ -36,14 +36,33 @@ type stall struct {
 // String is a line of the report.
 func (s stall) String() string {
 	text := fmt.Sprintf("%s: nothing succeeded from %.1f s to %.1f s", s.Who, s.From.Seconds(), s.To.Seconds())
-	if len(s.Faults) == 0 {
-		return text + "; no fault was there: UNEXPLAINED"
-	}
-	text += fmt.Sprintf("; it ended %.1f s after the last of: %s", max(0, s.Since).Seconds(), strings.Join(s.Faults, "; "))
 	if s.Unexplained {
-		text += ": UNEXPLAINED"
+		text = "UNEXPLAINED: " + text
 	}
-	return text
+	if len(s.Faults) == 0 {
+		return text + "; no fault was there"
+	}
+	return fmt.Sprintf("%s, until %.1f s after the last of: %s", text, max(0, s.Since).Seconds(), strings.Join(s.Faults, "; "))
+}
+
+// worstStalls are those to be told of among many: all that are unexplained or everyone's, and of the others those that went
+// on longest after what explains them.
+func worstStalls(all []stall) (worst []stall, left int) {
+	const others = 10
+	sorted := slices.SortedStableFunc(slices.Values(all), func(a, b stall) int { return cmp.Compare(b.Since, a.Since) })
+	told := 0
+	for _, s := range sorted {
+		switch {
+		case s.Unexplained || s.Who == everyone:
+			worst = append(worst, s)
+		case told < others:
+			worst = append(worst, s)
+			told++
+		default:
+			left++
+		}
+	}
+	return worst, left
 }
 
 // everyone is who stalls if the cluster does.

@@ -81,3 +81,15 @@ func TestStallOfOneWorkerIsNotEveryones(t *testing.T) {
 		t.Errorf("%v", found)
 	}
 }
+
+func TestWorstStallsAreToldFirstAndNoneThatMattersIsLeftOut(t *testing.T) {
+	var all []stall
+	for i := range 30 {
+		all = append(all, stall{Who: "worker 1", Since: time.Duration(i) * time.Second})
+	}
+	all = append(all, stall{Who: everyone, Since: time.Second}, stall{Who: "worker 2", Unexplained: true})
+	worst, left := worstStalls(all)
+	if len(worst) != 12 || left != 20 || worst[0].Since != 29*time.Second || worst[10].Who != everyone || !worst[11].Unexplained {
+		t.Errorf("%v, and %d more", worst, left)
+	}
+}

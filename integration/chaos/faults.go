@@ -94,9 +94,11 @@ func terminate(_ context.Context, n *nemesis, b *broker) error {
 	return nil
 }
 
-// startEnded waits until the broker has drained, which is bounded, and starts it.
+// startEnded starts a broker that has drained.
 func startEnded(_ context.Context, n *nemesis, b *broker) error {
-	if err := <-n.ending[b]; err != nil {
+	err := <-n.ending[b]
+	delete(n.ending, b)
+	if err != nil {
 		n.note("%s did not end well on SIGTERM: %v", b.name, err)
 		n.badExits++
 	}

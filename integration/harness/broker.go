@@ -218,8 +218,8 @@ func (b *Broker) Stop() {
 // Terminate sends SIGTERM and does not wait. How the broker ended can be received: nil if it drained and ended with exit
 // code 0. It is killed after StopTimeout.
 func (b *Broker) Terminate() <-chan error {
-	ended := make(chan error, 1)
-	go func() { ended <- b.proc.Stop(syscall.SIGTERM, StopTimeout) }()
+	ended, proc := make(chan error, 1), b.proc
+	go func() { ended <- proc.Stop(syscall.SIGTERM, StopTimeout) }()
 	return ended
 }
 

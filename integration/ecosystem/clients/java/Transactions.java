@@ -137,6 +137,13 @@ public final class Transactions extends Scenarios {
         return seen;
     }
 
+    /**
+     * Each transaction is flushed before it ends. What is not sent yet when it is aborted would not be written at all. And
+     * when it is committed, the client's sending thread may have asked whether there are records to send before there were
+     * any, and then waits for its turn to look for a request: the end of the transaction, which it finds, goes out ahead of
+     * the records, and a commit of what never began is refused with INVALID_TXN_STATE (kafka-clients 4.3.1:
+     * Sender.maybeSendAndPollTransactionalRequest reads hasIncomplete before it enters TransactionManager.nextRequest).
+     */
     private void manySmall() throws Exception {
         String topic = topic("many-small", 2);
         List<String> committed = new ArrayList<>();
@@ -148,8 +155,8 @@ public final class Transactions extends Scenarios {
                     p.send(new ProducerRecord<>(topic, partition, null, "v" + i));
                 }
                 all.add("v" + i);
+                p.flush();
                 if (i % 3 == 2) {
-                    p.flush(); // what is not sent yet would not be written at all
                     p.abortTransaction();
                 } else {
                     p.commitTransaction();
@@ -183,6 +190,7 @@ public final class Transactions extends Scenarios {
                 p.send(new ProducerRecord<>(topic, 0, null, "new" + i + filler));
                 kept.add("new" + i + filler);
             }
+            p.flush(); // see manySmall
             p.commitTransaction();
         }
         shows("committed", Map.of(0, kept), COMMITTED, topic);

@@ -98,8 +98,7 @@ func (x *index) seenCommitted(sends []send) int64 {
 	seen := int64(never)
 	for i := range sends {
 		if id := sends[i].committed; id >= 0 {
-			at := x.readPlace(&x.reads[id])
-			seen = min(seen, endOfStep(at.op, at.step))
+			seen = min(seen, x.readEnd(&x.reads[id]))
 		}
 	}
 	return seen

@@ -163,6 +163,17 @@ func TestPipelines(t *testing.T) {
 			b.produce("p", sent(t0, 0, 1))
 			b.final(rc, only(t0), rec(t0, 0, 1))
 		}),
+		piped("missing, and not acknowledged either: it came after the pipeline was done", nil, func(b *script) {
+			b.produce("p", sent(t0, 0, 1), unanswered(t0, 2))
+			b.op(txn("q", committed, sentOf(u0, 0, 101, 1)))
+			b.final(rc, only(t0, u0), rec(t0, 0, 1), rec(t0, 1, 2), recOf(u0, 0, 101, 1))
+		}),
+		piped("missing, and not acknowledged, but what is after it was read", broken, func(b *script) {
+			b.produce("p", unanswered(t0, 1), unanswered(t0, 2))
+			b.poll("c", ru, rec(t0, 1, 2))
+			b.op(txn("q", committed, sentOf(u0, 0, 102, 2)))
+			b.final(rc, only(t0, u0), rec(t0, 0, 1), rec(t0, 1, 2), recOf(u0, 0, 102, 2))
+		}),
 		piped("missing from an output that is not read to its end", []string{checker.NoFinalRead}, func(b *script) {
 			b.produce("p", sent(t0, 0, 1))
 			b.op(txn("q", committed, sentOf(u0, 0, 101, 1)))

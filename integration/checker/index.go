@@ -190,6 +190,12 @@ func (x *index) place(op, step int32) place {
 	return place{o, &o.Steps[step]}
 }
 
+// readEnd is the Seq at which a read was over.
+func (x *index) readEnd(r *read) int64 {
+	o := &x.ops[r.op]
+	return endOfStep(o, &o.Steps[r.step])
+}
+
 // never is after all moments.
 const never = math.MaxInt64
 

@@ -17,6 +17,7 @@ type reader struct {
 	everything bool           // it came to the end of all partitions there are
 	ends       map[int32]bool // the partitions it read, and whether it came to their ends
 	highest    []int64        // by partition: the last offset it read, -1 if none
+	begin      int64          // the Seq at which its first operation began
 	last       int32          // its last operation
 }
 
@@ -68,7 +69,7 @@ func (x *index) indexReaders() []int8 {
 				untold[key] = o.Outcome == history.OK
 				key.client = ""
 			}
-			readerOf[i] = x.finalReader(numbers, key)
+			readerOf[i] = x.finalReader(numbers, key, o.Begun.Seq)
 			r := &x.readers[readerOf[i]]
 			r.last = int32(i)
 			for _, p := range told {
@@ -90,7 +91,8 @@ func (x *index) indexReaders() []int8 {
 	return readerOf
 }
 
-func (x *index) finalReader(numbers map[readerKey]int8, key readerKey) int8 {
+// finalReader gives the number of a final reader, which begins now if it is new.
+func (x *index) finalReader(numbers map[readerKey]int8, key readerKey, now int64) int8 {
 	if _, known := numbers[key]; !known && len(x.readers) >= mostReaders {
 		key.client = ""
 	}
@@ -98,7 +100,7 @@ func (x *index) finalReader(numbers map[readerKey]int8, key readerKey) int8 {
 	if !known {
 		number = int8(len(x.readers))
 		numbers[key] = number
-		x.readers = append(x.readers, reader{client: key.client, committed: key.committed, ends: map[int32]bool{}})
+		x.readers = append(x.readers, reader{client: key.client, committed: key.committed, begin: now, ends: map[int32]bool{}})
 	}
 	return number
 }

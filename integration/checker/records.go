@@ -1,31 +1,40 @@
 package checker
 
-import "github.com/runnel-io/runnel/integration/history"
+import (
+	"fmt"
+
+	"github.com/runnel-io/runnel/integration/history"
+)
 
 // checkRecords finds records that were read otherwise than they were sent.
 func checkRecords(x *index, f *findings) {
 	for i := range x.reads {
 		r := &x.reads[i]
-		at := x.readPlace(r)
 		if r.record.Offset < 0 {
-			f.add(BadOffset, r.record.Partition, []place{at}, "the value %d was read at offset %d", r.record.Value, r.record.Offset)
+			f.add(BadOffset, r.record.Partition, []place{x.readPlace(r)}, "the value %d was read at offset %d", r.record.Value, r.record.Offset)
 		}
 		if r.send < 0 {
-			f.add(WrongRecord, r.record.Partition, []place{at}, "nobody sent the value %d, which was read at offset %d", r.record.Value, r.record.Offset)
+			f.add(WrongRecord, r.record.Partition, []place{x.readPlace(r)}, "nobody sent the value %d, which was read at offset %d", r.record.Value, r.record.Offset)
 			continue
 		}
 		s := &x.sends[r.send]
-		places := []place{x.sendPlace(s), at}
-		switch {
-		case s.partition != r.partition:
-			f.add(WrongRecord, r.record.Partition, places, "the value %d was sent to %s", s.record.Value, s.record.Partition)
-		case s.record.Key != r.record.Key || s.record.Of != r.record.Of:
-			f.add(WrongRecord, r.record.Partition, places, "the value %d was sent with key %d, of %d, and read with key %d, of %d",
-				s.record.Value, s.record.Key, s.record.Of, r.record.Key, r.record.Of)
-		case endOfStep(at.op, at.step) < places[0].op.Begun.Seq:
-			f.add(WrongRecord, r.record.Partition, places, "the value %d was read before it was sent", s.record.Value)
+		if wrong := x.wrong(s, r); wrong != "" {
+			f.add(WrongRecord, r.record.Partition, []place{x.sendPlace(s), x.readPlace(r)}, "the value %d was %s", s.record.Value, wrong)
 		}
 	}
+}
+
+// wrong says how a record was read otherwise than it was sent, "" if it was not.
+func (x *index) wrong(s *send, r *read) string {
+	switch sent, got := s.record, r.record; {
+	case s.partition != r.partition:
+		return fmt.Sprintf("sent to %s", sent.Partition)
+	case sent.Key != got.Key || sent.Of != got.Of:
+		return fmt.Sprintf("sent with key %d, of %d, and read with key %d, of %d", sent.Key, sent.Of, got.Key, got.Of)
+	case x.readEnd(r) < x.ops[s.op].Begun.Seq:
+		return "read before it was sent"
+	}
+	return ""
 }
 
 // sending is a producer's sending to a partition.
@@ -115,6 +124,5 @@ func (x *index) early(s *send, r *read) bool {
 	if !r.committed || !s.transactional || s.fate == history.Failed {
 		return false
 	}
-	at := x.readPlace(r)
-	return endOfStep(at.op, at.step) < x.ops[s.op].Deciding.Seq
+	return x.readEnd(r) < x.ops[s.op].Deciding.Seq
 }

@@ -15,7 +15,8 @@ func checkWrites(x *index, f *findings) {
 		committed, uncommitted := x.due(s)
 		for j := range x.readers {
 			r := &x.readers[j]
-			if due := uncommitted && !r.committed || committed && r.committed; due && x.lacks(r, int8(j), s) {
+			due := uncommitted && !r.committed || committed && r.committed
+			if due && x.lacks(r, int8(j), s) && x.inTime(s, r) {
 				x.reportMissing(f, s, r)
 				break
 			}
@@ -47,6 +48,16 @@ func (x *index) lacks(r *reader, number int8, s *send) bool {
 		return false // It may be gone. If its offset is not known, it may be one of those.
 	}
 	return r.covers(s.partition) || r.past(s.partition, offset)
+}
+
+// inTime tells whether a record that is due was there when a final reader began, or, as offsets are given in order, when it
+// read what is after it. A record without an acknowledgement may come as late as during the final reads.
+func (x *index) inTime(s *send, r *reader) bool {
+	known := s.first
+	if r.committed && s.transactional {
+		known = s.committed
+	}
+	return s.acked() || r.past(s.partition, x.offsetOf(s)) || x.readEnd(&x.reads[known]) < r.begin
 }
 
 // offsetOf is where a record is, as far as is known, else -1.

@@ -50,6 +50,26 @@ func TestWrites(t *testing.T) {
 			b.poll("c", rc, rec(t0, 0, 2))
 			b.final(rc, only(t0), rec(t0, 0, 2), rec(t0, 1, 1))
 		}, nil},
+		{"without an answer, read, and lost from the log", func(b *script) {
+			b.produce("p", unanswered(t0, 1))
+			b.poll("c", ru, rec(t0, 0, 1))
+			b.final(ru, only(t0))
+		}, []string{checker.LostWrite}},
+		{"without an answer, and there only for a later final reader", func(b *script) {
+			b.produce("p", unanswered(t0, 1), sent(t0, 0, 2))
+			b.final(rc, only(t0), rec(t0, 0, 2))
+			b.final(ru, only(t0), rec(t0, 0, 2), rec(t0, 1, 1))
+		}, nil},
+		{"without an answer, and there only for an earlier final reader", func(b *script) {
+			b.produce("p", unanswered(t0, 1), sent(t0, 0, 2))
+			b.final(ru, only(t0), rec(t0, 0, 2), rec(t0, 1, 1))
+			b.final(rc, only(t0), rec(t0, 0, 2))
+		}, []string{checker.LostWrite}},
+		{"without an answer, and a final reader that lacks it was past it", func(b *script) {
+			b.produce("p", unanswered(t0, 1), sent(t0, 1, 2))
+			b.final(rc, only(t0), rec(t0, 1, 2))
+			b.final(ru, only(t0), rec(t0, 0, 1), rec(t0, 1, 2))
+		}, []string{checker.LostWrite}},
 		{"refused, and absent", func(b *script) {
 			b.produce("p", refused(t0, 1))
 			b.final(rc, only(t0))
@@ -146,6 +166,16 @@ func TestWritesOfTransactions(t *testing.T) {
 			b.poll("c", rc, rec(t0, 0, 1))
 			b.final(rc, only(t0))
 		}, []string{checker.LostWrite}},
+		{"in doubt, read, and in part gone", func(b *script) {
+			b.op(txn("p", inDoubt, sent(t0, 0, 1), sent(t1, 0, 2)))
+			b.poll("c", rc, rec(t0, 0, 1), rec(t1, 0, 2))
+			b.final(rc, only(t0, t1), rec(t0, 0, 1))
+		}, []string{checker.LostWrite}},
+		{"committed, without a send that was not answered and came too late for it", func(b *script) {
+			b.op(txn("p", committed, sent(t0, 0, 1), unanswered(t0, 2)))
+			b.poll("c", ru, rec(t0, 0, 1), rec(t0, 2, 2))
+			b.final(rc, only(t0), rec(t0, 0, 1))
+		}, nil},
 		{"in doubt, read at read_uncommitted, and not committed", func(b *script) {
 			b.op(txn("p", inDoubt, sent(t0, 0, 1)))
 			b.poll("c", ru, rec(t0, 0, 1))

@@ -83,8 +83,9 @@ type Operation struct {
 
 	// Final marks reads from the start to the end of a partition after the load has stopped and all faults are healed. A
 	// final reader is a Client of its own. Its Assign names the Partitions that the Polls after it read, or else a Poll
-	// names them itself; the last Poll of an Assign is OK only if it came to the end of all of them. Final readers that
-	// name no partitions are taken, per isolation, as one that reads everything.
+	// names them itself; the last Poll of an Assign is OK only if it came to the end of all of them, which is the high
+	// watermark at either isolation: no transaction is open any more. Final readers that name no partitions are taken, per
+	// isolation, as one that reads everything.
 	Final bool `json:"final,omitempty"`
 
 	// Isolation of reads.

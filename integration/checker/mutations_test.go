@@ -316,8 +316,9 @@ var mutations = []mutation{
 func (m *mutable) adjacent(before int) (*history.Step, int) {
 	at := func(s *history.Step) int {
 		for i := before; i+1 < len(s.Read); i++ {
-			same := s.Read[i].Partition == s.Read[i+1].Partition && s.Read[i].Partition == s.Read[i-before].Partition
-			if same && s.Read[i].Partition != plain[0] && s.Read[i+1].Offset > s.Read[i].Offset {
+			p := s.Read[i].Partition
+			same := s.Read[i+1].Partition == p && s.Read[i-before].Partition == p
+			if same && p != plain[0] && s.Read[i+1].Offset > s.Read[i].Offset {
 				return i
 			}
 		}

@@ -4,6 +4,7 @@
 //
 // A run follows from its seed: what chance decides is drawn from it. That holds to the byte if the test binary was built
 // with the overlay of package overlay, which takes chance and the clock out of Go's scheduler, and runs one seed per
-// process, as cmd/sim does. In a plain `go test` the simulation works as well, but goroutines interleave as they
-// please, so that a seed gives another run each time.
+// process, as cmd/sim does. In a plain `go test` a world works as well, but goroutines interleave as they please, so that a
+// seed gives another run each time; and one who waits for a mutex stops virtual time for good if the holder waits for it to
+// pass, as an idempotent producer of franz-go may: Play needs the overlay.
 package sim

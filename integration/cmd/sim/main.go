@@ -1,25 +1,74 @@
+// Command sim plays seeds of the simulated cluster, each in a process of its own, and tells which went wrong. The same
+// seed gives the same run.
 package main
 
 import (
+	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
-	"os/exec"
-	"strings"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
 
-	"github.com/runnel-io/runnel/integration/sim/overlay"
+	"github.com/runnel-io/runnel/integration/sim/runner"
 )
 
+// errAnomalies: the seeds were played, and some went wrong.
+var errAnomalies = errors.New("there are anomalies")
+
+type flags struct {
+	seed, base uint64
+	count      int
+	parallel   int
+	out        string
+	patience   time.Duration
+}
+
 func main() {
-	out, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		panic(err)
+	var f flags
+	flag.Uint64Var(&f.seed, "seed", 0, "play this seed alone, and keep what happened")
+	flag.IntVar(&f.count, "seeds", 100, "how many seeds to play")
+	flag.Uint64Var(&f.base, "base", 0, "the first of them; 0: by chance")
+	flag.IntVar(&f.parallel, "parallel", runtime.NumCPU(), "how many to play at a time")
+	flag.StringVar(&f.out, "out", filepath.Join("..", "bin", "sim"), "directory for the program and for what happened")
+	flag.DurationVar(&f.patience, "patience", 2*time.Minute, "real time after which a seed counts as stuck")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, f); err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(1) //nolint:gocritic // stop has nothing left to do
 	}
-	dir := "/tmp/simw"
-	f, err := overlay.Write(strings.TrimSpace(string(out)), dir)
+}
+
+func run(ctx context.Context, f flags) error {
+	out, err := filepath.Abs(f.out)
 	if err != nil {
-		panic(err)
+		return err
 	}
-	c := exec.Command("go", "test", "-c", "-overlay", f, "-tags", overlay.Tag, "-o", dir+"/sim.test", "./sim")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	fmt.Println(c.Run())
+	fmt.Println("building; the first time takes minutes, since Go's runtime is built anew")
+	binary := filepath.Join(out, "sim.test")
+	if err := runner.Build(ctx, binary); err != nil {
+		return err
+	}
+	opts := runner.Options{Patience: f.patience}
+	switch {
+	case f.seed != 0:
+		f.base, f.count, opts.Keep = f.seed, 1, true
+	case f.base == 0:
+		f.base = uint64(rand.Uint32())
+	}
+	fmt.Printf("playing %d seeds from %d on, %d at a time\n", f.count, f.base, f.parallel)
+	s := newSummary(out, f.count)
+	err = runner.Many(ctx, binary, f.base, f.count, f.parallel, out, opts, s.add)
+	s.print(os.Stdout)
+	if err == nil && s.bad > 0 {
+		err = errAnomalies
+	}
+	return err
 }

@@ -8,10 +8,14 @@ package overlay
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Tag is the build tag of what needs the overlay.
@@ -74,6 +78,10 @@ func simCheaprandn(n uint32) uint32 {
 	{"runtime/time.go", "t.rand = cheaprand()", "t.rand = uint32(simRand())"},
 	// A mutex is handed over to who has waited for a millisecond: never, in a bubble.
 	{"runtime/sema.go", "func internal_sync_nanotime() int64 {\n", "func internal_sync_nanotime() int64 {\n	if inSim() {\n		return 1\n	}\n"},
+	// Time goes on while goroutines wait for a mutex that another holds as it waits for something itself, as franz-go's
+	// clients do while they ask for a producer id.
+	{"runtime/runtime2.go", "	waitReasonSyncCondWait:          true,\n",
+		"	waitReasonSyncCondWait:          true,\n	waitReasonSyncMutexLock:         true,\n	waitReasonSyncRWMutexRLock:      true,\n	waitReasonSyncRWMutexLock:       true,\n"},
 	// Nobody is interrupted for having run for long, and a processor is not taken from who is in a system call.
 	{"runtime/proc.go", "func retake(now int64) uint32 {\n	n := 0\n", "func retake(now int64) uint32 {\n	n := 0\n	if true {\n		return 0\n	}\n"},
 	// Who has given up the processor runs when nobody else can, not whenever the number of switches, which counts those of
@@ -81,9 +89,10 @@ func simCheaprandn(n uint32) uint32 {
 	{"runtime/proc.go", "if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if false {"},
 }
 
-// Write makes the changed files in a directory, of the installation at goroot, and returns the file to name to -overlay.
+// Write makes the changed files, of the installation at goroot, in a directory of their own below dir, and returns the file
+// to name to -overlay. What is the same stays at the same place, so that the go command finds what it has built with it.
 func Write(goroot, dir string) (string, error) {
-	changed := make(map[string][]byte)
+	changed := make(map[string][]byte) // by path below goroot
 	for _, c := range changes {
 		path := filepath.Join(goroot, "src", filepath.FromSlash(c.file))
 		text, ok := changed[path]
@@ -98,10 +107,18 @@ func Write(goroot, dir string) (string, error) {
 		}
 		changed[path] = bytes.Replace(text, []byte(c.old), []byte(c.new), 1)
 	}
+	sum := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(changed)) {
+		fmt.Fprintf(sum, "%s %d\n%s", path, len(changed[path]), changed[path])
+	}
+	dir = filepath.Join(dir, fmt.Sprintf("overlay-%x", sum.Sum(nil)[:8]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
 	replace := make(map[string]string)
 	for path, text := range changed {
 		replace[path] = filepath.Join(dir, filepath.Base(path))
-		if err := os.WriteFile(replace[path], text, 0o600); err != nil {
+		if err := publish(replace[path], text); err != nil {
 			return "", err
 		}
 	}
@@ -110,5 +127,18 @@ func Write(goroot, dir string) (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "overlay.json")
-	return file, os.WriteFile(file, list, 0o600)
+	return file, publish(file, list)
+}
+
+// publish writes a file whole, since another process may build with it.
+func publish(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
 }

@@ -1,0 +1,37 @@
+package overlay
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestTheChangesFitTheInstallation(t *testing.T) {
+	dir := t.TempDir()
+	first, err := Write(runtime.GOROOT(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Write(runtime.GOROOT(), dir)
+	if err != nil || first != second {
+		t.Errorf("written again it is %s, not %s: %v", second, first, err)
+	}
+}
+
+func TestAnotherVersionOfGoIsRefused(t *testing.T) {
+	goroot := t.TempDir()
+	for _, c := range changes {
+		path := filepath.Join(goroot, "src", c.file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("package runtime\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Write(goroot, t.TempDir()); err == nil || !strings.Contains(err.Error(), "another version of Go") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -36,9 +36,11 @@ import (
 // Options of a Node.
 type Options struct {
 	Config  *config.Config
-	Stores  *Stores      // the caller closes them after Run
-	Version string       // of the software, for other brokers and metrics
-	Logger  *slog.Logger // default: discard
+	Stores  *Stores // the caller closes them after Run
+	Version string  // of the software, for other brokers and metrics
+	// SnapshotEvery is how many entries of the log lie between snapshots; default: what the metastore holds to be best.
+	SnapshotEvery int
+	Logger        *slog.Logger // default: discard
 	// LogLevel is what decides which lines of Logger are written, for clients to change; default: they cannot.
 	LogLevel *slog.LevelVar
 	// Network is what the broker listens on and reaches others by; default: that of this machine.
@@ -135,6 +137,9 @@ func (n *Node) Memory() int64 {
 	return c.Produce + c.Produce/8 + c.Cache + n.replica.Memory()
 }
 
+// Replica is this broker's copy of the log's state, for whoever examines it. It stays readable when Run has ended.
+func (n *Node) Replica() *metastore.Replica { return n.replica }
+
 func (n *Node) close() {
 	_ = n.kafka.Close()
 	if n.admin != nil {
@@ -164,7 +169,7 @@ func (n *Node) assemble() error {
 		},
 	})
 	n.replica = metastore.NewReplica(meta, metastore.ReplicaOptions{
-		Logger: n.part("replica"), Now: n.members.Now, ProducerExpiration: func() time.Duration { return n.settings.Load().ProducerIDExpiration },
+		Logger: n.part("replica"), Now: n.members.Now, SnapshotEvery: n.opts.SnapshotEvery, ProducerExpiration: func() time.Duration { return n.settings.Load().ProducerIDExpiration },
 	})
 	n.settings = settings.NewLive(c.Cluster, n.replica)
 	objects := metered.New(n.opts.Stores.Objects, n.registry)

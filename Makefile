@@ -1,9 +1,10 @@
 # Runnel's commands. `make` alone lists them.
 
-BIN     := bin/runnel
-LISTEN  ?= 127.0.0.1:9092
-MINUTES ?= 10
-SUITE   := cd integration && go run ./cmd/suite
+BIN      := bin/runnel
+LISTEN   ?= 127.0.0.1:9092
+MINUTES  ?= 10
+FUZZTIME ?= 10s
+SUITE    := cd integration && go run ./cmd/suite
 
 .DEFAULT_GOAL := help
 .PHONY: help build run demo test test-unit test-e2e test-kafka chaos bench lint fuzz generate tools clean
@@ -45,11 +46,11 @@ lint: ## run the linter on both modules
 	@lint="$$(cd integration && go run ./cmd/toolchain golangci-lint)" && \
 	"$$lint" run ./... && cd integration && "$$lint" run ./...
 
-fuzz: ## run every fuzz target for 10 s
-	@go list -f '{{$$dir := .Dir}}{{range .TestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}' ./... \
-	| xargs -r grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sed 's/:func /:/' | while IFS=: read -r file target; do \
+fuzz: ## run every fuzz target of both modules for FUZZTIME each (10s); FUZZ=Name runs those whose names contain it
+	@for module in . integration; do (cd $$module && go list -f '{{$$dir := .Dir}}{{range .TestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}' ./...) || exit 1; done \
+	| xargs -r grep -Ho '^func Fuzz[A-Za-z0-9_]*$(FUZZ)[A-Za-z0-9_]*' | sed 's/:func /:/' | while IFS=: read -r file target; do \
 		echo "fuzz $$target ($$(dirname $$file))"; \
-		go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=10s $$(dirname $$file) || exit 1; \
+		(cd $$(dirname $$file) && go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5s .) || exit 1; \
 	done
 
 generate: ## write the generated documents anew

@@ -2,6 +2,7 @@ package segment_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"hash/crc32"
@@ -266,6 +267,26 @@ func FuzzParseFooter(f *testing.F) {
 			if position > size {
 				t.Fatalf("runs end at %d of %d", position, size)
 			}
+		}
+	})
+}
+
+// FuzzNames looks for headers and keys that are taken for those of a segment which they are not of.
+func FuzzNames(f *testing.F) {
+	object, _ := assemble(f, sample())
+	f.Add(object[:segment.HeaderSize], segment.Key(uuid.Must(uuid.NewV7())))
+	f.Add([]byte{}, "t0/00/00000000-0000-0000-0000-000000000000")
+	f.Fuzz(func(t *testing.T, header []byte, key string) {
+		if len(header) >= 40 { // under a right CRC
+			header = bytes.Clone(header)
+			binary.BigEndian.PutUint32(header[36:], crc32.Checksum(header[:36], crc32.MakeTable(crc32.Castagnoli)))
+		}
+		var newer *segment.VersionError
+		if _, _, err := segment.ParseHeader(header); err != nil && !errors.Is(err, segment.ErrCorrupt) && !errors.As(err, &newer) {
+			t.Errorf("header: %v", err)
+		}
+		if id, err := segment.ParseKey(key); err == nil && segment.Key(id) != key {
+			t.Errorf("%q is taken for %q", key, segment.Key(id))
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,8 +138,12 @@ func FuzzDecodeSubscription(f *testing.F) {
 	f.Add(encodeAssignment(1, owned))
 	f.Add([]byte{0, 1, 0x7f, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := decodeSubscription(b); err == nil && len(s.topics) > len(b) {
+		s, err := decodeSubscription(b)
+		if err == nil && len(s.topics) > len(b) {
 			t.Fatal("more topics than bytes")
+		}
+		if wanted, ok := readSubscription(b); err == nil && (!ok || !slices.Equal(wanted, s.topics)) {
+			t.Fatalf("topics %q, and by the other reader %q (%v)", s.topics, wanted, ok)
 		}
 		all, err := decodeAssignment(b)
 		if err != nil {

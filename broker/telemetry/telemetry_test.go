@@ -355,3 +355,20 @@ func FuzzDecodeMetrics(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPush looks for pushes, compressed or not, that a receiver does not survive.
+func FuzzPush(f *testing.F) {
+	metrics := message(attributes(1, "a", "b"), gauge("a", 1))
+	for codec := recordbatch.None; codec <= recordbatch.Zstd; codec++ {
+		f.Add(int8(codec), recordbatchtest.Compress(metrics, codec, false))
+	}
+	f.Add(int8(recordbatch.Snappy), recordbatchtest.Compress(metrics, recordbatch.Snappy, true))
+	f.Fuzz(func(t *testing.T, codec int8, b []byte) {
+		r := newFixture(t, Options{MaxBytes: 1 << 16}, map[string]map[string]string{"all": {"metrics": "*"}})
+		c := Client{Instance: uuid.UUID{1}}
+		err := r.r.Push(t.Context(), r.now, c, Push{SubscriptionID: r.subscribe(c).SubscriptionID, Codec: recordbatch.Codec(codec), Metrics: b})
+		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupportedCodec) {
+			t.Errorf("error %v", err)
+		}
+	})
+}

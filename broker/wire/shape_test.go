@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	runtimemetrics "runtime/metrics"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -164,7 +165,11 @@ func FuzzDecode(f *testing.F) {
 		if req == nil || h.version < 0 || h.version > req.MaxVersion() {
 			return
 		}
+		before := allocated()
 		_, body, err := decode(h, frame[headerPrefix:])
+		if n := allocated() - before; n > uint64(200*len(frame)+1<<20) {
+			t.Fatalf("%s v%d: %d bytes were allocated for %d", kmsg.NameForKey(h.key), h.version, n, len(frame))
+		}
 		if err != nil {
 			return
 		}
@@ -174,4 +179,11 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%s v%d: %v", kmsg.NameForKey(h.key), h.version, err)
 		}
 	})
+}
+
+// allocated is the sum of all that was ever allocated.
+func allocated() uint64 {
+	sample := []runtimemetrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	runtimemetrics.Read(sample)
+	return sample[0].Value.Uint64()
 }

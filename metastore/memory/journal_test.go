@@ -359,7 +359,7 @@ func TestNobodySeesAnAppendBeforeItIsDurable(t *testing.T) {
 var writeGolden = flag.Bool("write-golden", false, "write the golden file of a new format version")
 
 // goldenJournal is a file that history wrote when its version was new.
-func goldenJournal(t *testing.T, version int) []byte {
+func goldenJournal(t testing.TB, version int) []byte {
 	t.Helper()
 	file, err := os.ReadFile(fmt.Sprintf("testdata/journal-v%d", version))
 	if err != nil {
@@ -457,6 +457,9 @@ func FuzzReplay(f *testing.F) {
 	file, steps := history(f)
 	f.Add(file)
 	f.Add(file[:steps[3].size+7])
+	for version := 1; version <= fileVersion; version++ {
+		f.Add(goldenJournal(f, version))
+	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r, err := replay(bytes.NewReader(file), int64(len(file)))
 		if err != nil {

@@ -216,7 +216,11 @@ func TestHostileRequestsHarmNobody(t *testing.T) {
 			text[0] = byte(2*round) | text[0]&1 // each mode
 			w := k.world
 			stream, cut := w.compose(r, &script{bytes.Clone(text)})
+			sent := time.Now()
 			o, err := w.play(stream, cut)
+			if took := time.Since(sent); took > 5*time.Second {
+				t.Logf("%s, script %s took %v", r, hex.EncodeToString(text), took)
+			}
 			if err != nil {
 				t.Fatalf("%s, script %s\nsent (cut: %v)\n%x\n%v", r, hex.EncodeToString(text), cut, stream[:min(len(stream), 4096)], err)
 			}

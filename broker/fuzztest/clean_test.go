@@ -3,6 +3,7 @@ package fuzztest
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -27,7 +28,20 @@ func (w *world) clean() error {
 		return err
 	}
 	c.close()
-	return errors.Join(w.calm(), w.errors.err())
+	return errors.Join(w.calm(), w.errors.err(), lean())
+}
+
+// mayHold is what a broker may hold when nothing is asked and only our topics are left: its caches, and the log and the
+// objects of stores in memory, which nothing removes.
+const mayHold = 1 << 30
+
+func lean() error {
+	runtime.GC()
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc > mayHold {
+		return fmt.Errorf("%d bytes are still held", m.HeapAlloc)
+	}
+	return nil
 }
 
 // readable reads all that requests produced: what the broker took, it can give, in order and without gaps.

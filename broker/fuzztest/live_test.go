@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -246,5 +247,8 @@ func TestHostileRequestsHarmNobody(t *testing.T) {
 	if refused < played/20 {
 		t.Errorf("%d of %d connections were closed: too little was malformed", refused, played)
 	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	t.Logf("%d bytes held, %d were taken from the system", m.HeapAlloc, m.Sys)
 	t.Logf("%d exchanges in %v, %d closed", played, time.Since(begun).Round(time.Millisecond), refused)
 }

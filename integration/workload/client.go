@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,9 +23,10 @@ type client struct {
 	*kgo.Client
 	wire   *wire
 	cancel context.CancelFunc
+	ended  sync.Once
 }
 
-// clientOf are the options of every client. Timeouts are short, that a run of a minute sees what comes after them.
+// clientOptions are the options of every client. Timeouts are short, that a run of a minute sees what comes after them.
 func (r *run) clientOptions(ctx context.Context, w *wire, name string) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(r.Seeds...), kgo.Dialer(w.dial), kgo.ClientID(name), kgo.WithContext(ctx),
@@ -54,16 +56,20 @@ func (r *run) newClient(ctx context.Context, name string, opts ...kgo.Opt) (*cli
 
 // close says goodbye: members leave their groups.
 func (c *client) close() {
-	defer c.cancel()
-	c.CloseAllowingRebalance()
-	c.wire.cut()
+	c.ended.Do(func() {
+		c.CloseAllowingRebalance()
+		c.wire.cut()
+		c.cancel()
+	})
 }
 
 // abandon ends the client as the death of its process does. What it had open is left to the cluster.
 func (c *client) abandon() {
-	c.wire.cut()
-	c.cancel()
-	c.CloseAllowingRebalance()
+	c.ended.Do(func() {
+		c.wire.cut()
+		c.cancel()
+		c.CloseAllowingRebalance()
+	})
 }
 
 // byNames caps the versions of requests that later name topics by their ids only.

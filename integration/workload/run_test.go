@@ -198,6 +198,40 @@ func requireMoved(t *testing.T, h *history.History) {
 	}
 }
 
+// TestWorkloadWhileTheBrokerIsKilled has the one broker killed under the load. Operations fail, some with an unknown outcome,
+// and yet what was acknowledged is there.
+func TestWorkloadWhileTheBrokerIsKilled(t *testing.T) {
+	t.Parallel()
+	broker := harness.Dev(t, harness.DevOptions{Data: t.TempDir()})
+	start := time.Now()
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		for range 3 {
+			if !pause(t.Context(), 3*time.Second) {
+				return
+			}
+			broker.Kill()
+			broker.Restart()
+		}
+	}()
+	h, err := Run(t.Context(), Options{
+		Seed: 5, Seeds: []string{broker.Addr}, Duration: loadTime, Rotate: 2 * time.Second,
+		Recorder: history.NewRecorder(func() time.Duration { return time.Since(start) }),
+		Heal:     func() { <-killed },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logCounts(t, h)
+	requireEnded(t, h)
+	requireAcknowledged(t, h)
+	requireMoved(t, h)
+	if !slices.ContainsFunc(h.Operations, func(o history.Operation) bool { return o.Outcome != history.OK && o.Kind == history.Observe }) {
+		t.Error("nobody noticed that the broker was killed")
+	}
+}
+
 // TestWorkloadSaysWhatIsStuck cuts the cluster off when the load ends: nothing can be read any more.
 func TestWorkloadSaysWhatIsStuck(t *testing.T) {
 	t.Parallel()

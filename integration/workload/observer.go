@@ -246,6 +246,11 @@ func (o *observer) read(ctx context.Context, p *probe, v *view) error {
 	step.Ended = o.Recorder.Moment()
 	poll.Steps = []history.Step{step}
 	o.Recorder.End(poll, outcome, err)
+	for _, g := range got {
+		if errors.Is(g.err, kerr.OffsetOutOfRange) {
+			return g.err // the broker has less than it had: look at all of it
+		}
+	}
 	return err
 }
 

@@ -17,7 +17,8 @@ type cluster struct {
 	brokers  []*broker
 	database *database
 	bucket   *faulty.S3
-	direct   harness.Stores // without anything in between that fails
+	wires    []*faulty.Postgres // to each PostgreSQL server
+	direct   harness.Stores     // without anything in between that fails
 }
 
 // broker is a process with the ways between it and the rest.
@@ -40,8 +41,11 @@ func startCluster(t testing.TB, brokers int, seed uint64, synchronous bool, dir 
 	c.direct.Metastore = metastoreURL(t, c.direct.Metastore, addresses)
 	c.direct.Migrate(t)
 	secret := rand.Text()
+	for i, address := range addresses {
+		c.wires = append(c.wires, faulty.NewPostgres(t, address, seed+uint64(i)))
+	}
 	for i := range brokers {
-		c.brokers = append(c.brokers, newBroker(t, c, i, addresses, secret, dir))
+		c.brokers = append(c.brokers, newBroker(t, c, i, secret, dir))
 	}
 	for _, b := range c.brokers {
 		b.Start()
@@ -52,7 +56,7 @@ func startCluster(t testing.TB, brokers int, seed uint64, synchronous bool, dir 
 	return c
 }
 
-func newBroker(t testing.TB, c *cluster, i int, databases []string, secret, dir string) *broker {
+func newBroker(t testing.TB, c *cluster, i int, secret, dir string) *broker {
 	t.Helper()
 	peer := harness.FreeAddress(t)
 	b := &broker{
@@ -62,8 +66,8 @@ func newBroker(t testing.TB, c *cluster, i int, databases []string, secret, dir 
 	}
 	b.clients = harness.NewLinkTo(t, func() string { return b.Addr })
 	var ways []string
-	for _, address := range databases {
-		link := harness.NewLink(t, address)
+	for _, wire := range c.wires {
+		link := harness.NewLink(t, wire.Addr)
 		b.postgres, ways = append(b.postgres, link), append(ways, link.Addr)
 	}
 	own := c.direct
@@ -107,6 +111,9 @@ func (c *cluster) seeds() []string {
 func (c *cluster) heal() {
 	c.bucket.Fail(0)
 	c.database.relieve()
+	for _, wire := range c.wires {
+		wire.Lose(0)
+	}
 	for _, b := range c.brokers {
 		for _, l := range append([]*harness.Link{b.clients, b.peers, b.bucket}, b.postgres...) {
 			l.Mend()

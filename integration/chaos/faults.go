@@ -21,6 +21,7 @@ const (
 	postgres part = "the way to PostgreSQL"
 	bucket   part = "the way to the bucket"
 	server   part = "the PostgreSQL server"
+	wires    part = "what is said to PostgreSQL"
 	storage  part = "the S3 server"
 )
 
@@ -152,16 +153,42 @@ var serverFaults = []fault{
 		end:   func(ctx context.Context, n *nemesis, _ *broker) error { return n.database.primary.Start(ctx) },
 	}, {
 		name: "kill -9 of PostgreSQL and promotion of the standby", breaks: server, shortest: 3 * time.Second, longest: 6 * time.Second,
-		begin: func(ctx context.Context, n *nemesis, _ *broker) error { return n.database.failOver(ctx) },
-		end:   func(ctx context.Context, n *nemesis, _ *broker) error { return n.database.rebuild(ctx) },
+		begin: failOver,
+		end:   func(_ context.Context, n *nemesis, _ *broker) error { return <-n.rebuilding },
 	}, {
 		name: "sessions of PostgreSQL ended", breaks: server, shortest: time.Second, longest: time.Second,
 		begin: func(ctx context.Context, n *nemesis, _ *broker) error { return n.database.endSessions(ctx) }, end: nothing,
+	}, {
+		name: "questions and answers of PostgreSQL lost", breaks: wires, shortest: 3 * time.Second, longest: 10 * time.Second,
+		begin: loseMessages(oneOfMessages), end: loseMessages(0),
 	}, {
 		name: "no connections left in PostgreSQL", breaks: server, shortest: 2 * time.Second, longest: 8 * time.Second,
 		begin: func(ctx context.Context, n *nemesis, _ *broker) error { return n.database.exhaust(ctx) },
 		end:   func(_ context.Context, n *nemesis, _ *broker) error { n.database.relieve(); return nil },
 	},
+}
+
+// failOver begins at once to make another standby.
+func failOver(ctx context.Context, n *nemesis, _ *broker) error {
+	if err := n.database.failOver(ctx); err != nil {
+		return err
+	}
+	rebuilt := make(chan error, 1)
+	n.rebuilding = rebuilt
+	go func() { rebuilt <- n.database.rebuild(ctx) }()
+	return nil
+}
+
+// messages of PostgreSQL's protocol of which one is lost, with its connection, before and one after it was done.
+const oneOfMessages = 25
+
+func loseMessages(one int) func(context.Context, *nemesis, *broker) error {
+	return func(_ context.Context, n *nemesis, _ *broker) error {
+		for _, way := range n.wires {
+			way.Lose(one)
+		}
+		return nil
+	}
 }
 
 func nothing(context.Context, *nemesis, *broker) error { return nil }

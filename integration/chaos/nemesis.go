@@ -18,9 +18,10 @@ type nemesis struct {
 	now      func() time.Duration // since the load began, as in the history
 	log      func(format string, args ...any)
 
-	ending   map[*broker]<-chan error // brokers that were told to end
-	badExits int                      // how many of them did not end well
-	done     []deed
+	ending     map[*broker]<-chan error // brokers that were told to end
+	badExits   int                      // how many of them did not end well
+	rebuilding chan error               // a standby that is being made
+	done       []deed
 }
 
 // deed is a fault as it was.
@@ -81,7 +82,7 @@ func (n *nemesis) run(ctx context.Context, t testing.TB, schedule []strike) {
 			n.done = append(n.done, deed{s, from, n.now()})
 			n.note("ended: %s%s", s.Fault, n.names(s))
 		case n.stillEnding(s):
-			n.note("left out, as the broker still drains: %s%s", s.Fault, n.names(s))
+			n.note("left out, as what it breaks is not whole yet: %s%s", s.Fault, n.names(s))
 		default:
 			began[st.index] = n.now()
 			n.note("%s%s", s.Fault, n.names(s))
@@ -92,9 +93,12 @@ func (n *nemesis) run(ctx context.Context, t testing.TB, schedule []strike) {
 	}
 }
 
-// stillEnding tells whether a strike befalls a broker that was told to end and has not: it drains, which is bounded, and
-// nothing else waits for that.
+// stillEnding tells whether a strike befalls a broker that was told to end and drains, or a server whose standby is being made.
+// Both are bounded, and nothing else waits for them.
 func (n *nemesis) stillEnding(s strike) bool {
+	if faultNamed(s.Fault).breaks == server && n.rebuilding != nil && len(n.rebuilding) == 0 {
+		return true
+	}
 	return slices.ContainsFunc(s.Brokers, func(i int) bool {
 		ending := n.ending[n.brokers[i]]
 		return ending != nil && len(ending) == 0

@@ -13,7 +13,9 @@ import (
 )
 
 // Options say what to run. All decisions come from Seed and from the time since Run began: with the same seed and the same
-// answers at the same times, the same is asked.
+// answers at the same times, the same is asked. The cluster should have ClusterSettings. In a bubble of testing/synctest
+// build with the tag "synctests": the client library holds mutexes during requests, which would stop virtual time, and that
+// tag makes them of channels.
 type Options struct {
 	Seed     uint64
 	Seeds    []string // addresses to begin with

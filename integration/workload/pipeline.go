@@ -132,20 +132,31 @@ func (m *mover) begin(ctx context.Context) error {
 	return nil
 }
 
+// patience is how many polls may fail one after the other before a mover starts anew: the session goes on by itself after
+// most errors, and a member that died holds its partitions for a while.
+const patience = 10
+
 // live moves until stop ends; an error ends this life only.
 func (m *mover) live(ctx, stop context.Context) error {
+	failures := 0
 	for pause(stop, m.MinThink) {
-		err := m.round(ctx)
+		readErr, err := m.round(ctx)
 		m.session.AllowRebalance()
+		if failures++; readErr == nil {
+			failures = 0
+		}
 		if err != nil {
 			return err
+		}
+		if failures == patience {
+			return readErr
 		}
 	}
 	return nil
 }
 
 // round polls, and if there is something, moves it in a transaction.
-func (m *mover) round(ctx context.Context) error {
+func (m *mover) round(ctx context.Context) (readErr, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*m.Operation)
 	defer cancel()
 	op := m.Recorder.Begin(history.Operation{Kind: history.Poll, Worker: m.number, Client: m.life, Isolation: history.ReadCommitted, Group: pipelineGroup})
@@ -158,10 +169,10 @@ func (m *mover) round(ctx context.Context) error {
 	op.Steps = append(op.Steps, step)
 	if len(got.records) == 0 {
 		m.Recorder.End(op, history.OK, nil)
-		return got.err
+		return got.err, nil
 	}
 	op.Kind, op.TransactionalID = history.Transaction, m.sender.id
-	return m.transaction(ctx, op, got)
+	return nil, m.transaction(ctx, op, got)
 }
 
 // transaction is that of the records that were just read.

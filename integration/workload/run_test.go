@@ -23,7 +23,7 @@ func TestWorkloadOnOneBroker(t *testing.T) {
 		for seed := range histories {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
-				broker := harness.Dev(t, harness.DevOptions{})
+				broker := harness.Dev(t, harness.DevOptions{Set: ClusterSettings()})
 				start := time.Now()
 				h, err := Run(t.Context(), Options{
 					Seed: uint64(seed), Seeds: []string{broker.Addr}, Duration: loadTime, Rotate: 2 * time.Second,
@@ -202,7 +202,7 @@ func requireMoved(t *testing.T, h *history.History) {
 // and yet what was acknowledged is there.
 func TestWorkloadWhileTheBrokerIsKilled(t *testing.T) {
 	t.Parallel()
-	broker := harness.Dev(t, harness.DevOptions{Data: t.TempDir()})
+	broker := harness.Dev(t, harness.DevOptions{Data: t.TempDir(), Set: ClusterSettings()})
 	start := time.Now()
 	killed := make(chan struct{})
 	go func() {
@@ -235,7 +235,7 @@ func TestWorkloadWhileTheBrokerIsKilled(t *testing.T) {
 // TestWorkloadSaysWhatIsStuck cuts the cluster off when the load ends: nothing can be read any more.
 func TestWorkloadSaysWhatIsStuck(t *testing.T) {
 	t.Parallel()
-	broker := harness.Dev(t, harness.DevOptions{})
+	broker := harness.Dev(t, harness.DevOptions{Set: ClusterSettings()})
 	start := time.Now()
 	_, err := Run(t.Context(), Options{
 		Seed: 4, Seeds: []string{broker.Addr}, Duration: 2 * time.Second, Final: 4 * time.Second, Operation: time.Second,

@@ -28,6 +28,10 @@ type Options struct {
 	// Heal, if set, is called after the load: it ends all faults.
 	Heal func()
 
+	// Settle, if set, is called once nobody asks for anything more but the members of the pipeline. When it returns, nothing
+	// that was asked before and has no answer may take effect any more: else it would come between the final reads.
+	Settle func()
+
 	Workers  int           // default: 4
 	Movers   int           // members of the exactly-once pipeline; default: 2, negative: no pipeline
 	Duration time.Duration // of the load; default: 60 s
@@ -53,6 +57,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Heal == nil {
 		o.Heal = func() {}
+	}
+	if o.Settle == nil {
+		o.Settle = func() {}
 	}
 	o.Workers = cmp.Or(o.Workers, 4)
 	o.Movers = max(0, cmp.Or(o.Movers, 2))

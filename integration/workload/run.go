@@ -68,6 +68,7 @@ func (r *run) drive(ctx context.Context) error {
 	<-load.Done()
 	r.Heal()
 	loading.Wait()
+	r.Settle()
 	final, cancel := context.WithTimeout(ctx, r.Final)
 	defer cancel()
 	draining, stop := context.WithTimeout(final, r.Final/2)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/batching/fsck"
+	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
@@ -160,6 +161,16 @@ func TestCommitThatContradictsTheObject(t *testing.T) {
 			s.Runs[0].Batches[0].Length++
 		},
 			nil, []fsck.Kind{fsck.IndexMismatch}},
+		"records of a part": {func(s *metastore.SegmentCommit) {
+			s.Runs[0].Batches = s.Runs[0].Batches[:1]
+			s.Runs[0].Batches[0].Records++
+			s.Runs[0].Batches[0].ProducerID = metastore.NoProducerID
+		}, nil, []fsck.Kind{fsck.IndexMismatch}},
+		"beginning inside a batch": {func(s *metastore.SegmentCommit) {
+			s.Runs[0].Batches = s.Runs[0].Batches[:1]
+			s.Runs[0].Position++
+			s.Runs[0].Batches[0].Length--
+		}, nil, []fsck.Kind{fsck.IndexMismatch}},
 		"sequence": {func(s *metastore.SegmentCommit) { s.Runs[0].Batches[0].BaseSequence = 9 }, []fsck.Kind{fsck.IndexMismatch}, []fsck.Kind{fsck.IndexMismatch}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -345,4 +356,39 @@ func TestIndexLongerThanTheFirstRead(t *testing.T) {
 		t.Fatalf("footer of %d bytes", footer)
 	}
 	r.both()
+}
+
+// TestBatchesThatAreRememberedWithOtherBounds: sequences and records add up, and belong to other batches.
+func TestBatchesThatAreRememberedWithOtherBounds(t *testing.T) {
+	r := newRig(t)
+	w := r.upload(r.part(0, r.batch(0, 3), r.batch(0, 2)))
+	batches := w.commit.Runs[0].Batches
+	batches[0].Records, batches[1].Records, batches[1].BaseSequence = 4, 1, 4
+	r.commit(w)
+	want(t, r.check(fsck.Options{}))
+	want(t, r.check(fsck.Options{Deep: true}), fsck.IndexMismatch)
+}
+
+// TestReadBatchesNeedsNoLog: an object by itself is read and verified.
+func TestReadBatchesNeedsNoLog(t *testing.T) {
+	r := newRig(t)
+	w := r.fill()
+	ctx := t.Context()
+	records := int32(0)
+	read := func() error {
+		index, err := fsck.ReadIndex(ctx, r.objects, w.key, w.index.Size)
+		r.must(err)
+		return fsck.ReadBatches(ctx, r.objects, w.key, &index, func(_ int, _ int64, h recordbatch.Header) { records += h.LastOffsetDelta + 1 })
+	}
+	if err := read(); err != nil || records != 14 {
+		t.Errorf("%d records, %v", records, err)
+	}
+	r.change(w.key, resealed(func(footer []byte) { footer[28+43] ^= 1 })) // the greatest timestamp of a run
+	if err := read(); !fsck.IsFault(err) {
+		t.Errorf("%v", err)
+	}
+	r.must(r.objects.Delete(ctx, []string{w.key}))
+	if _, err := fsck.ReadIndex(ctx, r.objects, w.key, w.index.Size); !errors.Is(err, objstore.ErrNotFound) || fsck.IsFault(err) {
+		t.Errorf("%v", err)
+	}
 }

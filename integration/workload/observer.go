@@ -135,6 +135,7 @@ type observer struct {
 	number  int
 	address string
 	lives   int
+	fresh   bool // nothing was read in this life yet
 	ticks   int
 	views   [2]view
 }
@@ -166,7 +167,11 @@ func (o *observer) observe(ctx, load context.Context) error {
 
 // reborn forgets everything: the next life reads from the start.
 func (o *observer) reborn() {
+	if o.fresh {
+		return
+	}
 	o.lives++
+	o.fresh = true
 	for i, isolation := range []history.Isolation{history.ReadCommitted, history.ReadUncommitted} {
 		o.views[i] = view{isolation: isolation, client: fmt.Sprintf("observer-%d-%d-%s", o.number, o.lives, isolation)}
 	}
@@ -186,6 +191,7 @@ func (o *observer) tick(ctx context.Context, p *probe) {
 		o.reborn()
 		return
 	}
+	o.fresh = false
 	if o.ticks%4 == 0 {
 		partition := v.at[o.ticks/4%len(v.at)].Partition
 		o.marksByList(ctx, p, partition)

@@ -90,20 +90,31 @@ func (f *finale) readAll(ctx context.Context) error {
 		f.probes = append(f.probes, p)
 	}
 	var errs []error
-	for i, partition := range f.keys.all() {
-		first := i % len(f.probes)
-		brokers := append(slices.Clone(f.probes[first:]), f.probes[:first]...)
-		if i%3 != 0 {
-			brokers = brokers[:1]
+	all := f.keys.all()
+	for i, partition := range all {
+		errs = append(errs, f.readAt(ctx, i, partition))
+		if ctx.Err() != nil { // the rest would say nothing else
+			return errors.Join(append(errs, stuck("the time is over after %d of %d partitions", i, len(all)))...)
 		}
-		for _, p := range brokers {
-			for _, isolation := range []history.Isolation{history.ReadUncommitted, history.ReadCommitted} {
-				errs = append(errs, f.readPartition(ctx, p, isolation, partition))
-			}
+	}
+	return errors.Join(errs...)
+}
+
+// readAt reads the partition that is the number i of all, and observes it on each broker once more.
+func (f *finale) readAt(ctx context.Context, i int, partition history.Partition) error {
+	first := i % len(f.probes)
+	brokers := append(slices.Clone(f.probes[first:]), f.probes[:first]...)
+	if i%3 != 0 {
+		brokers = brokers[:1]
+	}
+	var errs []error
+	for _, p := range brokers {
+		for _, isolation := range []history.Isolation{history.ReadUncommitted, history.ReadCommitted} {
+			errs = append(errs, f.readPartition(ctx, p, isolation, partition))
 		}
-		for _, p := range f.probes {
-			errs = append(errs, f.lastMarks(ctx, p, partition))
-		}
+	}
+	for _, p := range f.probes {
+		errs = append(errs, f.lastMarks(ctx, p, partition))
 	}
 	return errors.Join(errs...)
 }

@@ -211,7 +211,7 @@ func (m *mover) end(ctx context.Context, op *history.Operation, how kgo.Transact
 	})
 	ends, renewals = m.sender.wire.sent(kmsg.EndTxn)-ends, m.sender.wire.sent(kmsg.InitProducerID)-renewals
 	alive := !m.sender.wire.wasCut() && ctx.Err() == nil
-	outcome := history.Unknown
+	var outcome history.Outcome
 	switch {
 	case committed || (how == kgo.TryAbort && err == nil):
 		outcome = history.OK

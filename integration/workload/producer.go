@@ -76,10 +76,10 @@ func (w *worker) produce(ctx context.Context) error {
 func outcomeOf(steps []history.Step) history.Outcome {
 	outcome := history.OK
 	for _, s := range steps {
-		switch {
-		case s.Outcome == history.Unknown:
+		if s.Outcome == history.Unknown {
 			return history.Unknown
-		case s.Outcome == history.Failed:
+		}
+		if s.Outcome == history.Failed {
 			outcome = history.Failed
 		}
 	}

@@ -365,7 +365,7 @@ func TestClockJumpsThereAndBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		live := func() int { return len(must[[]metastore.Broker](t)(m.LiveBrokers(ctx))) }
-		ahead := func() time.Duration { return must[time.Time](t)(m.Clock(ctx)).Sub(time.Now()) }
+		ahead := func() time.Duration { return time.Until(must[time.Time](t)(m.Clock(ctx))) }
 		ended := make(chan error, 1)
 		go func() {
 			ended <- b.nemesis.Run(ctx, []Fault{

@@ -154,7 +154,7 @@ var serverFaults = []fault{
 	}, {
 		name: "kill -9 of PostgreSQL and promotion of the standby", breaks: server, shortest: 3 * time.Second, longest: 6 * time.Second,
 		begin: failOver,
-		end:   func(_ context.Context, n *nemesis, _ *broker) error { return <-n.rebuilding },
+		end:   rebuilt,
 	}, {
 		name: "sessions of PostgreSQL ended", breaks: server, shortest: time.Second, longest: time.Second,
 		begin: func(ctx context.Context, n *nemesis, _ *broker) error { return n.database.endSessions(ctx) }, end: nothing,
@@ -173,10 +173,16 @@ func failOver(ctx context.Context, n *nemesis, _ *broker) error {
 	if err := n.database.failOver(ctx); err != nil {
 		return err
 	}
-	rebuilt := make(chan error, 1)
-	n.rebuilding = rebuilt
-	go func() { rebuilt <- n.database.rebuild(ctx) }()
+	ended := make(chan error, 1)
+	n.rebuilding = ended
+	go func() { ended <- n.database.rebuild(ctx) }()
 	return nil
+}
+
+func rebuilt(_ context.Context, n *nemesis, _ *broker) error {
+	err := <-n.rebuilding
+	n.rebuilding = nil
+	return err
 }
 
 // messages of PostgreSQL's protocol of which one is lost, with its connection, before and one after it was done.

@@ -85,8 +85,7 @@ func stalls(h *history.History, deeds []deed, load time.Duration) []stall {
 	}
 	var all []stall
 	for _, who := range slices.Sorted(maps.Keys(successes)) {
-		times := append(successes[who], load)
-		slices.Sort(times)
+		times := slices.Sorted(slices.Values(append(successes[who], load)))
 		last := times[0]
 		for _, t := range times[1:] {
 			if t-last > stalled {

@@ -38,7 +38,7 @@ var tiers = []tier{
 	},
 	{
 		name: "chaos", about: "processes, PostgreSQL, S3 and the ways between them broken at random under a load that is judged; fail-overs",
-		module: "integration", args: []string{"-timeout=8m", "-parallel=1", "./chaos/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=8m", "./chaos/..."}, servers: true, binary: true,
 	},
 	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",

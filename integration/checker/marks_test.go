@@ -48,6 +48,7 @@ func TestMarks(t *testing.T) {
 			b.op(o)
 		}, nil},
 		{"stable beyond high", all(observe("1", 0, 6, 5)), []string{checker.BadMarks}},
+		{"stable, and high is not told", all(observe("1", 0, 6, -1)), nil},
 		{"log start beyond high", func(b *script) {
 			b.op(history.Operation{Kind: history.DeleteRecords, Offsets: at(t0, 9)})
 			b.op(observe("1", 6, 5, 5))

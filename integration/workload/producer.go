@@ -42,6 +42,7 @@ func (w *worker) newProducer(ctx context.Context) (*producer, error) {
 		p.gaveUp = true
 		opts = append(opts, kgo.StopProducerOnDataLossDetected(), kgo.AllowIdempotentProduceCancellation())
 	default: // without a sequence, a repetition would be a duplicate by right
+		p.gaveUp = true
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.LeaderAck()), kgo.RecordRetries(0))
 	}
 	var err error

@@ -99,7 +99,7 @@ func TestTimeGrowsWithTheHistoryAlone(t *testing.T) {
 		}
 		return best
 	}
-	if small, big := took(4_000), took(32_000); big > 30*small {
-		t.Errorf("4,000 operations took %v, 32,000 took %v", small, big)
+	if small, big := took(2_000), took(16_000); big > 30*small {
+		t.Errorf("2,000 operations took %v, 16,000 took %v", small, big)
 	}
 }

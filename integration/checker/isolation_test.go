@@ -149,7 +149,7 @@ func TestCyclesOfMany(t *testing.T) {
 		}
 		return &b.h
 	}
-	const n = 20_000
+	const n = 5_000
 	for _, a := range checker.Check(chain(n, false)) {
 		if a.Name == checker.G1c {
 			t.Errorf("a chain is no circle: %v", a)
@@ -161,7 +161,7 @@ func TestCyclesOfMany(t *testing.T) {
 			circles = append(circles, a)
 		}
 	}
-	if len(circles) != 1 || !strings.Contains(circles[0].Text, "20000 transactions") {
+	if len(circles) != 1 || !strings.Contains(circles[0].Text, "5000 transactions") {
 		t.Errorf("found %v", circles)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 20, "how many histories of the model are judged")
+	seeds = flag.Uint64("seeds", 10, "how many histories of the model are judged")
 	first = flag.Uint64("first", 0, "the seed of the first")
 )
 

@@ -273,8 +273,9 @@ func piper(c *cluster, number int, pause func()) {
 		o := c.rec.Begin(history.Operation{
 			Kind: history.Transaction, Worker: number, Client: fmt.Sprintf("pipe.%d", life), TransactionalID: "pipe", Isolation: history.ReadCommitted, Group: "pipe",
 		})
-		records := c.take(o, position, pause)
-		if len(records) == 0 && c.ready {
+		last := c.ready // before it reads: what it does not find then does not come any more
+		records := c.take(o, position, last, pause)
+		if len(records) == 0 && last {
 			c.end(o, &transaction{}, true, true, pause)
 			return
 		}
@@ -292,11 +293,11 @@ func piper(c *cluster, number int, pause func()) {
 }
 
 // take reads what a transaction of the pipeline is to be made from, and gives what to send.
-func (c *cluster) take(o *history.Operation, position map[history.Partition]int64, pause func()) []history.Record {
+func (c *cluster) take(o *history.Operation, position map[history.Partition]int64, all bool, pause func()) []history.Record {
 	var records []history.Record
 	for _, p := range in {
 		step := history.Step{Begun: c.rec.Moment(), Outcome: history.OK}
-		step.Read, position[p] = c.read(p, position[p], history.ReadCommitted, 4, c.ready)
+		step.Read, position[p] = c.read(p, position[p], history.ReadCommitted, 4, all)
 		pause()
 		step.Ended = c.rec.Moment()
 		o.Steps = append(o.Steps, step)

@@ -92,6 +92,26 @@ func TestPolls(t *testing.T) {
 			b.op(history.Operation{Kind: history.Assign, Client: "c", Partitions: only(t0), Offsets: at(t0, 1)})
 			b.poll("c", rc, rec(t0, 2, 3))
 		}),
+		withFive("a rebalance in the middle of a poll does not excuse what it returns itself", func(b *script) {
+			b.op(history.Operation{Kind: history.Poll, Client: "c", Isolation: ru, Steps: []history.Step{reads(rec(t0, 1, 2), rec(t0, 0, 1))}}, func() {
+				b.op(history.Operation{Kind: history.Assigned, Client: "c", Partitions: only(t0)})
+			})
+			for i := range b.h.Operations {
+				if o := &b.h.Operations[i]; o.Client == "c" && o.Kind == history.Poll {
+					o.Steps[0].Ended = o.Ended
+				}
+			}
+		}, checker.NonmonotonicPoll),
+		withFive("a rewind in the middle of a poll may be before or after what it returns", func(b *script) {
+			b.op(history.Operation{Kind: history.Poll, Client: "c", Isolation: ru, Steps: []history.Step{reads(rec(t0, 0, 1))}}, func() {
+				b.op(history.Operation{Kind: history.Rewind, Client: "c", Offsets: at(t0, 3)})
+			})
+			for i := range b.h.Operations {
+				if o := &b.h.Operations[i]; o.Client == "c" && o.Kind == history.Poll {
+					o.Steps[0].Ended = o.Ended
+				}
+			}
+		}),
 		withFive("a rebalance in the middle of a poll may be before or after what it returns", func(b *script) {
 			b.poll("c", ru, rec(t0, 3, 4))
 			b.op(history.Operation{Kind: history.Poll, Client: "c", Isolation: ru, Steps: []history.Step{reads(rec(t0, 0, 1))}}, func() {

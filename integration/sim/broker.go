@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/node"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // Broker is one of the cluster's, through all its starts. One at a time may start and end it; all else may be asked
@@ -19,8 +20,9 @@ type Broker struct {
 	ip     string
 
 	mu      sync.Mutex
-	running *start   // nil: it is down
-	past    []*start // that have ended, or are about to
+	running *start               // nil: it is down
+	past    []*start             // that have ended, or are about to
+	folded  []*metastore.Replica // of all that have ended
 }
 
 // start is a broker from one start to its end.
@@ -77,7 +79,7 @@ func (b *Broker) Start() error {
 	s := &start{host: host, gate: g, stop: cancel, done: make(chan struct{})}
 	s.node, err = node.Open(ctx, node.Options{
 		Config: cfg, Stores: g.stores(b.Name, w.opts.Wrap(b, w.stores()), w.Trace), Version: "sim", Network: host,
-		PeerCredentials: w.credentials, Logger: w.logger().With("broker", b.Name),
+		PeerCredentials: w.credentials, SnapshotEvery: snapshotEvery, Logger: w.logger().With("broker", b.Name),
 	})
 	if err != nil {
 		cancel()
@@ -92,6 +94,9 @@ func (b *Broker) Start() error {
 	b.running = s
 	return nil
 }
+
+// snapshotEvery is after how many entries a broker saves a snapshot: often enough for many in a minute.
+const snapshotEvery = 50
 
 func (b *Broker) config() (*config.Config, error) {
 	flags := map[string]string{
@@ -139,6 +144,14 @@ func (b *Broker) end(s *start, silent bool) {
 	defer b.mu.Unlock()
 	b.running = nil
 	b.past = append(b.past, s)
+	b.folded = append(b.folded, s.node.Replica())
+}
+
+// replicas are what the broker's starts, now over, had folded of the log.
+func (b *Broker) replicas() []*metastore.Replica {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.folded
 }
 
 // await returns when nothing is left of the starts that are over.

@@ -52,7 +52,8 @@ type Played struct {
 	Anomalies []checker.Anomaly
 	Plan      []faults.Fault
 	Hits      map[faults.Kind]int
-	Took      time.Duration // virtual
+	Took      time.Duration // virtual, of load and faults
+	Orphans   int64         // objects that no run names, and none may come to
 	Trace     *Trace
 	Log       string
 }
@@ -99,12 +100,13 @@ func (p *Played) play(ctx context.Context, w *World, nemesis *faults.Nemesis, op
 		Heal: func() {
 			heal()
 			doing.Wait()
-			p.stuck(w.Heal())
+			p.stuck(w.Heal(ctx))
 		},
 	})
 	p.stuck(err)
 	p.stuck(w.Stop())
 	p.Took, p.Trace, p.Log = w.Now(), w.Trace, w.Log()
+	p.examine(ctx, w)
 }
 
 func (p *Played) stuck(err error) {
@@ -131,8 +133,8 @@ func (w *World) clients(number int) func(ctx context.Context, network, address s
 // Report is what a reader wants to know of a seed that was played, apart from its history.
 func (p *Played) Report() string {
 	sum, lines := p.Trace.Sum()
-	text := fmt.Sprintf("%v of virtual time, %d events with checksum %s\n\n%s\nFaults:\n%s\nFaults that befell somebody:\n",
-		p.Took, lines, sum, history.Summarize(p.History), faults.Text(p.Plan))
+	text := fmt.Sprintf("%v of virtual time, %d events with checksum %s, %d orphaned objects\n\n%s\nFaults:\n%s\nFaults that befell somebody:\n",
+		p.Took, lines, sum, p.Orphans, history.Summarize(p.History), faults.Text(p.Plan))
 	for _, kind := range slices.Sorted(maps.Keys(p.Hits)) {
 		text += fmt.Sprintf("%6d %s\n", p.Hits[kind], kind)
 	}

@@ -19,7 +19,9 @@ import (
 	"github.com/runnel-io/runnel/broker/node"
 	"github.com/runnel-io/runnel/broker/peer"
 	"github.com/runnel-io/runnel/integration/history"
+	"github.com/runnel-io/runnel/integration/sim/audit"
 	"github.com/runnel-io/runnel/integration/sim/faults"
+	"github.com/runnel-io/runnel/integration/workload"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
 	objmemory "github.com/runnel-io/runnel/objstore/memory"
 )
@@ -28,7 +30,7 @@ import (
 type Options struct {
 	Brokers int               // default 3
 	Config  map[string]string // keys of the brokers' configuration, see docs/config.md
-	Cluster map[string]string // Kafka's broker-level settings
+	Cluster map[string]string // Kafka's broker-level settings; default: the workload's
 	// Wrap gives a broker its stores, for one start: those of all, with whatever faults. Default: those of all.
 	Wrap func(b *Broker, shared *node.Stores) *node.Stores
 	// LogLevel is that of the least severe lines of the brokers' logs that are kept; default: warnings.
@@ -41,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Wrap == nil {
 		o.Wrap = func(_ *Broker, shared *node.Stores) *node.Stores { return shared }
+	}
+	if o.Cluster == nil {
+		o.Cluster = workload.ClusterSettings()
 	}
 	if o.LogLevel == 0 {
 		o.LogLevel = slog.LevelWarn
@@ -60,6 +65,7 @@ type World struct {
 	Trace     *Trace
 
 	opts        Options
+	archive     *audit.Archive
 	began       time.Time
 	credentials *peer.Credentials
 	log         lockedBuffer
@@ -96,6 +102,7 @@ func newWorld(seed uint64, opts Options) (*World, error) {
 		Seed: seed, opts: opts, began: time.Now(), Trace: NewTrace(), Objects: objmemory.New(), Clock: new(faults.Clock),
 	}
 	w.Metastore = metamemory.New(metamemory.Options{Now: w.Clock.Now})
+	w.archive = audit.NewArchive(w.Metastore)
 	w.Network = NewNetwork(w.Rand("network"), w.Trace)
 	w.History = history.NewRecorder(w.Now)
 	// Every start of every broker would derive the key of a secret slowly otherwise.
@@ -135,7 +142,7 @@ func (w *World) Client(name string) *Host { return w.Network.Host(name) }
 func (w *World) Log() string { return w.log.String() }
 
 func (w *World) stores() *node.Stores {
-	return &node.Stores{Metastore: w.Metastore, Objects: w.Objects}
+	return &node.Stores{Metastore: w.archive, Objects: w.Objects}
 }
 
 // note puts an event of the cluster into trace and history.
@@ -180,8 +187,8 @@ func (w *World) AwaitReady(ctx context.Context, atMost time.Duration) error {
 	}
 }
 
-// Heal undoes cuts and pauses, and starts the brokers that are down.
-func (w *World) Heal() error {
+// Heal undoes cuts and pauses, starts the brokers that are down, and returns when all serve clients.
+func (w *World) Heal(ctx context.Context) error {
 	w.Network.HealAll()
 	var failed error
 	for _, b := range w.Brokers {
@@ -190,7 +197,7 @@ func (w *World) Heal() error {
 			failed = errors.Join(failed, b.Start())
 		}
 	}
-	return failed
+	return errors.Join(failed, w.AwaitReady(ctx, endTimeout))
 }
 
 func (w *World) close() error {

@@ -60,7 +60,7 @@ func Play(ctx context.Context, binary string, seed uint64, dir string, opts Opti
 	// The seed has the same length always, and the environment is ours: both lie in the memory of the process, and where
 	// things lie decides in which order they hash.
 	run := exec.CommandContext(patient, binary, "-test.run=^TestSeed$", "-test.timeout=0",
-		fmt.Sprintf("-sim.seed=%020d", seed), "-sim.keep="+strconv.Itoa(keep))
+		fmt.Sprintf("-sim.seed=%d", seed), "-sim.keep="+strconv.Itoa(keep))
 
 	run.Dir = dir
 	run.Env = []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=" + memoryLimit, "GODEBUG=asyncpreemptoff=1", "GOTRACEBACK=all"}

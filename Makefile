@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 SUITE    := cd integration && go run ./cmd/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-unit test-e2e test-kafka chaos bench lint fuzz generate tools clean
+.PHONY: help build run demo test test-unit test-e2e test-kafka sim chaos bench lint fuzz generate tools clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ chaos: build ## break a cluster of processes for MINUTES=10 and judge what clien
 
 bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 20 minutes
 	cd integration && go run ./bench -out ../docs/benchmarks.md
+
+sim: ## play SEEDS=1000 simulated clusters with faults, from SEED_BASE on if given, or the one SEED=n
+	cd integration && go run ./cmd/sim $(if $(SEED),-seed $(SEED)) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SEED_BASE),-base $(SEED_BASE))
 
 lint: ## run the linter on both modules
 	@lint="$$(cd integration && go run ./cmd/toolchain golangci-lint)" && \

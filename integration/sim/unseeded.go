@@ -6,3 +6,5 @@ package sim
 const Reproducible = false
 
 func seedRuntime(uint64) {}
+
+func settleHeap() {}

@@ -77,6 +77,7 @@ type World struct {
 func Run(t *testing.T, seed uint64, opts Options, scenario func(ctx context.Context, t *testing.T, w *World)) {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, seed)
+	settleHeap()
 	seedRuntime(seed)
 	synctest.Test(t, func(t *testing.T) {
 		w, err := newWorld(seed, opts.withDefaults())

@@ -57,8 +57,7 @@ func Play(ctx context.Context, binary string, seed uint64, dir string, opts Opti
 	}
 	patient, cancel := context.WithTimeout(ctx, opts.Patience)
 	defer cancel()
-	// The seed has the same length always, and the environment is ours: both lie in the memory of the process, and where
-	// things lie decides in which order they hash.
+	// The environment is the same for all who play the seed.
 	run := exec.CommandContext(patient, binary, "-test.run=^TestSeed$", "-test.timeout=0",
 		fmt.Sprintf("-sim.seed=%d", seed), "-sim.keep="+strconv.Itoa(keep))
 

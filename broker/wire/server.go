@@ -3,11 +3,14 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,7 +175,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for ln := range s.listeners {
 		_ = ln.Close()
 	}
-	for c := range s.conns {
+	for _, c := range s.inOrder() {
 		c.drain()
 	}
 	s.mu.Unlock()
@@ -188,12 +191,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	for c := range s.conns {
+	for _, c := range s.inOrder() {
 		c.kill()
 	}
 	s.mu.Unlock()
 	<-done // handlers end with their ctx
 	return ctx.Err()
+}
+
+// inOrder are the connections as they came, so that simulations can repeat what they do. Caller holds mu.
+func (s *Server) inOrder() []*Conn {
+	return slices.SortedFunc(maps.Keys(s.conns), func(a, b *Conn) int { return cmp.Compare(a.id, b.id) })
 }
 
 func (s *Server) isClosing() bool {

@@ -82,6 +82,17 @@ func simCheaprandn(n uint32) uint32 {
 	// clients do while they ask for a producer id.
 	{"runtime/runtime2.go", "	waitReasonSyncCondWait:          true,\n",
 		"	waitReasonSyncCondWait:          true,\n	waitReasonSyncMutexLock:         true,\n	waitReasonSyncRWMutexRLock:      true,\n	waitReasonSyncRWMutexLock:       true,\n"},
+	// Connections of HTTP servers end in an order that does not depend on where they lie in memory.
+	{"net/http/server.go", "	for c := range s.activeConn {\n		c.rwc.Close()\n", "	for _, c := range s.simConns() {\n		c.rwc.Close()\n"},
+	{"net/http/server.go", "	for c := range s.activeConn {\n		st, unixSec := c.getState()\n", "	for _, c := range s.simConns() {\n		st, unixSec := c.getState()\n"},
+	{"net/http/server.go", "func (s *Server) closeListenersLocked() error {\n", `func (s *Server) simConns() []*conn {
+	all := slices.Collect(maps.Keys(s.activeConn))
+	slices.SortFunc(all, func(a, b *conn) int { return strings.Compare(a.rwc.RemoteAddr().String(), b.rwc.RemoteAddr().String()) })
+	return all
+}
+
+func (s *Server) closeListenersLocked() error {
+`},
 	// Nobody is interrupted for having run for long, and a processor is not taken from who is in a system call.
 	{"runtime/proc.go", "func retake(now int64) uint32 {\n	n := 0\n", "func retake(now int64) uint32 {\n	n := 0\n	if true {\n		return 0\n	}\n"},
 	// Who has given up the processor runs when nobody else can, not whenever the number of switches, which counts those of

@@ -155,7 +155,8 @@ func (t *txn) encode(b []byte, topics *topicTable) []byte {
 	}
 	b = appendStrings(b, slices.Sorted(maps.Keys(o.groups)))
 	b = binary.AppendUvarint(b, uint64(len(o.offsets)))
-	for at, offset := range o.offsets {
+	for _, at := range slices.SortedFunc(maps.Keys(o.offsets), groupPartition.compare) {
+		offset := o.offsets[at]
 		b = appendString(b, at.group)
 		b = topics.appendPartition(b, at.TopicPartition)
 		b = offset.append(b)

@@ -84,10 +84,10 @@ func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 		{"nothing", func(*State) {}, ""},
 		{"time", func(s *State) { s.time++ }, "its time is"},
 		{"producer ids", func(s *State) { s.nextProducerID++ }, "next producer id"},
-		{"segments that may come again", func(s *State) { s.recent = s.recent[1:] }, "may be asked for again"},
+		{"segments that may come again", func(s *State) { s.recent = s.recent[1:] }, "may be asked for again, which are not the 3 of the entries: at place 0 of 2 it has "},
 		{"settings", func(s *State) {
 			s.configs = s.configs.with([]ConfigChange{{ConfigResource: ConfigResource{Kind: BrokerConfig}, Set: map[string]string{"k": "w"}}})
-		}, "its settings"},
+		}, "of {Kind:4 Name:} it has map[k:w], the entries map[k:v]"},
 		{"no settings", func(s *State) { s.configs = nil }, "its settings"},
 		{"a topic less", func(s *State) { delete(s.topics, TopicID{2}) }, "it lacks topic b"},
 		{"a topic more", func(s *State) { s.addTopic(createTopic{id: TopicID{3}, name: "c", partitions: 1}, 0) }, "it has topic c"},
@@ -101,17 +101,21 @@ func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 		{"producer", func(s *State) {
 			n, _ := s.producers.find(partition(s, 0).producers, 60)
 			s.producers.change(n).batches[0].last++
-		}, "of its producers"},
-		{"open transaction", func(s *State) { partition(s, 1).txns.open[0].producer++ }, "open or aborted"},
-		{"aborted transaction", func(s *State) { partition(s, 1).txns.aborted = nil }, "open or aborted"},
-		{"transactional id", func(s *State) { s.txns.change(0).epoch++ }, `transactional id "aborts"`},
+		}, "of 60 it has epoch 0, seen at "},
+		{"open transaction", func(s *State) { partition(s, 1).txns.open[0].producer++ }, "at place 0 of 1 it has {producer:2 first:2}, the entries {producer:1 first:2} at that of 1"},
+		{"aborted transaction", func(s *State) { partition(s, 1).txns.aborted = nil }, "at place 0 of 0 it has nothing, the entries {AbortedTxn:{Producer:0 First:0 Last:1} stable:2} at that of 1"},
+		{"transactional id", func(s *State) { s.txns.change(0).epoch++ }, `transactional id "aborts" is not as the entries made it: it is of producer 0 at epoch 1 (`},
+		{"a group of a transaction more", func(s *State) { s.txns.addGroup(1, "h", 0) }, "of h it has it, the entries nothing"},
+		{"a partition of a transaction less", func(s *State) { clear(s.txns.at(1).ongoing.partitions) }, "it has nothing, the entries 2"},
+		{"begin of a transaction", func(s *State) { s.txns.at(1).ongoing.started++ }, "it began at"},
+		{"nothing ongoing", func(s *State) { s.txns.change(0).ongoing, s.txns.change(0).state = newOngoing(), TxnOngoing }, "in state 1 since"},
 		{"a transactional id less", func(s *State) { s.txns.remove("aborts") }, "it has 1 transactional ids, the entries 2"},
 		{"offset of a transaction", func(s *State) {
 			for at, o := range s.txns.at(1).ongoing.offsets {
 				o.Offset++
 				s.txns.at(1).ongoing.offsets[at] = o
 			}
-		}, `transactional id "is open"`},
+		}, "of g 01000000-0000-0000-0000-000000000000-0 it has offset 2 (topic"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := storied(t)

@@ -1,6 +1,7 @@
 package metastore
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -37,6 +38,12 @@ type ongoing struct {
 type groupPartition struct {
 	group string
 	TopicPartition
+}
+
+func (p groupPartition) String() string { return p.group + " " + p.TopicPartition.String() }
+
+func (p groupPartition) compare(to groupPartition) int {
+	return cmp.Or(cmp.Compare(p.group, to.group), p.TopicPartition.compare(to.TopicPartition))
 }
 
 // txnTable holds the transactional ids.

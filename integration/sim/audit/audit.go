@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -29,6 +30,7 @@ type Finding struct{ Name, Text string }
 // Replica is a broker's copy of the log's state, in use or left by a broker that has ended.
 type Replica interface {
 	Digest() (metastore.Position, [sha256.Size]byte)
+	Differences(entries *metastore.Replica) []string
 }
 
 // Examine compares the archive of a log with its store, with all snapshots that were saved, and with what brokers have
@@ -118,16 +120,29 @@ func (e *examination) kept(ctx context.Context, end metastore.Position) error {
 // claim is what somebody says that the log has become at a position.
 type claim struct {
 	by  string
+	of  Replica
 	at  metastore.Position
 	sum [sha256.Size]byte
+}
+
+func claimOf(by string, r Replica) claim {
+	at, sum := r.Digest()
+	return claim{by, r, at, sum}
+}
+
+// differences says in what the state that is claimed differs from what the entries give.
+func (c *claim) differences(entries *metastore.Replica) string {
+	if all := c.of.Differences(entries); len(all) > 0 {
+		return strings.Join(all, "; ")
+	}
+	return "in nothing that can be named: one state has two digests"
 }
 
 // states folds the log from its first entry on, and compares on the way what others have made of it.
 func (e *examination) states(ctx context.Context, brokers map[string]Replica) error {
 	var claims []claim
 	for name, r := range brokers {
-		at, sum := r.Digest()
-		claims = append(claims, claim{name, at, sum})
+		claims = append(claims, claimOf(name, r))
 	}
 	for i := range e.snapshots {
 		s := &e.snapshots[i]
@@ -137,8 +152,7 @@ func (e *examination) states(ctx context.Context, brokers map[string]Replica) er
 			e.found(StateMismatch, "%s cannot be read: %v", name, err)
 			continue
 		}
-		at, sum := r.Digest()
-		claims = append(claims, claim{name, at, sum})
+		claims = append(claims, claimOf(name, r))
 	}
 	last, err := e.fromLastSnapshot(ctx)
 	if err != nil {
@@ -164,8 +178,7 @@ func (e *examination) fromLastSnapshot(ctx context.Context) ([]claim, error) {
 		e.found(StateMismatch, "%s: %v", name, err)
 		return nil, nil
 	}
-	at, sum := r.Digest()
-	return []claim{{name, at, sum}}, nil
+	return []claim{claimOf(name, r)}, nil
 }
 
 func (e *examination) fold(ctx context.Context, log metastore.Log) (*metastore.Replica, error) {
@@ -191,7 +204,7 @@ func (e *examination) compare(ctx context.Context, claims []claim) error {
 		case c.at != at:
 			e.found(StateMismatch, "%s is at %d with the checksum %x, the log has %x", c.by, c.at.Seq, c.at.Checksum, at.Checksum)
 		case c.sum != sum:
-			e.found(StateMismatch, "%s has another state at %d than the log gives", c.by, c.at.Seq)
+			e.found(StateMismatch, "%s has another state at %d than the log gives: %s", c.by, c.at.Seq, c.differences(r))
 		}
 	}
 	log.end = end

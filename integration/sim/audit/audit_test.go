@@ -149,7 +149,8 @@ func TestSnapshotOfAnotherStateIsFound(t *testing.T) {
 		if err := l.archive.SaveSnapshot(t.Context(), forged); err != nil {
 			t.Fatal(err)
 		}
-		want(t, l.examine(t), StateMismatch, fmt.Sprintf("the snapshot at %d has another state", forged.Seq))
+		want(t, l.examine(t), StateMismatch, fmt.Sprintf("the snapshot at %d has another state at %d than the log gives: it ", forged.Seq, forged.Seq))
+		want(t, l.examine(t), StateMismatch, "; it lacks topic empty")
 
 		l.archive.snapshots = nil // as if it had been saved before
 		want(t, l.examine(t), StateMismatch, fmt.Sprintf("a broker that starts at the snapshot of %d has another state", forged.Seq))

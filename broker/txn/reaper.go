@@ -92,6 +92,7 @@ type Reaper struct {
 	leases  Leases
 	opts    Options
 	metrics *metrics
+	seen    sightings // as of the last look; Run's goroutine has it
 
 	mu       sync.Mutex
 	lease    metastore.Lease
@@ -183,13 +184,14 @@ func (r *Reaper) release(ctx context.Context) {
 
 // abortOnce aborts what is past its time-out, which fences the producers, and tells how many.
 func (r *Reaper) abortOnce(ctx context.Context) (int, error) {
-	now := r.members.Now()
+	now, seen := r.members.Now(), make(sightings)
 	aborted, err := r.each(ctx, func(t *metastore.Transaction) metastore.TxnRequest {
-		if t.State != metastore.TxnOngoing || now.Sub(t.StartedAt) <= t.Timeout {
+		if t.State != metastore.TxnOngoing || r.seen.age(t, now, seen) <= t.Timeout {
 			return nil
 		}
 		return metastore.AbortTxn{ID: t.ID, Number: t.Number}
 	})
+	r.seen = seen
 	r.metrics.aborted.Add(float64(aborted))
 	return aborted, err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,20 +25,27 @@ type member struct {
 	self   metastore.Broker
 	log    *metastore.Replica
 	reaper *Reaper
+	now    func() time.Time
 	stop   func()
 }
 
 func (m *member) Self() metastore.Broker { return m.self }
-func (m *member) Now() time.Time         { return time.Now() }
+func (m *member) Now() time.Time         { return m.now() }
 
 // join registers a broker on the store and starts its reaper.
 func join(t *testing.T, store *memory.Store, leases Leases, opts Options) *member {
+	t.Helper()
+	return joinAt(t, store, leases, time.Now, opts)
+}
+
+// joinAt is join with a clock on which brokers agree.
+func joinAt(t *testing.T, store *memory.Store, leases Leases, now func() time.Time, opts Options) *member {
 	t.Helper()
 	self, err := store.RegisterBroker(t.Context(), metastore.Broker{NodeID: metastore.AnyNodeID, Host: rand.Text()}, 1000*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{self: self, log: metastore.NewReplica(store, metastore.ReplicaOptions{})}
+	m := &member{self: self, now: now, log: metastore.NewReplica(store, metastore.ReplicaOptions{Now: now})}
 	if err := m.log.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +134,84 @@ func TestTransactionsPastTheirTimeoutAreAbortedByOneBroker(t *testing.T) {
 		}})
 		if err != nil || results[0].Err == nil {
 			t.Errorf("a producer that timed out commits: %+v, %v", results, err)
+		}
+	})
+}
+
+// setClock is a clock that can be set.
+type setClock struct{ ahead atomic.Int64 }
+
+func (c *setClock) Now() time.Time            { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *setClock) setAhead(by time.Duration) { c.ahead.Store(int64(by)) }
+
+// The log's time does not go back with the clock, so everything seems to begin when the clock was last set back.
+func TestTransactionsTimeOutThoughTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		var clock setClock
+		m := joinAt(t, store, store, clock.Now, Options{})
+		clock.setAhead(time.Hour)
+		ahead := begin(t, m.log, "begun ahead", 5*time.Second)
+		clock.setAhead(0)
+		behind := begin(t, m.log, "begun behind", 5*time.Second)
+		begin(t, m.log, "long", time.Minute)
+		time.Sleep(21 * time.Second) // a round in which it is first seen, another in which it is past its time-out
+		synctest.Wait()
+		for id, was := range map[string]metastore.TxnResult{"begun ahead": ahead, "begun behind": behind} {
+			if x, _ := m.log.Transaction(id); x.State != metastore.TxnCompleteAbort || x.Epoch <= was.Epoch {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		if got := state(m.log, "long"); got != metastore.TxnOngoing {
+			t.Errorf("a transaction within its time-out is %v", got)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := state(m.log, "long"); got != metastore.TxnCompleteAbort {
+			t.Errorf("the long one is %v", got)
+		}
+	})
+}
+
+// What was seen of one transaction says nothing of the next with the same id.
+func TestTheNextTransactionHasItsWholeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		var clock setClock
+		m := joinAt(t, store, store, clock.Now, Options{AbortEvery: time.Second})
+		clock.setAhead(time.Hour)
+		begin(t, m.log, "other", time.Millisecond) // takes the log's time ahead
+		clock.setAhead(0)
+		made := begin(t, m.log, "t", 10*time.Second)
+		for range 5 { // transactions of six seconds
+			time.Sleep(6 * time.Second)
+			synctest.Wait()
+			x, _ := m.log.Transaction("t")
+			if x.State != metastore.TxnOngoing {
+				t.Fatalf("aborted within its time-out: %+v", x)
+			}
+			decide(t, m.log, metastore.EndTxn{ID: "t", Producer: made.Producer, Epoch: made.Epoch, Commit: true, Version: 1, Number: x.Number})
+			decide(t, m.log, metastore.AddToTxn{ID: "t", Producer: made.Producer, Epoch: made.Epoch, Groups: []string{"g"}, Number: x.Number + 1})
+		}
+	})
+}
+
+// A clock that creeps behind the log's time is no reason to begin anew with each look.
+func TestATransactionIsSeenOnceThoughItsBeginningComesToPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		var clock setClock
+		m := joinAt(t, store, store, clock.Now, Options{AbortEvery: time.Second})
+		clock.setAhead(8 * time.Second)
+		begin(t, m.log, "t", 10*time.Second)
+		clock.setAhead(0)
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		if got := state(m.log, "t"); got != metastore.TxnCompleteAbort {
+			t.Errorf("state %v, 2 s past its time-out", got)
 		}
 	})
 }

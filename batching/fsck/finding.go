@@ -20,6 +20,7 @@ const (
 	Overlap           Kind = "overlap"            // two runs of a partition have the same offsets
 	Gap               Kind = "gap"                // offsets of a partition have no run
 	HWMMismatch       Kind = "hwm-mismatch"       // the runs of a partition do not end at its high watermark
+	StrayTransaction  Kind = "stray-transaction"  // a transaction is open in a partition, and nothing can end it, or the other way round
 	BrokenChain       Kind = "broken-chain"       // an entry of the log does not continue the ones before it
 	CorruptSnapshot   Kind = "corrupt-snapshot"   // the newest snapshot cannot be read
 	SnapshotDisagrees Kind = "snapshot-disagrees" // it is not what the entries of the log say
@@ -36,7 +37,7 @@ const (
 // Kinds lists all kinds, in the order in which reports have them.
 func Kinds() []Kind {
 	return []Kind{
-		BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch,
+		BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction,
 		MissingObject, SizeMismatch, CorruptObject, IndexMismatch,
 		OrphanObject, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction,
 	}
@@ -66,7 +67,7 @@ func (k Kind) Advice() string {
 	case MissingObject, SizeMismatch, CorruptObject, IndexMismatch:
 		return "Readers of these offsets get errors. Restore the object from a copy of the bucket (versions, replication), under the same key; " +
 			"if there is none, move the log start of the partition past the offsets (DeleteRecords), which gives up what lies before them, too."
-	case Overlap, Gap, HWMMismatch, ProducerMismatch:
+	case Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction:
 		return "The log itself is wrong, which no failure outside of Runnel does: keep a dump of the metastore and report it."
 	case BrokenChain:
 		return "The metastore went back in time, belongs to another cluster, or was changed by hand: brokers refuse it. Restore a dump that is newer " +

@@ -91,4 +91,25 @@ func (c *check) checkTransactions() {
 				Detail: fmt.Sprintf("open for %s, with a time-out of %s", open.Round(time.Second), t.Timeout)})
 		}
 	}
+	for x := range c.survey.StrayTxns() {
+		c.addStray(&x)
+	}
+}
+
+// addStray tells of a transaction that a partition and the transactional ids disagree on.
+func (c *check) addStray(x *metastore.StrayTxn) {
+	t, _ := c.survey.Topic(x.Topic)
+	w, _ := c.survey.Watermarks(x.TopicPartition)
+	f := Finding{Kind: StrayTransaction, Txn: x.ID, Affects: []Span{{t.Name, x.Partition, max(x.First, x.ByID), w.High}}}
+	switch {
+	case x.First == metastore.NoOffset:
+		f.Detail = fmt.Sprintf("a transaction of producer %d has records from %d on, and is not open in the partition", x.Producer, x.ByID)
+	case x.ByID != metastore.NoOffset:
+		f.Detail = fmt.Sprintf("a transaction of producer %d is open from %d on, and its transactional id has %d", x.Producer, x.First, x.ByID)
+	case x.ID != "":
+		f.Detail = fmt.Sprintf("a transaction of producer %d is open from %d on, and its transactional id has none there", x.Producer, x.First)
+	default:
+		f.Detail = fmt.Sprintf("a transaction of producer %d is open from %d on, and no transactional id has the producer", x.Producer, x.First)
+	}
+	c.report.add(f)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-io/runnel/batching/fsck"
+	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
 	"github.com/runnel-io/runnel/metastore"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
 )
@@ -360,6 +361,35 @@ func TestStuckTransaction(t *testing.T) {
 	r.both()
 	r.now = r.now.Add(2 * time.Minute)
 	if f := r.both(fsck.StuckTransaction).Findings[0]; f.Txn != "t" || f.Kind.Severity() != fsck.Warning {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestTransactionThatEndedWithoutAMarker(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	ctx := t.Context()
+	results, err := r.replica.Transact(ctx, []metastore.TxnRequest{
+		metastore.AddToTxn{ID: "t", Producer: 7, Number: 1, Partitions: []metastore.TopicPartition{r.tp(1)}}})
+	r.must(err)
+	r.must(results[0].Err)
+	w := r.upload(r.part(1, encode(2, recordbatchtest.Options{ProducerID: 7, Transactional: true})))
+	w.commit.Runs[0].Batches[0].Transactional = true
+	first := r.high(1)
+	if got := r.commit(w); got.Runs[0][0].Verdict != metastore.Accepted {
+		t.Fatalf("transactional batch: %v", got)
+	}
+	r.both()
+
+	b := r.entry(9)
+	b = append(b, 0, 0, 1)      // results, topics, changes
+	b = append(b, 3, 1, 't')    // it ends, and the id becomes another
+	b = append(b, 7, 0, 0)      // producer, epoch and outcome, no marker
+	b = append(b, 3, 1, 7, 0)   // aborted, version, producer, epoch
+	b = append(b, 1, 1, 100, 2) // no last producer, no last epoch, time-out, number
+	r.appendEntry(b)
+	f := r.both(fsck.StrayTransaction).Findings[0]
+	if f.Txn != "t" || f.Affects[0].From != first || f.Affects[0].Partition != 1 || f.Kind.Severity() != fsck.Error {
 		t.Errorf("%+v", f)
 	}
 }

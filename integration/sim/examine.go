@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/batching/fsck"
@@ -35,8 +36,12 @@ func (p *Played) examine(ctx context.Context, w *World) {
 	if err != nil {
 		return
 	}
+	stuck := slices.ContainsFunc(p.Anomalies, func(a checker.Anomaly) bool { return a.Name == Stuck })
 	for _, f := range report.Findings {
-		if f.Kind.Severity() == fsck.Error || f.Kind == fsck.OffsetBeyondEnd {
+		switch {
+		case f.Kind == fsck.StuckTransaction && stuck: // it may be why; else a client that died last may have left it
+			p.anomaly(Stuck, fmt.Sprintf("transactional id %q: %s", f.Txn, f.Detail))
+		case f.Kind.Severity() == fsck.Error || f.Kind == fsck.OffsetBeyondEnd:
 			p.anomaly(string(f.Kind), fmt.Sprintf("%s %s %v", f.Key, f.Detail, f.Affects))
 		}
 	}

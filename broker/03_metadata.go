@@ -74,7 +74,7 @@ func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.Metadat
 		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 		defer cancel()
 		create := b.Settings.Load().AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
-		for _, asked := range once(req.Topics, func(t kmsg.MetadataRequestTopic) topicKey { return topicKey{deref(t.Topic), t.TopicID} }) {
+		for _, asked := range once(req.Topics, keyOf(req.Version)) {
 			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, placement))
 		}
 	}
@@ -92,6 +92,17 @@ func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.Metadat
 type topicKey struct {
 	name string
 	id   [16]byte
+}
+
+// keyOf tells what counts of how a request of a version names topics: beside an id that is looked at, any name means the
+// same topic.
+func keyOf(version int16) func(kmsg.MetadataRequestTopic) topicKey {
+	return func(t kmsg.MetadataRequestTopic) topicKey {
+		if version >= 12 && t.TopicID != [16]byte{} {
+			return topicKey{id: t.TopicID}
+		}
+		return topicKey{deref(t.Topic), t.TopicID}
+	}
 }
 
 func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, placement *cluster.Placement) kmsg.MetadataResponseTopic {

@@ -17,8 +17,9 @@ import (
 // DescribeConfigs (32), versions 1 to 4: the settings of topics, of this broker under its node id, of all brokers under
 // the empty name (only what clients set), of groups (KIP-848), of subscriptions to clients' metrics (KIP-714) and of this
 // broker's log (KIP-412). v1 has sources and synonyms (KIP-226), v3 types and documentation (KIP-569). A group or
-// subscription that does not exist has the defaults, as in Kafka. A resource that is named twice is answered once. A broker
-// tells some of its state to who asks for it by name (broker_state.go).
+// subscription that does not exist has the defaults, as in Kafka; so any name gets an answer a hundred times as long, and of
+// groups and subscriptions a request may name as many as can have settings. A resource that is named twice is answered
+// once. A broker tells some of its state to who asks for it by name (broker_state.go).
 //
 // The answer holds what any broker answered before: tools alter through one and look through another.
 
@@ -30,10 +31,18 @@ func (b *Broker) describeConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.De
 	of := func(r kmsg.DescribeConfigsRequestResource) namedResource {
 		return namedResource{r.ResourceType, r.ResourceName}
 	}
+	defaulted := 0
 	for _, asked := range once(req.Resources, of) {
 		answer := kmsg.NewDescribeConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = asked.ResourceType, asked.ResourceName
-		entries, err := b.settingsOf(asked.ResourceType, asked.ResourceName)
+		if neverMissing(asked.ResourceType) {
+			defaulted++
+		}
+		var entries []settings.Entry
+		err := errTooManyDefaults
+		if defaulted <= metastore.MaxConfigResources || !neverMissing(asked.ResourceType) {
+			entries, err = b.settingsOf(asked.ResourceType, asked.ResourceName)
+		}
 		answer.ErrorMessage = new(string) // not null, as in Kafka
 		if err != nil {
 			answer.ErrorCode, answer.ErrorMessage = failure(err)
@@ -50,6 +59,13 @@ func (b *Broker) describeConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.De
 	}
 	return resp
 }
+
+// neverMissing tells of which resources any that is named has settings.
+func neverMissing(kind kmsg.ConfigResourceType) bool {
+	return kind == kmsg.ConfigResourceTypeGroupConfig || kind == kmsg.ConfigResourceTypeClientMetrics
+}
+
+var errTooManyDefaults = refuse(kerr.InvalidRequest, fmt.Sprintf("the request names more than %d groups and subscriptions to metrics", metastore.MaxConfigResources))
 
 // mayBeElsewhere tells whether a request is about more than the state of this broker, which it alone knows.
 func mayBeElsewhere(asked []kmsg.DescribeConfigsRequestResource) bool {

@@ -115,10 +115,11 @@ func (b *Broker) configurableBroker(name string) (*configurable, error) {
 	return c, nil
 }
 
-// checkSelf tells whether a resource is named by the node id of this broker: tools ask each about itself.
+// checkSelf tells whether a resource is named by the node id of this broker: tools ask each about itself. It has one name:
+// what is set under "01" would not be that of broker 1.
 func (b *Broker) checkSelf(name string) error {
 	id, err := strconv.ParseInt(name, 10, 32)
-	if err != nil {
+	if err != nil || name != strconv.FormatInt(id, 10) {
 		return refuse(kerr.InvalidRequest, fmt.Sprintf("a broker is named by its node id, not %q", name))
 	}
 	if self := b.Membership.Self().NodeID; int32(id) != int32(self) {

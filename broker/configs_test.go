@@ -76,6 +76,8 @@ func TestDescribeConfigsOfBrokersAndOthers(t *testing.T) {
 	}{
 		{kmsg.ConfigResourceTypeBroker, "1", kerr.InvalidRequest},
 		{kmsg.ConfigResourceTypeBroker, "first", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBroker, "00", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBroker, "+0", kerr.InvalidRequest},
 		{kmsg.ConfigResourceTypeTopic, "missing", kerr.UnknownTopicOrPartition},
 		{kmsg.ConfigResourceTypeTopic, "bad name", kerr.InvalidTopicException},
 		{kmsg.ConfigResourceTypeBrokerLogger, "0", kerr.InvalidRequest},

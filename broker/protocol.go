@@ -67,7 +67,7 @@ func (b *Broker) apis() []api {
 			notes: "For administrators. Aborts the producer's whole transaction, if it is open in the partition, and fences the producer. Commits: INVALID_REQUEST."},
 		{key: 28, name: "TxnOffsetCommit", min: 0, max: 5, handle: blocking(b.txnOffsetCommit), needs: "Write on TransactionalId; Read on Group and Topic"},
 		{key: 32, name: "DescribeConfigs", min: 1, max: 4, handle: blocking(b.describeConfigs), needs: "DescribeConfigs on Topic, Cluster or Group",
-			notes: "Brokers have one logger, root. Topics have a setting that Kafka does not know, runnel.linger.max.ms. Brokers tell of their state to who asks by name: runnel.version, runnel.broker.epoch, runnel.lease.remaining.ms, runnel.roles."},
+			notes: "A request may name 10,000 groups and subscriptions to metrics. A broker has one name: 01 is not 1. Brokers have one logger, root. Topics have a setting that Kafka does not know, runnel.linger.max.ms. Brokers tell of their state to who asks by name: runnel.version, runnel.broker.epoch, runnel.lease.remaining.ms, runnel.roles."},
 		{key: 33, name: "AlterConfigs", min: 0, max: 2, handle: blocking(b.alterConfigs), needs: "AlterConfigs on Topic, Cluster or Group",
 			notes: "As IncrementalAlterConfigs."},
 		{key: 34, name: "AlterReplicaLogDirs", min: 1, max: 2, handle: blocking(b.alterReplicaLogDirs), needs: "Alter on Cluster",

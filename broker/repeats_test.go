@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // Kafka answers what a request names twice once. Package integration/differential compares the rest with Kafka itself.
@@ -18,6 +20,41 @@ func TestMetadataAnswersATopicNamedTwiceOnce(t *testing.T) {
 	equal(t, "answers", len(topics), 2)
 	equal(t, "first", *topics[0].Topic, "events")
 	equal(t, "second", *topics[1].Topic, "missing")
+}
+
+func TestMetadataAnswersAnIDUnderManyNamesOnce(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	id := h.topic("events", 1, 1).ID
+	for v, want := range map[int16]int{12: 1, 11: 2} { // before v12 an id is an error, of the topic with that name
+		req := metadataRequest(false, "a", "b")
+		for i := range req.Topics {
+			req.Topics[i].TopicID = id
+		}
+		equal(t, fmt.Sprintf("answers of v%d", v), len(ask[*kmsg.MetadataResponse](h, v, req).Topics), want)
+	}
+}
+
+func TestDescribeConfigsTellsDefaultsOfSoManyGroupsOnly(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("events", 1, 1)
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	for i := range metastore.MaxConfigResources + 2 {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeGroupConfig, fmt.Sprint(i)
+		if i%2 == 0 {
+			r.ResourceType = kmsg.ConfigResourceTypeClientMetrics
+		}
+		req.Resources = append(req.Resources, r)
+	}
+	topic := kmsg.NewDescribeConfigsRequestResource()
+	topic.ResourceType, topic.ResourceName = kmsg.ConfigResourceTypeTopic, "events"
+	req.Resources = append(req.Resources, topic)
+	for i, r := range ask[*kmsg.DescribeConfigsResponse](h, 4, req).Resources {
+		refused := i >= metastore.MaxConfigResources && r.ResourceType != kmsg.ConfigResourceTypeTopic
+		if refused != (r.ErrorCode == kerr.InvalidRequest.Code) || refused != (len(r.Configs) == 0) {
+			t.Fatalf("resource %d, type %d: error %d, %d settings", i, r.ResourceType, r.ErrorCode, len(r.Configs))
+		}
+	}
 }
 
 func TestDeleteTopicsKeepsATopicNamedTwice(t *testing.T) {

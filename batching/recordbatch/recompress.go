@@ -6,9 +6,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
 
@@ -62,8 +60,6 @@ func Recompress(b []byte, rules Rules, to Compression) ([]byte, Header, error) {
 
 // write compresses body onto out.
 func (c Compression) write(out *bytes.Buffer, body []byte) error {
-	var w io.WriteCloser
-	var err error
 	switch c.Codec {
 	case None:
 		out.Write(body)
@@ -72,20 +68,20 @@ func (c Compression) write(out *bytes.Buffer, body []byte) error {
 		writeSnappy(out, body)
 		return nil
 	case Gzip:
-		w, err = gzip.NewWriterLevel(out, c.Level)
+		return writeGzip(out, body, c.Level)
 	case LZ4:
-		w, err = c.lz4(out)
-	default:
-		w, err = zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
-			zstd.WithWindowSize(zstdWindow(len(body))), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.Level)))
+		w, err := c.lz4(out)
+		if err != nil {
+			return err
+		}
+		if _, err = w.Write(body); err != nil {
+			return err
+		}
+		return w.Close()
 	}
-	if err != nil {
-		return err
-	}
-	if _, err = w.Write(body); err != nil {
-		return err
-	}
-	return w.Close()
+	made, err := appendZstd(out.AvailableBuffer(), body, c.Level)
+	out.Write(made)
+	return err
 }
 
 func (c Compression) lz4(out io.Writer) (io.WriteCloser, error) {
@@ -95,15 +91,6 @@ func (c Compression) lz4(out io.Writer) (io.WriteCloser, error) {
 	}
 	w := lz4.NewWriter(out)
 	return w, w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.CompressionLevelOption(level))
-}
-
-// zstdWindow is as large as what is compressed, within reason: an encoder allocates a multiple of it.
-func zstdWindow(size int) int {
-	window := zstd.MinWindowSize
-	for window < size && window < 1<<20 {
-		window *= 2
-	}
-	return window
 }
 
 // writeSnappy writes the framing of Java's snappy streams, which is what Kafka itself writes.

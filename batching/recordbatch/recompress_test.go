@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -136,17 +139,72 @@ func FuzzRecompress(f *testing.F) {
 	})
 }
 
-func BenchmarkRecompress(b *testing.B) {
-	batch := recordbatchtest.Encode(sample(500), recordbatchtest.Options{Codec: recordbatch.LZ4}.NotIdempotent())
-	for to := recordbatch.None; to <= recordbatch.Zstd; to++ {
-		b.Run(to.String(), func(b *testing.B) {
-			b.SetBytes(int64(len(batch)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, err := recordbatch.Recompress(batch, rules(), recordbatch.Compression{Codec: to, Level: levels[to][0]}); err != nil {
-					b.Fatal(err)
+// TestRecompressionAllocatesLittleMoreThanItMakes: a producer of small batches would otherwise have a broker allocate a
+// megabyte for each.
+func TestRecompressionAllocatesLittleMoreThanItMakes(t *testing.T) {
+	const batches = 200
+	small := recordbatchtest.Encode(sample(3), recordbatchtest.Options{}.NotIdempotent())
+	for codec, levels := range levels {
+		for _, level := range levels {
+			var before, after runtime.MemStats
+			for i := range batches + 1 {
+				if i == 1 { // what is made once is made
+					runtime.ReadMemStats(&before)
+				}
+				if _, _, err := recordbatch.Recompress(small, rules(), recordbatch.Compression{Codec: codec, Level: level}); err != nil {
+					t.Fatal(err)
 				}
 			}
-		})
+			runtime.ReadMemStats(&after)
+			if n := (after.TotalAlloc - before.TotalAlloc) / batches; n > 128<<10 {
+				t.Errorf("%s at level %d: %d bytes are allocated for a batch of %d", codec, level, n, len(small))
+			}
+		}
+	}
+}
+
+// TestRecompressionCarriesNothingFromOneBatchToTheNext, although it uses encoders again, at once and one after the other.
+func TestRecompressionCarriesNothingFromOneBatchToTheNext(t *testing.T) {
+	var batches [][]byte
+	for _, n := range []int{1, 1000, 2, 300, 2000} {
+		batches = append(batches, recordbatchtest.Encode(sample(n), recordbatchtest.Options{}.NotIdempotent()))
+	}
+	var all sync.WaitGroup
+	for codec, levels := range levels {
+		for _, level := range levels {
+			all.Go(func() {
+				for _, b := range slices.Concat(batches, batches) {
+					made, h, err := recordbatch.Recompress(b, rules(), recordbatch.Compression{Codec: codec, Level: level})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					body, err := recordbatch.Decompress(codec, made[recordbatch.HeaderSize:h.Size()], 1<<26)
+					if err != nil || !bytes.Equal(body, b[recordbatch.HeaderSize:]) {
+						t.Errorf("%s at level %d: other records (%v)", codec, level, err)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+func BenchmarkRecompress(b *testing.B) {
+	for name, batch := range map[string][]byte{
+		"3 records":   recordbatchtest.Encode(sample(3), recordbatchtest.Options{}.NotIdempotent()),
+		"500 records": recordbatchtest.Encode(sample(500), recordbatchtest.Options{Codec: recordbatch.LZ4}.NotIdempotent()),
+	} {
+		for to := recordbatch.None; to <= recordbatch.Zstd; to++ {
+			b.Run(name+" "+to.String(), func(b *testing.B) {
+				b.SetBytes(int64(len(batch)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, _, err := recordbatch.Recompress(batch, rules(), recordbatch.Compression{Codec: to, Level: levels[to][0]}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -2,11 +2,13 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -22,7 +24,9 @@ import (
 //
 // Others ask for the first record with that timestamp or a later one; "none" is offset -1 without an error. Records are
 // looked for inside compressed batches. v2 brings the isolation level, v4 the leader epoch, which is 0 here for ever.
-// A partition that is asked for twice is answered once, with INVALID_REQUEST.
+// A partition that is asked for twice is answered once, with INVALID_REQUEST. Compressed batches are stored as they came, and
+// when one that has to be looked into does not hold the records that it announces, the answer is CORRUPT_MESSAGE: no offset
+// beyond it can be told to be the first.
 //
 // They are answered after a look at the commit log, so that whoever was told of an offset, by any broker, finds it below
 // the latest one, and its record by time, and whoever deleted records finds them gone. If the log cannot be read, the answer
@@ -162,15 +166,33 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 	offset, timestamp, err := q.find(ctx, tp, marks)
 	if err != nil {
 		if ctx.Err() == nil {
-			q.tell("records cannot be searched by time", "partition", tp, "timestamp", q.asked.Timestamp, "error", err)
+			q.complain(row.Partition, err)
 		}
-		q.fail(row, readError(err))
+		q.fail(row, searchError(err))
 		return
 	}
 	row.Offset, row.Timestamp = int64(offset), timestamp
 	if offset >= 0 {
 		row.LeaderEpoch = 0
 	}
+}
+
+// complain logs why a search found nothing: as an error what somebody must look at, as a warning what a producer sent.
+func (q *offsetQuery) complain(partition int32, err error) {
+	args := []any{"topic", q.topic, "partition", partition, "timestamp", q.asked.Timestamp, "error", err}
+	if errors.Is(err, reader.ErrUnreadable) || errors.Is(err, reader.ErrSearchLimit) {
+		q.warn("records that a producer sent cannot be searched by time", args...)
+		return
+	}
+	q.tell("records cannot be searched by time", args...)
+}
+
+// searchError is what a client is told: of a batch that a producer made badly what Kafka says of one that it finds in a log.
+func searchError(err error) *kerr.Error {
+	if errors.Is(err, reader.ErrUnreadable) {
+		return kerr.CorruptMessage
+	}
+	return readError(err)
 }
 
 // unknownYet is what a client is told that asks a broker which may be behind others.

@@ -94,6 +94,7 @@ type Broker struct {
 	away          pace          // of consumers that are sent away
 	recompressing chan struct{} // see recompressors
 	told          pace          // of errors in the log that clients repeat
+	warned        pace          // of warnings that clients can cause, which must not keep errors from being told
 }
 
 // refreshWait bounds how long a request waits for a look at the commit log.

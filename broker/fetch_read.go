@@ -92,6 +92,13 @@ func (b *Broker) tell(what string, args ...any) {
 	}
 }
 
+// warn logs what clients did, once in a while.
+func (b *Broker) warn(what string, args ...any) {
+	if b.warned.allow(b.Now(), tellPause) {
+		b.Logger.Warn(what, args...)
+	}
+}
+
 // readError is what a client is told that asks for records which are there but cannot be read now: an error that it
 // tries again.
 func readError(err error) *kerr.Error {

@@ -1,6 +1,9 @@
 package broker
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -8,6 +11,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 func listOffsetsRequest(topic string, partition int32, timestamp int64) *kmsg.ListOffsetsRequest {
@@ -116,4 +120,40 @@ func TestListOffsetsErrors(t *testing.T) {
 		equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, 0)
 		equal(t, "error of the unknown", resp.Topics[1].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition.Code)
 	})
+}
+
+// TestSearchOverABadBatchOfAProducerIsNoErrorOfTheBroker: records are stored as they came, so whoever sends some that are none,
+// and asks for them, must not be able to call an operator.
+func TestSearchOverABadBatchOfAProducerIsNoErrorOfTheBroker(t *testing.T) {
+	h := newRecordHarness(t, nil)
+	var lines bytes.Buffer
+	h.broker.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	topic := h.topic("events", 1, 1)
+	bad := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: 1000, Value: []byte("v")}}, recordbatchtest.Options{Codec: recordbatch.Zstd}.NotIdempotent())
+	for i := recordbatch.HeaderSize + 4; i < len(bad); i++ {
+		bad[i] = 0xff
+	}
+	recordbatchtest.Seal(bad)
+	h.produce(topic, 0, testBatch(1)) // at 1,000,000
+	h.produce(topic, 0, bad)
+	h.produce(topic, 0, testBatch(1))
+	find := func(timestamp int64) *kmsg.ListOffsetsResponseTopicPartition {
+		return &ask[*kmsg.ListOffsetsResponse](h.harness, 7, listOffsetsRequest("events", 0, timestamp)).Topics[0].Partitions[0]
+	}
+	for range 3 {
+		row := find(500)
+		equal(t, "before the batch: offset", row.Offset, 0)
+	}
+	equal(t, "lines", lines.String(), "")
+	_, err := h.replica.DeleteRecords(t.Context(), []metastore.RecordDeletion{{TopicPartition: metastore.TopicPartition{Topic: topic.ID}, Before: 1}})
+	must(t, err)
+	for range 3 {
+		row := find(500)
+		equal(t, "error", errorOf(row.ErrorCode), "CORRUPT_MESSAGE")
+		equal(t, "offset", row.Offset, -1)
+	}
+	if got := lines.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "topic=events partition=0") {
+		t.Errorf("logged %q, want one warning that names the partition", got)
+	}
+	equal(t, "beyond the batch", find(1001).Offset, 2)
 }

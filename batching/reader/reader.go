@@ -22,6 +22,10 @@ import (
 // ErrCorrupt: the stored bytes are not the batches that the commit log tells of. Nothing of them is returned.
 var ErrCorrupt = errors.New("stored records do not match the commit log")
 
+// ErrUnreadable: a compressed batch is stored as its producer sent it, and does not hold the records that its header
+// announces.
+var ErrUnreadable = errors.New("a producer's batch cannot be decompressed into its records")
+
 // ErrSearchLimit: a search by time looked into Options.SearchBytes, or SearchInflatedBytes, of batches whose max
 // timestamps promised a record that is not in them.
 var ErrSearchLimit = errors.New("search by time gave up: max timestamps of batches are not those of their records")

@@ -16,8 +16,7 @@ import (
 // compressed batches. Not found is no error. Whether the offset lies below the last stable offset is the caller's
 // question.
 //
-// Errors: metastore.ErrUnknownPartition, ErrCorrupt (also for a batch that cannot be decompressed), ErrSearchLimit,
-// those of Blocks.
+// Errors: metastore.ErrUnknownPartition, ErrCorrupt, ErrUnreadable, ErrSearchLimit, those of Blocks.
 func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicPartition, ts int64) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
 	s := r.newSearch()
@@ -293,7 +292,7 @@ func (s *search) stamps(ctx context.Context, w *walk, h recordbatch.Header, show
 		case errors.Is(err, recordbatch.ErrTooLarge) && limit < s.reader.opts.InflatedBytes:
 			return fmt.Errorf("segment %s: %w", w.run.Segment, ErrSearchLimit)
 		case err != nil:
-			return fmt.Errorf("%w: segment %s, byte %d: %w", ErrCorrupt, w.run.Segment, int64(w.run.Position)+int64(at), err)
+			return fmt.Errorf("%w: offset %d, segment %s, byte %d: %w", ErrUnreadable, h.BaseOffset, w.run.Segment, int64(w.run.Position)+int64(at), err)
 		}
 		inflated += stamp.Bytes
 		if !show(stamp) {

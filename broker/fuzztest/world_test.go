@@ -178,14 +178,7 @@ func (l *errorLog) Enabled(_ context.Context, level slog.Level) bool { return le
 func (l *errorLog) WithAttrs([]slog.Attr) slog.Handler               { return l }
 func (l *errorLog) WithGroup(string) slog.Handler                    { return l }
 
-// stored is what clients may cause: compressed records are stored as they came, and when they turn out to be none,
-// nobody can tell whose fault it is.
-const stored = "records cannot be searched by time"
-
 func (l *errorLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == stored {
-		return nil
-	}
 	line := r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		line += " " + a.String()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +158,20 @@ func FuzzLiveBytes(f *testing.F) {
 		f.Add(encode(new(script), k.world.example(r.key, r.version), 1))
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) { k.play(t, stream, false) })
+}
+
+// TestSpoiltRequestsFitIntoMemory: a list of lists, each of long names, all repeated, made requests of gigabytes.
+func TestSpoiltRequestsFitIntoMemory(t *testing.T) {
+	w := new(world)
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.SetVersion(3)
+	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: strings.Repeat("x", 32767), Partitions: make([]kmsg.TxnOffsetCommitRequestTopicPartition, 1)}}
+	most := []byte{4, 3} // many times, 20,000
+	w.spoilList(&script{most}, reflect.ValueOf(&req.Topics[0].Partitions).Elem())
+	w.spoilList(&script{most}, reflect.ValueOf(&req.Topics).Elem())
+	if n := len(encode(new(script), req, 1)); n < maxControl || n > 2*maxControl {
+		t.Errorf("%d bytes, want a little more than %d", n, maxControl)
+	}
 }
 
 // TestRightRequestsOfEveryVersionAreTaken is what the rest stands on: what is spoilt was right before.

@@ -105,6 +105,41 @@ func (w *world) spoil(s *script, v reflect.Value) {
 	}
 }
 
+// maxRepeated bounds what is made of one element: more than a frame other than Produce's may have, so that there are some
+// which are too large, and not so much that the memory of this process is all that is tried.
+const maxRepeated = maxControl + 4<<20
+
+// weight is about how many bytes a value takes in a request.
+func weight(v reflect.Value) int {
+	switch v.Kind() {
+	case reflect.Struct:
+		n := 1
+		for i := range v.NumField() {
+			if v.Type() != reflect.TypeFor[kmsg.Tags]() {
+				n += weight(v.Field(i))
+			}
+		}
+		return n
+	case reflect.Pointer:
+		if v.IsNil() {
+			return 1
+		}
+		return weight(v.Elem())
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return 4 + v.Len()
+		}
+		n := 4
+		for i := range v.Len() {
+			n += weight(v.Index(i))
+		}
+		return n
+	case reflect.String:
+		return 2 + v.Len()
+	}
+	return int(v.Type().Size())
+}
+
 func (w *world) spoilList(s *script, v reflect.Value) {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
 		v.SetBytes(damage(s, v.Bytes()))
@@ -120,8 +155,8 @@ func (w *world) spoilList(s *script, v reflect.Value) {
 			v.Set(reflect.AppendSlice(v, v.Slice(0, 1)))
 		}
 	case 4: // many times
-		if v.Len() > 0 {
-			many := reflect.MakeSlice(v.Type(), choose(s, []int{10, 100, 2000, 20_000}), 20_000)
+		if n := choose(s, []int{10, 100, 2000, 20_000}); v.Len() > 0 {
+			many := reflect.MakeSlice(v.Type(), min(n, 1+maxRepeated/weight(v.Index(0))), 20_000)
 			for i := range many.Len() {
 				many.Index(i).Set(v.Index(0))
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
@@ -110,4 +111,19 @@ func TestRegressionSeenWhileTheFoldMovedOnIsLookedAtAgain(t *testing.T) {
 	if err := r.CatchUp(t.Context()); err != nil {
 		t.Errorf("catch up: %v", err)
 	}
+}
+
+// TestRunEndsWhenTheLogCannotBeFollowed: who runs it learns of it at once, and nothing is snapshot or trimmed any more.
+func TestRunEndsWhenTheLogCannotBeFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		swap := &swappable{Log: memory.New(memory.Options{})}
+		r := open(t, swap, metastore.ReplicaOptions{})
+		createTopic(t, r, "t", 1)
+		swap.Log = memory.New(memory.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := r.Run(ctx); !errors.Is(err, metastore.ErrRegressed) || ctx.Err() != nil {
+			t.Errorf("run: %v, context: %v", err, ctx.Err())
+		}
+	})
 }

@@ -152,11 +152,12 @@ const longestUnread = time.Second
 // further: ErrRegressed, ErrNewerFormat, ErrCorrupt. Transient errors are logged and retried.
 func (r *Replica) Run(ctx context.Context) error {
 	maintained := make(chan struct{})
+	maintaining, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(maintained)
-		r.maintain(ctx)
+		r.maintain(maintaining)
 	}()
-	defer func() { <-maintained }()
+	defer func() { stop(); <-maintained }()
 	failures, read := 0, time.Now()
 	for ctx.Err() == nil {
 		after := r.Position()

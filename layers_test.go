@@ -28,11 +28,12 @@ var layers = map[string][]string{
 	"batching/recordbatch": {},
 	"batching/segment":     {},
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
-	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "objstore"},
+	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/mark", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 
 	"metastore":          {"planted"},
 	"metastore/fault":    {"metastore"},
+	"metastore/mark":     {"metastore", "objstore"},
 	"metastore/memory":   {"metastore"},
 	"metastore/postgres": {"metastore"},
 
@@ -66,7 +67,7 @@ var layers = map[string][]string{
 		"batching", "batching/reader",
 		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
-		"metastore", "metastore/memory", "metastore/postgres",
+		"metastore", "metastore/mark", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
 	},
 

@@ -127,3 +127,16 @@ func TestRunEndsWhenTheLogCannotBeFollowed(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusedLogIsNeitherFollowedNorAppendedTo(t *testing.T) {
+	r := open(t, memory.New(memory.Options{}), metastore.ReplicaOptions{})
+	createTopic(t, r, "t", 1)
+	why := errors.New("somebody knows better")
+	r.Refuse(why)
+	_, err := r.CreateTopic(t.Context(), metastore.NewTopic{Name: "u", Partitions: 1, ReplicationFactor: 1})
+	for name, err := range map[string]error{"append": err, "catch up": r.CatchUp(t.Context()), "health": r.Health()} {
+		if !errors.Is(err, why) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -278,6 +278,10 @@ func (r *Replica) jump(ctx context.Context, after Position) error {
 	return nil
 }
 
+// Refuse makes the log one that cannot be followed, for a reason that does not go away by trying again and that the log
+// itself does not show: nothing more is folded or appended, and Run ends with it.
+func (r *Replica) Refuse(err error) { r.fail(err) }
+
 func (r *Replica) fail(err error) {
 	r.mu.Lock()
 	r.failed = err

@@ -30,6 +30,7 @@ import (
 	"github.com/runnel-io/runnel/broker/zone"
 	"github.com/runnel-io/runnel/broker/zonecache"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore/metered"
 )
 
@@ -71,6 +72,7 @@ type Node struct {
 	blocks   *blocks
 	groups   *group.Coordinator
 	reaper   *txn.Reaper
+	marks    *mark.Keeper
 	server   *wire.Server
 }
 
@@ -173,6 +175,7 @@ func (n *Node) assemble() error {
 	})
 	n.settings = settings.NewLive(c.Cluster, n.replica)
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
+	n.marks = mark.NewKeeper(objects, meta, n.replica, n.members, mark.Options{Logger: n.part("marks"), Registerer: n.registry})
 	if err := n.assemblePeers(objects); err != nil {
 		return err
 	}
@@ -313,73 +316,6 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
-// join waits until both stores answer, folds the log and registers the broker: last, since from then on the others send
-// clients to it.
-func (n *Node) join(ctx context.Context) error {
-	follow := n.replica.Open
-	for {
-		metaErr := followMetadata(ctx, follow)
-		if metaErr == nil {
-			follow = n.replica.CatchUp // a snapshot may be large
-		}
-		checkErr := n.checkObjects(ctx)
-		if metaErr == nil && checkErr == nil {
-			metaErr = n.register(ctx)
-		}
-		n.note(componentMetastore, metaErr)
-		n.note(componentObjectStore, checkErr)
-		switch {
-		case metaErr == nil && checkErr == nil:
-			n.log.Info("joined cluster", "cluster_id", n.members.ClusterID(), "node_id", n.members.Self().NodeID)
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		}
-		select {
-		case <-time.After(joinPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-const (
-	joinPause    = time.Second
-	joinTimeout  = 30 * time.Second
-	checkTimeout = 5 * time.Second
-	checkPause   = 5 * time.Second
-)
-
-func followMetadata(ctx context.Context, follow func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	return follow(ctx)
-}
-
-func (n *Node) register(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	return n.members.Join(ctx)
-}
-
-func (n *Node) checkObjects(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	return n.opts.Stores.Objects.Check(ctx)
-}
-
-// note keeps the state of a component for /readyz and logs it when it changes.
-func (n *Node) note(component string, err error) {
-	if !n.ready.set(component, err) {
-		return
-	}
-	if err != nil {
-		n.log.Warn("not ready", "component", component, "error", oneLine(err))
-	} else {
-		n.log.Info("ready again", "component", component)
-	}
-}
-
 // serve runs the parts and stops them in the order in which they need each other.
 func (n *Node) serve(ctx context.Context) error {
 	// A part that fails stops the node; each part has a context of its own, so that none stops before its turn.
@@ -401,6 +337,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	stopReplica := start("follow commit log", n.followLog)
 	stopChecks := start("check stores", n.watchStores)
+	stopMarks := start("marks", n.marks.Run)
 	stopMembers := start("membership", n.members.Run)
 	stopGroups := start("group coordinator", n.groups.Run)
 	stopSequencer := start("sequencer", n.seq.Run)
@@ -444,6 +381,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopSequencer()
 	stopChecks()
 	stopReplica()
+	stopMarks() // last: it leaves word of all that was folded
 	return errors.Join(err, parts.Wait(), n.blocks.Close())
 }
 

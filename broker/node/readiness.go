@@ -12,6 +12,7 @@ import (
 const (
 	componentBroker      = "broker"
 	componentMetastore   = "metastore"
+	componentLog         = "commit log" // only while a broker joins
 	componentObjectStore = "object store"
 )
 

@@ -21,6 +21,7 @@ const (
 	Gap               Kind = "gap"                // offsets of a partition have no run
 	HWMMismatch       Kind = "hwm-mismatch"       // the runs of a partition do not end at its high watermark
 	StrayTransaction  Kind = "stray-transaction"  // a transaction is open in a partition, and nothing can end it, or the other way round
+	Regressed         Kind = "regressed"          // the log lacks an entry that a broker had seen, as a mark in the bucket says
 	BrokenChain       Kind = "broken-chain"       // an entry of the log does not continue the ones before it
 	CorruptSnapshot   Kind = "corrupt-snapshot"   // the newest snapshot cannot be read
 	SnapshotDisagrees Kind = "snapshot-disagrees" // it is not what the entries of the log say
@@ -37,7 +38,7 @@ const (
 // Kinds lists all kinds, in the order in which reports have them.
 func Kinds() []Kind {
 	return []Kind{
-		BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction,
+		Regressed, BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction,
 		MissingObject, SizeMismatch, CorruptObject, IndexMismatch,
 		OrphanObject, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction,
 	}
@@ -69,6 +70,9 @@ func (k Kind) Advice() string {
 			"if there is none, move the log start of the partition past the offsets (DeleteRecords), which gives up what lies before them, too."
 	case Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction:
 		return "The log itself is wrong, which no failure outside of Runnel does: keep a dump of the metastore and report it."
+	case Regressed:
+		return "The metastore went back in time, and no broker serves from it. Promote the replica, or restore the dump, that has the entry. If there is none, " +
+			"docs/recovery.md says how to give up what was lost; keep the objects that no run names until then, for they hold it."
 	case BrokenChain:
 		return "The metastore went back in time, belongs to another cluster, or was changed by hand: brokers refuse it. Restore a dump that is newer " +
 			"than all brokers, or promote the replica that has everything."
@@ -113,7 +117,7 @@ type Finding struct {
 	Key     string        // of the object
 	Size    int64         // of the object, bytes
 	Age     time.Duration // of an orphan
-	Entry   metastore.Seq // of the log
+	Entry   metastore.Seq // of the log or, with Regressed, not of it
 	Group   string
 	Txn     string // transactional id
 	Affects []Span // the offsets that are lost, damaged or in doubt

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore"
 )
 
 // Metastore is what a check reads of the metastore.
 type Metastore interface {
 	metastore.LogReader
+	// ClusterID is that of the marks that concern this log.
+	ClusterID(ctx context.Context) (string, error)
 	// Clock is the metastore's, which segments are dated by.
 	Clock(ctx context.Context) (time.Time, error)
 	GroupAges(ctx context.Context, from string, limit int) ([]metastore.GroupAge, error)
@@ -62,7 +65,7 @@ func (o Options) withDefaults() Options {
 //
 //  1. the clock, then the log, folded up to its end: the first survey;
 //  2. the bucket: one LIST, merged with the segments of the first survey, which come in the same order; of each segment
-//     its object;
+//     its object; then the log again where marks say how far brokers have seen it;
 //  3. the offsets of groups;
 //  4. the clock and the log again: the second survey, unless nothing needs it.
 //
@@ -93,9 +96,11 @@ type check struct {
 	opts    Options
 	report  *reporter
 
-	began  time.Time // by the metastore's clock, before survey
-	survey *metastore.Survey
+	cluster string
+	began   time.Time // by the metastore's clock, before survey
+	survey  *metastore.Survey
 
+	marks     []mark.Mark             // listed, the newest of this cluster
 	strangers []stranger              // listed, and not named by the survey
 	absent    []metastore.SegmentRuns // named by the survey, and not there
 	suspects  []suspect               // offsets of groups that do not fit the survey
@@ -114,6 +119,9 @@ func Check(ctx context.Context, meta Metastore, objects Objects, opts Options) (
 
 func (c *check) run(ctx context.Context) (err error) {
 	c.opts.Progress.enter("reading the commit log")
+	if c.cluster, err = c.meta.ClusterID(ctx); err != nil {
+		return err
+	}
 	if c.began, err = c.meta.Clock(ctx); err != nil {
 		return err
 	}
@@ -122,6 +130,9 @@ func (c *check) run(ctx context.Context) (err error) {
 	}
 	c.checkLog()
 	if err := c.checkObjects(ctx); err != nil {
+		return err
+	}
+	if err := c.checkMarks(ctx); err != nil {
 		return err
 	}
 	if err := c.checkGroups(ctx); err != nil {

@@ -72,7 +72,7 @@ func (c *check) merge(ctx context.Context, look func(metastore.SegmentRuns, int6
 		c.report.ObjectBytes += o.Size
 		parsed, err := segment.ParseKey(o.Key)
 		if err != nil {
-			c.report.add(Finding{Kind: ForeignObject, Key: o.Key, Size: o.Size, Detail: "not the key of a segment"})
+			c.notASegment(o)
 			continue
 		}
 		id := metastore.SegmentID(parsed)

@@ -167,6 +167,7 @@ type fsckCheckedJSON struct {
 	Checked        int64 `json:"segments_checked"`
 	Objects        int64 `json:"objects"`
 	ObjectBytes    int64 `json:"object_bytes"`
+	Marks          int64 `json:"marks"`
 	BytesRead      int64 `json:"bytes_read"`
 	Batches        int64 `json:"batches"`
 	Records        int64 `json:"records"`
@@ -201,7 +202,7 @@ func fsckJSONOf(r *fsck.Report, failed error) fsckJSON {
 		Errors: r.Errors(), Warnings: r.Warnings(), Counts: map[string]int64{}, Findings: []fsckFindingJSON{}, Unjudged: append([]string{}, r.Unjudged...),
 		Checked: fsckCheckedJSON{
 			Entries: r.Entries, Topics: r.Topics, Partitions: r.Partitions, Runs: r.Runs, Markers: r.Markers, Transactional: r.Txns,
-			Groups: r.Groups, Offsets: r.Offsets, Segments: r.Segments, Checked: r.Checked, Objects: r.Objects, ObjectBytes: r.ObjectBytes,
+			Groups: r.Groups, Offsets: r.Offsets, Segments: r.Segments, Checked: r.Checked, Objects: r.Objects, ObjectBytes: r.ObjectBytes, Marks: r.Marks,
 			BytesRead: r.BytesRead, Batches: r.Batches, Records: r.Records,
 			InFlight: r.InFlight, CommittedSince: r.CommittedSince, OrphanBytes: r.OrphanBytes,
 		},

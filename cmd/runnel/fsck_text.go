@@ -57,8 +57,8 @@ func writeChecked(env *environment, r *fsck.Report) error {
 		plural(int64(r.Runs), "run", "runs"), plural(int64(r.Markers), "transaction marker", "transaction markers")))
 	t.row("groups", fmt.Sprintf("%s with %s", grouped(int64(r.Groups)), plural(int64(r.Offsets), "offset", "offsets")))
 	t.row("segments", fmt.Sprintf("%s named by runs, %s there; read %s, %s", grouped(int64(r.Segments)), grouped(r.Checked), read, bytesText(r.BytesRead)))
-	t.row("bucket", fmt.Sprintf("%s, %s; %s in flight, %s committed since", plural(r.Objects, "object", "objects"), bytesText(r.ObjectBytes),
-		grouped(r.InFlight), grouped(r.CommittedSince)))
+	t.row("bucket", fmt.Sprintf("%s, %s; %s in flight, %s committed since, %s of the log's position", plural(r.Objects, "object", "objects"),
+		bytesText(r.ObjectBytes), grouped(r.InFlight), grouped(r.CommittedSince), plural(r.Marks, "mark", "marks")))
 	return t.flush()
 }
 

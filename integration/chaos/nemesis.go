@@ -81,7 +81,7 @@ func (n *nemesis) run(ctx context.Context, t testing.TB, schedule []strike) {
 			}
 			n.done = append(n.done, deed{s, from, n.now()})
 			n.note("ended: %s%s", s.Fault, n.names(s))
-		case n.stillEnding(s):
+		case n.stillBroken(s):
 			n.note("left out, as what it breaks is not whole yet: %s%s", s.Fault, n.names(s))
 		default:
 			began[st.index] = n.now()
@@ -103,6 +103,12 @@ func (n *nemesis) stillEnding(s strike) bool {
 		ending := n.ending[n.brokers[i]]
 		return ending != nil && len(ending) == 0
 	})
+}
+
+// stillBroken tells whether a strike would befall what an earlier one has not given back: also a broker that has drained
+// later than was planned, and is down until somebody looks.
+func (n *nemesis) stillBroken(s strike) bool {
+	return n.stillEnding(s) || slices.ContainsFunc(s.Brokers, func(i int) bool { return n.ending[n.brokers[i]] != nil })
 }
 
 // names are those whom a strike befalls.

@@ -24,6 +24,13 @@ func TestFaultsWaitForWhatIsNotWhole(t *testing.T) {
 	check("while a broker drains", true, false, false)
 	drained <- nil
 	check("when it has", false, false, false)
+	if !n.stillBroken(atA) || n.stillBroken(atB) {
+		t.Error("a fault may begin at a broker that has drained and was not started again")
+	}
+	delete(n.ending, a)
+	if n.stillBroken(atA) {
+		t.Error("no fault may begin at a broker that was started again")
+	}
 
 	n.rebuilding = make(chan error, 1)
 	check("while a standby is made", false, false, true)

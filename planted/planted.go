@@ -3,6 +3,9 @@
 // not in the binary.
 package planted
 
+// Tag is the build tag.
+const Tag = "planted"
+
 // Bug is one that can be planted.
 type Bug string
 

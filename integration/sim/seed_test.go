@@ -7,13 +7,17 @@ import (
 	"flag"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/runnel-io/runnel/integration/history"
+	"github.com/runnel-io/runnel/integration/sim/faults"
 )
 
 var (
 	seedFlag = flag.Uint64("sim.seed", 1, "the seed to play")
+	kindFlag = flag.String("sim.kinds", "", "kinds of faults, between commas; empty: all")
 	keepFlag = flag.Bool("sim.keep", false, "write what happened into the working directory even if it is right")
 )
 
@@ -22,7 +26,7 @@ func init() { runtime.MemProfileRate = 0 }
 
 // TestSeed plays one seed, for package runner: what came of it goes into files of the working directory.
 func TestSeed(t *testing.T) {
-	p := Play(t, *seedFlag, PlayOptions{})
+	p := Play(t, *seedFlag, PlayOptions{Kinds: kinds(t)})
 	sum, lines := p.Trace.Sum()
 	result := Result{Seed: *seedFlag, Took: p.Took, Events: lines, Sum: sum, Operations: len(p.History.Operations), Hits: p.Hits}
 	for _, a := range p.Anomalies {
@@ -49,6 +53,22 @@ func TestSeed(t *testing.T) {
 	write(t, "history.jsonl", func(f *os.File) error { return p.History.Save(f) })
 	write(t, "trace.txt", func(f *os.File) error { _, err := f.Write(p.Trace.Text()); return err })
 	write(t, "brokers.log", func(f *os.File) error { _, err := f.WriteString(p.Log); return err })
+}
+
+// kinds are those that the flag names.
+func kinds(t *testing.T) []faults.Kind {
+	t.Helper()
+	if *kindFlag == "" {
+		return nil
+	}
+	var chosen []faults.Kind
+	for name := range strings.SplitSeq(*kindFlag, ",") {
+		if !slices.Contains(faults.Kinds(), faults.Kind(name)) {
+			t.Fatalf("there is no kind of fault %q", name)
+		}
+		chosen = append(chosen, faults.Kind(name))
+	}
+	return chosen
 }
 
 func write(t *testing.T, name string, fill func(f *os.File) error) {

@@ -12,10 +12,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/runnel-io/runnel/integration/sim/faults"
 	"github.com/runnel-io/runnel/integration/sim/runner"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // errAnomalies: the seeds were played, and some went wrong.
@@ -27,6 +30,8 @@ type flags struct {
 	parallel   int
 	out        string
 	patience   time.Duration
+	planted    string
+	kinds      string
 }
 
 func main() {
@@ -37,6 +42,8 @@ func main() {
 	flag.IntVar(&f.parallel, "parallel", runtime.NumCPU(), "how many to play at a time")
 	flag.StringVar(&f.out, "out", filepath.Join("..", "bin", "sim"), "directory for the program and for what happened")
 	flag.DurationVar(&f.patience, "patience", 2*time.Minute, "real time after which a seed counts as stuck")
+	flag.StringVar(&f.kinds, "kinds", "", "kinds of faults, between commas; empty: all")
+	flag.StringVar(&f.planted, "planted", "", "plant a bug of package planted; \"none\": build so that one could be planted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -52,11 +59,22 @@ func run(ctx context.Context, f flags) error {
 		return err
 	}
 	fmt.Println("building; the first time takes minutes, since Go's runtime is built anew")
-	binary := filepath.Join(out, "sim.test")
-	if err := runner.Build(ctx, binary); err != nil {
+	binary, tags := filepath.Join(out, "sim.test"), []string(nil)
+	opts := runner.Options{Patience: f.patience}
+	if f.planted != "" {
+		binary, tags = filepath.Join(out, "sim-planted.test"), []string{planted.Tag}
+	}
+	if f.planted != "none" {
+		opts.Planted = planted.Bug(f.planted)
+	}
+	for name := range strings.SplitSeq(f.kinds, ",") {
+		if name != "" {
+			opts.Kinds = append(opts.Kinds, faults.Kind(name))
+		}
+	}
+	if err := runner.Build(ctx, binary, tags...); err != nil {
 		return err
 	}
-	opts := runner.Options{Patience: f.patience}
 	switch {
 	case f.seed != 0:
 		f.base, f.count, opts.Keep = f.seed, 1, true

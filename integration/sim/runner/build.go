@@ -16,8 +16,8 @@ import (
 const pkg = "github.com/runnel-io/runnel/integration/sim"
 
 // Build makes the program that plays seeds, at a path. It takes minutes the first time, since everything is built anew with
-// the changed runtime, and seconds after that. It must be called within the integration module.
-func Build(ctx context.Context, binary string) error {
+// the changed runtime, and seconds after that. It must be called within the integration module. Tags are further build tags.
+func Build(ctx context.Context, binary string, tags ...string) error {
 	cache, err := toolchain.Default(os.Stderr)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func Build(ctx context.Context, binary string) error {
 	if err != nil {
 		return fmt.Errorf("change the runtime: %w", err)
 	}
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-tags", overlay.Tag, "-o", binary, pkg)
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", list, "-tags", strings.Join(append([]string{overlay.Tag}, tags...), ","), "-o", binary, pkg)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build simulation: %w\n%s", err, out)
 	}

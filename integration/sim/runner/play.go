@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/integration/sim"
+	"github.com/runnel-io/runnel/integration/sim/faults"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // Outcome is what came of one seed.
@@ -30,6 +32,8 @@ type Outcome struct {
 type Options struct {
 	Patience time.Duration // real time until a seed counts as stuck; default 2 minutes
 	Keep     bool          // leave all files of the seed in its directory, also if it is right
+	Kinds    []faults.Kind // of faults; default: all
+	Planted  planted.Bug   // of a program that was built with the tag
 }
 
 // memoryLimit is where the collector begins: a seed needs a tenth of it. It runs at no other time, since what it does
@@ -60,9 +64,14 @@ func Play(ctx context.Context, binary string, seed uint64, dir string, opts Opti
 	// The environment is the same for all who play the seed.
 	run := exec.CommandContext(patient, binary, "-test.run=^TestSeed$", "-test.timeout=0",
 		fmt.Sprintf("-sim.seed=%d", seed), "-sim.keep="+strconv.Itoa(keep))
-
+	if len(opts.Kinds) > 0 {
+		run.Args = append(run.Args, "-sim.kinds="+joined(opts.Kinds))
+	}
 	run.Dir = dir
 	run.Env = []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=" + memoryLimit, "GODEBUG=asyncpreemptoff=1", "GOTRACEBACK=all"}
+	if opts.Planted != "" {
+		run.Env = append(run.Env, "RUNNEL_PLANTED="+string(opts.Planted))
+	}
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGQUIT) } // it tells where it is stuck
 	run.WaitDelay = 10 * time.Second
 	var out bytes.Buffer
@@ -90,6 +99,14 @@ func Play(ctx context.Context, binary string, seed uint64, dir string, opts Opti
 		o.Anomalies = append(o.Anomalies, fatal(patient, o.Output))
 	}
 	return o, nil
+}
+
+func joined(kinds []faults.Kind) string {
+	names := make([]string, len(kinds))
+	for i, kind := range kinds {
+		names[i] = string(kind)
+	}
+	return strings.Join(names, ",")
 }
 
 // fatal names the way in which a process failed.

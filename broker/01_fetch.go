@@ -14,6 +14,7 @@ import (
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // Fetch (1), versions 4 to 18. Whole batches, as producers made them; the first may begin before the offset asked for.
@@ -247,6 +248,8 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 		return p.failed(kerr.UnknownLeaderEpoch), 0
 	case p.lastFetchedEpoch > leaderEpoch:
 		return p.failed(kerr.OffsetOutOfRange), 0 // the log knows nothing of such an epoch
+	case p.offset > row.highWatermark && planted.Is(planted.BehindIsOutOfRange):
+		return p.failed(kerr.OffsetOutOfRange), 0
 	case p.offset > row.highWatermark && !f.fresh:
 		return p.failed(f.unknownYet), 0
 	case p.lastFetchedEpoch == leaderEpoch && p.offset > row.highWatermark:

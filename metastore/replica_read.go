@@ -1,5 +1,7 @@
 package metastore
 
+import "github.com/runnel-io/runnel/planted"
+
 // Topic finds a topic by its name.
 func (r *Replica) Topic(name string) (*Topic, bool) {
 	r.mu.RLock()
@@ -56,7 +58,23 @@ func (r *Replica) Runs(tp TopicPartition, from Offset, maxBytes int) (Watermarks
 	if err != nil {
 		return w, nil, err
 	}
-	return w, r.state.runsOf(p, from, w.High, maxBytes), nil
+	runs := r.state.runsOf(p, from, w.High, maxBytes)
+	if planted.Is(planted.HighAhead) {
+		w.High = r.highInFlight(tp, w.High)
+	}
+	return w, runs, nil
+}
+
+// highInFlight is a planted bug: what is being committed may not come to pass.
+func (r *Replica) highInFlight(tp TopicPartition, high Offset) Offset {
+	if r.flight == nil || r.flight.decision == nil {
+		return high
+	}
+	d := r.flight.decision
+	if i, ok := d.index[decidedPartition(r.state.topics[tp.Topic].number)<<32|decidedPartition(tp.Partition)]; ok {
+		return max(high, d.partitions[i].high)
+	}
+	return high
 }
 
 // readable finds a partition that may be read from an offset on.

@@ -23,6 +23,10 @@ const (
 	SequencesUnchecked Bug = "sequences-unchecked"
 	// OffsetZeroOnError answers a Produce whose outcome is unknown with offset 0.
 	OffsetZeroOnError Bug = "offset-zero-on-error"
+	// HighAhead tells of a high watermark that counts what is being committed.
+	HighAhead Bug = "high-ahead"
+	// BehindIsOutOfRange takes an offset that another broker gave, and this one has not heard of, for out of range.
+	BehindIsOutOfRange Bug = "behind-is-out-of-range"
 	// LSOReadApart reads the last stable offset and the runs later than the aborted transactions.
 	LSOReadApart Bug = "lso-read-apart"
 	// ReadsPastStable lets read_committed read to the high watermark.
@@ -48,6 +52,6 @@ const (
 // All lists the bugs.
 var All = []Bug{
 	AckBeforePut, DeleteBeforeGrace, CommitNotIdempotent, UnknownIsDone, SequencesUnchecked, OffsetZeroOnError,
-	LSOReadApart, ReadsPastStable, AbortedForgotten, MarkersTorn, TxnOffsetsLost, ZombieNotFenced, LeaseNotFenced,
+	HighAhead, BehindIsOutOfRange, LSOReadApart, ReadsPastStable, AbortedForgotten, MarkersTorn, TxnOffsetsLost, ZombieNotFenced, LeaseNotFenced,
 	OffsetsAckedEarly, GroupForgotten, SkipsUnreadable,
 }

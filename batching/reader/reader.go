@@ -157,7 +157,7 @@ func (r *Reader) runs(isolation Isolation, tp metastore.TopicPartition, from met
 	marks metastore.Watermarks, upTo metastore.Offset, runs []metastore.Run, aborted []metastore.AbortedTxn, err error) {
 	if isolation == ReadCommitted && planted.Is(planted.LSOReadApart) {
 		_, _, aborted, _ = r.log.CommittedRuns(tp, from, maxBytes)
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(80 * time.Millisecond)
 		marks, runs, _, err = r.log.CommittedRuns(tp, from, maxBytes)
 		return marks, marks.Stable, runs, aborted, err
 	}

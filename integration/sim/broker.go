@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/node"
@@ -79,7 +80,8 @@ func (b *Broker) Start() error {
 	s := &start{host: host, gate: g, stop: cancel, done: make(chan struct{})}
 	s.node, err = node.Open(ctx, node.Options{
 		Config: cfg, Stores: g.stores(b.Name, w.opts.Wrap(b, w.stores()), w.Trace), Version: "sim", Network: host,
-		PeerCredentials: w.credentials, SnapshotEvery: snapshotEvery, Logger: w.logger().With("broker", b.Name),
+		PeerCredentials: w.credentials, SnapshotEvery: snapshotEvery, AttemptTimeout: attemptTimeout,
+		Logger: w.logger().With("broker", b.Name),
 	})
 	if err != nil {
 		cancel()
@@ -97,6 +99,10 @@ func (b *Broker) Start() error {
 
 // snapshotEvery is after how many entries a broker saves a snapshot: often enough for many in a minute.
 const snapshotEvery = 50
+
+// attemptTimeout bounds a broker's PUTs and commits: below the length of faults, so that they are tried again during one,
+// and when it is over.
+const attemptTimeout = 3 * time.Second
 
 func (b *Broker) config() (*config.Config, error) {
 	flags := map[string]string{

@@ -36,11 +36,17 @@ func (w *worker) commitOffsets(ctx context.Context) {
 	if offsets = w.forward(c, offsets); len(offsets) == 0 {
 		return
 	}
+	w.commit(ctx, w.admin, history.Operation{Client: w.life, Group: c.group, Member: member, Generation: generation, Offsets: offsets})
+}
+
+// commit commits the offsets of an operation by a client.
+func (w *worker) commit(ctx context.Context, by *client, of history.Operation) {
 	ctx, cancel := context.WithTimeout(ctx, w.Operation)
 	defer cancel()
+	of.Kind, of.Worker = history.CommitOffsets, w.number
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.MemberID, req.Generation = c.group, member, generation
-	for _, at := range offsets {
+	req.Group, req.MemberID, req.Generation = of.Group, of.Member, of.Generation
+	for _, at := range of.Offsets {
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != at.Topic {
 			t := kmsg.NewOffsetCommitRequestTopic()
 			t.Topic = at.Topic
@@ -51,12 +57,9 @@ func (w *worker) commitOffsets(ctx context.Context) {
 		topic := &req.Topics[len(req.Topics)-1]
 		topic.Partitions = append(topic.Partitions, p)
 	}
-	op := w.Recorder.Begin(history.Operation{
-		Kind: history.CommitOffsets, Worker: w.number, Client: w.life, Group: c.group, Member: member, Generation: generation,
-		Offsets: offsets,
-	})
-	before := w.admin.wire.sent(kmsg.OffsetCommit)
-	resp, err := req.RequestWith(ctx, w.admin.Client)
+	op := w.Recorder.Begin(of)
+	before := by.wire.sent(kmsg.OffsetCommit)
+	resp, err := req.RequestWith(ctx, by.Client)
 	if err == nil {
 		for _, t := range resp.Topics {
 			for _, p := range t.Partitions {
@@ -64,20 +67,23 @@ func (w *worker) commitOffsets(ctx context.Context) {
 			}
 		}
 	}
-	tries := attempts{left: w.admin.wire.sent(kmsg.OffsetCommit) - before, all: ctx.Err() == nil}
+	tries := attempts{left: by.wire.sent(kmsg.OffsetCommit) - before, all: ctx.Err() == nil}
 	w.Recorder.End(op, tries.outcome(err), err)
 }
 
 // fetchOffsets reads back what a group has committed of the active partitions.
 func (w *worker) fetchOffsets(ctx context.Context) {
-	partitions := w.keys.active()
-	if len(partitions) == 0 {
-		return
+	if partitions := w.keys.active(); len(partitions) > 0 {
+		w.look(ctx, w.admin, w.reader.group, partitions)
 	}
-	op := w.Recorder.Begin(history.Operation{Kind: history.FetchOffsets, Worker: w.number, Client: w.life, Group: w.reader.group, Partitions: partitions})
+}
+
+// look reads back what a group has committed, by a client.
+func (w *worker) look(ctx context.Context, by *client, group string, partitions []history.Partition) {
+	op := w.Recorder.Begin(history.Operation{Kind: history.FetchOffsets, Worker: w.number, Client: w.life, Group: group, Partitions: partitions})
 	ctx, cancel := context.WithTimeout(ctx, w.Operation)
 	defer cancel()
-	found, err := committed(ctx, w.admin, w.reader.group, partitions)
+	found, err := committed(ctx, by, group, partitions)
 	op.Offsets = found
 	outcome := history.OK
 	if err != nil {

@@ -49,6 +49,7 @@ func (f *feeder) feed(ctx, load context.Context) error {
 		err := f.send(ctx, op, f.sender, []history.Record{record})
 		f.Recorder.End(op, outcomeOf(op.Steps), err)
 		if err == nil {
+			f.shelf.put(history.At{Partition: record.Partition, Offset: op.Steps[0].Send.Offset})
 			continue
 		}
 		f.sender.abandon()

@@ -14,7 +14,8 @@ import (
 // run is a workload on its way.
 type run struct {
 	Options
-	keys *keys
+	keys  *keys
+	shelf shelf
 
 	mu      sync.Mutex
 	foreign []error // records that nobody here has written
@@ -27,7 +28,8 @@ func Run(ctx context.Context, o Options) (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Options: o, keys: &keys{start: time.Now(), count: int64(o.Keys), rotate: o.Rotate, created: map[string]bool{}}}
+	r := &run{Options: o, keys: &keys{start: time.Now(), count: int64(o.Keys), rotate: o.Rotate, created: map[string]bool{}},
+		shelf: shelf{end: map[history.Partition]int64{}}}
 	if o.Movers > 0 {
 		o.Recorder.Pipeline(history.Pipeline{From: pipelineFrom, To: pipelineTo, Group: pipelineGroup})
 	}
@@ -60,6 +62,7 @@ func (r *run) drive(ctx context.Context) error {
 	}
 	if r.Movers > 0 {
 		start(&loading, func(n int) error { return (&feeder{r.newWorker(n)}).feed(ctx, load) })
+		start(&loading, func(n int) error { return (&bookkeeper{worker: r.newWorker(n)}).keep(ctx, load) })
 	}
 	for range r.Movers {
 		start(&moving, func(n int) error { return (&mover{worker: r.newWorker(n)}).move(ctx, drained) })

@@ -53,7 +53,7 @@ func (t *transaction) run(ctx context.Context, plan [][]int64) (why string) {
 		return t.abort(ctx, nil)
 	case n < 13:
 		return t.forget()
-	case n < 15:
+	case n < 17:
 		return t.outlive(ctx)
 	}
 	if err := t.sendOffsets(ctx); err != nil {
@@ -236,7 +236,8 @@ func (t *transaction) forget() (why string) {
 	return "in a transaction"
 }
 
-// outlive has a successor with the same transactional id take over before the commit, which then has to be refused.
+// outlive has a successor with the same transactional id take over before the commit, which then has to be refused. So has
+// what else this one sends, if it does: it would be in another transaction than what it sent before.
 func (t *transaction) outlive(ctx context.Context) (why string) {
 	successor, err := t.newClient(ctx, t.life+"-successor", kgo.TransactionalID(t.sender.id), kgo.MaxVersions(t.versions(t.sender.second)))
 	if err != nil {
@@ -247,6 +248,11 @@ func (t *transaction) outlive(ctx context.Context) (why string) {
 	defer cancel()
 	if _, _, err := successor.ProducerID(limited); err != nil {
 		return t.abort(ctx, fmt.Errorf("the successor did not come up: %w", err))
+	}
+	if t.chance(50) {
+		if err := t.send(ctx, t.op, t.sender, t.records(t.pickKeys(ctx, 2))); err != nil {
+			return t.abort(ctx, fmt.Errorf("a successor took over: %w", err))
+		}
 	}
 	outcome, err := t.end(ctx, kgo.TryCommit)
 	t.Recorder.End(t.op, outcome, err)

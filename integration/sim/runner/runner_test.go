@@ -7,20 +7,10 @@ import (
 	"testing"
 )
 
-// build makes the program once for a test. What it leaves is used again by later builds.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "sim.test")
-	if err := Build(t.Context(), binary); err != nil {
-		t.Fatal(err)
-	}
-	return binary
-}
-
 // TestASeedIsTheSameRunEachTime plays seeds twice, with all faults, and compares all that crossed the network and went to
 // the stores, with the times, and all that clients did and were told.
 func TestASeedIsTheSameRunEachTime(t *testing.T) {
-	binary := build(t)
+	binary := program(t, ordinary)
 	for _, seed := range []uint64{2, 3, 4} {
 		var runs [2]Outcome
 		var dirs [2]string
@@ -44,7 +34,7 @@ func TestASeedIsTheSameRunEachTime(t *testing.T) {
 }
 
 func TestAnotherSeedIsAnotherRun(t *testing.T) {
-	binary := build(t)
+	binary := program(t, ordinary)
 	sums := make(map[string]uint64)
 	for seed := uint64(1); seed <= 3; seed++ {
 		o, err := Play(t.Context(), binary, seed, t.TempDir(), Options{})

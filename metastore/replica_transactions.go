@@ -1,6 +1,10 @@
 package metastore
 
-import "context"
+import (
+	"context"
+
+	"github.com/runnel-io/runnel/planted"
+)
 
 // Transact decides on requests, in order, each seeing what the ones before it did, and appends one entry for all of them,
 // or several if they are large. On a nil error every result is durable and folded. After an error the outcome is unknown
@@ -126,11 +130,17 @@ func (r *Replica) CommittedRuns(tp TopicPartition, from Offset, maxBytes int) (W
 	if err != nil {
 		return w, nil, nil, err
 	}
+	if planted.Is(planted.LSOReadApart) {
+		r.keepAborted(tp, p)
+	}
 	runs := r.state.runsOf(p, from, w.Stable, maxBytes)
 	if len(runs) == 0 {
 		return w, nil, nil, nil
 	}
 	last := &runs[len(runs)-1]
+	if planted.Is(planted.LSOReadApart) {
+		return w, runs, r.keptAborted(tp), nil
+	}
 	return w, runs, p.txns.overlapping(from, min(last.Base+Offset(last.Records), w.Stable)), nil
 }
 

@@ -27,7 +27,7 @@ const (
 	HighAhead Bug = "high-ahead"
 	// BehindIsOutOfRange takes an offset that another broker gave, and this one has not heard of, for out of range.
 	BehindIsOutOfRange Bug = "behind-is-out-of-range"
-	// LSOReadApart reads the last stable offset and the runs later than the aborted transactions.
+	// LSOReadApart reads the last stable offset and the runs later than the aborted transactions, which it keeps for a while.
 	LSOReadApart Bug = "lso-read-apart"
 	// ReadsPastStable lets read_committed read to the high watermark.
 	ReadsPastStable Bug = "reads-past-stable"

@@ -155,12 +155,6 @@ func New(log Log, blocks Blocks, ahead *readahead.Pool, recent Recent, opts Opti
 // lie inside the last one.
 func (r *Reader) runs(isolation Isolation, tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (
 	marks metastore.Watermarks, upTo metastore.Offset, runs []metastore.Run, aborted []metastore.AbortedTxn, err error) {
-	if isolation == ReadCommitted && planted.Is(planted.LSOReadApart) {
-		_, _, aborted, _ = r.log.CommittedRuns(tp, from, maxBytes)
-		time.Sleep(80 * time.Millisecond)
-		marks, runs, _, err = r.log.CommittedRuns(tp, from, maxBytes)
-		return marks, marks.Stable, runs, aborted, err
-	}
 	if isolation == ReadCommitted && !planted.Is(planted.ReadsPastStable) {
 		marks, runs, aborted, err = r.log.CommittedRuns(tp, from, maxBytes)
 		return marks, marks.Stable, runs, aborted, err

@@ -59,7 +59,7 @@ func (b *bookkeeper) keep(ctx, load context.Context) error {
 			b.at = at
 			b.commit(ctx, b.client(), history.Operation{Client: b.life, Group: bookkeeperGroup, Generation: -1, Offsets: at})
 		}
-		if b.chance(30) {
+		if b.chance(60) {
 			b.look(ctx, b.client(), bookkeeperGroup, partitionsOf(at))
 		}
 	}

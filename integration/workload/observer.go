@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -136,6 +137,7 @@ type observer struct {
 	address string
 	lives   int
 	fresh   bool // nothing was read in this life yet
+	wanders bool
 	ticks   int
 	views   [2]view
 }
@@ -149,6 +151,28 @@ type view struct {
 
 func (r *run) newObserver(number int, address string) *observer {
 	return &observer{run: r, number: number, address: address}
+}
+
+// wander has an observer read from another broker each time, and go on where it was, as consumers do whose broker goes
+// away. All brokers give the same offsets, and one that is behind says that it does not know, not that there is nothing.
+func (o *observer) wander(ctx, load context.Context) error {
+	var probes []*probe
+	for i, address := range o.Brokers {
+		p, err := o.newProbe(ctx, address, fmt.Sprintf("wanderer-%d", i))
+		if err != nil {
+			return err
+		}
+		defer p.abandon()
+		probes = append(probes, p)
+	}
+	o.wanders = true
+	o.reborn()
+	for r := rand.New(rand.NewPCG(o.Seed, uint64(o.number))); pause(load, o.Observe); {
+		p := probes[r.IntN(len(probes))]
+		o.address = p.address
+		o.tick(ctx, p)
+	}
+	return nil
 }
 
 // observe runs until load ends.
@@ -188,7 +212,9 @@ func (o *observer) tick(ctx context.Context, p *probe) {
 		return
 	}
 	if err := o.read(ctx, p, v); err != nil {
-		o.reborn()
+		if !o.wanders {
+			o.reborn()
+		}
 		return
 	}
 	o.fresh = false
@@ -252,8 +278,12 @@ func (o *observer) read(ctx context.Context, p *probe, v *view) error {
 	step.Ended = o.Recorder.Moment()
 	poll.Steps = []history.Step{step}
 	o.Recorder.End(poll, outcome, err)
-	for _, g := range got {
-		if errors.Is(g.err, kerr.OffsetOutOfRange) {
+	for i, g := range got {
+		switch {
+		case !errors.Is(g.err, kerr.OffsetOutOfRange):
+		case o.wanders:
+			v.at[i].Offset = 0 // as consumers do
+		default:
 			return g.err // the broker has less than it had: look at all of it
 		}
 	}

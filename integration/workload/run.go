@@ -60,6 +60,7 @@ func (r *run) drive(ctx context.Context) error {
 	for _, address := range r.Brokers {
 		start(&loading, func(n int) error { return r.newObserver(n, address).observe(ctx, load) })
 	}
+	start(&loading, func(n int) error { return r.newObserver(n, "").wander(ctx, load) })
 	if r.Movers > 0 {
 		start(&loading, func(n int) error { return (&feeder{r.newWorker(n)}).feed(ctx, load) })
 		start(&loading, func(n int) error { return (&bookkeeper{worker: r.newWorker(n)}).keep(ctx, load) })

@@ -33,6 +33,10 @@ var tiers = []tier{
 		},
 	},
 	{
+		name: "sim", about: "200 seeds of a simulated cluster with all faults, none with an anomaly; planted bugs, each found by its name",
+		module: "integration", args: []string{"-timeout=20m", "./history/...", "./checker/...", "./workload/...", "./sim/..."},
+	},
+	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",
 		module: "integration", args: []string{"-timeout=15m", "./e2e/...", "./differential/..."}, servers: true, binary: true,
 	},

@@ -134,7 +134,8 @@ func TestFsckJSONKeepsItsShape(t *testing.T) {
 	if f.Kind != "missing-object" || f.Severity != "error" || f.Key != keyOf(t, dir, objects[0]) || f.Affects[0].Topic != "orders" || f.Affects[0].To <= f.Affects[0].From {
 		t.Errorf("%+v", f)
 	}
-	if got.Checked["segments"] != int64(len(objects)) || got.Checked["segments_checked"] != int64(len(objects)-1) || got.Checked["objects"] != int64(len(objects)-1) {
+	if got.Checked["segments"] != int64(len(objects)) || got.Checked["segments_checked"] != int64(len(objects)-1) || got.Checked["marks"] < 1 ||
+		got.Checked["objects"] != int64(len(objects)-1)+got.Checked["marks"] {
 		t.Errorf("%+v", got.Checked)
 	}
 }

@@ -52,7 +52,7 @@ lint: ## run the linter on both modules
 fuzz: ## run every fuzz target of both modules for FUZZTIME each (10s); FUZZ=Name runs those whose names contain it
 	@for module in . integration; do (cd $$module && go list -f '{{$$dir := .Dir}}{{range .TestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}' ./...) || exit 1; done \
 	| xargs -r grep -Ho '^func Fuzz[A-Za-z0-9_]*$(FUZZ)[A-Za-z0-9_]*' | sed 's/:func /:/' | while IFS=: read -r file target; do \
-		echo "fuzz $$target ($$(dirname $$file))"; \
+		echo "fuzz $$target ($$(dirname $$file)), which is compiled with all that it uses first: a minute on two idle cores, when it is new"; \
 		(cd $$(dirname $$file) && go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5s .) || exit 1; \
 	done
 

@@ -169,6 +169,9 @@ func (b *Broker) topicByNameOrID(name string, id [16]byte, byID bool) (*metastor
 	if topic, ok := b.Topics.Topic(name); ok {
 		return topic, nil
 	}
+	if settings.ValidTopicName(name) != nil { // 32 KiB of it, perhaps, for each partition
+		return nil, refuse(kerr.UnknownTopicOrPartition, "no topic has such a name")
+	}
 	return nil, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("no topic %q", name))
 }
 

@@ -20,6 +20,9 @@ const (
 	uncleanElection   = 1
 )
 
+// errNoSuchPartition does not repeat the name of the topic, which stands above all of its partitions, and may be long.
+var errNoSuchPartition = refuse(kerr.UnknownTopicOrPartition, "there is no such partition")
+
 func (b *Broker) electLeaders(_ context.Context, _ *wire.Conn, req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
 	resp := respond[*kmsg.ElectLeadersResponse](req)
 	var unknownType error
@@ -42,7 +45,7 @@ func (b *Broker) electLeaders(_ context.Context, _ *wire.Conn, req *kmsg.ElectLe
 			if unknownType != nil {
 				err = unknownType
 			} else if !b.hasPartition(asked.Topic, partition) {
-				err = refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("there is no partition %d of topic %q", partition, asked.Topic))
+				err = errNoSuchPartition
 			}
 			p.ErrorCode, p.ErrorMessage = failure(err)
 			topic.Partitions = append(topic.Partitions, p)

@@ -17,6 +17,7 @@ const (
 	patience   = 30 * time.Second // for what has to come; generous, for the machine may be busy
 	maxFrame   = 100 << 20        // socket.request.max.bytes
 	maxControl = 16 << 20         // the same for all but Produce
+	maxAnswer  = 256 << 20        // far more than is to be said of all topics that are there
 )
 
 // frame is what the broker has to see in a stream of bytes.
@@ -194,7 +195,7 @@ func readFrame(c net.Conn, bound time.Duration) ([]byte, error) {
 		return nil, err
 	}
 	n := int(int32(binary.BigEndian.Uint32(head[:])))
-	if n < 4 || n > 1<<30 {
+	if n < 4 || n > maxAnswer {
 		return nil, fmt.Errorf("%w: %d bytes", errOddFrame, n)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(bound))

@@ -9,7 +9,7 @@ import (
 )
 
 // Encoders are kept for the next batch, by level, until the garbage collector finds them idle: however small a batch is, a
-// new zstd encoder makes tables of more than a megabyte, and one of gzip almost as much. There are never more of a level
+// new zstd encoder makes tables of a megabyte (at the best level 35), and one of gzip almost as much. There are never more of a level
 // than batches that are compressed at a time.
 var (
 	zstdEncoders [zstd.SpeedBestCompression + 1]sync.Pool

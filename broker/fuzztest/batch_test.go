@@ -3,6 +3,7 @@ package fuzztest
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ func (w *world) batch(s *script) []byte {
 		o = recordbatchtest.Options{ProducerID: w.producer, ProducerEpoch: w.epoch, BaseSequence: int32(s.below(3)), Transactional: true}
 	}
 	whole := recordbatchtest.Encode(records, o)
-	header, body := whole[:recordbatch.HeaderSize:recordbatch.HeaderSize], whole[recordbatch.HeaderSize:]
+	header, body := whole[:recordbatch.HeaderSize], whole[recordbatch.HeaderSize:]
 	if s.oneIn(2) {
 		body = damage(s, body)
 	}
@@ -45,7 +46,7 @@ func (w *world) batch(s *script) []byte {
 	}
 	header[22] |= byte(codec)
 	binary.BigEndian.PutUint32(header[8:], uint32(len(header)-12+len(body)))
-	whole = append(header, body...)
+	whole = slices.Concat(header, body)
 	for s.oneIn(3) {
 		damageHeader(s, whole)
 	}

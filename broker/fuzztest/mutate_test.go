@@ -248,7 +248,7 @@ func harm(s *script, frame, other []byte) []byte {
 		copy(b[12:], []byte{byte(n >> 8), byte(n)})
 		return b
 	case 9: // the head of one and the tail of the other
-		return resize(append(frame[:s.below(len(frame)):len(frame)][:], other[s.below(len(other)):]...))
+		return resize(append(frame[:s.below(len(frame)):len(frame)], other[s.below(len(other)):]...))
 	case 10: // the size
 		n := int(int32(s.number()))
 		if s.oneIn(2) {

@@ -35,6 +35,9 @@ const (
 	// BadOffset: an acknowledgement without an offset, or an error with one.
 	BadOffset = "bad-offset"
 
+	// BadRefusal: a producer that leaves nothing out was told that its records are out of order.
+	BadRefusal = "bad-refusal"
+
 	// AbortedRead (G1a): read_committed, or a group's offsets, showed what is definitely not committed.
 	AbortedRead = "aborted-read"
 	// PrecommittedRead: read_committed showed a transaction that nobody had decided to commit yet.
@@ -58,8 +61,15 @@ const (
 	// BadMarks: a log start or a last stable offset beyond the high watermark.
 	BadMarks = "bad-marks"
 
+	// StaleOffset: a broker that promised to know all that was told before did not.
+	StaleOffset = "stale-offset"
+	// WrongTime: the first record of a time is another than was told.
+	WrongTime = "wrong-time"
+
 	// CommittedOffsetBack: a group's committed offset was found to be before one committed, or found, earlier.
 	CommittedOffsetBack = "committed-offset-back"
+	// StaleGeneration: offsets were committed in the name of a generation that the group had left.
+	StaleGeneration = "stale-generation"
 	// TwoOwners: two members of a group had one partition in one generation.
 	TwoOwners = "two-owners"
 	// NotExactlyOnce: a pipeline's output lacks a record, has one twice, or has one made from nothing.
@@ -69,11 +79,11 @@ const (
 // names in the order in which anomalies are told: first what makes all others doubtful, then what is worst.
 var names = []string{
 	NothingHappened, NoFinalRead, BadHistory,
-	LostWrite, Unseen, TornTransaction, Duplicate, InconsistentOffsets, WrongRecord, BadOffset,
+	LostWrite, Unseen, TornTransaction, Duplicate, InconsistentOffsets, WrongRecord, BadOffset, BadRefusal,
 	AbortedRead, PrecommittedRead, G1c,
 	PollSkip, NonmonotonicPoll, NonmonotonicSend,
-	HWMBack, LSOBack, LogStartBack, LogStartAhead, BadMarks,
-	CommittedOffsetBack, TwoOwners, NotExactlyOnce,
+	HWMBack, LSOBack, LogStartBack, LogStartAhead, BadMarks, StaleOffset, WrongTime,
+	CommittedOffsetBack, StaleGeneration, TwoOwners, NotExactlyOnce,
 }
 
 // mostTold is how many anomalies of one name are told; the last of them says how many there are more.
@@ -119,8 +129,8 @@ func Check(h *history.History) []Anomaly {
 		checkWrites, checkTorn, checkPlaces, checkRecords, checkAcks,
 		checkIsolation, checkCycles,
 		checkPolls,
-		checkMarks,
-		checkCommittedOffsets, checkOwners, checkPipelines,
+		checkMarks, checkFresh, checkTimes,
+		checkCommittedOffsets, checkGenerations, checkOwners, checkPipelines,
 	} {
 		check(x, f)
 	}

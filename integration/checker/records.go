@@ -2,6 +2,7 @@ package checker
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/runnel-io/runnel/integration/history"
 )
@@ -31,6 +32,8 @@ func (x *index) wrong(s *send, r *read) string {
 		return fmt.Sprintf("sent to %s", sent.Partition)
 	case sent.Key != got.Key || sent.Of != got.Of:
 		return fmt.Sprintf("sent with key %d, of %d, and read with key %d, of %d", sent.Key, sent.Of, got.Key, got.Of)
+	case sent.Timestamp != 0 && sent.Timestamp != got.Timestamp:
+		return fmt.Sprintf("sent with the time %d, and read with the time %d", sent.Timestamp, got.Timestamp)
 	case x.readEnd(r) < x.ops[s.op].Begun.Seq:
 		return "read before it was sent"
 	}
@@ -52,6 +55,9 @@ func checkAcks(x *index, f *findings) {
 		at := x.sendPlace(s)
 		if offset := s.record.Offset; s.acked() != (offset >= 0) {
 			f.add(BadOffset, s.record.Partition, []place{at}, "the send of %d is %s, with offset %d", s.record.Value, s.outcome, offset)
+		}
+		if at.op.Patient && strings.Contains(at.step.Error, "OUT_OF_ORDER_SEQUENCE_NUMBER") {
+			f.add(BadRefusal, s.record.Partition, []place{at}, "%s leaves nothing out, and the send of %d was refused: %s", at.op.Client, s.record.Value, at.step.Error)
 		}
 		if !s.acked() || s.record.Offset < 0 || at.op.Client == "" {
 			continue

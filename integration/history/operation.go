@@ -53,6 +53,9 @@ const (
 	DeleteRecords Kind = "delete_records"
 	// Observe reads a partition's borders from one broker.
 	Observe Kind = "observe"
+	// FindOffset asks for the first record of a partition with the time Asked or a later one. Offsets names the partition and
+	// what was told, -1 if there is none, and Told is the time that was told with it.
+	FindOffset Kind = "find_offset"
 	// Admin is anything else, such as the creation of a topic. Text says what.
 	Admin Kind = "admin"
 	// Fault is what was done to the cluster. Text says what.
@@ -95,6 +98,9 @@ type Operation struct {
 	// them. A consumer whose Transaction read something and is not known to be committed is taken to start anew after it.
 	Steps []Step `json:"steps,omitempty"`
 
+	// Patient: the producer has sequences, and gives no record up that may be under way. None of them can be out of order.
+	Patient bool `json:"patient,omitempty"`
+
 	// Of Transaction: its transactional id, whether it was asked to commit (else to abort; neither if Deciding is Never), and
 	// when that was asked. Outcome is that of the end: OK means that it is committed or aborted as was asked, Failed
 	// that it is not committed, and never will be.
@@ -106,6 +112,8 @@ type Operation struct {
 	Group      string `json:"group,omitempty"`
 	Member     string `json:"member,omitempty"`
 	Generation int32  `json:"generation,omitempty"`
+	// Classic: the group has one generation at a time for all members, and what names an earlier one is refused.
+	Classic bool `json:"classic,omitempty"`
 	// Partitions of Assign, Assigned, Revoked, Subscribe (Number -1), and of a final Poll. Those of Assigned and Revoked are
 	// the ones whose positions start anew.
 	Partitions []Partition `json:"partitions,omitempty"`
@@ -114,9 +122,15 @@ type Operation struct {
 	// (DeleteRecords): the next offset to read; -1 where there is none.
 	Offsets []At `json:"offsets,omitempty"`
 
-	// Of Observe.
+	// Of FindOffset, in milliseconds.
+	Asked int64 `json:"asked,omitempty"`
+	Told  int64 `json:"told,omitempty"`
+
+	// Of Observe and FindOffset.
 	Broker string `json:"broker,omitempty"`
 	Marks  *Marks `json:"marks,omitempty"`
+	// Fresh: whoever is asked so promises to know all that anybody was told before.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // Partition names a partition.
@@ -159,6 +173,8 @@ type Record struct {
 	Value  int64 `json:"value"`
 	// Of is the value that this record was made from, in pipelines; 0: none.
 	Of int64 `json:"of,omitempty"`
+	// Timestamp in milliseconds, which the client gave it; 0: not known.
+	Timestamp int64 `json:"timestamp,omitempty"`
 }
 
 // Pipeline names an exactly-once pipeline: each record visible in From has one visible in To with Of its value.

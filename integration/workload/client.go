@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"hash/fnv"
 	"sync"
 	"time"
 
@@ -29,12 +30,25 @@ type client struct {
 // clientOptions are the options of every client. Timeouts are short, that a run of a minute sees what comes after them.
 func (r *run) clientOptions(ctx context.Context, w *wire, name string) []kgo.Opt {
 	return []kgo.Opt{
-		kgo.SeedBrokers(r.Seeds...), kgo.Dialer(w.dial), kgo.ClientID(name), kgo.WithContext(ctx),
+		kgo.SeedBrokers(r.Seeds...), kgo.Dialer(w.dial), kgo.ClientID(r.tagged(name)), kgo.WithContext(ctx),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(100 * time.Millisecond), kgo.MetadataMaxAge(10 * time.Second),
 		kgo.RetryBackoffFn(backoff), kgo.RetryTimeout(retryTimeout), kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.DialTimeout(time.Second),
 	}
+}
+
+// tagged is the id of a client, with its zone.
+func (r *run) tagged(name string) string {
+	if len(r.Zones) == 0 {
+		return name
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	if zone := r.Zones[h.Sum32()%uint32(len(r.Zones))]; zone != "" {
+		return name + ",zone=" + zone
+	}
+	return name
 }
 
 // backoff is without chance, as everything here that does not come from the seed.

@@ -25,6 +25,7 @@ type consumer struct {
 	group     string // where its offsets are kept
 	topics    []history.Partition
 	isMember  bool
+	isClassic bool // the group has generations
 
 	mu    sync.Mutex
 	owned map[history.Partition]bool // by what the group says
@@ -54,6 +55,7 @@ func (w *worker) consume(ctx context.Context) error {
 			return nil
 		}
 		op = c.subscribe(first, topics)
+		c.isClassic = w.groupProtocol(first) != serverSide
 		opts = append(opts, c.groupOptions(w.groupProtocol(first), topics)...)
 	} else {
 		partitions := w.pickPartitions()
@@ -159,6 +161,9 @@ func (c *consumer) rebalanced(cl *kgo.Client, kind history.Kind, text string, pa
 	if member == "" { // it has left by now
 		member, generation = c.member, c.generation
 	}
+	if kind == history.Revoked && c.isClassic {
+		c.haunt(partitions)
+	}
 	for _, p := range partitions {
 		delete(c.positions, p)
 		if kind == history.Assigned {
@@ -174,6 +179,26 @@ func (c *consumer) rebalanced(cl *kgo.Client, kind history.Kind, text string, pa
 		Kind: kind, Worker: c.worker.number, Client: c.life, Group: c.group, Member: member, Generation: generation,
 		Partitions: partitions, Text: text,
 	})
+}
+
+// ghost is what a member would commit that has not heard that its group went on.
+type ghost struct {
+	group, member string
+	generation    int32
+	offsets       []history.At
+}
+
+// haunt keeps what was read of partitions that are being taken away. The lock is held.
+func (c *consumer) haunt(partitions []history.Partition) {
+	left := map[history.Partition]int64{}
+	for _, p := range partitions {
+		if at, read := c.positions[p]; read {
+			left[p] = at
+		}
+	}
+	if len(left) > 0 && c.generation > 0 {
+		c.worker.ghost = &ghost{c.group, c.member, c.generation, sortedOffsets(left)}
+	}
 }
 
 // end ends the consumer. Whatever it then still owns, it gives up by dying.

@@ -116,7 +116,7 @@ func (f *finale) readAt(ctx context.Context, i int, partition history.Partition)
 	for _, p := range f.probes {
 		errs = append(errs, f.lastMarks(ctx, p, partition))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.spots(ctx, brokers[0], i, partition))...)
 }
 
 // readPartition reads a partition from its start to its end as one poll with a step for each fetch.
@@ -148,7 +148,7 @@ func (f *finale) readOnce(ctx context.Context, p *probe, isolation history.Isola
 	limited, cancel := context.WithTimeout(ctx, f.Operation)
 	defer cancel()
 	step := history.Step{Begun: f.Recorder.Moment(), Outcome: history.OK}
-	answer, err := f.fetch(limited, p, isolation, []history.At{*at})
+	answer, err := f.fetch(limited, p, isolation, []history.At{*at}, fetchBytes)
 	step.Ended = f.Recorder.Moment()
 	if err == nil {
 		err = answer[0].err
@@ -177,7 +177,7 @@ func (f *finale) lastMarks(ctx context.Context, p *probe, partition history.Part
 		limited, cancel := context.WithTimeout(ctx, f.Operation)
 		defer cancel()
 		op := f.Recorder.Begin(history.Operation{Kind: history.Observe, Worker: f.number, Broker: p.address, Final: true})
-		got, err := f.fetch(limited, p, history.ReadCommitted, []history.At{{Partition: partition}})
+		got, err := f.fetch(limited, p, history.ReadCommitted, []history.At{{Partition: partition}}, fetchBytes)
 		if err == nil {
 			err = got[0].err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -13,8 +14,12 @@ import (
 	"github.com/runnel-io/runnel/integration/history"
 )
 
-// fetchBytes is how much one fetch asks for of a partition.
-const fetchBytes = 64 << 10
+// How much one fetch asks for of a partition: much, or so little that most answers end, and most fetches begin, inside of
+// what was written at once.
+const (
+	fetchBytes = 64 << 10
+	fewBytes   = 250
+)
 
 // probe asks one broker by itself, whomever the metadata names as the leader.
 type probe struct {
@@ -46,15 +51,15 @@ type fetched struct {
 	err     error
 }
 
-// fetch reads from each partition once and does not wait for records. The answers are in the order of the question.
-func (r *run) fetch(ctx context.Context, p *probe, isolation history.Isolation, from []history.At) ([]fetched, error) {
+// fetch reads from each partition once, at most so many bytes, and does not wait for records. The answers are in the order of the question.
+func (r *run) fetch(ctx context.Context, p *probe, isolation history.Isolation, from []history.At, most int32) ([]fetched, error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxBytes, req.IsolationLevel = 1<<20, levelOf(isolation)
 	for _, at := range from {
 		topic := kmsg.NewFetchRequestTopic()
 		topic.Topic = at.Topic
 		partition := kmsg.NewFetchRequestTopicPartition()
-		partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = at.Number, at.Offset, fetchBytes
+		partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = at.Number, at.Offset, most
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != at.Topic {
 			req.Topics = append(req.Topics, topic)
 		}
@@ -108,26 +113,38 @@ func (r *run) open(isolation history.Isolation, topic string, resp *kmsg.FetchRe
 	return out
 }
 
-// latest asks for the ends of partitions by way of ListOffsets: the last stable offset, or the high watermark.
+// latest asks for the end of a partition: the last stable offset, or the high watermark.
 func (p *probe) latest(ctx context.Context, isolation history.Isolation, partition history.Partition) (int64, error) {
+	offset, _, err := p.list(ctx, isolation, partition, latest)
+	return offset, err
+}
+
+// Timestamps that ListOffsets takes for borders.
+const (
+	latest   = -1
+	earliest = -2
+)
+
+// list asks for the offset, and the time, of the first record with a timestamp or a later one.
+func (p *probe) list(ctx context.Context, isolation history.Isolation, partition history.Partition, timestamp int64) (offset, told int64, err error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.IsolationLevel = levelOf(isolation)
 	topic := kmsg.NewListOffsetsRequestTopic()
 	topic.Topic = partition.Topic
 	asked := kmsg.NewListOffsetsRequestTopicPartition()
-	asked.Partition, asked.Timestamp = partition.Number, -1
+	asked.Partition, asked.Timestamp = partition.Number, timestamp
 	topic.Partitions = append(topic.Partitions, asked)
 	req.Topics = append(req.Topics, topic)
 	answer, err := p.ask(ctx, req)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	resp := answer.(*kmsg.ListOffsetsResponse)
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return 0, errors.New("asked for one partition's end, told others")
+		return 0, 0, errors.New("asked for one partition's end, told others")
 	}
-	told := resp.Topics[0].Partitions[0]
-	return told.Offset, kerr.ErrorForCode(told.ErrorCode)
+	row := resp.Topics[0].Partitions[0]
+	return row.Offset, row.Timestamp, kerr.ErrorForCode(row.ErrorCode)
 }
 
 // observer follows the active partitions as one broker shows them. Its lives end when the broker does not answer.
@@ -221,6 +238,8 @@ func (o *observer) tick(ctx context.Context, p *probe) {
 	if o.ticks%4 == 0 {
 		partition := v.at[o.ticks/4%len(v.at)].Partition
 		o.marksByList(ctx, p, partition)
+		o.endOfEpoch(ctx, p, partition)
+		o.findOffset(ctx, o.number, p, partition, time.Now().UnixMilli()-int64(o.ticks%7)*1000, false)
 	}
 }
 
@@ -258,7 +277,11 @@ func (o *observer) read(ctx context.Context, p *probe, v *view) error {
 	for i := range v.at {
 		marks[i] = o.Recorder.Begin(history.Operation{Kind: history.Observe, Worker: o.number, Client: v.client, Broker: o.address, Isolation: v.isolation})
 	}
-	got, err := o.fetch(ctx, p, v.isolation, v.at)
+	most := int32(fetchBytes)
+	if o.ticks%3 == 0 {
+		most = fewBytes
+	}
+	got, err := o.fetch(ctx, p, v.isolation, v.at, most)
 	for i, mark := range marks {
 		if err != nil {
 			o.Recorder.End(mark, history.Failed, err)
@@ -297,19 +320,4 @@ func (r *run) endMark(op *history.Operation, marks history.Marks, err error) {
 	}
 	op.Marks = &marks
 	r.Recorder.End(op, history.OK, nil)
-}
-
-// marksByList asks for a partition's two ends, each an observation.
-func (o *observer) marksByList(ctx context.Context, p *probe, partition history.Partition) {
-	for _, isolation := range []history.Isolation{history.ReadCommitted, history.ReadUncommitted} {
-		op := o.Recorder.Begin(history.Operation{Kind: history.Observe, Worker: o.number, Broker: o.address, Isolation: isolation})
-		marks := history.Marks{Partition: partition, LogStart: -1, High: -1, Stable: -1}
-		end, err := p.latest(ctx, isolation, partition)
-		if isolation == history.ReadCommitted {
-			marks.Stable = end
-		} else {
-			marks.High = end
-		}
-		o.endMark(op, marks, err)
-	}
 }

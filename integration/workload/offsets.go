@@ -27,16 +27,23 @@ func (w *worker) forward(c *consumer, offsets []history.At) []history.At {
 	return on
 }
 
-// commitOffsets commits where the consumer is, outside of a transaction.
+// commitOffsets commits where the consumer is, outside of a transaction, or where one was that its group has gone on without:
+// that has to be refused, unless the group has not done so yet, and then the offset is still that one's to commit.
 func (w *worker) commitOffsets(ctx context.Context) {
 	c := w.reader
 	c.mu.Lock()
-	offsets, member, generation := sortedOffsets(c.positions), c.member, c.generation
+	offsets, ghost := sortedOffsets(c.positions), w.ghost
+	of := history.Operation{Client: w.life, Group: c.group, Member: c.member, Generation: c.generation, Classic: c.isClassic}
 	c.mu.Unlock()
-	if offsets = w.forward(c, offsets); len(offsets) == 0 {
+	if ghost != nil && w.chance(40) {
+		of.Group, of.Member, of.Generation, of.Classic, of.Offsets = ghost.group, ghost.member, ghost.generation, true, ghost.offsets
+		w.commit(ctx, w.admin, of)
 		return
 	}
-	w.commit(ctx, w.admin, history.Operation{Client: w.life, Group: c.group, Member: member, Generation: generation, Offsets: offsets})
+	if offsets = w.forward(c, offsets); len(offsets) > 0 {
+		of.Offsets = offsets
+		w.commit(ctx, w.admin, of)
+	}
 }
 
 // commit commits the offsets of an operation by a client.

@@ -22,6 +22,10 @@ type Options struct {
 	Brokers  []string // addresses of the brokers to observe, each by itself; default: Seeds
 	Recorder *history.Recorder
 
+	// Zones are those that clients say they are in, some in each; "" says none. With several, different brokers lead one
+	// partition for different clients, and write to it at the same time. Default: nobody says any.
+	Zones []string
+
 	// Dial connects to a broker. Default: over the machine's network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 

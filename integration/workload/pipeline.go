@@ -44,9 +44,9 @@ func (f *feeder) feed(ctx, load context.Context) error {
 	defer func() { f.sender.close() }()
 	for pause(load, f.Feed) {
 		number := f.rand.Int64N(partitionsPerTopic)
-		record := history.Record{Partition: history.Partition{Topic: pipelineFrom, Number: int32(number)}, Offset: -1, Key: number, Value: f.value()}
+		record := history.Record{Partition: history.Partition{Topic: pipelineFrom, Number: int32(number)}, Offset: -1, Key: number, Value: f.value(), Timestamp: f.stamp()}
 		op := f.Recorder.Begin(history.Operation{Kind: history.Produce, Worker: f.number, Client: f.life})
-		err := f.send(ctx, op, f.sender, []history.Record{record})
+		err := f.send(ctx, op, f.sender, []history.Record{record}, 0)
 		f.Recorder.End(op, outcomeOf(op.Steps), err)
 		if err == nil {
 			f.shelf.put(history.At{Partition: record.Partition, Offset: op.Steps[0].Send.Offset})
@@ -185,10 +185,10 @@ func (m *mover) transaction(ctx context.Context, op *history.Operation, got read
 	var records []history.Record
 	for _, from := range got.records {
 		records = append(records, history.Record{
-			Partition: history.Partition{Topic: pipelineTo, Number: from.Number}, Offset: -1, Key: from.Key, Value: m.value(), Of: from.Value,
+			Partition: history.Partition{Topic: pipelineTo, Number: from.Number}, Offset: -1, Key: from.Key, Value: m.value(), Of: from.Value, Timestamp: m.stamp(),
 		})
 	}
-	err := m.send(ctx, op, m.sender, records)
+	err := m.send(ctx, op, m.sender, records, 0)
 	switch n := m.rand.IntN(100); {
 	case err == nil && n < 3:
 		err = errors.New("the mover died in a transaction")

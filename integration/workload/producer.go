@@ -36,14 +36,15 @@ func (w *worker) newProducer(ctx context.Context) (*producer, error) {
 		p.id, p.second = fmt.Sprintf("transactions-%d", w.number), w.chance(60)
 		opts = append(opts, kgo.TransactionalID(p.id), kgo.TransactionTimeout(5*time.Second+time.Duration(w.rand.IntN(5))*time.Second),
 			kgo.MaxVersions(w.versions(p.second)))
-	case n < 70: // waits for the answer to each request, whatever happens
+	case n < 65: // waits for the answer to each request, whatever happens
 		opts = append(opts, kgo.StopProducerOnDataLossDetected())
-	case n < 85: // gives up in time
+	case n < 78: // gives up in time
 		p.gaveUp = true
 		opts = append(opts, kgo.StopProducerOnDataLossDetected(), kgo.AllowIdempotentProduceCancellation())
 	default: // without a sequence, a repetition would be a duplicate by right
 		p.gaveUp = true
-		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.LeaderAck()), kgo.RecordRetries(0))
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.LeaderAck()), kgo.RecordRetries(0),
+			kgo.MaxProduceRequestsInflightPerBroker(5))
 	}
 	var err error
 	p.client, err = w.newClient(ctx, w.life, opts...)
@@ -60,12 +61,18 @@ func (r *run) versions(second bool) *kversion.Versions {
 
 // produce sends a few records outside of a transaction.
 func (w *worker) produce(ctx context.Context) error {
-	picked := w.pickKeys(ctx, 1+w.rand.IntN(4))
+	n, spread := 1+w.rand.IntN(4), time.Duration(0)
+	if w.chance(40) { // many requests for few partitions, which are under way at the same time
+		n, spread = 4+w.rand.IntN(9), time.Duration(1+w.rand.IntN(30))*time.Millisecond
+	}
+	picked := w.pickKeys(ctx, n)
 	if len(picked) == 0 {
 		return nil
 	}
-	op := w.Recorder.Begin(history.Operation{Kind: history.Produce, Worker: w.number, Client: w.life})
-	err := w.send(ctx, op, w.sender, w.records(picked))
+	op := w.Recorder.Begin(history.Operation{
+		Kind: history.Produce, Worker: w.number, Client: w.life, Patient: !w.sender.gaveUp,
+	})
+	err := w.send(ctx, op, w.sender, w.records(picked), spread)
 	w.Recorder.End(op, outcomeOf(op.Steps), err)
 	if err != nil && (w.sender.wire.wasCut() || classify(err) == history.Failed || w.chance(20)) {
 		return w.crash(ctx, err.Error())
@@ -91,10 +98,13 @@ func outcomeOf(steps []history.Step) history.Outcome {
 func (w *worker) records(keys []int64) []history.Record {
 	var out []history.Record
 	for _, key := range keys {
-		out = append(out, history.Record{Partition: partitionOf(key), Offset: -1, Key: key, Value: w.value()})
+		out = append(out, history.Record{Partition: partitionOf(key), Offset: -1, Key: key, Value: w.value(), Timestamp: w.stamp()})
 	}
 	return out
 }
+
+// stamp is a time for a record: about now, so that times do not rise with offsets.
+func (w *worker) stamp() int64 { return time.Now().UnixMilli() - w.rand.Int64N(3000) }
 
 // sent is what came of a record.
 type sent struct {
@@ -105,12 +115,15 @@ type sent struct {
 	err    error
 }
 
-// send sends records at once, each a step of the operation, and waits for all answers. If these do not come, the client is
-// given up. The error is that of any record.
-func (w *worker) send(ctx context.Context, op *history.Operation, p *producer, records []history.Record) error {
+// send sends records, each a step of the operation, at once or now and then within the time of spread after the one before,
+// and waits for all answers. If these do not come, the client is given up. The error is that of any record.
+func (w *worker) send(ctx context.Context, op *history.Operation, p *producer, records []history.Record, spread time.Duration) error {
 	results := make(chan sent, len(records))
 	before := p.wire.sent(kmsg.Produce)
-	for _, r := range records {
+	for i, r := range records {
+		if i > 0 && spread > 0 && w.chance(70) {
+			pause(ctx, time.Duration(w.rand.Int64N(int64(spread))))
+		}
 		step := len(op.Steps)
 		op.Steps = append(op.Steps, history.Step{Begun: w.Recorder.Moment(), Outcome: history.Unknown, Send: &r})
 		p.Produce(ctx, encode(r), func(answer *kgo.Record, err error) {

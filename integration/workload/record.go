@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,12 +18,13 @@ func encode(r history.Record) *kgo.Record {
 	if r.Of != 0 {
 		value = strconv.AppendInt(append(value, ' '), r.Of, 10)
 	}
-	return &kgo.Record{Topic: r.Topic, Partition: r.Number, Key: strconv.AppendInt(nil, r.Key, 10), Value: value}
+	return &kgo.Record{Topic: r.Topic, Partition: r.Number, Key: strconv.AppendInt(nil, r.Key, 10), Value: value,
+		Timestamp: time.UnixMilli(r.Timestamp)}
 }
 
 // decode reads a record that encode made. No other is in the topics of a workload.
 func decode(r *kgo.Record) (history.Record, error) {
-	out := history.Record{Partition: history.Partition{Topic: r.Topic, Number: r.Partition}, Offset: r.Offset}
+	out := history.Record{Partition: history.Partition{Topic: r.Topic, Number: r.Partition}, Offset: r.Offset, Timestamp: r.Timestamp.UnixMilli()}
 	value, of, made := strings.Cut(string(r.Value), " ")
 	var errs [3]error
 	out.Key, errs[0] = strconv.ParseInt(string(r.Key), 10, 64)

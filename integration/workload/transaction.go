@@ -68,7 +68,11 @@ func (w *worker) plan(ctx context.Context) [][]int64 {
 	sends := 0
 	for i := range steps {
 		if w.chance(55) || (i == len(steps)-1 && sends == 0) {
-			steps[i] = w.pickKeys(ctx, 1+w.rand.IntN(2))
+			n := 1 + w.rand.IntN(2)
+			if w.chance(20) {
+				n = 3 + w.rand.IntN(6)
+			}
+			steps[i] = w.pickKeys(ctx, n)
 			sends += len(steps[i])
 		}
 	}
@@ -81,7 +85,11 @@ func (w *worker) plan(ctx context.Context) [][]int64 {
 func (t *transaction) steps(ctx context.Context, plan [][]int64) error {
 	for _, keys := range plan {
 		if len(keys) > 0 {
-			if err := t.send(ctx, t.op, t.sender, t.records(keys)); err != nil {
+			spread := time.Duration(0)
+			if len(keys) > 2 {
+				spread = 20 * time.Millisecond
+			}
+			if err := t.send(ctx, t.op, t.sender, t.records(keys), spread); err != nil {
 				return err
 			}
 			continue
@@ -128,7 +136,7 @@ func (t *transaction) sendOffsets(ctx context.Context) error {
 	if offsets = t.forward(t.reader, offsets); len(offsets) == 0 {
 		return nil
 	}
-	t.op.Member, t.op.Generation = t.reads[0].member, t.reads[0].epoch
+	t.op.Member, t.op.Generation, t.op.Classic = t.reads[0].member, t.reads[0].epoch, t.reader.isClassic
 	id, epoch, err := t.sender.ProducerID(ctx)
 	if err != nil {
 		return err
@@ -250,7 +258,7 @@ func (t *transaction) outlive(ctx context.Context) (why string) {
 		return t.abort(ctx, fmt.Errorf("the successor did not come up: %w", err))
 	}
 	if t.chance(50) {
-		if err := t.send(ctx, t.op, t.sender, t.records(t.pickKeys(ctx, 2))); err != nil {
+		if err := t.send(ctx, t.op, t.sender, t.records(t.pickKeys(ctx, 2)), 0); err != nil {
 			return t.abort(ctx, fmt.Errorf("a successor took over: %w", err))
 		}
 	}

@@ -29,6 +29,7 @@ type worker struct {
 	sender *producer
 	reader *consumer // nil: none could be made yet
 
+	ghost *ghost                      // of a member that lost partitions; guarded by reader.mu while there is a reader
 	known map[history.Partition]int64 // where this worker's reading was last, by whichever consumer
 	asked map[history.Partition]int64 // the furthest offset it asked to be committed for the group where it is alone
 }

@@ -156,6 +156,26 @@ func FuzzDecodeSubscription(f *testing.F) {
 	})
 }
 
+// TestSubscriptionsToTopicsWithoutANameAreNone: both readers say so, whichever looks at the members of a group.
+func TestSubscriptionsToTopicsWithoutANameAreNone(t *testing.T) {
+	for _, length := range []string{"\xff\xff", "\xf4\x30", "\x80\x00"} {
+		b := []byte("\x00\x00\x00\x00\x00\x01" + length + "\xff\xff\xff\xff")
+		if s, err := decodeSubscription(b); err == nil {
+			t.Errorf("%x: topics %q", length, s.topics)
+		}
+		if topics, ok := readSubscription(b); ok {
+			t.Errorf("%x: topics %q by the other reader", length, topics)
+		}
+		if all, err := decodeAssignment([]byte("\x00\x00\x00\x00\x00\x01" + length + "\x00\x00\x00\x00\xff\xff\xff\xff")); err == nil {
+			t.Errorf("%x: assigned %v", length, all)
+		}
+	}
+	long := "\x00\x00\x00\x00\x00\x01\xf4\x30" + strings.Repeat("x", 0xf430) + "\xff\xff\xff\xff"
+	if topics, ok := readSubscription([]byte(long)); ok {
+		t.Errorf("%d topics with a name longer than names can be", len(topics))
+	}
+}
+
 // TestSubscriptionsAreReadAtEveryVersion: also later ones, of which what was appended is not looked at.
 func TestSubscriptionsAreReadAtEveryVersion(t *testing.T) {
 	for v := range int16(5) {

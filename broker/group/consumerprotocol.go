@@ -34,7 +34,7 @@ func decodeSubscription(b []byte) (consumerSubscription, error) {
 	r := kafkaReader{rest: b}
 	s := consumerSubscription{version: r.int16()}
 	for range r.count(2) {
-		s.topics = append(s.topics, r.text())
+		s.topics = append(s.topics, r.name())
 	}
 	r.bytes() // user data, the assignor's own
 	if s.version >= 1 {
@@ -124,13 +124,16 @@ func (r *kafkaReader) count(size int) int {
 // text reads a string; null is the empty one.
 func (r *kafkaReader) text() string { return string(r.take(max(int(r.int16()), 0))) }
 
+// name reads a string that may not be null.
+func (r *kafkaReader) name() string { return string(r.take(int(r.int16()))) }
+
 // bytes reads bytes; null is none.
 func (r *kafkaReader) bytes() []byte { return r.take(max(int(r.int32()), 0)) }
 
 func (r *kafkaReader) topics() []topicPartitions {
 	var all []topicPartitions
 	for range r.count(2 + 4) {
-		t := topicPartitions{topic: r.text()}
+		t := topicPartitions{topic: r.name()}
 		for range r.count(4) {
 			t.partitions = append(t.partitions, r.int32())
 		}

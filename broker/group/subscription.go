@@ -52,8 +52,8 @@ func readSubscription(b []byte) ([]string, bool) {
 		if len(b) < 2 {
 			return nil, false
 		}
-		n := int(binary.BigEndian.Uint16(b))
-		if len(b)-2 < n {
+		n := int(int16(binary.BigEndian.Uint16(b)))
+		if n < 0 || len(b)-2 < n { // a name is not null
 			return nil, false
 		}
 		topics = append(topics, string(b[2:2+n]))

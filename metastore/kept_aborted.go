@@ -31,7 +31,14 @@ func (r *Replica) keepAborted(tp TopicPartition, p *partition) {
 	keptAborted.Store(of, kept{at: time.Now(), aborted: p.txns.overlapping(0, math.MaxInt64)})
 }
 
-func (r *Replica) keptAborted(tp TopicPartition) []AbortedTxn {
+// keptAborted returns those that end at an offset or after it.
+func (r *Replica) keptAborted(tp TopicPartition, from Offset) []AbortedTxn {
 	k, _ := keptAborted.Load(keptOf{r, tp})
-	return k.(kept).aborted
+	aborted := k.(kept).aborted
+	for i := range aborted {
+		if aborted[i].Last >= from {
+			return aborted[i:]
+		}
+	}
+	return nil
 }

@@ -139,7 +139,7 @@ func (r *Replica) CommittedRuns(tp TopicPartition, from Offset, maxBytes int) (W
 	}
 	last := &runs[len(runs)-1]
 	if planted.Is(planted.LSOReadApart) {
-		return w, runs, r.keptAborted(tp), nil
+		return w, runs, r.keptAborted(tp, from), nil
 	}
 	return w, runs, p.txns.overlapping(from, min(last.Base+Offset(last.Records), w.Stable)), nil
 }

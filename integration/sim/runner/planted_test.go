@@ -38,7 +38,7 @@ var showing = []shows{
 	{bug: planted.HighAhead, names: []string{checker.HWMBack},
 		kinds: []faults.Kind{faults.CommitSlow, faults.CommitLost, faults.CommitLate}},
 	{bug: planted.BehindIsOutOfRange, names: []string{checker.NonmonotonicPoll},
-		kinds: []faults.Kind{faults.LookSlow, faults.LookFails, faults.Crash, faults.Restart}},
+		kinds: []faults.Kind{faults.LookFails, faults.MetastoreUnreachable, faults.PeersUnreachable, faults.Partition}},
 	{bug: planted.LSOReadApart, names: []string{checker.AbortedRead}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.ReadsPastStable, names: []string{checker.AbortedRead, checker.PrecommittedRead}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.AbortedForgotten, names: []string{checker.AbortedRead}, kinds: []faults.Kind{faults.Crash}},

@@ -46,7 +46,7 @@ var showing = []shows{
 	{bug: planted.TxnOffsetsLost, names: []string{checker.CommittedOffsetBack, checker.NotExactlyOnce}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.ZombieNotFenced, names: []string{checker.LostWrite, checker.TornTransaction}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.LeaseNotFenced, names: []string{checker.CommittedOffsetBack, checker.TwoOwners},
-		kinds: []faults.Kind{faults.Crash, faults.Restart, faults.LookSlow, faults.LeaseLost}},
+		kinds: []faults.Kind{faults.LeaseLost, faults.LeaseUnanswered, faults.MetastoreUnreachable, faults.Restart}},
 	{bug: planted.OffsetsAckedEarly, names: []string{checker.CommittedOffsetBack},
 		kinds: []faults.Kind{faults.GroupWriteLost, faults.GroupWriteUnanswered, faults.GroupWriteSlow, faults.Crash}},
 	{bug: planted.GroupForgotten, names: []string{checker.TwoOwners}, kinds: []faults.Kind{faults.Crash, faults.Restart, faults.LongPause}},
@@ -56,7 +56,7 @@ var showing = []shows{
 
 const (
 	firstPlanted = 3001 // of the seeds that are played with each bug
-	mostPlanted  = 12
+	mostPlanted  = 30
 )
 
 // TestPlantedBugsAreFoundByName plays seeds with one bug after the other, until it is seen; the seed that shows it shows no

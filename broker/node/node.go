@@ -41,9 +41,10 @@ type Options struct {
 	Version string  // of the software, for other brokers and metrics
 	// SnapshotEvery is how many entries of the log lie between snapshots; default: what the metastore holds to be best.
 	SnapshotEvery int
-	// AttemptTimeout bounds one PUT of a segment and one attempt to commit some; default: the writer's.
-	AttemptTimeout time.Duration
-	Logger         *slog.Logger // default: discard
+	// AttemptTimeout bounds one PUT of a segment and one attempt to commit some, UploadTimeout and CommitTimeout are when the
+	// write path gives them up; default: the writer's.
+	AttemptTimeout, UploadTimeout, CommitTimeout time.Duration
+	Logger                                       *slog.Logger // default: discard
 	// LogLevel is what decides which lines of Logger are written, for clients to change; default: they cannot.
 	LogLevel *slog.LevelVar
 	// Network is what the broker listens on and reaches others by; default: that of this machine.
@@ -183,7 +184,8 @@ func (n *Node) assemble() error {
 	}
 	n.writer = batching.New(objects, n.seq, batching.Options{
 		SegmentBytes: c.Segment.Size, MinLinger: orNone(c.Linger.Min), MaxLinger: orNone(c.Linger.Max), PutRate: c.Put.Rate,
-		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce, AttemptTimeout: n.opts.AttemptTimeout,
+		AttemptTimeout: n.opts.AttemptTimeout, UploadTimeout: n.opts.UploadTimeout, CommitTimeout: n.opts.CommitTimeout,
+		RecentBytes: orNone(c.Memory.Cache / 2), MaxBuffered: 2 * c.Memory.Produce,
 		DrainTimeout: writerTime(c.Drain.Timeout), Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{

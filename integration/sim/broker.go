@@ -80,7 +80,8 @@ func (b *Broker) Start() error {
 	s := &start{host: host, gate: g, stop: cancel, done: make(chan struct{})}
 	s.node, err = node.Open(ctx, node.Options{
 		Config: cfg, Stores: g.stores(b.Name, w.opts.Wrap(b, w.stores()), w.Trace), Version: "sim", Network: host,
-		PeerCredentials: w.credentials, SnapshotEvery: snapshotEvery, AttemptTimeout: attemptTimeout,
+		PeerCredentials: w.credentials, SnapshotEvery: snapshotEvery,
+		AttemptTimeout: attemptTimeout, UploadTimeout: uploadTimeout, CommitTimeout: commitTimeout,
 		Logger: w.logger().With("broker", b.Name),
 	})
 	if err != nil {
@@ -97,12 +98,19 @@ func (b *Broker) Start() error {
 	return nil
 }
 
+// zones are those of the brokers, so that a partition has several leaders, some of them with another broker in their zone.
+var zones = [2]string{"zone-a", "zone-b"}
+
 // snapshotEvery is after how many entries a broker saves a snapshot: often enough for many in a minute.
 const snapshotEvery = 50
 
-// attemptTimeout bounds a broker's PUTs and commits: below the length of faults, so that they are tried again during one,
-// and when it is over.
-const attemptTimeout = 3 * time.Second
+// A broker tries PUTs and commits again, and gives them up, in far less time than a real one, so that there are faults
+// which last longer.
+const (
+	attemptTimeout = 3 * time.Second
+	uploadTimeout  = 6 * time.Second
+	commitTimeout  = 12 * time.Second
+)
 
 func (b *Broker) config() (*config.Config, error) {
 	flags := map[string]string{
@@ -111,6 +119,7 @@ func (b *Broker) config() (*config.Config, error) {
 		// Small, so that bounds are met and memory is not cleared in vain.
 		"segment.size": "1MiB", "memory.produce": "8MiB", "memory.cache": "32MiB", "drain.timeout": "10s",
 	}
+	flags["zone"] = zones[b.number*len(zones)/max(len(b.world.Brokers), 2)]
 	var set []string
 	for name, value := range b.world.opts.Cluster {
 		set = append(set, name+"="+value)

@@ -97,6 +97,7 @@ func (p *Played) play(ctx context.Context, w *World, nemesis *faults.Nemesis, op
 	var err error
 	p.History, err = workload.Run(ctx, workload.Options{
 		Seed: w.Seed, Seeds: w.Addresses(), Recorder: w.History, Dial: w.clients(opts.Clients), Duration: opts.Duration,
+		Zones: zones[:],
 		Heal: func() {
 			heal()
 			doing.Wait()

@@ -153,6 +153,9 @@ func (e *examination) states(ctx context.Context, brokers map[string]Replica) er
 			continue
 		}
 		claims = append(claims, claimOf(name, r))
+		if err := e.survey(ctx, name, s); err != nil {
+			return err
+		}
 	}
 	last, err := e.fromLastSnapshot(ctx)
 	if err != nil {
@@ -161,6 +164,19 @@ func (e *examination) states(ctx context.Context, brokers map[string]Replica) er
 	claims = append(claims, last...)
 	slices.SortFunc(claims, func(a, b claim) int { return cmp.Or(cmp.Compare(a.at.Seq, b.at.Seq), cmp.Compare(a.by, b.by)) })
 	return e.compare(ctx, claims)
+}
+
+// survey compares a snapshot with the log, field by field: a digest is made of what a snapshot holds, so what is missing from
+// one is missing from the other.
+func (e *examination) survey(ctx context.Context, name string, s *metastore.Snapshot) error {
+	survey, err := metastore.TakeSurvey(ctx, &past{entries: e.entries, end: s.Seq, snapshot: s})
+	if err != nil {
+		return fmt.Errorf("survey the log up to %s: %w", name, err)
+	}
+	for _, fault := range survey.Faults {
+		e.found(StateMismatch, "%s: %s", name, fault.Detail)
+	}
+	return nil
 }
 
 // fromLastSnapshot folds the log as a broker does that starts now.

@@ -76,10 +76,6 @@ func (w *worker) commit(ctx context.Context, by *client, of history.Operation) {
 	}
 	tries := attempts{left: by.wire.sent(kmsg.OffsetCommit) - before, all: ctx.Err() == nil}
 	w.Recorder.End(op, tries.outcome(err), err)
-	if err == nil && tries.left > 1 { // an attempt before may still be on its way, and nothing fences it
-		again := w.Recorder.Begin(of)
-		w.Recorder.End(again, history.Unknown, errors.New("an earlier attempt has no answer"))
-	}
 }
 
 // fetchOffsets reads back what a group has committed of the active partitions.

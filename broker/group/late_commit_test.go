@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,4 +215,52 @@ func TestCommitsOfTheEpochBefore(t *testing.T) {
 		next, _ := start(t, store, 2, Options{Topics: oneTopic(2)})
 		want("after a take-over", commit(next, "a", before), ErrStaleMemberEpoch, ErrIllegalGeneration)
 	})
+}
+
+// TestACommitThatHangsIsNotWrittenOverLaterOnes: neither while it hangs, nor by whoever waits behind it, nor by a transaction.
+func TestACommitThatHangsIsNotWrittenOverLaterOnes(t *testing.T) {
+	for _, takes := range []time.Duration{5 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &slowCommits{memory.New(memory.Options{}), 27, make(chan struct{})}
+			c, _ := start(t, store, 1, Options{Topics: oneTopic(1)})
+			type commit struct {
+				offset        metastore.Offset
+				transactional bool
+				err           error
+			}
+			commits := []*commit{{offset: 27}, {offset: 29}, {offset: 31, transactional: true}, {offset: 33}, {offset: 35}}
+			var all sync.WaitGroup
+			for _, m := range commits {
+				all.Go(func() {
+					if m.transactional {
+						_, m.err = c.CommitInTransaction(t.Context(), committing("", -1, m.offset),
+							func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+								return store.CommitOffsets(ctx, "g", epoch, offsets)
+							})
+						return
+					}
+					_, m.err = c.CommitOffsets(t.Context(), committing("", -1, m.offset))
+				})
+				synctest.Wait() // so that they come in this order
+			}
+			if at := position(t, c); at != metastore.NoOffset {
+				t.Errorf("while the first commit hangs the group is at %d", at)
+			}
+			time.AfterFunc(takes, func() { close(store.held) })
+			all.Wait()
+			time.Sleep(2 * time.Hour)
+			want, failed := metastore.Offset(35), takes > time.Minute
+			if failed {
+				want = metastore.NoOffset
+			}
+			if at := position(t, c); at != want {
+				t.Errorf("a commit that takes %v: the group is at %d in the end, want %d", takes, at, want)
+			}
+			for _, m := range commits {
+				if (m.err != nil) != failed {
+					t.Errorf("a commit that takes %v: the one of %d: %v", takes, m.offset, m.err)
+				}
+			}
+		})
+	}
 }

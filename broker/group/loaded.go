@@ -25,8 +25,9 @@ type loaded struct {
 	machine groupMachine
 	waiting map[callID]chan reply // each of capacity 1 and answered once
 	queue   []persist
-	writing bool // a writer has the queue, or will
-	busy    int  // requests that write under the claim on their own
+	line    []*offsetWrite // the first is being written
+	writing bool           // a writer has the queue, or will
+	busy    int            // requests that write under the claim on their own
 	used    time.Time
 
 	// begun are those that began since the last record was taken off the queue. It is not written before they end: only what

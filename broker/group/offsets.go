@@ -6,7 +6,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/runnel-io/runnel/metastore"
-	"github.com/runnel-io/runnel/planted"
 )
 
 // CommitOffsets makes the offsets durable, all in one write, except those whose metadata is too large: outcomes says
@@ -15,22 +14,15 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) (out
 	if !validGroupID(req.GroupID) {
 		return nil, ErrInvalidGroupID
 	}
-	a, err := c.admit(ctx, req, func(m groupMachine) error { return m.commit(c.opts.Now(), req) })
+	a, err := c.admit(ctx, req, false, func(m groupMachine) error { return m.commit(c.opts.Now(), req) })
 	if err != nil {
 		return nil, err
 	}
 	defer a.end()
-	if len(a.offsets) == 0 {
+	if a.write == nil {
 		return a.outcomes, nil
 	}
-	err = c.write(ctx, a.group, "commit offsets", func(ctx context.Context) error {
-		if planted.Is(planted.OffsetsAckedEarly) {
-			go func() { _ = c.groups.CommitOffsets(context.WithoutCancel(ctx), req.GroupID, a.epoch, a.offsets) }()
-			return nil
-		}
-		return c.groups.CommitOffsets(ctx, req.GroupID, a.epoch, a.offsets)
-	})
-	if err != nil {
+	if err := c.writeOffsets(ctx, a.group, a.write, "commit offsets"); err != nil {
 		return nil, err
 	}
 	return a.outcomes, nil
@@ -42,17 +34,26 @@ type admitted struct {
 	epoch    metastore.GroupEpoch
 	offsets  []metastore.CommittedOffset // those to be kept
 	outcomes []error                     // of all that were asked for
+	write    *offsetWrite                // in the group's line; nil if no offset is to be kept
 	end      func()
 }
 
-// admit lets the group's machine judge a commit. A client outside of group management makes the group if there is none.
-func (c *Coordinator) admit(ctx context.Context, req CommitRequest, judge func(groupMachine) error) (a admitted, err error) {
+// admit lets the group's machine judge a commit, and puts it in line; one that is held for a transaction takes its place without
+// its offsets. A client outside of group management makes the group if there is none.
+func (c *Coordinator) admit(ctx context.Context, req CommitRequest, held bool, judge func(groupMachine) error) (a admitted, err error) {
 	a.offsets, a.outcomes = c.committed(req.Offsets)
 	var refused error
 	a.group, err = c.with(ctx, req.GroupID, req.Generation < 0, func(g *loaded) {
 		a.offsets, refused = permit(judge(g.machine), req.Offsets, a.offsets, a.outcomes)
 		if refused == nil {
 			a.epoch, a.end = g.epoch, g.begin()
+			if len(a.offsets) > 0 {
+				a.write = new(offsetWrite)
+				if !held {
+					a.write.set = a.offsets
+				}
+				g.enqueue(a.write)
+			}
 		}
 	})
 	if err == nil {
@@ -116,13 +117,17 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partiti
 	if !validGroupID(groupID) {
 		return nil, ErrInvalidGroupID
 	}
-	var subscribed func(topic string) bool
 	var refused error
-	var epoch metastore.GroupEpoch
-	var end func()
+	var w offsetWrite
+	end := func() {}
 	g, err := c.with(ctx, groupID, false, func(g *loaded) {
-		if subscribed, refused = g.machine.subscription(); refused == nil {
-			epoch, end = g.epoch, g.begin()
+		var subscribed func(topic string) bool
+		if subscribed, refused = g.machine.subscription(); refused != nil {
+			return
+		}
+		if outcomes, w.remove = removable(partitions, subscribed); len(w.remove) > 0 {
+			end = g.begin()
+			g.enqueue(&w)
 		}
 	})
 	switch {
@@ -132,23 +137,24 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partiti
 		return nil, refused
 	}
 	defer end()
+	if len(w.remove) == 0 {
+		return outcomes, nil
+	}
+	if err := c.writeOffsets(ctx, g, &w, "delete offsets"); err != nil {
+		return nil, err
+	}
+	return outcomes, nil
+}
+
+// removable are the partitions of topics that no member is subscribed to. outcomes says which are not.
+func removable(partitions []PartitionOf, subscribed func(topic string) bool) (outcomes []error, remove []metastore.TopicPartition) {
 	outcomes = make([]error, len(partitions))
-	var doomed []metastore.TopicPartition
 	for i, p := range partitions {
 		if subscribed(p.TopicName) {
 			outcomes[i] = ErrSubscribedToTopic
 			continue
 		}
-		doomed = append(doomed, p.TopicPartition)
+		remove = append(remove, p.TopicPartition)
 	}
-	if len(doomed) == 0 {
-		return outcomes, nil
-	}
-	err = c.write(ctx, g, "delete offsets", func(ctx context.Context) error {
-		return c.groups.DeleteOffsets(ctx, groupID, epoch, doomed)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return outcomes, nil
+	return outcomes, remove
 }

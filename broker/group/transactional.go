@@ -16,7 +16,7 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 	if req.GroupID == "" || !validGroupID(req.GroupID) {
 		return nil, ErrInvalidGroupID
 	}
-	a, err := c.admit(ctx, req, func(m groupMachine) error { return m.commitInTransaction(req) })
+	a, err := c.admit(ctx, req, true, func(m groupMachine) error { return m.commitInTransaction(req) })
 	switch {
 	case errors.Is(err, ErrGroupNotFound):
 		return nil, ErrIllegalGeneration
@@ -24,8 +24,12 @@ func (c *Coordinator) CommitInTransaction(ctx context.Context, req CommitRequest
 		return nil, err
 	}
 	defer a.end()
-	if len(a.offsets) == 0 {
+	if a.write == nil {
 		return a.outcomes, nil
+	}
+	// What was committed outside of the transaction before must not land after its end.
+	if err := c.writeOffsets(ctx, a.group, a.write, "commit offsets"); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -42,7 +42,7 @@ chaos: build ## break a cluster of processes for MINUTES=10 and judge what clien
 bench: ## measure on servers that it starts, beside Apache Kafka, and write docs/benchmarks.md; 20 minutes
 	cd integration && go run ./bench -out ../docs/benchmarks.md
 
-sim: ## play SEEDS=1000 simulated clusters with faults, from SEED_BASE on if given, or the one SEED=n
+sim: ## play SEEDS=100 simulated clusters with faults, from SEED_BASE on if given, or the one SEED=n
 	cd integration && go run ./cmd/sim $(if $(SEED),-seed $(SEED)) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SEED_BASE),-base $(SEED_BASE))
 
 lint: ## run the linter on both modules

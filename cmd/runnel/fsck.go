@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -93,8 +94,11 @@ func (o *fsckOptions) config(env *environment, flags *configFlags) (*config.Conf
 func runFsck(ctx context.Context, env *environment, o *fsckOptions, c *config.Config) (err error) {
 	stores, err := node.OpenToRead(ctx, c)
 	if err != nil {
-		if node.InUse(err) {
+		switch {
+		case node.InUse(err):
 			err = fmt.Errorf("%w: stop the broker first, which has it for itself", err)
+		case o.data != "" && errors.Is(err, fs.ErrNotExist):
+			err = fmt.Errorf("%s is no directory of `runnel dev --data`: %w", o.data, err)
 		}
 		return &unfinishedError{err}
 	}

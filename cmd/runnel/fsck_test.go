@@ -143,7 +143,8 @@ func TestFsckJSONKeepsItsShape(t *testing.T) {
 func TestFsckThatCannotFinish(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	for _, tt := range []struct{ name, line, want string }{
-		{"no directory", "fsck --data " + none, "no such file"},
+		{"no directory", "fsck --data " + none, none + " is no directory of `runnel dev --data`: "},
+		{"another directory", "fsck --data " + filepath.Dir(none), filepath.Dir(none) + " is no directory of `runnel dev --data`: "},
 		{"in memory", "fsck --metastore-url memory:// --object-store-url memory://", "in the memory of a broker's process"},
 		{"no database", "fsck --metastore-url postgres://127.0.0.1:1/x?connect_timeout=1 --object-store-url file://" + t.TempDir(), "127.0.0.1:1"},
 		{"no configuration", "fsck", "metastore.url is required"},
@@ -208,7 +209,7 @@ func TestSegmentDumpAndVerify(t *testing.T) {
 		name, line, want string
 		code             int
 	}{
-		{"no segment", "segment verify nothing", "neither a file nor a segment", exitUsage},
+		{"no segment", "segment verify nothing", "nothing: neither a file nor the key or the id of a segment\n", exitUsage},
 		{"no bucket", "segment verify " + id, "object_store.url is required", exitUsage},
 		{"not there", "segment verify 0192f5e0-7c1b-7000-8000-0123456789ab " + bucket, "no object has this key", exitError},
 		{"no footer", "segment dump " + dir + "/metastore/LOCK", "corrupt segment", exitError},

@@ -170,7 +170,7 @@ func openSegment(ctx context.Context, bucket *lazyBucket, name string) (*segment
 		key = segment.Key(id)
 	}
 	if _, err := segment.ParseKey(key); err != nil {
-		return nil, usagef("neither a file nor a segment: %w", err)
+		return nil, usagef("neither a file nor the key or the id of a segment")
 	}
 	if err := bucket.open(ctx); err != nil {
 		return nil, err

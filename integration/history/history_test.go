@@ -158,6 +158,15 @@ error dial #.#.#.#:#: refused: 1
 	}
 }
 
+// TestSummaryHasALineForAnError: errors that were joined have several.
+func TestSummaryHasALineForAnError(t *testing.T) {
+	failed := errors.Join(errors.New("client closed"), errors.New("no broker left"))
+	h := &history.History{Operations: []history.Operation{{Kind: history.Poll, Outcome: history.Failed, Error: failed.Error()}}}
+	if got := history.Summarize(h).String(); !strings.HasSuffix(got, "\nerror client closed; no broker left: 1\n") {
+		t.Errorf("summary\n%s", got)
+	}
+}
+
 func TestFate(t *testing.T) {
 	for _, c := range []struct {
 		name      string

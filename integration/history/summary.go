@@ -110,7 +110,7 @@ func errorName(text string) string {
 		return name
 	}
 	const longest = 100
-	text = digits.ReplaceAllString(text, "#")
+	text = strings.ReplaceAll(digits.ReplaceAllString(text, "#"), "\n", "; ") // errors.Join puts each on a line of its own
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + "..."
 	}

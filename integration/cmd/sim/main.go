@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,19 +59,14 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
+	opts, err := f.options()
+	if err != nil {
+		return err
+	}
 	fmt.Println("building; the first time takes minutes, since Go's runtime is built anew")
 	binary, tags := filepath.Join(out, "sim.test"), []string(nil)
-	opts := runner.Options{Patience: f.patience}
 	if f.planted != "" {
 		binary, tags = filepath.Join(out, "sim-planted.test"), []string{planted.Tag}
-	}
-	if f.planted != "none" {
-		opts.Planted = planted.Bug(f.planted)
-	}
-	for name := range strings.SplitSeq(f.kinds, ",") {
-		if name != "" {
-			opts.Kinds = append(opts.Kinds, faults.Kind(name))
-		}
 	}
 	if err := runner.Build(ctx, binary, tags...); err != nil {
 		return err
@@ -81,12 +77,55 @@ func run(ctx context.Context, f flags) error {
 	case f.base == 0:
 		f.base = uint64(rand.Uint32())
 	}
-	fmt.Printf("playing %d seeds from %d on, %d at a time\n", f.count, f.base, f.parallel)
-	s := newSummary(out, f.count)
+	if f.count == 1 {
+		fmt.Printf("playing seed %d\n", f.base)
+	} else {
+		fmt.Printf("playing %s from %d on, %d at a time\n", seeds(f.count), f.base, f.parallel)
+	}
+	s := newSummary(out, f.count, again(f))
 	err = runner.Many(ctx, binary, f.base, f.count, f.parallel, out, opts, s.add)
 	s.print(os.Stdout)
+	if opts.Keep && err == nil && s.bad == 0 {
+		fmt.Println("what happened:", runner.Dir(out, f.seed))
+	}
 	if err == nil && s.bad > 0 {
 		err = errAnomalies
 	}
 	return err
+}
+
+// options are how seeds are played. It refuses names that nothing has before anything is built.
+func (f flags) options() (runner.Options, error) {
+	opts := runner.Options{Patience: f.patience}
+	if f.planted != "none" {
+		opts.Planted = planted.Bug(f.planted)
+	}
+	if opts.Planted != "" && !slices.Contains(planted.All, opts.Planted) {
+		return opts, fmt.Errorf("-planted %s: there is no such bug; there are %v", f.planted, planted.All)
+	}
+	for name := range strings.SplitSeq(f.kinds, ",") {
+		switch kind := faults.Kind(name); {
+		case name == "":
+		case slices.Contains(faults.Kinds(), kind):
+			opts.Kinds = append(opts.Kinds, kind)
+		default:
+			return opts, fmt.Errorf("-kinds %s: there is no such kind; there are %v", name, faults.Kinds())
+		}
+	}
+	return opts, nil
+}
+
+// again is the command that plays a seed as these flags do, without the seed.
+func again(f flags) string {
+	if f.planted == "" && f.kinds == "" {
+		return "make sim SEED="
+	}
+	command := "cd integration && go run ./cmd/sim "
+	if f.planted != "" {
+		command += "-planted " + f.planted + " "
+	}
+	if f.kinds != "" {
+		command += "-kinds " + f.kinds + " "
+	}
+	return command + "-seed "
 }

@@ -16,6 +16,7 @@ import (
 type summary struct {
 	dir    string
 	count  int
+	again  string // the command that plays a seed again, up to the seed
 	began  time.Time
 	told   time.Time
 	played int
@@ -28,9 +29,9 @@ type summary struct {
 	hits                  map[faults.Kind]int
 }
 
-func newSummary(dir string, count int) *summary {
+func newSummary(dir string, count int, again string) *summary {
 	now := time.Now()
-	return &summary{dir: dir, count: count, began: now, told: now, anomalies: make(map[string][]uint64), hits: make(map[faults.Kind]int)}
+	return &summary{dir: dir, count: count, again: again, began: now, told: now, anomalies: make(map[string][]uint64), hits: make(map[faults.Kind]int)}
 }
 
 // tellEvery is how often progress is told.
@@ -53,8 +54,8 @@ func (s *summary) add(o runner.Outcome) {
 		for _, name := range names {
 			s.anomalies[name] = append(s.anomalies[name], o.Seed)
 		}
-		fmt.Printf("seed %d: %s\n    what happened: %s\n    again: make sim SEED=%d\n",
-			o.Seed, strings.Join(names, ", "), runner.Dir(s.dir, o.Seed), o.Seed)
+		fmt.Printf("seed %d: %s\n    what happened: %s\n    again: %s%d\n",
+			o.Seed, strings.Join(names, ", "), runner.Dir(s.dir, o.Seed), s.again, o.Seed)
 	}
 	if time.Since(s.told) > tellEvery {
 		s.told = time.Now()
@@ -64,8 +65,8 @@ func (s *summary) add(o runner.Outcome) {
 
 func (s *summary) print(w io.Writer) {
 	took := time.Since(s.began)
-	fmt.Fprintf(w, "%d seeds in %v, %v of virtual time; %d operations of clients, %d events\n",
-		s.played, took.Round(time.Second), s.virtual.Round(time.Second), s.operations, s.events)
+	fmt.Fprintf(w, "%s in %v, %v of virtual time; %d operations of clients, %d events\n",
+		seeds(s.played), took.Round(time.Second), s.virtual.Round(time.Second), s.operations, s.events)
 	if s.played > 0 {
 		fmt.Fprintf(w, "per seed: %v of CPU; the longest took %v, the largest %d MiB\n",
 			(s.cpu / time.Duration(s.played)).Round(time.Millisecond), s.longest.Round(time.Millisecond), s.memory>>20)
@@ -78,9 +79,16 @@ func (s *summary) print(w io.Writer) {
 		fmt.Fprintln(w, "no anomaly")
 		return
 	}
-	fmt.Fprintf(w, "%d seeds with anomalies:\n", s.bad)
+	fmt.Fprintf(w, "%s with anomalies:\n", seeds(s.bad))
 	for _, name := range slices.Sorted(maps.Keys(s.anomalies)) {
-		seeds := s.anomalies[name]
-		fmt.Fprintf(w, "%9d %s: seeds %v\n", len(seeds), name, seeds[:min(len(seeds), 10)])
+		shown := s.anomalies[name]
+		fmt.Fprintf(w, "%9d %s: seeds %v\n", len(shown), name, shown[:min(len(shown), 10)])
 	}
+}
+
+func seeds(n int) string {
+	if n == 1 {
+		return "1 seed"
+	}
+	return fmt.Sprintf("%d seeds", n)
 }

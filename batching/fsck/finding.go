@@ -67,7 +67,8 @@ func (k Kind) Advice() string {
 	switch k {
 	case MissingObject, SizeMismatch, CorruptObject, IndexMismatch:
 		return "Readers of these offsets get errors. Restore the object from a copy of the bucket (versions, replication), under the same key; " +
-			"if there is none, move the log start of the partition past the offsets (kafka-delete-records.sh), which gives up what lies before them, too."
+			"if there is none, move the log start of the partition past the offsets (kafka-delete-records.sh): readers go on behind them, what lies " +
+			"before them is given up, too, and fsck still names the object."
 	case Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction:
 		return "The log itself is wrong, which no failure outside of Runnel does: keep a dump of the metastore and report it."
 	case Regressed:

@@ -10,7 +10,7 @@ SUITE    := cd integration && go run ./cmd/suite
 .PHONY: help build run demo test test-unit test-e2e test-kafka sim chaos bench lint fuzz generate tools clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/runnel, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(BIN) ./cmd/runnel

@@ -163,6 +163,36 @@ func TestFsckThatCannotFinish(t *testing.T) {
 	}
 }
 
+// TestSegmentDumpTellsTopicsByTheIdsOfTheCluster: an object knows no names, and who looks for one has that of topic describe.
+func TestSegmentDumpTellsTopicsByTheIdsOfTheCluster(t *testing.T) {
+	dir := t.TempDir()
+	bootstrap, _, stop := startDevOn(t, dir)
+	defer stop()
+	input := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(input, []byte("a record\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut, code := run(t, nil, "produce", "orders", "--bootstrap", bootstrap, "--file", input); code != 0 {
+		t.Fatalf("exit %d: %s", code, errOut)
+	}
+	described, errOut, code := run(t, nil, "topic", "describe", "orders", "--bootstrap", bootstrap)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errOut)
+	}
+	objects, err := filepath.Glob(filepath.Join(dir, "objects", "t0", "*", "*"))
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	out, _, code := run(t, nil, "segment", "dump", "--json", objects[0])
+	var dumps []segmentJSON
+	if err := json.Unmarshal([]byte(out), &dumps); err != nil || code != 0 {
+		t.Fatalf("exit %d, %v:\n%s", code, err, out)
+	}
+	if id := dumps[0].Runs[0].TopicID; id == "" || !strings.Contains(described, ", id "+id+",") {
+		t.Errorf("the dump has topic %q, the cluster:\n%s", id, described)
+	}
+}
+
 func TestSegmentDumpAndVerify(t *testing.T) {
 	dir, objects := filled(t)
 	bucket := "--object-store-url=file://" + dir + "/objects"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/runnel-io/runnel/batching/fsck"
 	"github.com/runnel-io/runnel/batching/recordbatch"
@@ -84,7 +85,7 @@ func (o *segmentObject) dump(ctx context.Context, records bool) (*segmentJSON, e
 
 func dumpRun(r *segment.Run) segmentRunJSON {
 	run := segmentRunJSON{
-		TopicID: uuid.UUID(r.Topic).String(), Partition: r.Partition, Position: r.Position, Length: r.Length, Batches: r.Batches, Records: r.Records,
+		TopicID: idText(kadm.TopicID(r.Topic)), Partition: r.Partition, Position: r.Position, Length: r.Length, Batches: r.Batches, Records: r.Records,
 		MaxTimestamp: r.MaxTimestamp, CRC: fmt.Sprintf("%08x", r.CRC), Chains: []segmentChainJSON{},
 	}
 	for _, c := range r.Chains {

@@ -65,6 +65,8 @@ var known = []difference{
 	// Named twice in one request.
 	{"group-admin/*/twice", "Groups*", "", "", answeredOnce},
 	{"offsets/*/same group twice", "Groups*", "", "", answeredOnce},
+	{"offsets/*/same partition twice", "Topics[*].Partitions*", "", "", answeredOnce},
+	{"offsets/*/same partition twice", "Groups[*].Topics[*].Partitions*", "", "", answeredOnce},
 	{"describe-configs/*/twice", "Resources*", "", "", answeredOnce},
 
 	// Produce.

@@ -150,6 +150,7 @@ func TestALookLeavesTheNewestMarksAndThoseThatTheLogLacks(t *testing.T) {
 			r.grow(1)
 			r.put(r.mark(r.replica.Position(), node))
 		}
+		r.must(r.keeper.Compare(t.Context(), r.cluster))
 		r.run()
 		sleep(3 * time.Minute) // the log did not move
 		if n := len(r.marks()); n != 7 {

@@ -16,7 +16,7 @@ import (
 //
 // A group is loaded, that is claimed and restored, by the first request that needs it. Its machine is fed under the
 // group's lock, which is never held across I/O: what the machine wants persisted goes through a queue per group to Run's
-// writers; offsets are written by the request's own goroutine, so that members of a group commit in parallel.
+// writers; offsets are written by the requests' own goroutines, those of a group in line (see offsetWrite).
 //
 // When a write fails its outcome is often unknown, and it may still happen later. The coordinator then gives the claim
 // up: it drops the group from memory and tells all who wait to come again. The next use claims the group under a new epoch,

@@ -234,8 +234,11 @@ func TestACommitThatHangsIsNotWrittenOverLaterOnes(t *testing.T) {
 				all.Go(func() {
 					if m.transactional {
 						_, m.err = c.CommitInTransaction(t.Context(), committing("", -1, m.offset),
-							func(ctx context.Context, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
-								return store.CommitOffsets(ctx, "g", epoch, offsets)
+							func(context.Context, metastore.GroupEpoch, []metastore.CommittedOffset) error {
+								if at := position(t, c); at < 29 {
+									t.Errorf("a transaction may end while the group is at %d", at)
+								}
+								return nil
 							})
 						return
 					}
@@ -260,6 +263,68 @@ func TestACommitThatHangsIsNotWrittenOverLaterOnes(t *testing.T) {
 				if (m.err != nil) != failed {
 					t.Errorf("a commit that takes %v: the one of %d: %v", takes, m.offset, m.err)
 				}
+			}
+		})
+	}
+}
+
+// panicking is a metastore whose commits of an offset panic.
+type panicking struct {
+	slowCommits
+	at metastore.Offset
+}
+
+func (p *panicking) CommitOffsets(ctx context.Context, id string, epoch metastore.GroupEpoch, offsets []metastore.CommittedOffset) error {
+	err := p.slowCommits.CommitOffsets(ctx, id, epoch, offsets)
+	if offsets[0].Offset == p.at {
+		panic("as asked for")
+	}
+	return err
+}
+
+// TestCommitsInLineAreAnsweredWhateverBecomesOfTheOnesBefore: with what clients take for a reason to come again.
+func TestCommitsInLineAreAnsweredWhateverBecomesOfTheOnesBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(c *Coordinator) error
+		panics    metastore.Offset
+	}{
+		"the group is deleted": {func(c *Coordinator) error { return c.Delete(context.Background(), "g") }, metastore.NoOffset},
+		"a panic":              {func(*Coordinator) error { return nil }, 27},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &panicking{slowCommits{memory.New(memory.Options{}), 27, make(chan struct{})}, c.panics}
+			coordinator, _ := start(t, store, 1, Options{Topics: oneTopic(1)})
+			failed := make(map[metastore.Offset]error)
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			for _, offset := range []metastore.Offset{27, 29, 31} {
+				all.Go(func() {
+					err := errors.New("panic")
+					defer func() {
+						_ = recover()
+						mu.Lock()
+						defer mu.Unlock()
+						failed[offset] = err
+					}()
+					_, err = coordinator.CommitOffsets(t.Context(), committing("", -1, offset))
+				})
+				synctest.Wait()
+			}
+			if err := c.meanwhile(coordinator); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			close(store.held)
+			all.Wait()
+			for _, offset := range []metastore.Offset{29, 31} {
+				if !errors.Is(failed[offset], ErrCoordinatorUnavailable) {
+					t.Errorf("%s: the commit of %d: %v", name, offset, failed[offset])
+				}
+			}
+			if _, err := coordinator.CommitOffsets(t.Context(), committing("", -1, 33)); err != nil {
+				t.Errorf("%s: the next commit: %v", name, err)
+			}
+			if at := position(t, coordinator); at != 33 || failed[27] == nil {
+				t.Errorf("%s: the group is at %d, the commit of 27: %v", name, at, failed[27])
 			}
 		})
 	}

@@ -45,14 +45,25 @@ func (c *Coordinator) writeOffsets(ctx context.Context, g *loaded, w *offsetWrit
 	case <-w.turn:
 	}
 	epoch, n, err := g.front()
-	if err == nil {
-		err = c.writeFront(ctx, g, epoch, n, verb)
+	if err != nil {
+		g.dequeue(n, err)
+		return err
 	}
-	g.dequeue(n, err)
+	ended := false
+	defer func() {
+		if !ended { // a panic: the outcome is in doubt, and the others must not wait for ever
+			err = ErrCoordinatorUnavailable
+			c.drop(g, err)
+		}
+		g.dequeue(n, err)
+	}()
+	err = c.writeFront(ctx, g, epoch, n, verb)
+	ended = true
 	return err
 }
 
-// front tells how many writes at the front of the line go in one call.
+// front tells how many writes at the front of the line go in one call. The group may be gone, unloaded as well: a sweep that
+// found it idle, or Delete, comes between a commit and its write.
 func (g *loaded) front() (epoch metastore.GroupEpoch, n int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -61,7 +72,7 @@ func (g *loaded) front() (epoch metastore.GroupEpoch, n int, err error) {
 		offsets += len(g.line[n].set)
 		n++
 	}
-	return g.epoch, n, g.gone
+	return g.epoch, n, answerOf(g.gone)
 }
 
 func (c *Coordinator) writeFront(ctx context.Context, g *loaded, epoch metastore.GroupEpoch, n int, verb string) error {

@@ -94,8 +94,8 @@ func (c *Coordinator) callOn(ctx context.Context, id string, create bool, event 
 	}
 }
 
-// answerOf is what the client is told: a call waits only in a group with members, which is not unloaded, but for a race
-// with Delete.
+// answerOf is what the client is told: a call waits only in a group with members, or that is written to, which is not
+// unloaded, but for a race with Delete or a sweep.
 func answerOf(err error) error {
 	if errors.Is(err, errUnloaded) {
 		return ErrCoordinatorUnavailable

@@ -182,8 +182,12 @@ func (r *Reaper) release(ctx context.Context) {
 	r.deadline = time.Time{}
 }
 
-// abortOnce aborts what is past its time-out, which fences the producers, and tells how many.
+// abortOnce aborts what is past its time-out, which fences the producers, and tells how many. What was seen stays seen while
+// another broker may have the role.
 func (r *Reaper) abortOnce(ctx context.Context) (int, error) {
+	if _, held := r.Held(); !held {
+		return 0, nil
+	}
 	now, seen := r.members.Now(), make(sightings)
 	aborted, err := r.each(ctx, func(t *metastore.Transaction) metastore.TxnRequest {
 		if t.State != metastore.TxnOngoing || r.seen.age(t, now, seen) <= t.Timeout {

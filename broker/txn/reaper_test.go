@@ -216,6 +216,45 @@ func TestATransactionIsSeenOnceThoughItsBeginningComesToPass(t *testing.T) {
 	})
 }
 
+// lapsing are leases of which nobody hears anything while lost is set.
+type lapsing struct {
+	Leases
+	lost atomic.Bool
+}
+
+func (l *lapsing) HoldLease(ctx context.Context, name string, holder metastore.NodeID, epoch int64, length time.Duration) (metastore.Lease, error) {
+	if l.lost.Load() {
+		return metastore.Lease{}, context.DeadlineExceeded
+	}
+	return l.Leases.HoldLease(ctx, name, holder, epoch, length)
+}
+
+// A role that is not certain for a while says nothing of how long transactions last.
+func TestTransactionsTimeOutThoughTheRoleLapsesNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Options{})
+		defer store.Close()
+		leases := &lapsing{Leases: store}
+		var clock setClock
+		m := joinAt(t, store, leases, clock.Now, Options{})
+		clock.setAhead(time.Hour)
+		begin(t, m.log, "t", 25*time.Second)
+		clock.setAhead(0)
+		time.Sleep(11 * time.Second) // it was seen once
+		leases.lost.Store(true)
+		time.Sleep(11 * time.Second) // a round without the role
+		if _, held := m.reaper.Held(); held {
+			t.Error("the role did not lapse")
+		}
+		leases.lost.Store(false)
+		time.Sleep(20 * time.Second) // 32 s after it was seen
+		synctest.Wait()
+		if got := state(m.log, "t"); got != metastore.TxnCompleteAbort {
+			t.Errorf("state %v, past its time-out", got)
+		}
+	})
+}
+
 func TestAnotherBrokerReapsWhenTheOneThatDidIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New(memory.Options{})

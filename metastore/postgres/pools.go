@@ -86,7 +86,10 @@ func newPool(dsn string, size int32, r *route) (*pool, error) {
 	default:
 		session[synchronousCommit] = durability
 	}
-	config.BeforeConnect = r.beforeConnect
+	config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
+		neverCancel(c)
+		return r.beforeConnect(ctx, c)
+	}
 	if config.ConnConfig.ValidateConnect == nil {
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}

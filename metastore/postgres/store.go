@@ -37,7 +37,8 @@ import (
 var ErrClosed = errors.New("metastore is closed")
 
 // statementTimeout bounds every statement, in the server and here. After it, an append of unknown outcome is there or
-// never will be.
+// never will be, but for one that waits for a synchronous standby (see neverCancel): until that has it nothing else is
+// appended, and the session lasts that long.
 const statementTimeout = 30 * time.Second
 
 // Without an answer for so long, a connection is given up, and with it those that lie idle, which may be as dead: behind a

@@ -34,6 +34,10 @@ const (
 	// mostLooks is how often a request is decided when it turns out that the broker had not heard of the end of the
 	// transaction before.
 	mostLooks = 5
+	// longestAsked is for how long a request that came too late is decided anew. A producer that waits longer is told to ask
+	// again: one that asked again by itself, when its time-out had passed, may have closed a connection over which nothing
+	// comes any more.
+	longestAsked = 5 * time.Second
 )
 
 // transact has a request decided. Every broker can: the order of the log is what counts, and FindCoordinator names one
@@ -48,13 +52,14 @@ const (
 //  3. the broker goes on, with number 7: refused, where it would have committed half of transaction 8.
 //
 // The broker may also have been told of the end of 7 too late, and then a producer that is well waits for an answer. It is
-// decided anew for number 8 as long as the connection is there. The look at the log before that takes longer than
-// it takes to notice that the connection was closed. Ends at TV1 are not decided anew, see end: there the producer asks
+// decided anew for number 8 as long as the connection is there, and for no longer than longestAsked. The look at the log before
+// that takes longer than it takes to notice that the connection was closed. Ends at TV1 are not decided anew, see end: there the producer asks
 // again.
 func (b *Broker) transact(ctx context.Context, id string, ask func(t metastore.Transaction) (metastore.TxnRequest, error)) (metastore.TxnResult, error) {
 	if b.Membership.Elsewhere() {
 		return metastore.TxnResult{}, errTxnElsewhere
 	}
+	asked := time.Now()
 	for looks := 1; ; looks++ {
 		known, _ := b.States.TransactionHead(id)
 		req, err := ask(known)
@@ -70,6 +75,8 @@ func (b *Broker) transact(ctx context.Context, id string, ask func(t metastore.T
 			return metastore.TxnResult{}, err
 		case !errors.Is(results[0].Err, metastore.ErrTxnMoved) || looks == mostLooks:
 			return results[0], results[0].Err
+		case time.Since(asked) > longestAsked:
+			return metastore.TxnResult{}, errTxnLate
 		case !b.refreshed(ctx) || ctx.Err() != nil:
 			return metastore.TxnResult{}, errLogAway
 		}
@@ -78,6 +85,7 @@ func (b *Broker) transact(ctx context.Context, id string, ask func(t metastore.T
 
 var (
 	errTxnElsewhere = refuse(kerr.NotCoordinator, "this broker has handed its transactional ids over")
+	errTxnLate      = refuse(kerr.CoordinatorNotAvailable, "the transaction changed while the request was under way")
 	errLogAway      = refuse(kerr.CoordinatorNotAvailable, "the commit log cannot be read")
 	errNoTxnID      = refuse(kerr.InvalidRequest, "the transactional id is empty")
 )

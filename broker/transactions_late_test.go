@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -133,6 +135,42 @@ func TestOffsetsThatAreLateDoNotReplaceNewerOnes(t *testing.T) {
 	equal(t, "state", other.txn("id").State, metastore.TxnCompleteCommit)
 	offset, _ := h.position("g", "t", 0, true)
 	equal(t, "position", offset, 20)
+}
+
+// TestARequestThatWasUnderWayForLongIsNotDecidedAnew, although its connection seems to be there: nothing may come over it any more,
+// not even its end.
+func TestARequestThatWasUnderWayForLongIsNotDecidedAnew(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newRecordBroker(t, nil)
+			p := h.txnClient("id")
+			add := func(t metastore.Transaction) (metastore.TxnRequest, error) {
+				return metastore.AddToTxn{ID: "id", Producer: p.producer, Epoch: p.epoch, Groups: []string{"g"}, Number: t.Number}, nil
+			}
+			request, outcome := h.withDelays(t).hold(), make(chan error, 1)
+			go func() {
+				_, err := h.broker.transact(t.Context(), "id", add)
+				outcome <- err
+			}()
+			<-request.waits
+			if long {
+				time.Sleep(longestAsked + time.Second)
+			}
+			_, err := h.broker.transact(t.Context(), "id", add) // on another connection
+			must(t, err)
+			known, _ := h.replica.Transaction("id")
+			equal(t, "end", h.decide(metastore.EndTxn{ID: "id", Producer: p.producer, Epoch: p.epoch, Commit: true, Version: 1, Number: known.Number}).Err, nil)
+			close(request.goOn)
+			err = <-outcome
+			known, _ = h.replica.Transaction("id")
+			if begun := known.State == metastore.TxnOngoing; begun == long || (err != nil) != long {
+				t.Errorf("under way for long: %v; answered %v, the next transaction is %v", long, err, known.State)
+			}
+			if long {
+				equal(t, "answer", code(err), kerr.CoordinatorNotAvailable.Code)
+			}
+		})
+	}
 }
 
 // TestAnInitThatIsLateFencesNobody: its producer was answered by another broker meanwhile, and has begun.

@@ -39,7 +39,7 @@ type Log interface {
 	// next.Seq is expected.Seq+1. On a nil return it is durable and in the order for ever. ErrConflict: the log ends
 	// elsewhere and nothing was appended. ErrContended: nothing was appended. After any other error the outcome is
 	// unknown: the entry may be there, or may still appear until the implementation's statement time-out (at most 30 s)
-	// has passed. One round trip; no lock outlives the call. Keeps no reference to next.Payload.
+	// has passed; where replicas must have it, until they do, and nobody can append before. One round trip; no lock outlives the call. Keeps no reference to next.Payload.
 	Append(ctx context.Context, expected Position, next Entry) error
 
 	// AppendWith is Append together with rows of groups, all or nothing: the claims are checked and held against newer ones,

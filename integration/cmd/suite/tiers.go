@@ -34,7 +34,7 @@ var tiers = []tier{
 	},
 	{
 		name: "sim", about: "200 seeds of a simulated cluster with all faults, none with an anomaly; planted bugs, each found by its name",
-		module: "integration", args: []string{"-timeout=20m", "./history/...", "./checker/...", "./workload/...", "./sim/..."},
+		module: "integration", args: []string{"-p=1", "-timeout=20m", "./history/...", "./checker/...", "./workload/...", "./sim/..."},
 	},
 	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",

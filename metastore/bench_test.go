@@ -185,11 +185,10 @@ func bigState(runs, partitions, producers int) *State {
 	s.apply(Position{Seq: 1}, rec, func(TopicPartition) {})
 	t := s.topics[TopicID{1}]
 	for i := range runs / partitions {
-		seg := s.addSegment(segment{id: NewSegmentID(time.Now()), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}})
+		seg := s.addSegment(segment{id: NewSegmentID(time.Now()), size: 8 << 20, before: Position{Seq: Seq(i), Checksum: 7}}, &s.recent)
 		for p := range t.partitions {
 			s.addRun(&t.partitions[p], run{
 				base: Offset(i * 40), segment: seg, maxTimestamp: rec.time, position: uint32(p * 5000), length: 5000, records: 40})
-			s.table.refer(seg)
 			t.partitions[p].high = Offset(i*40 + 40)
 		}
 	}

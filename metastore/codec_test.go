@@ -67,7 +67,36 @@ func goldenRecords() map[string]record {
 			{ConfigResource: ConfigResource{GroupConfig, "g"}, Unset: []string{"a", "b"}},
 			{ConfigResource: ConfigResource{ClientMetricsConfig, "m"}, Set: map[string]string{"match": ""}},
 		}}),
+		"swap": at(swapRuns{
+			segments: []RewrittenSegment{{goldenRewritten, 9000}, {SegmentID{6: 0x80, 15: 2}, 0}, {SegmentID{6: 0x80, 15: 3}, 70}},
+			swapped: []swappedRuns{
+				{TopicPartition: TopicPartition{TopicID{9}, 3}, request: 0, from: 40, end: 45, count: 1, cleanedTo: 44, runs: []run{
+					{base: 38, maxTimestamp: 60, segment: 0, position: 16, length: 150, records: 3},
+					{base: 44, maxTimestamp: 50, segment: 1, position: 32, length: 70, records: 1},
+				}},
+				{TopicPartition: TopicPartition{TopicID{8}, 0}, request: 3, from: 7, end: 1 << 40, count: 300},
+				{TopicPartition: TopicPartition{TopicID{9}, 1}, request: 4, cleanedTo: 5},
+			},
+		}),
+		"collected": at(collectGarbage{through: 300}),
+		"touch":     at(touch{}),
 	}
+}
+
+// goldenRewritten is of the time of the records.
+var goldenRewritten = SegmentID{0x01, 0x99, 0xc8, 0x2c, 0xc0, 0, 0x80, 0, 0x80, 0, 0, 0, 0, 0, 0, 3}
+
+// goldenSwapState has garbage, of which some was collected, a segment of a swap that is remembered, and a partition that was
+// cleaned.
+func goldenSwapState() *State {
+	s := goldenState()
+	for i, rec := range []record{
+		goldenRecords()["swap"],
+		{time: goldenSegment.Time().UnixMilli(), change: collectGarbage{through: 0}},
+	} {
+		s.apply(Position{Seq(4 + i), 44}, rec, func(TopicPartition) {})
+	}
+	return s
 }
 
 // golden returns the bytes of a golden file. A file that exists is never written again: entries of every version
@@ -142,6 +171,7 @@ func goldenConfigState() *State {
 func TestSnapshotsMatchTheirGoldenFiles(t *testing.T) {
 	t.Run("snapshot.v1", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot.v1", goldenState()) })
 	t.Run("snapshot.v2", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot.v2", goldenTxnState()) })
+	t.Run("snapshot_garbage.v2", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot_garbage.v2", goldenSwapState()) })
 	t.Run("snapshot_configs.v2", func(t *testing.T) { matchesGoldenSnapshot(t, "snapshot_configs.v2", goldenConfigState()) })
 }
 
@@ -171,7 +201,7 @@ func TestTruncatedBytesAreCorrupt(t *testing.T) {
 			t.Errorf("%s with a byte more: %v", name, err)
 		}
 	}
-	for _, s := range []*State{goldenState(), goldenTxnState(), goldenConfigState()} {
+	for _, s := range []*State{goldenState(), goldenTxnState(), goldenConfigState(), goldenSwapState()} {
 		whole := s.clone().encode()
 		for n := range whole {
 			if _, err := decodeState(Snapshot{State: whole[:n]}); !errors.Is(err, ErrCorrupt) {
@@ -219,12 +249,12 @@ func TestForgottenSegmentsAreAlwaysTooOld(t *testing.T) {
 	s := NewState()
 	old := SegmentID(goldenSegment)
 	s.apply(Position{Seq: 1}, record{time: old.Time().UnixMilli(), change: commitSegments{segments: []committedSegment{{id: old}}}}, func(TopicPartition) {})
-	if s.segments[old] == nil {
+	if _, ok := s.committed(old); !ok {
 		t.Fatal("segment is not remembered")
 	}
 	late := old.Time().Add(MaxSegmentAge + time.Millisecond)
 	s.apply(Position{Seq: 2}, record{time: late.UnixMilli(), change: deleteTopic{}}, func(TopicPartition) {})
-	if s.segments[old] != nil || !s.tooOld(old, old.Time()) {
+	if _, ok := s.committed(old); ok || !s.tooOld(old, old.Time()) {
 		t.Error("a forgotten segment could be committed by a broker with a slow clock")
 	}
 }
@@ -249,6 +279,7 @@ func FuzzDecodeSnapshot(f *testing.F) {
 	f.Add(goldenState().clone().encode())
 	f.Add(goldenTxnState().clone().encode())
 	f.Add(goldenConfigState().clone().encode())
+	f.Add(goldenSwapState().clone().encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(Snapshot{State: b})
 		if err != nil {
@@ -280,5 +311,14 @@ func TestNumbersOfEveryLengthAreRead(t *testing.T) {
 		if d.uvarint(); d.err == nil {
 			t.Errorf("%d bytes without an end are a number", n)
 		}
+	}
+}
+
+func TestGoldenSwapStateHasAllThatItsSectionsHold(t *testing.T) {
+	s := goldenSwapState()
+	said := describe(t, s)
+	p := said.Partitions[TopicPartition{TopicID{9}, 3}]
+	if len(said.Rewritten) != 3 || len(said.Garbage) != 1 || said.NextGarbage != 2 || p.CleanedTo != 44 || len(p.Runs) != 2 {
+		t.Errorf("%+v", said)
 	}
 }

@@ -15,8 +15,8 @@ var ErrInvalidCommit = errors.New("invalid commit request")
 // check refuses what could not be encoded or folded. Whoever builds commit requests has validated the batches, so a
 // failure here is a defect, caught before it is in the log.
 func (c *SegmentCommit) check() error {
-	if c.Size < 0 {
-		return fmt.Errorf("%w: segment %s of %d bytes", ErrInvalidCommit, c.ID, c.Size)
+	if c.Size < 0 || c.ID.Tier() != 0 {
+		return fmt.Errorf("%w: segment %s of %d bytes, of tier %d", ErrInvalidCommit, c.ID, c.Size, c.ID.Tier())
 	}
 	for i := range c.Runs {
 		r := &c.Runs[i]
@@ -40,9 +40,13 @@ func (c *SegmentCommit) check() error {
 // too long. It uses the state's time too: whatever the state has
 // forgotten is refused by every broker, whatever its clock says.
 func (s *State) tooOld(id SegmentID, now time.Time) bool {
-	latest, bound := max(now.UnixMilli(), s.time), MaxSegmentAge.Milliseconds()
-	age := latest - id.Time().UnixMilli()
-	return age > bound || age < -bound
+	return outOfAge(id, max(now.UnixMilli(), s.time), MaxSegmentAge)
+}
+
+// outOfAge tells whether a segment was made longer ago than a bound, or as long in the future.
+func outOfAge(id SegmentID, now int64, bound time.Duration) bool {
+	age := now - id.Time().UnixMilli()
+	return age > bound.Milliseconds() || age < -bound.Milliseconds()
 }
 
 // decideCommit gives offsets to segments that are neither known, nor held by before, nor too old. before is the decision

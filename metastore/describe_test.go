@@ -13,7 +13,10 @@ type description struct {
 	Topics         map[TopicID]Topic
 	Names          map[string]TopicID
 	Recent         []segment
-	Segments       map[SegmentID]segment
+	Rewritten      []segment
+	Segments       map[SegmentID]segment // that the state knows for something
+	Garbage        []Garbage
+	NextGarbage    int64
 	Partitions     map[TopicPartition]partitionDescription
 	Configs        map[ConfigResource]map[string]string
 	Txns           map[string]txnDescription
@@ -30,6 +33,7 @@ type txnDescription struct {
 
 type partitionDescription struct {
 	LogStart, High Offset
+	CleanedTo      Offset
 	Runs           []Run
 	Producers      map[ProducerID]producer
 	Open           []openTxnStart
@@ -65,16 +69,23 @@ func describe(t fataler, s *State) description {
 	for name, topic := range s.names {
 		d.Names[name] = topic.ID
 	}
-	for _, n := range s.recent {
-		d.Recent = append(d.Recent, *s.table.at(n))
-	}
-	for id, g := range s.segments {
-		d.Segments[id] = *g
-	}
+	d.Recent, d.Rewritten = s.segmentsOf(s.recent), s.segmentsOf(s.rewritten)
+	d.Garbage, d.NextGarbage = s.allGarbage(), s.garbage.next
 	d.Txns = describeTxns(t, s)
-	producers, refs, markers := 0, make(map[uint32]uint32), make(map[uint32]bool)
-	for _, n := range s.recent {
-		refs[n]++
+	producers, uses, markers := 0, make(map[uint32]segmentUse), make(map[uint32]bool)
+	know := func(n uint32, as knownAs) {
+		use := uses[n]
+		if use.known&as != 0 {
+			t.Fatalf("segment %s is there twice", s.table.at(n).id)
+		}
+		use.known |= as
+		uses[n] = use
+	}
+	for _, n := range slices.Concat(s.recent, s.rewritten) {
+		know(n, knownRecent)
+	}
+	for _, item := range s.garbage.all(0) {
+		know(item.segment, knownGarbage)
 	}
 	for id, topic := range s.topics {
 		d.Topics[id] = *topic.Topic
@@ -83,22 +94,28 @@ func describe(t fataler, s *State) description {
 		}
 		for i := range topic.partitions {
 			p := &topic.partitions[i]
-			is := partitionDescription{LogStart: p.logStart, High: p.high, Producers: make(map[ProducerID]producer)}
+			is := partitionDescription{LogStart: p.logStart, High: p.high, CleanedTo: p.cleanedTo, Producers: make(map[ProducerID]producer)}
 			if s.sharing != nil { // not a view
 				checkTops(t, &p.runs)
 			}
-			bytes := int64(0)
+			bytes, end := int64(0), Offset(0)
 			for j := range p.runs.len() {
 				is.Runs = append(is.Runs, s.export(p.runs.at(j)))
-				if r := p.runs.at(j); r.segment != markerSegment {
-					refs[r.segment]++
+				r := p.runs.at(j)
+				if r.base < end || r.end() <= p.logStart || r.end() > p.high {
+					t.Fatalf("%s, partition %d: run %+v after %d, with watermarks %+v", topic.Name, i, *r, end, p.watermarks())
+				}
+				end = r.end()
+				bytes += int64(r.length)
+				if r.segment != markerSegment {
+					use := uses[r.segment]
+					use.runs++
+					use.live += int64(r.length)
+					uses[r.segment] = use
 				} else if markers[r.position] {
 					t.Fatalf("marker %d has two runs", r.position)
 				} else {
 					markers[r.position] = true
-				}
-				if j >= p.runs.find(p.logStart) {
-					bytes += int64(p.runs.at(j).length)
 				}
 			}
 			if p.bytes != bytes {
@@ -133,37 +150,43 @@ func describe(t fataler, s *State) description {
 	if producers != s.producers.count {
 		t.Fatalf("the state has %d producers and counts %d", producers, s.producers.count)
 	}
+	for n := range uses {
+		d.Segments[s.table.at(n).id] = *s.table.at(n)
+	}
 	if s.sharing != nil {
-		checkTables(t, s, refs, len(markers))
+		checkTables(t, s, uses, len(markers))
 	}
 	return d
 }
 
 // checkTables looks at what only the state itself has, not a clone.
-func checkTables(t fataler, s *State, refs map[uint32]uint32, markers int) {
+func checkTables(t fataler, s *State, uses map[uint32]segmentUse, markers int) {
 	t.Helper()
 	for _, topic := range s.dropped.topics {
 		for i := range topic.partitions {
-			for j := range topic.partitions[i].runs.len() {
-				if n := topic.partitions[i].runs.at(j).segment; n == markerSegment {
-					markers++
-				} else {
-					refs[n]++
-				}
+			if topic.partitions[i].runs.len() > 0 {
+				t.Fatalf("deleted topic %s has runs", topic.Name)
 			}
 		}
 	}
-	held, named := maps.Clone(refs), uint32(0)
-	for _, n := range refs {
-		named += n
+	runs, named, garbage := markers, 0, int64(0)
+	for n, use := range uses {
+		runs += int(use.runs)
+		if use.runs > 0 {
+			named++
+		}
+		if use.known&knownGarbage != 0 {
+			garbage += s.table.at(n).size
+		}
+		if (use.runs == 0) != (use.known&knownGarbage != 0) && use.known&knownRecent == 0 {
+			t.Fatalf("segment %s: %+v", s.table.at(n).id, use)
+		}
 	}
 	written := 0
-	for _, topics := range [][]*topicState{slices.Collect(maps.Values(s.topics)), s.dropped.topics} {
-		for _, topic := range topics {
-			for i := range topic.partitions {
-				if topic.partitions[i].runs.len() > 0 {
-					written++
-				}
+	for _, topic := range s.topics {
+		for i := range topic.partitions {
+			if topic.partitions[i].runs.len() > 0 {
+				written++
 			}
 		}
 	}
@@ -173,21 +196,27 @@ func checkTables(t fataler, s *State, refs map[uint32]uint32, markers int) {
 	if markers != s.markers.count || markers != int(s.markers.used)-len(s.markers.free) {
 		t.Fatalf("%d markers, counted are %d", markers, s.markers.count)
 	}
-	if want := int(named) - len(s.recent) + markers; s.runs != want {
-		t.Fatalf("the state has %d runs and counts %d", want, s.runs)
+	if s.runs != runs || s.table.named != named || s.garbage.bytes != garbage {
+		t.Fatalf("the state has %d runs of %d segments, and %d bytes of garbage, and counts %d, %d and %d",
+			runs, named, garbage, s.runs, s.table.named, s.garbage.bytes)
 	}
-	for n, count := range s.table.refs {
-		if refs[uint32(n)] != count {
-			t.Fatalf("segment %d is named %d times, and counted %d times", n, refs[uint32(n)], count)
+	for n, use := range s.table.uses {
+		if uses[uint32(n)] != use {
+			t.Fatalf("segment %d is %+v, and counted as %+v", n, uses[uint32(n)], use)
 		}
 	}
 	for _, n := range s.table.free {
-		if held[n] != 0 {
-			t.Fatalf("segment %d is free and named %d times", n, held[n])
+		if use, held := uses[n]; held {
+			t.Fatalf("segment %d is free and %+v", n, use)
 		}
 	}
-	if len(s.table.free)+len(held) != int(s.table.used) {
-		t.Fatalf("%d segments free and %d named, of %d", len(s.table.free), len(held), s.table.used)
+	for n := range uses {
+		if found, ok := s.table.find(s.table.at(n).id); !ok || found != n {
+			t.Fatalf("segment %s is not found", s.table.at(n).id)
+		}
+	}
+	if len(s.table.free)+len(uses) != int(s.table.used) || len(s.table.byID) != len(uses) {
+		t.Fatalf("%d segments free, %d known and %d found, of %d", len(s.table.free), len(uses), len(s.table.byID), s.table.used)
 	}
 	for i := range s.producers.chunks() {
 		chunk := s.producers.chunk(i)

@@ -39,8 +39,14 @@ func compareStates(is, saved *State, disagrees func(format string, args ...any))
 	if is.nextProducerID != saved.nextProducerID {
 		disagrees("its next producer id is %d, that of the entries %d", saved.nextProducerID, is.nextProducerID)
 	}
-	if what := listsDiffer(is.recentSegments(), saved.recentSegments(), segment.text); what != "" {
+	if what := listsDiffer(is.segmentsOf(is.recent), saved.segmentsOf(saved.recent), segment.text); what != "" {
 		disagrees("it has %d segments whose commit may be asked for again, which are not the %d of the entries: %s", len(saved.recent), len(is.recent), what)
+	}
+	if what := listsDiffer(is.segmentsOf(is.rewritten), saved.segmentsOf(saved.rewritten), segment.text); what != "" {
+		disagrees("it remembers %d segments of swaps, which are not the %d of the entries: %s", len(saved.rewritten), len(is.rewritten), what)
+	}
+	if what := listsDiffer(is.allGarbage(), saved.allGarbage(), plainText); what != "" || is.garbage.next != saved.garbage.next {
+		disagrees("its garbage, of numbers up to %d, is not that of the entries, up to %d: %s", saved.garbage.next, is.garbage.next, what)
 	}
 	if what := mapsDiffer(is.configs.all(), saved.configs.all(), maps.Equal, compareConfigs, plainText); what != "" {
 		disagrees("its settings of brokers, groups or metrics are not those of the entries: %s", what)
@@ -70,10 +76,18 @@ func compareStates(is, saved *State, disagrees func(format string, args ...any))
 	}
 }
 
-func (s *State) recentSegments() []segment {
-	list := make([]segment, len(s.recent))
-	for i, n := range s.recent {
+func (s *State) segmentsOf(numbers []uint32) []segment {
+	list := make([]segment, len(numbers))
+	for i, n := range numbers {
 		list[i] = *s.table.at(n)
+	}
+	return list
+}
+
+func (s *State) allGarbage() []Garbage {
+	var list []Garbage
+	for n, item := range s.garbage.all(0) {
+		list = append(list, s.exportGarbage(n, item))
 	}
 	return list
 }
@@ -103,11 +117,13 @@ func (s *State) partitionDiffers(p *partition, saved *State, other *partition) s
 	switch {
 	case p.logStart != other.logStart || p.high != other.high:
 		return fmt.Sprintf("it goes from %d to %d, by the entries from %d to %d", other.logStart, other.high, p.logStart, p.high)
+	case p.cleanedTo != other.cleanedTo:
+		return fmt.Sprintf("it is cleaned to %d, by the entries to %d", other.cleanedTo, p.cleanedTo)
 	case p.runs.len() != other.runs.len():
 		return fmt.Sprintf("it has %d runs, by the entries %d", other.runs.len(), p.runs.len())
 	}
-	for i := range p.runs.len() {
-		if is, was := s.export(p.runs.at(i)), saved.export(other.runs.at(i)); !sameRun(is, was) {
+	for i, r := range p.runs.all(0) {
+		if is, was := s.export(r), saved.export(other.runs.at(i)); !sameRun(is, was) {
 			return fmt.Sprintf("its run of offset %d is %s, by the entries %s of offset %d", was.Base, runText(was), runText(is), is.Base)
 		}
 	}

@@ -1,11 +1,11 @@
 package metastore
 
-// releaseStep is how many runs and producers of deleted topics an entry releases at most, so that none takes long:
-// some hundred microseconds.
+// releaseStep is how many producers of deleted topics an entry releases at most, so that none takes long: some hundred
+// microseconds.
 const releaseStep = 2048
 
-// droppedTopics are deleted topics whose runs and producers still have their numbers. Nothing finds them any more, and
-// no snapshot holds them: when the numbers are free again is the business of one broker alone.
+// droppedTopics are deleted topics whose producers still have their numbers. Nothing finds them any more, and no snapshot
+// holds them: when the numbers are free again is the business of one broker alone.
 type droppedTopics struct {
 	topics []*topicState
 	places int      // of the producers that are released, in the first topic's last partition
@@ -44,9 +44,6 @@ func (d *droppedTopics) release(s *State, limit int) {
 			continue
 		}
 		p := &t.partitions[len(t.partitions)-1]
-		for ; limit > 0 && p.runs.len() > 0; limit-- {
-			s.removeLastRun(p)
-		}
 		for ; limit > 0 && p.producers != nil && d.places < len(p.producers.places); limit-- {
 			if n := p.producers.places[d.places]; n != 0 {
 				s.producers.forget(n - 1)

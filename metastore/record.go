@@ -24,6 +24,9 @@ const (
 	kindTransact            kind = 9
 	kindAlterConfigs        kind = 10
 	kindReplicationFactor   kind = 11
+	kindSwap                kind = 12
+	kindCollected           kind = 13
+	kindTouch               kind = 14
 )
 
 // nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
@@ -47,7 +50,7 @@ type change interface {
 
 func (r record) encode() []byte {
 	size := 128
-	if c, ok := r.change.(commitSegments); ok {
+	if c, ok := r.change.(interface{ sizeHint() int }); ok {
 		size += c.sizeHint()
 	}
 	b := make([]byte, 0, size)
@@ -115,6 +118,12 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = decodeTransact(d)
 	case kindAlterConfigs:
 		r.change = decodeAlterConfigs(d)
+	case kindSwap:
+		r.change = decodeSwap(d)
+	case kindCollected:
+		r.change = collectGarbage{through: int64(d.uvarintMax(math.MaxInt64, "number of garbage"))}
+	case kindTouch:
+		r.change = touch{}
 	default:
 		return record{}, fmt.Errorf("%w: entry kind %d", ErrNewerFormat, k)
 	}

@@ -65,10 +65,7 @@ func (c commitSegments) append(b []byte) []byte {
 			topics.of(c.segments[i].runs[j].Topic)
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(topics.ids)))
-	for _, t := range topics.ids {
-		b = append(b, t[:]...)
-	}
+	b = topics.append(b)
 	b = binary.AppendUvarint(b, uint64(len(c.segments)))
 	for i := range c.segments {
 		s := &c.segments[i]
@@ -102,6 +99,23 @@ func (t *topicTable) of(id TopicID) int {
 	}
 	t.last = i
 	return i
+}
+
+func (t *topicTable) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(t.ids)))
+	for _, id := range t.ids {
+		b = append(b, id[:]...)
+	}
+	return b
+}
+
+// topics reads a topic table.
+func (d *decoder) topics() []TopicID {
+	topics := make([]TopicID, d.count(16, "topics"))
+	for i := range topics {
+		topics[i] = d.uuid()
+	}
+	return topics
 }
 
 func (r *committedRun) append(b []byte, topics *topicTable) []byte {
@@ -143,10 +157,7 @@ func (r *committedRun) append(b []byte, topics *topicTable) []byte {
 }
 
 func decodeCommit(d *decoder) commitSegments {
-	topics := make([]TopicID, d.count(16, "topics"))
-	for i := range topics {
-		topics[i] = d.uuid()
-	}
+	topics := d.topics()
 	c := commitSegments{segments: make([]committedSegment, d.count(18, "segments"))}
 	var room batchRoom
 	for i := range c.segments {

@@ -5,8 +5,7 @@ import (
 	"math"
 )
 
-// moveLogStarts raises where partitions begin: what lies below can not be read any more. The runs below stay until they are
-// retired.
+// moveLogStarts raises where partitions begin: what lies below can not be read any more, and the runs that do as a whole go.
 type moveLogStarts struct{ topics []movedTopic }
 
 type movedTopic struct {
@@ -57,23 +56,12 @@ func (c moveLogStarts) apply(s *State, _ int64, touched func(TopicPartition)) {
 			if p == nil || m.logStart <= p.logStart || m.logStart > p.high {
 				continue // deleted, or not what was decided
 			}
-			p.beginAt(m.logStart)
+			p.logStart = m.logStart
+			s.replaceRuns(p, 0, p.runs.find(m.logStart), nil, s.becomesGarbage)
 			s.forgetAborted(p)
 			touched(TopicPartition{t.id, m.partition})
 		}
 	}
-}
-
-// beginAt raises the log start. Runs that lie below it as a whole do not count any more.
-func (p *partition) beginAt(start Offset) {
-	for i := p.runs.find(p.logStart); i < p.runs.len(); i++ {
-		r := p.runs.at(i)
-		if r.base+Offset(r.records) > start {
-			break
-		}
-		p.bytes -= int64(r.length)
-	}
-	p.logStart = start
 }
 
 // setReplicationFactor changes how many replicas of a topic clients are told of.

@@ -59,7 +59,7 @@ func (s *State) addTopic(c createTopic, at int64) *topicState {
 	return t
 }
 
-// deleteTopic removes a topic with all that the state knows of its partitions. Its name is free at once.
+// deleteTopic removes a topic with all that the state knows of its partitions, all their runs at once. Its name is free.
 type deleteTopic struct{ id TopicID }
 
 func (c deleteTopic) kind() kind             { return kindDeleteTopic }
@@ -71,6 +71,10 @@ func (c deleteTopic) apply(s *State, _ int64, touched func(TopicPartition)) {
 	}
 	delete(s.topics, c.id)
 	delete(s.names, t.Name)
+	for i := range t.partitions {
+		p := &t.partitions[i]
+		s.replaceRuns(p, 0, p.runs.len(), nil, s.becomesGarbage)
+	}
 	s.dropped.add(s, t)
 	for i := range t.Partitions {
 		touched(TopicPartition{c.id, i})

@@ -110,7 +110,6 @@ func (e *txnEnd) apply(s *State, at int64, touched func(TopicPartition)) {
 			base: m.offset, records: 1, length: MarkerBytes, maxTimestamp: at,
 			segment: markerSegment, position: s.markers.add(e.Marker),
 		})
-		p.bytes += MarkerBytes
 		p.high = m.offset + 1
 		s.closeTxn(p, e.Producer, m.offset, e.Commit)
 		if n, ok := s.producers.find(p.producers, e.Producer); ok {
@@ -136,10 +135,7 @@ func (c transact) append(b []byte) []byte {
 	for i := range c.changes {
 		c.changes[i].eachTopic(func(t TopicID) { topics.of(t) })
 	}
-	b = binary.AppendUvarint(b, uint64(len(topics.ids)))
-	for _, t := range topics.ids {
-		b = append(b, t[:]...)
-	}
+	b = topics.append(b)
 	b = binary.AppendUvarint(b, uint64(len(c.changes)))
 	for i := range c.changes {
 		b = c.changes[i].append(b, &topics)
@@ -256,10 +252,7 @@ func (o *CommittedOffset) append(b []byte) []byte {
 
 func decodeTransact(d *decoder) transact {
 	c := transact{results: decodeTxnResults(d)}
-	topics := make([]TopicID, d.count(16, "topics"))
-	for i := range topics {
-		topics[i] = d.uuid()
-	}
+	topics := d.topics()
 	c.changes = make([]txnChange, d.count(2, "changes"))
 	for i := range c.changes {
 		c.changes[i].decode(d, topics)

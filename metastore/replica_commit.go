@@ -27,7 +27,7 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 			if before.holds(segments[i].ID) {
 				return nil, nil, errNotOnTop // its result is in the entry
 			}
-			if g, ok := s.segments[segments[i].ID]; ok && !planted.Is(planted.CommitNotIdempotent) {
+			if g, ok := s.committed(segments[i].ID); ok && !planted.Is(planted.CommitNotIdempotent) {
 				known[g.id] = g.before
 			} else if s.tooOld(segments[i].ID, now) {
 				lost.add(&segments[i])

@@ -94,8 +94,10 @@ func (s *State) readable(tp TopicPartition, from Offset) (*partition, Watermarks
 func (s *State) runsOf(p *partition, from, end Offset, maxBytes int) []Run {
 	var runs []Run
 	var markers []Marker // room for those of runs, so that thousands of transactions do not cost an allocation each
-	for i := p.runs.find(from); i < p.runs.len() && p.runs.at(i).base < end; i++ {
-		r := p.runs.at(i)
+	for _, r := range p.runs.all(p.runs.find(from)) {
+		if r.base >= end {
+			break
+		}
 		if r.segment == markerSegment {
 			if len(markers) == cap(markers) {
 				markers = make([]Marker, 0, min(2*cap(markers)+1, 256))
@@ -121,7 +123,7 @@ func (r *Replica) RunAt(tp TopicPartition, timestamp int64) (Run, bool) {
 	if p == nil {
 		return Run{}, false
 	}
-	i := p.runs.since(p.runs.find(p.logStart), timestamp)
+	i := p.runs.since(0, timestamp)
 	if i == p.runs.len() {
 		return Run{}, false
 	}
@@ -136,7 +138,7 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 	if p == nil {
 		return Run{}, false
 	}
-	i := p.runs.latest(p.runs.find(p.logStart))
+	i := p.runs.latest(0)
 	if i < 0 {
 		return Run{}, false
 	}
@@ -171,6 +173,6 @@ func (r *Replica) Memory() int64 {
 func (r *Replica) SegmentCommitted(id SegmentID) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	_, ok := r.state.segments[id]
+	_, ok := r.state.committed(id)
 	return ok
 }

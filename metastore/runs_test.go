@@ -1,13 +1,15 @@
 package metastore
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
 
 func TestRunListKeepsWhatItWasGivenWhileItGrows(t *testing.T) {
-	const n = smallRuns + 3*chunkRuns + 5
+	const n = 5*chunkRuns + 5
 	var l runList
 	var views []runList
 	for i := range n {
@@ -36,40 +38,101 @@ func TestRunListKeepsWhatItWasGivenWhileItGrows(t *testing.T) {
 	if got := l.find(10 * n); got != n {
 		t.Errorf("the end is in run %d", got)
 	}
-	for l.len() > 0 {
-		l.removeLast()
+	l.replace(0, l.len(), nil)
+	if l.len() != 0 || l.find(0) != 0 || l.since(0, math.MinInt64) != 0 || l.latest(0) != -1 {
+		t.Error("an emptied list is not empty")
 	}
 	if l.add(run{base: 7}); l.at(0).base != 7 || l.len() != 1 {
 		t.Error("an emptied list does not grow again")
 	}
 }
 
-func TestRunListFindsTimesAsALookAtEveryRunDoes(t *testing.T) {
+// TestRunListIsWhatAPlainListWouldBe replaces runs at random places, with views held, and looks for times and offsets as a
+// look at every run does.
+func TestRunListIsWhatAPlainListWouldBe(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
+	type held struct {
+		view runList
+		want []run
+	}
 	for range 40 {
 		var l runList
+		var plain []run
+		var views []held
 		drift := random.Int64N(3) // timestamps that grow, or do not
-		for step := range 3000 {
-			timestamp := drift*int64(step) + random.Int64N(500) - 250
-			switch n := random.IntN(20); {
-			case n == 0:
-				for range min(l.len(), random.IntN(2*chunkRuns)) {
-					l.removeLast()
-				}
-			case n < 5 && l.len() > 0 && l.topped > 0 && step%2 == 0:
-				l.add(run{maxTimestamp: timestamp - 100})
-				l.raiseLast(timestamp)
-			default:
-				l.add(run{maxTimestamp: timestamp})
+		most := 1 + random.IntN(3*chunkRuns)
+		made := func(step, n int) []run {
+			runs := make([]run, n)
+			for i := range runs {
+				runs[i].maxTimestamp = drift*int64(step) + random.Int64N(500) - 250
+				runs[i].position = random.Uint32()
 			}
+			return runs
+		}
+		for step := range 1500 {
+			switch n := random.IntN(20); {
+			case n < 2:
+				from := random.IntN(l.len() + 1)
+				switch {
+				case n == 0 && random.IntN(2) == 0:
+					from = 0
+				case random.IntN(2) == 0:
+					from = max(0, l.len()-random.IntN(5)) // near what is added
+				}
+				to := min(l.len(), from+random.IntN(most))
+				with := made(step, random.IntN(1+most/(1+random.IntN(8))))
+				l.replace(from, to, with)
+				plain = slices.Replace(slices.Clone(plain), from, to, with...)
+			case n == 2:
+				views = append(views, held{l, slices.Clone(plain)})
+			case n == 3 && l.len() > 0:
+				r := made(step, 1)[0]
+				l.add(r)
+				l.raiseLast(r.maxTimestamp + 100)
+				r.maxTimestamp += 100
+				plain = append(plain, r)
+			default:
+				for _, r := range made(step, random.IntN(6)) {
+					if at := l.add(r); at != l.at(l.len()-1) {
+						t.Fatal("a run is not where it was added")
+					}
+					plain = append(plain, r)
+				}
+			}
+			checkRuns(t, &l, plain)
 			if step%29 == 0 {
 				from := random.IntN(l.len() + 1)
 				compareTimes(t, &l, from, drift*random.Int64N(int64(step)+1)+random.Int64N(600)-300)
 			}
 		}
 		checkTops(t, &l)
+		for _, h := range views {
+			checkRuns(t, &h.view, h.want)
+		}
+	}
+}
+
+// checkRuns compares a list with a plain one, and looks whether its chunks are as large as they should be.
+func checkRuns(t *testing.T, l *runList, want []run) {
+	t.Helper()
+	if l.len() != len(want) {
+		t.Fatalf("%d runs, want %d", l.len(), len(want))
+	}
+	for i, r := range l.all(0) {
+		if *r != want[i] {
+			t.Fatalf("run %d of %d is %+v, want %+v", i, l.len(), *r, want[i])
+		}
+	}
+	for k := range l.chunks {
+		runs := l.in(k)
+		if i := int(l.chunks[k].start); len(runs) == 0 || l.at(i) != &runs[0] {
+			t.Fatalf("chunk %d begins at %d and has %d runs", k, i, len(runs))
+		}
+		if k+1 < len(l.chunks) && len(runs) != len(l.chunks[k].runs) {
+			t.Fatalf("chunk %d of %d has room for %d runs beside its %d", k, len(l.chunks), len(l.chunks[k].runs)-len(runs), len(runs))
+		}
 	}
 }
 
@@ -93,15 +156,41 @@ func compareTimes(t *testing.T, l *runList, from int, timestamp int64) {
 	}
 }
 
-// checkTops checks the tops that are known. All are, if no run was ever removed.
 func checkTops(t fataler, l *runList) {
 	t.Helper()
-	for i := 0; i < l.len(); {
-		k, runs := l.restOf(i)
-		if k < int(l.topped) && l.chunks[k].top != greatest(runs) {
-			t.Fatalf("the top of chunk %d is %d, want %d", k, l.chunks[k].top, greatest(runs))
+	for k := range l.chunks {
+		if l.chunks[k].top != greatest(l.in(k)) {
+			t.Fatalf("the top of chunk %d is %d, want %d", k, l.chunks[k].top, greatest(l.in(k)))
 		}
-		i += len(runs)
+	}
+}
+
+// TestRunListTakesNoMoreThanItNeeds replaces the oldest of what was added by few runs, over and over.
+func TestRunListTakesNoMoreThanItNeeds(t *testing.T) {
+	for _, tt := range []struct{ added, left, with int }{{300, 20, 1}, {7, 3, 1}, {1000, 0, 10}, {50, 49, 1}, {40, 40, 39}, {700, 300, 200}} {
+		var l runList
+		rewritten := 0
+		for range 300 {
+			for range tt.added {
+				l.add(run{})
+			}
+			to := l.len() - tt.left
+			l.replace(rewritten, to, make([]run, tt.with))
+			rewritten += tt.with
+		}
+		room := 0
+		for k := range l.chunks {
+			room += int(l.chunks[k].made)
+		}
+		if room > 2*l.len()+chunkRuns || len(l.chunks) > 2*l.len()/joinedRuns+3 {
+			t.Errorf("%+v: %d runs have room for %d in %d chunks", tt, l.len(), room, len(l.chunks))
+		}
+		for range 200 { // what retention does
+			l.replace(0, min(l.len(), 37), nil)
+		}
+		if room := l.chunks; len(room) > 0 && int(room[0].made) > 2*len(room[0].runs) {
+			t.Errorf("%+v: the first chunk has %d runs in the memory of %d", tt, len(room[0].runs), room[0].made)
+		}
 	}
 }
 
@@ -110,7 +199,7 @@ func BenchmarkRunsByTime(b *testing.B) {
 	const runs = 5_000_000
 	r := NewReplica(nil, ReplicaOptions{})
 	topic := r.state.addTopic(createTopic{id: TopicID{1}, name: "t", partitions: 1}, 0)
-	segment := r.state.addSegment(segment{})
+	segment := r.state.addSegment(segment{}, &r.state.recent)
 	p := &topic.partitions[0]
 	for i := range runs {
 		p.runs.add(run{base: Offset(i), records: 1, maxTimestamp: int64(i), segment: segment})

@@ -18,8 +18,8 @@ const (
 )
 
 // clone makes a view that can be encoded while the state moves on, until it is given back to thaw. The state must be
-// locked for writing. Runs are only ever appended, so their slices are shared; producers, segments and their indexes are
-// shared until they change, and copied then. So it copies the partitions themselves and a pointer for every 256
+// locked for writing. Lists of runs are views by themselves; producers, segments and their indexes are shared until they
+// change, and copied then. So it copies the partitions themselves and a pointer for every 256
 // producers or segments.
 func (s *State) clone() *State {
 	c := *s
@@ -29,7 +29,7 @@ func (s *State) clone() *State {
 		own.partitions = slices.Clone(t.partitions)
 		c.topics[id] = &own
 	}
-	c.names, c.segments, c.numbered, c.dropped = nil, nil, nil, droppedTopics{}
+	c.names, c.numbered, c.dropped = nil, nil, droppedTopics{}
 	c.sharing, c.decisions = nil, nil
 	c.table, c.producers = s.table.view(), s.producers.view()
 	c.txns, c.markers = s.txns.view(), s.markers.view()
@@ -56,7 +56,7 @@ func (s *State) mayBecome(next *State) error {
 		}
 		for i := range t.partitions {
 			was, is := &t.partitions[i], &later.partitions[i]
-			if is.high < was.high || is.logStart < was.logStart || is.stable() < was.stable() {
+			if is.high < was.high || is.logStart < was.logStart || is.stable() < was.stable() || is.cleanedTo < was.cleanedTo {
 				return fmt.Errorf("snapshot at %d lost records of topic %s, partition %d: %w", next.at.Seq, t.Name, i, ErrRegressed)
 			}
 		}
@@ -101,7 +101,7 @@ func (s *State) encodeAs(sorted bool) []byte {
 			b = s.encodeProducers(b, producers)
 		}
 	}
-	return s.encodeSections(b, topics, markers, sorted)
+	return s.encodeSections(b, topics, index, markers, sorted)
 }
 
 // sizeHint is about how long the encoding will be.
@@ -115,7 +115,7 @@ func (s *State) sizeHint() int {
 	return size
 }
 
-// namedSegments lists the segments that runs or the recent list name, and where in the list each number is.
+// namedSegments lists the segments that the state knows, and where in the list each number is.
 func (s *State) namedSegments(topics []*topicState) (segments, index []uint32) {
 	const absent = math.MaxUint32
 	index = make([]uint32, s.table.used)
@@ -133,12 +133,18 @@ func (s *State) namedSegments(topics []*topicState) (segments, index []uint32) {
 	}
 	for _, t := range topics {
 		for i := range t.partitions {
-			for j := range t.partitions[i].runs.len() {
-				if n := t.partitions[i].runs.at(j).segment; n != markerSegment {
-					add(n)
+			for _, r := range t.partitions[i].runs.all(0) {
+				if r.segment != markerSegment {
+					add(r.segment)
 				}
 			}
 		}
+	}
+	for _, n := range s.rewritten {
+		add(n)
+	}
+	for _, item := range s.garbage.all(0) {
+		add(item.segment)
 	}
 	return segments, index
 }
@@ -149,8 +155,7 @@ func (s *State) encodeRuns(b []byte, p *partition, index []uint32, segments int,
 	b = binary.AppendUvarint(b, uint64(p.high))
 	b = binary.AppendUvarint(b, uint64(p.runs.len()))
 	next, timestamp := Offset(0), int64(0)
-	for i := range p.runs.len() {
-		r := p.runs.at(i)
+	for _, r := range p.runs.all(0) {
 		b = binary.AppendUvarint(b, uint64(r.base-next))
 		b = binary.AppendUvarint(b, uint64(r.records))
 		if r.segment == markerSegment {
@@ -162,7 +167,7 @@ func (s *State) encodeRuns(b []byte, p *partition, index []uint32, segments int,
 		}
 		b = binary.AppendUvarint(b, uint64(r.length))
 		b = binary.AppendVarint(b, r.maxTimestamp-timestamp)
-		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
+		next, timestamp = r.end(), r.maxTimestamp
 	}
 	return b, markers
 }
@@ -221,8 +226,8 @@ func decodeState(snapshot Snapshot) (*State, error) {
 	}
 	for range d.count(1, "recent segments") {
 		if i := d.segment(s); d.err == nil {
+			s.table.mark(i, knownRecent)
 			s.recent = append(s.recent, i)
-			s.segments[s.table.at(i).id] = s.table.at(i)
 		}
 	}
 	for range d.count(20, "topics") {
@@ -241,7 +246,25 @@ func decodeState(snapshot Snapshot) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snapshot at %d: %w", snapshot.Seq, err)
 	}
+	s.dropBelowLogStarts()
 	return s, nil
+}
+
+// dropBelowLogStarts drops runs that snapshots of earlier versions hold, which were to stay until they were retired. Their
+// segments do not become garbage: brokers that folded the entries numbered them, and the numbers would not be the same.
+// Objects of which nothing is left are found as those that the log does not know.
+func (s *State) dropBelowLogStarts() {
+	for _, t := range s.topics {
+		for i := range t.partitions {
+			p := &t.partitions[i]
+			if n := p.runs.find(p.logStart); n > 0 {
+				s.replaceRuns(p, 0, n, nil, func(uint32) {})
+			}
+		}
+	}
+	for i := range s.table.uses {
+		s.table.releaseUnused(uint32(i))
+	}
 }
 
 // segment reads a reference to a segment.
@@ -251,7 +274,6 @@ func (d *decoder) segment(s *State) uint32 {
 		d.fail("segment reference")
 		return 0
 	}
-	s.table.refer(uint32(n))
 	return uint32(n)
 }
 
@@ -295,10 +317,7 @@ func (d *decoder) partition(s *State, t *topicState, number int32) {
 			return
 		}
 		s.addRun(p, r)
-		if r.base+Offset(r.records) > p.logStart {
-			p.bytes += int64(r.length)
-		}
-		next, timestamp = r.base+Offset(r.records), r.maxTimestamp
+		next, timestamp = r.end(), r.maxTimestamp
 	}
 	for range d.count(5, "producers") {
 		d.producer(s, t, number)

@@ -13,6 +13,8 @@ import (
 const (
 	sectionConfigs      = 1
 	sectionTransactions = 2
+	sectionGarbage      = 3
+	sectionCleaned      = 4
 )
 
 // section is a part of a snapshot that knows its own length.
@@ -22,13 +24,20 @@ type section struct {
 }
 
 // encodeSections adds what does not fit the plain format, and makes the snapshot one with sections if there is anything.
-func (s *State) encodeSections(b []byte, topics []*topicState, markers []uint32, sorted bool) []byte {
+// index is where each segment stands in the list of them.
+func (s *State) encodeSections(b []byte, topics []*topicState, index, markers []uint32, sorted bool) []byte {
 	var list []section
 	if !s.configs.empty() {
 		list = append(list, section{sectionConfigs, s.configs.encode()})
 	}
 	if body := s.encodeTxns(topics, markers, sorted); body != nil {
 		list = append(list, section{sectionTransactions, body})
+	}
+	if body := s.encodeGarbage(index); body != nil {
+		list = append(list, section{sectionGarbage, body})
+	}
+	if body := encodeCleaned(topics); body != nil {
+		list = append(list, section{sectionCleaned, body})
 	}
 	if len(list) == 0 {
 		return b
@@ -64,6 +73,10 @@ func (d *decoder) sections(s *State) error {
 			s.configs = decodeConfigs(body)
 		case sectionTransactions:
 			body.txns(s)
+		case sectionGarbage:
+			body.garbage(s)
+		case sectionCleaned:
+			body.cleaned(s)
 		default:
 			return fmt.Errorf("%w: snapshot section %d", ErrNewerFormat, tag)
 		}
@@ -112,10 +125,7 @@ func (s *State) encodeTxns(all []*topicState, markers []uint32, sorted bool) []b
 	if idCount+partitionCount+len(markers) == 0 {
 		return nil
 	}
-	b := binary.AppendUvarint(nil, uint64(len(topics.ids)))
-	for _, t := range topics.ids {
-		b = append(b, t[:]...)
-	}
+	b := topics.append(nil)
 	b = append(binary.AppendUvarint(b, uint64(idCount)), ids...)
 	b = append(binary.AppendUvarint(b, uint64(partitionCount)), partitions...)
 	b = binary.AppendUvarint(b, uint64(len(markers)))
@@ -182,10 +192,7 @@ func (t *partitionTxns) encode(b []byte) []byte {
 
 // txns reads what encodeTxns wrote.
 func (d *decoder) txns(s *State) {
-	topics := make([]TopicID, d.count(16, "topics"))
-	for i := range topics {
-		topics[i] = d.uuid()
-	}
+	topics := d.topics()
 	for range d.count(10, "transactional ids") {
 		d.transactionalID(s, topics)
 	}

@@ -12,6 +12,9 @@ import (
 // ReplicaOptions.Now, which has to agree between brokers to within a fraction of it.
 const MaxSegmentAge = 10 * time.Minute
 
+// MaxRewriteAge is to the segments of a swap what MaxSegmentAge is to those of a commit.
+const MaxRewriteAge = time.Hour
+
 var (
 	// ErrUnknownPartition: there is no such topic or partition.
 	ErrUnknownPartition = errors.New("unknown topic or partition")
@@ -53,9 +56,10 @@ type State struct {
 	topics         map[TopicID]*topicState
 	names          map[string]*topicState
 	numbered       []*topicState // by number; nil where it is free or its topic is being dropped
-	segments       map[SegmentID]*segment
-	recent         []uint32 // committed in the last MaxSegmentAge or so, in order of commit
 	table          segmentTable
+	recent         []uint32 // segments committed in the last MaxSegmentAge or so, in order of commit
+	rewritten      []uint32 // those of swaps of the last MaxRewriteAge or so, in order
+	garbage        garbageList
 	producers      producerTable
 	txns           txnTable
 	markers        markerTable
@@ -77,7 +81,8 @@ type topicState struct {
 type partition struct {
 	logStart, high Offset
 	runs           runList
-	bytes          int64          // the sum of the lengths of the runs that end above the log start, which no format holds
+	bytes          int64          // the sum of the lengths of the runs, which no format holds
+	cleanedTo      Offset         // how far log compaction has got
 	producers      *producerIndex // nil if there are none
 	txns           *partitionTxns // nil if there was none yet
 }
@@ -93,14 +98,15 @@ type run struct {
 	records      int32
 }
 
+func (r *run) end() Offset { return r.base + Offset(r.records) }
+
 // NewState is the state of the empty log.
 func NewState() *State {
 	shared := &sharing{}
 	return &State{
 		topics:    make(map[TopicID]*topicState),
 		names:     make(map[string]*topicState),
-		segments:  make(map[SegmentID]*segment),
-		table:     segmentTable{slab: slab[segment]{sharing: shared}},
+		table:     segmentTable{slab: slab[segment]{sharing: shared}, byID: make(map[SegmentID]uint32)},
 		producers: newProducerTable(shared),
 		txns:      newTxnTable(shared),
 		markers:   markerTable{slab: slab[Marker]{sharing: shared}},
@@ -121,18 +127,30 @@ func (s *State) apply(next Position, r record, touched func(TopicPartition)) {
 
 // forgetSegments drops what is too old to be asked for again: a segment is refused by its age before this happens.
 func (s *State) forgetSegments() {
-	horizon := time.UnixMilli(s.time).Add(-MaxSegmentAge)
+	s.recent = s.forgetOlder(s.recent, MaxSegmentAge)
+	s.rewritten = s.forgetOlder(s.rewritten, MaxRewriteAge)
+}
+
+// forgetOlder returns what is left of a list of segments.
+func (s *State) forgetOlder(list []uint32, age time.Duration) []uint32 {
+	horizon := time.UnixMilli(s.time).Add(-age)
 	n := 0
-	for n < len(s.recent) && s.table.at(s.recent[n]).id.Time().Before(horizon) {
-		delete(s.segments, s.table.at(s.recent[n]).id)
-		s.table.drop(s.recent[n])
+	for n < len(list) && s.table.at(list[n]).id.Time().Before(horizon) {
+		s.table.unmark(list[n], knownRecent)
 		n++
 	}
-	if n == len(s.recent) {
-		s.recent = nil
-	} else {
-		s.recent = s.recent[n:]
+	if n == len(list) {
+		return nil
 	}
+	return list[n:]
+}
+
+// committed finds a segment whose commit is remembered.
+func (s *State) committed(id SegmentID) (*segment, bool) {
+	if i, ok := s.table.find(id); ok && s.table.uses[i].known&knownRecent != 0 {
+		return s.table.at(i), true
+	}
+	return nil, false
 }
 
 func (s *State) partition(tp TopicPartition) *partition {
@@ -151,7 +169,7 @@ func (c commitSegments) apply(s *State, at int64, touched func(TopicPartition)) 
 	var t *topicState // of the run before: most runs follow one of their own topic
 	for i := range c.segments {
 		in := &c.segments[i]
-		number := s.addSegment(segment{id: in.id, size: in.size, before: s.at})
+		number := s.addSegment(segment{id: in.id, size: in.size, before: s.at}, &s.recent)
 		for j := range in.runs {
 			tp := in.runs[j].TopicPartition
 			if t == nil || t.ID != tp.Topic {
@@ -161,15 +179,17 @@ func (c commitSegments) apply(s *State, at int64, touched func(TopicPartition)) 
 				touched(tp)
 			}
 		}
+		if s.table.uses[number].runs == 0 {
+			s.becomesGarbage(number) // none of its batches was accepted
+		}
 	}
 }
 
-// addSegment remembers a segment as the latest.
-func (s *State) addSegment(g segment) uint32 {
+// addSegment remembers a segment as the latest of a list.
+func (s *State) addSegment(g segment, list *[]uint32) uint32 {
 	number := s.table.add(g)
-	s.table.refer(number)
-	s.recent = append(s.recent, number)
-	s.segments[g.id] = s.table.at(number)
+	s.table.mark(number, knownRecent)
+	*list = append(*list, number)
 	return number
 }
 
@@ -184,11 +204,11 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 			last = nil
 			continue
 		}
-		if last == nil || b.offset != last.base+Offset(last.records) || last.records > math.MaxInt32-b.records {
+		if last == nil || b.offset != last.end() || last.records > math.MaxInt32-b.records {
 			last = s.addRun(p, run{base: b.offset, segment: segment, maxTimestamp: b.maxTimestamp, position: position})
-			s.table.refer(segment)
 		}
 		last.length += b.length
+		s.table.lengthen(segment, b.length)
 		p.bytes += int64(b.length)
 		last.records += b.records
 		p.runs.raiseLast(b.maxTimestamp)
@@ -209,30 +229,44 @@ func (s *State) take(t *topicState, p *partition, segment uint32, in *committedR
 	return any
 }
 
+// addRun appends a run. A marker has its number in the markers already.
 func (s *State) addRun(p *partition, r run) *run {
 	if p.runs.len() == 0 {
 		s.written++
 	}
 	s.runs++
+	p.bytes += int64(r.length)
+	if r.segment != markerSegment {
+		s.table.name(r.segment, r.length)
+	}
 	return p.runs.add(r)
 }
 
-// removeLastRun takes a run away, and lets go of its segment, or of its marker.
-func (s *State) removeLastRun(p *partition) {
-	s.dropRun(p.runs.at(p.runs.len() - 1))
-	p.runs.removeLast()
-	s.runs--
-	if p.runs.len() == 0 {
+// replaceRuns puts runs in place of those from one index up to another. unnamed hears of segments that no run names any
+// more.
+func (s *State) replaceRuns(p *partition, from, to int, with []run, unnamed func(segment uint32)) {
+	if p.runs.len() > 0 {
 		s.written--
 	}
-}
-
-// dropRun lets go of what a run names.
-func (s *State) dropRun(r *run) {
-	if r.segment == markerSegment {
-		s.markers.drop(r.position)
-	} else {
-		s.table.drop(r.segment)
+	for i := range with {
+		s.table.name(with[i].segment, with[i].length)
+		p.bytes += int64(with[i].length)
+	}
+	for _, runs := range p.runs.between(from, to) {
+		for i := range runs {
+			r := &runs[i]
+			p.bytes -= int64(r.length)
+			if r.segment == markerSegment {
+				s.markers.drop(r.position)
+			} else if s.table.unname(r.segment, r.length) {
+				unnamed(r.segment)
+			}
+		}
+	}
+	s.runs += len(with) - (to - from)
+	p.runs.replace(from, to, with)
+	if p.runs.len() > 0 {
+		s.written++
 	}
 }
 

@@ -219,8 +219,5 @@ func (s *Survey) broken(at Seq, detail string) {
 
 // LogTime is the greatest time that an entry carries; zero if there is none.
 func (s *Survey) LogTime() time.Time {
-	if s.state.time == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(s.state.time)
+	return s.state.logTime()
 }

@@ -33,15 +33,15 @@ func (s *Survey) Watermarks(tp TopicPartition) (Watermarks, bool) {
 	return Watermarks{LogStart: NoOffset, High: NoOffset, Stable: NoOffset}, false
 }
 
-// Runs yields all runs of a partition in their order, those too that lie below the log start and were not retired.
+// Runs yields all runs of a partition in their order.
 func (s *Survey) Runs(tp TopicPartition) iter.Seq[Run] {
 	return func(yield func(Run) bool) {
 		p := s.state.partition(tp)
 		if p == nil {
 			return
 		}
-		for i := range p.runs.len() {
-			if !yield(s.state.export(p.runs.at(i))) {
+		for _, r := range p.runs.all(0) {
+			if !yield(s.state.export(r)) {
 				return
 			}
 		}
@@ -170,41 +170,59 @@ func (s *Survey) Segments(compare func(a, b SegmentID) int) iter.Seq[SegmentRuns
 }
 
 // SegmentCount is how many segments runs name.
-func (s *Survey) SegmentCount() int {
-	n := 0
-	for _, named := range s.namedBy() {
-		if named > 0 {
-			n++
-		}
-	}
-	return n
-}
+func (s *Survey) SegmentCount() int { return s.state.table.named }
 
 // Named yields the segments that runs name, in no order.
 func (s *Survey) Named() iter.Seq[SegmentID] {
 	return func(yield func(SegmentID) bool) {
-		for n, named := range s.namedBy() {
-			if named > 0 && !yield(s.state.table.at(uint32(n)).id) {
+		for n, use := range s.state.table.uses {
+			if use.runs > 0 && !yield(s.state.table.at(uint32(n)).id) {
 				return
 			}
 		}
 	}
 }
 
-// namedBy counts the runs that name each segment, by its number.
-func (s *Survey) namedBy() []uint32 {
-	counts := make([]uint32, s.state.table.used)
-	for r := range s.eachRun {
-		counts[r.segment]++
+// Garbage yields the segments that no run names any more and whose objects may still be there, the oldest first.
+func (s *Survey) Garbage() iter.Seq[Garbage] {
+	return func(yield func(Garbage) bool) {
+		for n, item := range s.state.garbage.all(0) {
+			if !yield(s.state.exportGarbage(n, item)) {
+				return
+			}
+		}
 	}
-	return counts
+}
+
+// GarbageCount is how many they are.
+func (s *Survey) GarbageCount() int { return s.state.garbage.len() }
+
+// IsGarbage tells whether a segment is among them.
+func (s *Survey) IsGarbage(id SegmentID) bool {
+	n, ok := s.state.table.find(id)
+	return ok && s.state.table.uses[n].known&knownGarbage != 0
+}
+
+// Known tells whether the log knows a segment: because runs name it, because it is remembered that it was committed or swapped
+// in, or as garbage.
+func (s *Survey) Known(id SegmentID) bool {
+	_, ok := s.state.table.find(id)
+	return ok
+}
+
+// CleanedTo is how far log compaction has got in a partition; 0 if nowhere.
+func (s *Survey) CleanedTo(tp TopicPartition) Offset {
+	if p := s.state.partition(tp); p != nil {
+		return p.cleanedTo
+	}
+	return 0
 }
 
 // sortRuns lists the numbers of segments in order, where the runs of each end, and the runs.
 func (s *Survey) sortRuns(compare func(a, b SegmentID) int) (numbers, ends []uint32, refs []runRef) {
-	ends = s.namedBy()
-	for n, named := range ends {
-		if named > 0 {
+	ends = make([]uint32, s.state.table.used)
+	for n, use := range s.state.table.uses {
+		if ends[n] = use.runs; use.runs > 0 {
 			numbers = append(numbers, uint32(n))
 		}
 	}
@@ -226,8 +244,8 @@ func (s *Survey) eachRun(yield func(*run, runRef) bool) {
 	for _, t := range s.state.topics {
 		for i := range t.partitions {
 			p := &t.partitions[i]
-			for j := range p.runs.len() {
-				if r := p.runs.at(j); r.segment != markerSegment && !yield(r, runRef{t.number, int32(i), uint32(j)}) {
+			for j, r := range p.runs.all(0) {
+				if r.segment != markerSegment && !yield(r, runRef{t.number, int32(i), uint32(j)}) {
 					return
 				}
 			}

@@ -22,24 +22,41 @@ type TopicID uuid.UUID
 
 func (t TopicID) String() string { return uuid.UUID(t).String() }
 
-// SegmentID is a UUIDv7: it holds the time of the segment's creation.
+// SegmentID holds the time of the segment's creation, and its tier: it is a UUID of version 7, or for segments that were
+// rewritten one of version 8 with the same layout.
 type SegmentID uuid.UUID
+
+// rewrittenVersion is the version of the ids of tier 1.
+const rewrittenVersion = 8
 
 func (s SegmentID) String() string { return uuid.UUID(s).String() }
 
-// Time is the segment's creation, to the millisecond, by the clock of the broker that made it.
-func (s SegmentID) Time() time.Time {
-	sec, nsec := uuid.UUID(s).Time().UnixTime()
-	return time.Unix(sec, nsec)
+// Tier is 0 for segments as producers' brokers upload them, 1 for those that are made of others.
+func (s SegmentID) Tier() int {
+	if s[6]>>4 == rewrittenVersion {
+		return 1
+	}
+	return 0
 }
 
-// NewSegmentID makes an id from a time and random bits. (uuid.NewV7 takes the time itself, and never goes back with it.)
-func NewSegmentID(at time.Time) SegmentID {
+// Time is the segment's creation, to the millisecond, by the clock of the broker that made it.
+func (s SegmentID) Time() time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(s[:8]) >> 16))
+}
+
+// NewSegmentID makes an id of tier 0 from a time and random bits. (uuid.NewV7 takes the time itself, and never goes back
+// with it.)
+func NewSegmentID(at time.Time) SegmentID { return newSegmentID(at, 7) }
+
+// NewRewrittenID makes an id of tier 1. No id is for two objects: what is rewritten again gets another.
+func NewRewrittenID(at time.Time) SegmentID { return newSegmentID(at, rewrittenVersion) }
+
+func newSegmentID(at time.Time, version byte) SegmentID {
 	id := SegmentID(uuid.New())
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
 	copy(id[:6], ms[2:])
-	id[6] = id[6]&0x0f | 0x70 // version 7
+	id[6] = id[6]&0x0f | version<<4
 	return id
 }
 

@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"planted": {},
 
 	"batching/recordbatch": {},
-	"batching/segment":     {},
+	"batching/segment":     {"batching/recordbatch"},
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
 	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/mark", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},

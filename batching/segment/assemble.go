@@ -13,7 +13,12 @@ import (
 
 // Assemble lays out the object of a segment: its bytes are the concatenation of object, whose elements are a header,
 // the batches' own slices and a footer. Parts may come in any order and are not changed. ErrInvalid, ErrTooLarge.
+//
+// It is of tier 0, and so must id be.
 func Assemble(id [16]byte, created time.Time, parts []Part) (object [][]byte, index Index, err error) {
+	if Tier(id) != 0 {
+		return nil, Index{}, fmt.Errorf("%w: the id is one of tier %d", ErrInvalid, Tier(id))
+	}
 	parts = slices.Clone(parts)
 	slices.SortFunc(parts, func(a, b Part) int {
 		return cmp.Or(bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
@@ -32,7 +37,7 @@ func Assemble(id [16]byte, created time.Time, parts []Part) (object [][]byte, in
 	created = time.UnixMilli(created.UnixMilli())
 	index = Index{ID: id, Created: created, Runs: make([]Run, 0, len(parts))}
 	object = make([][]byte, 0, batches+2)
-	object = append(object, appendHeader(make([]byte, 0, HeaderSize), id, created))
+	object = append(object, appendHeader(make([]byte, 0, HeaderSize), Version, id, created))
 	position := int64(HeaderSize)
 	for _, p := range parts {
 		run, length, err := makeRun(p, position)
@@ -115,10 +120,10 @@ func (c *Chains) Add(b Batch) {
 // Found returns the chains in the order of their first batch; nil if no batch has a producer.
 func (c *Chains) Found() []Chain { return c.found }
 
-func appendHeader(b []byte, id [16]byte, created time.Time) []byte {
+func appendHeader(b []byte, version uint16, id [16]byte, created time.Time) []byte {
 	be := binary.BigEndian
 	b = append(b, headerMagic...)
-	b = be.AppendUint16(b, Version)
+	b = be.AppendUint16(b, version)
 	b = be.AppendUint16(b, 0)
 	b = append(b, id[:]...)
 	b = be.AppendUint64(b, uint64(created.UnixMilli()))
@@ -132,18 +137,9 @@ func appendFooter(b []byte, index Index) []byte {
 		size += len(r.Chains) * chainSize
 	}
 	b = slices.Grow(b, size)
-	b = append(b, index.ID[:]...)
-	b = be.AppendUint64(b, uint64(index.Created.UnixMilli()))
-	b = be.AppendUint32(b, uint32(len(index.Runs)))
+	b = appendFooterStart(b, &index)
 	for _, r := range index.Runs {
-		b = append(b, r.Topic[:]...)
-		b = be.AppendUint32(b, uint32(r.Partition))
-		b = be.AppendUint32(b, r.Position)
-		b = be.AppendUint32(b, r.Length)
-		b = be.AppendUint32(b, r.Batches)
-		b = be.AppendUint32(b, r.Records)
-		b = be.AppendUint64(b, uint64(r.MaxTimestamp))
-		b = be.AppendUint32(b, r.CRC)
+		b = appendExtent(b, &r)
 		b = be.AppendUint32(b, uint32(len(r.Chains)))
 		for _, c := range r.Chains {
 			b = be.AppendUint64(b, uint64(c.ProducerID))
@@ -153,9 +149,35 @@ func appendFooter(b []byte, index Index) []byte {
 			b = be.AppendUint32(b, c.Batches)
 		}
 	}
+	return appendTrailer(b, Version)
+}
+
+func appendFooterStart(b []byte, index *Index) []byte {
+	be := binary.BigEndian
+	b = append(b, index.ID[:]...)
+	b = be.AppendUint64(b, uint64(index.Created.UnixMilli()))
+	return be.AppendUint32(b, uint32(len(index.Runs)))
+}
+
+// appendExtent appends what runs of both tiers begin with.
+func appendExtent(b []byte, r *Run) []byte {
+	be := binary.BigEndian
+	b = append(b, r.Topic[:]...)
+	b = be.AppendUint32(b, uint32(r.Partition))
+	b = be.AppendUint32(b, r.Position)
+	b = be.AppendUint32(b, r.Length)
+	b = be.AppendUint32(b, r.Batches)
+	b = be.AppendUint32(b, r.Records)
+	b = be.AppendUint64(b, uint64(r.MaxTimestamp))
+	return be.AppendUint32(b, r.CRC)
+}
+
+// appendTrailer completes b, which is a footer.
+func appendTrailer(b []byte, version uint16) []byte {
+	be := binary.BigEndian
 	length := len(b)
 	b = be.AppendUint32(b, uint32(length))
-	b = be.AppendUint16(b, Version)
+	b = be.AppendUint16(b, version)
 	b = be.AppendUint16(b, 0)
 	b = be.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	return append(b, trailerMagic...)

@@ -27,7 +27,8 @@ func ParseFooter(tail []byte, objectSize int64) (Index, error) {
 	if string(trailer[12:]) != trailerMagic {
 		return Index{}, fmt.Errorf("%w: no magic at the end", ErrCorrupt)
 	}
-	if version := be.Uint16(trailer[4:]); version != Version {
+	version := be.Uint16(trailer[4:])
+	if version != Version && version != RewrittenVersion {
 		return Index{}, &VersionError{Version: version}
 	}
 	length := int64(be.Uint32(trailer))
@@ -42,24 +43,31 @@ func ParseFooter(tail []byte, objectSize int64) (Index, error) {
 	if sum := crc32.Checksum(covered, castagnoli); sum != be.Uint32(trailer[8:]) {
 		return Index{}, fmt.Errorf("%w: CRC of footer is %08x, computed %08x", ErrCorrupt, be.Uint32(trailer[8:]), sum)
 	}
-	return parseRuns(footer[:length], objectSize)
+	return parseRuns(footer[:length], version, objectSize)
 }
 
 // parseRuns decodes an intact footer and checks that its runs fill the object.
-func parseRuns(b []byte, objectSize int64) (Index, error) {
+func parseRuns(b []byte, version uint16, objectSize int64) (Index, error) {
 	be := binary.BigEndian
 	end := objectSize - trailerSize - int64(len(b))
 	index := Index{ID: [16]byte(b), Created: time.UnixMilli(int64(be.Uint64(b[16:]))), Size: objectSize}
+	if index.Tier = Tier(index.ID); index.Tier != tierOf(version) {
+		return Index{}, fmt.Errorf("%w: version %d, with an id of tier %d", ErrCorrupt, version, index.Tier)
+	}
+	parse, size := parseRun, runSize
+	if version == RewrittenVersion {
+		parse, size = parseRewrittenRun, rewrittenRunSize
+	}
 	count := int64(be.Uint32(b[24:]))
 	b = b[footerStart:]
-	if count > int64(len(b)/runSize) {
+	if count > int64(len(b)/size) {
 		return Index{}, fmt.Errorf("%w: %d runs in %d bytes", ErrCorrupt, count, len(b))
 	}
 	index.Runs = make([]Run, 0, count)
 	position := int64(HeaderSize)
 	for i := range count {
-		run, rest, ok := parseRun(b)
-		if !ok || int64(run.Position) != position || run.Length == 0 || run.Batches == 0 || run.Records == 0 {
+		run, rest, ok := parse(b)
+		if !ok || int64(run.Position) != position || run.Length == 0 || run.Batches == 0 {
 			return Index{}, fmt.Errorf("%w: run %d of the footer", ErrCorrupt, i)
 		}
 		if i > 0 && compareRuns(index.Runs[i-1], run) >= 0 {
@@ -84,19 +92,10 @@ func parseRun(b []byte) (r Run, rest []byte, ok bool) {
 		return Run{}, nil, false
 	}
 	be := binary.BigEndian
-	r = Run{
-		Topic:        [16]byte(b),
-		Partition:    int32(be.Uint32(b[16:])),
-		Position:     be.Uint32(b[20:]),
-		Length:       be.Uint32(b[24:]),
-		Batches:      be.Uint32(b[28:]),
-		Records:      be.Uint32(b[32:]),
-		MaxTimestamp: int64(be.Uint64(b[36:])),
-		CRC:          be.Uint32(b[44:]),
-	}
+	r = parseExtent(b)
 	count := be.Uint32(b[48:])
 	b = b[runSize:]
-	if int64(count) > int64(len(b)/chainSize) {
+	if r.Records == 0 || int64(count) > int64(len(b)/chainSize) {
 		return Run{}, nil, false
 	}
 	if count > 0 {
@@ -119,6 +118,22 @@ func parseRun(b []byte) (r Run, rest []byte, ok bool) {
 	return r, b, true
 }
 
+// parseExtent decodes what runs of both tiers begin with.
+func parseExtent(b []byte) Run {
+	be := binary.BigEndian
+	_ = b[extentSize-1]
+	return Run{
+		Topic:        [16]byte(b),
+		Partition:    int32(be.Uint32(b[16:])),
+		Position:     be.Uint32(b[20:]),
+		Length:       be.Uint32(b[24:]),
+		Batches:      be.Uint32(b[28:]),
+		Records:      be.Uint32(b[32:]),
+		MaxTimestamp: int64(be.Uint64(b[36:])),
+		CRC:          be.Uint32(b[44:]),
+	}
+}
+
 // ParseHeader reads id and time of creation from the first bytes of an object, at least HeaderSize. Errors are
 // *VersionError and ErrCorrupt.
 func ParseHeader(b []byte) (id [16]byte, created time.Time, err error) {
@@ -126,11 +141,15 @@ func ParseHeader(b []byte) (id [16]byte, created time.Time, err error) {
 	if len(b) < HeaderSize || string(b[:len(headerMagic)]) != headerMagic {
 		return id, created, fmt.Errorf("%w: no magic at the start", ErrCorrupt)
 	}
-	if version := be.Uint16(b[8:]); version != Version {
+	version := be.Uint16(b[8:])
+	if version != Version && version != RewrittenVersion {
 		return id, created, &VersionError{Version: version}
 	}
 	if crc32.Checksum(b[:36], castagnoli) != be.Uint32(b[36:]) {
 		return id, created, fmt.Errorf("%w: CRC of header", ErrCorrupt)
 	}
-	return [16]byte(b[12:]), time.UnixMilli(int64(be.Uint64(b[28:]))), nil
+	if id = [16]byte(b[12:]); Tier(id) != tierOf(version) {
+		return [16]byte{}, created, fmt.Errorf("%w: version %d, with an id of tier %d", ErrCorrupt, version, Tier(id))
+	}
+	return id, time.UnixMilli(int64(be.Uint64(b[28:]))), nil
 }

@@ -205,12 +205,12 @@ func TestEveryDamagedByteOfTheFooterIsNoticed(t *testing.T) {
 
 func TestUnknownVersion(t *testing.T) {
 	object, _ := assemble(t, sample())
-	object[len(object)-11], object[9] = 2, 3
+	object[len(object)-11], object[9] = 3, 4
 	var version *segment.VersionError
-	if _, err := segment.ParseFooter(object, int64(len(object))); !errors.As(err, &version) || version.Version != 2 {
+	if _, err := segment.ParseFooter(object, int64(len(object))); !errors.As(err, &version) || version.Version != 3 {
 		t.Errorf("footer: %v", err)
 	}
-	if _, _, err := segment.ParseHeader(object); !errors.As(err, &version) || version.Version != 3 {
+	if _, _, err := segment.ParseHeader(object); !errors.As(err, &version) || version.Version != 4 {
 		t.Errorf("header: %v", err)
 	}
 }
@@ -224,11 +224,16 @@ func TestKey(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, key := range []string{"", "t0/", "t0/4b/", "t0/4c/0192f5e0-7c1b-7000-8000-0123456789ab", "4b/0192f5e0-7c1b-7000-8000-0123456789ab",
-		"t1/4b/0192f5e0-7c1b-7000-8000-0123456789ab", want + "x", want[:len(want)-1], "t0/4b/0192F5E0-7C1B-7000-8000-0123456789AB",
+		"t1/4b/0192f5e0-7c1b-7000-8000-0123456789ab", segment.Key(rewrittenID) + "x", "t0" + segment.Key(rewrittenID)[2:], want + "x", want[:len(want)-1], "t0/4b/0192F5E0-7C1B-7000-8000-0123456789AB",
 		"t0/t0/4b/0192f5e0-7c1b-7000-8000-0123456789ab", "t0/4b/{192f5e0-7c1b-7000-8000-0123456789ab}"} {
 		if _, err := segment.ParseKey(key); err == nil {
 			t.Errorf("%q was parsed", key)
 		}
+	}
+	if got := segment.Key(rewrittenID); got != "t1/28/0192f5e0-7c1b-8000-8000-0123456789ab" {
+		t.Errorf("tier 1: %q", got)
+	} else if id, err := segment.ParseKey(got); err != nil || id != rewrittenID || segment.Tier(id) != 1 {
+		t.Errorf("tier 1: %v, %v", id, err)
 	}
 	shards := map[string]bool{}
 	for range 4096 {
@@ -243,6 +248,9 @@ func FuzzParseFooter(f *testing.F) {
 	object, _ := assemble(f, sample())
 	f.Add(object, int64(len(object)))
 	f.Add(object[len(object)-100:], int64(len(object)))
+	rewritten, _ := build(f, rewritten())
+	f.Add(rewritten, int64(len(rewritten)))
+	f.Add(rewritten[len(rewritten)-400:], int64(len(rewritten)))
 	empty, _ := assemble(f, nil)
 	f.Add(empty, int64(len(empty)))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
@@ -264,6 +272,13 @@ func FuzzParseFooter(f *testing.F) {
 				}
 				position += int64(r.Length)
 			}
+			for _, r := range index.Runs {
+				for _, m := range r.Marks {
+					if index.Tier != 1 || m.Position >= r.Length || m.Offset <= r.Base || m.Offset >= r.Base+int64(r.Offsets) {
+						t.Fatalf("mark %+v of %+v", m, r)
+					}
+				}
+			}
 			if position > size {
 				t.Fatalf("runs end at %d of %d", position, size)
 			}
@@ -275,6 +290,8 @@ func FuzzParseFooter(f *testing.F) {
 func FuzzNames(f *testing.F) {
 	object, _ := assemble(f, sample())
 	f.Add(object[:segment.HeaderSize], segment.Key(uuid.Must(uuid.NewV7())))
+	rewritten, _ := build(f, nil)
+	f.Add(rewritten[:segment.HeaderSize], segment.Key(rewrittenID))
 	f.Add([]byte{}, "t0/00/00000000-0000-0000-0000-000000000000")
 	f.Fuzz(func(t *testing.T, header []byte, key string) {
 		if len(header) >= 40 { // under a right CRC

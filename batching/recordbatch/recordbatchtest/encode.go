@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -35,11 +36,24 @@ func (o Options) NotIdempotent() Options {
 
 // Encode makes a batch with base offset 0 of at least one record. Offsets of the records are ignored.
 func Encode(records []recordbatch.Record, o Options) []byte {
-	base, latest := records[0].Timestamp, records[0].Timestamp
+	numbered := slices.Clone(records)
+	for i := range numbered {
+		numbered[i].Offset = int64(i)
+	}
+	return EncodeSparse(numbered, int32(len(records)), o)
+}
+
+// EncodeSparse makes a batch with base offset 0 that takes some offsets and holds the records that are left of it, if
+// any, at theirs: what log compaction makes.
+func EncodeSparse(records []recordbatch.Record, offsets int32, o Options) []byte {
+	base, latest := int64(-1), int64(-1)
+	if len(records) > 0 {
+		base, latest = records[0].Timestamp, records[0].Timestamp
+	}
 	var body []byte
-	for i, r := range records {
+	for _, r := range records {
 		latest = max(latest, r.Timestamp)
-		record := appendRecord(nil, r, r.Timestamp-base, int64(i))
+		record := appendRecord(nil, r, r.Timestamp-base, r.Offset)
 		body = binary.AppendVarint(body, int64(len(record)))
 		body = append(body, record...)
 	}
@@ -59,7 +73,7 @@ func Encode(records []recordbatch.Record, o Options) []byte {
 	b = be.AppendUint32(b, 0xffffffff)
 	b = append(b, recordbatch.Magic, 0, 0, 0, 0)
 	b = be.AppendUint16(b, attributes)
-	b = be.AppendUint32(b, uint32(len(records)-1))
+	b = be.AppendUint32(b, uint32(offsets-1))
 	b = be.AppendUint64(b, uint64(base))
 	b = be.AppendUint64(b, uint64(latest))
 	b = be.AppendUint64(b, uint64(o.ProducerID))

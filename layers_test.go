@@ -33,6 +33,7 @@ var layers = map[string][]string{
 
 	"metastore":          {"planted"},
 	"metastore/fault":    {"metastore"},
+	"metastore/lease":    {"metastore"},
 	"metastore/mark":     {"metastore", "objstore"},
 	"metastore/memory":   {"metastore"},
 	"metastore/postgres": {"metastore"},
@@ -56,7 +57,7 @@ var layers = map[string][]string{
 	"broker/peer":           {"metastore"},
 	"broker/sequencer":      {"metastore"},
 	"broker/telemetry":      {"batching/recordbatch", "broker/settings"},
-	"broker/txn":            {"metastore"},
+	"broker/txn":            {"metastore", "metastore/lease"},
 	"broker/zone":           {},
 	"broker/zonecache":      {"metastore", "objstore", "objstore/cache"},
 	"broker": {

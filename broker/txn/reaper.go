@@ -9,12 +9,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/lease"
 )
 
 // LeaseName is the reaper's among the metastore's leases.
@@ -35,12 +35,6 @@ type Decider interface {
 type Members interface {
 	Self() metastore.Broker
 	Now() time.Time
-}
-
-// Leases decide who does it; a metastore does.
-type Leases interface {
-	HoldLease(ctx context.Context, name string, holder metastore.NodeID, holderEpoch int64, length time.Duration) (metastore.Lease, error)
-	ReleaseLease(ctx context.Context, name string, holder metastore.NodeID, holderEpoch int64) error
 }
 
 // Options tunes a Reaper. The zero value is the default, which is Kafka's where Kafka has the setting.
@@ -89,44 +83,38 @@ type Reaper struct {
 	states  States
 	decider Decider
 	members Members
-	leases  Leases
+	lease   *lease.Holder
 	opts    Options
 	metrics *metrics
 	seen    sightings // as of the last look; Run's goroutine has it
-
-	mu       sync.Mutex
-	lease    metastore.Lease
-	deadline time.Time // until when this broker certainly holds the lease, on its own clock; zero if it does not
 }
 
 // New makes a Reaper; Run makes it work.
-func New(states States, decider Decider, members Members, leases Leases, opts Options) *Reaper {
-	r := &Reaper{states: states, decider: decider, members: members, leases: leases, opts: opts.withDefaults()}
+func New(states States, decider Decider, members Members, leases lease.Leases, opts Options) *Reaper {
+	opts = opts.withDefaults()
+	r := &Reaper{states: states, decider: decider, members: members, opts: opts}
+	r.lease = lease.New(leases, members, LeaseName, lease.Options{Length: opts.Lease, Logger: opts.Logger})
 	r.metrics = newMetrics(opts.Registerer, r)
 	return r
 }
 
 // Held tells whether this broker has the role, as far as it knows, and under which epoch of the lease.
-func (r *Reaper) Held() (epoch int64, held bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lease.Epoch, time.Now().Before(r.deadline)
-}
+func (r *Reaper) Held() (epoch int64, held bool) { return r.lease.Held() }
 
 // Run works while this broker has the role, until ctx ends; then it gives the role back. It is called once.
 func (r *Reaper) Run(ctx context.Context) error {
-	defer r.release(ctx)
+	defer r.lease.Release(ctx)
 	hold, abort, forget := time.NewTicker(r.opts.Lease/3), time.NewTicker(r.opts.AbortEvery), time.NewTicker(r.opts.ForgetEvery)
 	defer hold.Stop()
 	defer abort.Stop()
 	defer forget.Stop()
-	r.hold(ctx)
+	r.lease.Hold(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hold.C:
-			r.hold(ctx)
+			r.lease.Hold(ctx)
 		case <-abort.C:
 			r.report(ctx, "abort transactions past their time-out", r.abortOnce)
 		case <-forget.C:
@@ -142,44 +130,6 @@ func (r *Reaper) report(ctx context.Context, what string, once func(context.Cont
 	} else if done > 0 {
 		r.opts.Logger.Info(what, "done", done)
 	}
-}
-
-// hold takes the lease or extends it.
-func (r *Reaper) hold(ctx context.Context) {
-	asked := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Lease/3)
-	defer cancel()
-	self := r.members.Self()
-	lease, err := r.leases.HoldLease(ctx, LeaseName, self.NodeID, self.Epoch, r.opts.Lease)
-	if err != nil {
-		r.opts.Logger.Debug("ask for the lease of the transactions' reaper, retrying", "error", err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if lease.Epoch != r.lease.Epoch {
-		r.opts.Logger.Info("reaper of transactions", "node_id", int32(lease.Holder), "lease_epoch", lease.Epoch)
-	}
-	r.lease, r.deadline = lease, time.Time{}
-	if lease.HeldBy(self.NodeID, self.Epoch) {
-		r.deadline = asked.Add(r.opts.Lease)
-	}
-}
-
-// release ends the lease, so that the next one need not wait for it to run out.
-func (r *Reaper) release(ctx context.Context) {
-	if _, held := r.Held(); !held {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.Lease/3)
-	defer cancel()
-	self := r.members.Self()
-	if err := r.leases.ReleaseLease(ctx, LeaseName, self.NodeID, self.Epoch); err != nil {
-		r.opts.Logger.Warn("give back the lease of the transactions' reaper; it will run out", "error", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.deadline = time.Time{}
 }
 
 // abortOnce aborts what is past its time-out, which fences the producers, and tells how many. What was seen stays seen while
@@ -244,7 +194,7 @@ func (r *Reaper) each(ctx context.Context, doom func(*metastore.Transaction) met
 			}
 		}
 		doomed = doomed[n:]
-		r.hold(ctx) // a round may take longer than the lease
+		r.lease.Hold(ctx) // a round may take longer than the lease
 	}
 	return granted, nil
 }

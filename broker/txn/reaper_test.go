@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/lease"
 	"github.com/runnel-io/runnel/metastore/memory"
 )
 
@@ -33,13 +34,13 @@ func (m *member) Self() metastore.Broker { return m.self }
 func (m *member) Now() time.Time         { return m.now() }
 
 // join registers a broker on the store and starts its reaper.
-func join(t *testing.T, store *memory.Store, leases Leases, opts Options) *member {
+func join(t *testing.T, store *memory.Store, leases lease.Leases, opts Options) *member {
 	t.Helper()
 	return joinAt(t, store, leases, time.Now, opts)
 }
 
 // joinAt is join with a clock on which brokers agree.
-func joinAt(t *testing.T, store *memory.Store, leases Leases, now func() time.Time, opts Options) *member {
+func joinAt(t *testing.T, store *memory.Store, leases lease.Leases, now func() time.Time, opts Options) *member {
 	t.Helper()
 	self, err := store.RegisterBroker(t.Context(), metastore.Broker{NodeID: metastore.AnyNodeID, Host: rand.Text()}, 1000*time.Hour)
 	if err != nil {
@@ -218,7 +219,7 @@ func TestATransactionIsSeenOnceThoughItsBeginningComesToPass(t *testing.T) {
 
 // lapsing are leases of which nobody hears anything while lost is set.
 type lapsing struct {
-	Leases
+	lease.Leases
 	lost atomic.Bool
 }
 
@@ -289,7 +290,7 @@ func TestAnotherBrokerReapsWhenTheOneThatDidIsGone(t *testing.T) {
 
 // once is a metastore that answers the first time only.
 type once struct {
-	Leases
+	lease.Leases
 	mu    sync.Mutex
 	asked bool
 }

@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"batching/recordbatch": {},
 	"batching/segment":     {"batching/recordbatch"},
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
+	"batching/lifecycle":   {"metastore", "metastore/lease"},
 	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/mark", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 

@@ -74,6 +74,32 @@ func (m Mark) text() []byte {
 	return fmt.Appendf(nil, "Node %d of cluster %s has folded the commit log up to entry %d, checksum %016x.\n", m.Node, m.Cluster, m.Seq, m.Checksum)
 }
 
+// OtherCluster returns the id of another cluster that left marks in the bucket, "" if there is none.
+func OtherCluster(ctx context.Context, objects Lister, own string) (string, error) {
+	behind := strings.TrimSuffix(Prefix(own), "/") + "0" // sorts after all marks of this cluster, and nothing else in between
+	for _, after := range []string{"", behind} {
+		looked := 0
+		for o, err := range objects.List(ctx, folder, after) {
+			if err != nil {
+				return "", fmt.Errorf("list marks: %w", err)
+			}
+			m, err := Parse(o.Key)
+			if err == nil && m.Cluster != own {
+				return m.Cluster, nil
+			}
+			if looked++; err == nil || looked == most {
+				break
+			}
+		}
+	}
+	return "", nil
+}
+
+// Lister is what OtherCluster needs of the bucket.
+type Lister interface {
+	List(ctx context.Context, prefix, startAfter string) iter.Seq2[objstore.Object, error]
+}
+
 // Log is what marks are compared with; a metastore.Log is one.
 type Log interface {
 	Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error)

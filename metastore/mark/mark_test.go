@@ -175,3 +175,40 @@ func TestTheNewestOfTooManyMarksCount(t *testing.T) {
 		t.Errorf("%v, want a refusal that names the newest", err)
 	}
 }
+
+func TestAnotherClustersMarksAreFoundWhereverTheySort(t *testing.T) {
+	at := metastore.Position{Seq: 5, Checksum: 6}
+	for name, other := range map[string]string{"before": "AAAAAAAAAAAAAAAAAAAAAA", "after": "zzzzzzzzzzzzzzzzzzzzzw"} {
+		t.Run(name, func(t *testing.T) {
+			objects := objmemory.New()
+			put := func(key string) {
+				if err := objects.Put(t.Context(), key, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found := func() string {
+				other, err := mark.OtherCluster(t.Context(), objects, cluster)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return other
+			}
+			if got := found(); got != "" {
+				t.Errorf("found %q in an empty bucket", got)
+			}
+			for node := range metastore.NodeID(2000) { // more than are looked at
+				put(mark.Mark{Cluster: cluster, Position: at, Node: node}.Key())
+			}
+			for _, key := range []string{"position/a", "position/zz", mark.Prefix(cluster) + "readme", "t0/4b/0192f5e0-7c1b-7000-8000-0123456789ab"} {
+				put(key)
+			}
+			if got := found(); got != "" {
+				t.Errorf("found %q beside marks of one cluster alone", got)
+			}
+			put(mark.Mark{Cluster: other, Position: at}.Key())
+			if got := found(); got != other {
+				t.Errorf("found %q, want %q", got, other)
+			}
+		})
+	}
+}

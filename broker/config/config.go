@@ -35,6 +35,8 @@ type Config struct {
 	Linger      Linger
 	Put         Put
 	Memory      Memory
+	Compaction  Compaction
+	Garbage     Garbage
 	Log         Log
 	Drain       Drain
 }
@@ -109,6 +111,20 @@ type Put struct {
 type Memory struct {
 	Produce int64 // bytes of records received and not yet acknowledged
 	Cache   int64 // bytes of segments kept for fetches
+}
+
+// Compaction is the rewriting of small objects as large ones, and of compacted topics.
+type Compaction struct {
+	Enabled bool          // of small objects; that of topics is Cluster.CleanerEnabled
+	Delay   time.Duration // after which a segment is rewritten at the earliest
+	Memory  int64         // bytes, of each of the two
+}
+
+// Garbage is the deletion of objects that nothing names.
+type Garbage struct {
+	Grace  time.Duration // that an object stays
+	Sweep  time.Duration // in which the bucket is looked through once; 0: never
+	DryRun bool          // what would be deleted is logged
 }
 
 // Log says how the process logs.

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Key is one row of the table: a leaf of the YAML file.
 type Key struct {
@@ -134,6 +137,24 @@ var keys = []Key{
 	{Name: "memory.cache", Kind: size{0, 1 << 50}, Default: "256MiB",
 		Doc: "Bytes of segments that are kept in memory for fetches: half for what this broker has written itself, a quarter for blocks of the object store that consumers at the end of partitions read, and a quarter for what is read ahead of consumers that are far behind; the two quarters are 8 MiB each at least. With peer.secret or certificates, brokers of a zone share their blocks, and a quarter of their memory is for copies of blocks that belong to another broker. Answers that clients are slow to read come on top, of about 128 MiB together.",
 		set: func(c *Config, v value) { c.Memory.Cache = v.number }},
+	{Name: "compaction.enable", Kind: boolean, Default: "true",
+		Doc: "Whether small objects are rewritten as large ones, sorted by partition. Without it a consumer that is far behind costs a GET for each small object, and what brokers hold in memory grows with the number of objects. Compacted topics go by `log.cleaner.enable`. The broker that has the task's lease goes by its own configuration: give all the same.",
+		set: func(c *Config, v value) { c.Compaction.Enabled = v.text == "true" }},
+	{Name: "compaction.delay", Kind: duration, Default: "2m",
+		Doc: "How old a segment is at least when it is rewritten: by then, who reads the end of partitions has read it from memory.",
+		set: func(c *Config, v value) { c.Compaction.Delay = v.duration }},
+	{Name: "compaction.memory", Kind: size{6 << 20, 1 << 40}, Default: "192MiB",
+		Doc: "Bytes that the broker which rewrites small objects has for it, and as many the one that compacts topics, which may be the same, beside the keys that it remembers (`log.cleaner.dedupe.buffer.size`). A third is for reading ahead, the rest for objects that are made, of 64 MiB at most; less memory makes smaller ones, and more GETs.",
+		set: func(c *Config, v value) { c.Compaction.Memory = v.number }},
+	{Name: "garbage.grace", Kind: durationFrom(10 * time.Minute), Default: "1h",
+		Doc: "How long an object stays after the last that named it went (by retention, compaction, DeleteRecords or the deletion of a topic). A metastore that is restored to a point in time names objects that were garbage since: set it to the time up to which you want to be able to go back, such as `168h`, and pay for the storage of what was replaced or deleted in that time, and for about 64 bytes of memory in each broker for each such object. docs/bucket.md has more.",
+		set: func(c *Config, v value) { c.Garbage.Grace = v.duration }},
+	{Name: "garbage.sweep", Kind: duration, Default: "24h",
+		Doc: "In what time the whole bucket is looked through once for objects that nothing ever named: uploads whose broker died before it committed them. It costs a LIST for each 1,000 objects. 0: never.",
+		set: func(c *Config, v value) { c.Garbage.Sweep = v.duration }},
+	{Name: "garbage.dry_run", Kind: boolean, Default: "false",
+		Doc: "Whether objects that would be deleted are only logged. They stay, and so do their names in the memory of all brokers.",
+		set: func(c *Config, v value) { c.Garbage.DryRun = v.text == "true" }},
 	{Name: "log.level", Kind: words{"debug", "info", "warn", "error"}, Default: "info",
 		Doc: "The least severe messages that are logged.",
 		set: func(c *Config, v value) { c.Log.Level = v.text }},

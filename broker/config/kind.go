@@ -45,6 +45,7 @@ var (
 	reachableAddress = form{"host:port", parseReachableAddress}
 	nodeID           = form{"number", parseNodeID}
 	duration         = form{"duration", parseDuration}
+	boolean          = words{"true", "false"}
 	triState         = words{"auto", "true", "false"}
 	metastoreURL     = form{"URL", parseMetastoreURL}
 	objectStoreURL   = form{"URL", parseObjectStoreURL}
@@ -76,6 +77,19 @@ func (k number) parse(s string) (value, error) {
 		return value{}, fmt.Errorf("must be a whole number from %d to %d", k.min, k.max)
 	}
 	return value{text: s, number: n}, nil
+}
+
+// durationFrom is a duration of a least length.
+type durationFrom time.Duration
+
+func (durationFrom) String() string { return "duration" }
+
+func (k durationFrom) parse(s string) (value, error) {
+	v, err := parseDuration(s)
+	if err == nil && v.duration < time.Duration(k) {
+		return value{}, fmt.Errorf("must be %v or more", time.Duration(k))
+	}
+	return v, err
 }
 
 // size is a number of bytes in an interval.

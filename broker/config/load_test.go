@@ -52,6 +52,9 @@ func TestLoadFile(t *testing.T) {
 	if c.Linger.Max != 250*time.Millisecond || c.Drain.Timeout != 30*time.Second {
 		t.Errorf("defaults: %+v", c)
 	}
+	if c.Garbage != (Garbage{Grace: time.Hour, Sweep: 24 * time.Hour}) || c.Compaction != (Compaction{Enabled: true, Delay: 2 * time.Minute, Memory: 192 << 20}) {
+		t.Errorf("defaults: %+v, %+v", c.Garbage, c.Compaction)
+	}
 	if c.Cluster.NumPartitions != 6 || !c.Cluster.Topic(nil).Compacted || !c.Cluster.Topic(nil).Deleted {
 		t.Errorf("cluster: %+v", c.Cluster)
 	}
@@ -105,6 +108,7 @@ node_id: -4
 cluster:
   num.partitons: 3
   message.max.bytes: big
+garbage: {grace: 5m, dry_run: maybe}
 `), Env: []string{"RUNNEL_LISTN=:1", "RUNNEL_LOG_LEVEL=loud"}, Set: []string{"num.partitions"}})
 	if err == nil {
 		t.Fatal("no error")
@@ -120,6 +124,8 @@ cluster:
 		`f.yaml:11: invalid value "-4" for node_id`,
 		`f.yaml:13: cluster: unknown setting "num.partitons" (did you mean "num.partitions"?)`,
 		`f.yaml:14: cluster: invalid value "big" for message.max.bytes`,
+		`f.yaml:15: invalid value "5m" for garbage.grace: must be 10m0s or more`,
+		`f.yaml:15: invalid value "maybe" for garbage.dry_run: must be one of true, false`,
 		`RUNNEL_LISTN: unknown variable (did you mean RUNNEL_LISTEN?)`,
 		`RUNNEL_LOG_LEVEL: invalid value "loud" for log.level: must be one of debug, info, warn, error`,
 		`--set: "num.partitions" is not of the form name=value`,

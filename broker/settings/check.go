@@ -209,4 +209,13 @@ func parseLong(value string) int64 {
 	return n
 }
 
+// parseDouble is parseLong for fractions.
+func parseDouble(value string) float64 {
+	f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
 func parseBool(value string) bool { return strings.EqualFold(strings.TrimSpace(value), "true") }

@@ -35,6 +35,10 @@ type Cluster struct {
 	TransactionAbortInterval   time.Duration
 	TransactionForgetInterval  time.Duration
 	TransactionalIDExpiration  time.Duration
+	RetentionCheckInterval     time.Duration
+	CleanerEnabled             bool
+	CleanerBackoff             time.Duration
+	CleanerDedupeBuffer        int64 // bytes
 
 	static    map[string]string // of the configuration
 	brokers   map[string]string // set for all brokers while they ran
@@ -191,6 +195,10 @@ func (c *Cluster) resolve() {
 	c.TransactionAbortInterval = c.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms")
 	c.TransactionForgetInterval = c.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms")
 	c.TransactionalIDExpiration = c.milliseconds("transactional.id.expiration.ms")
+	c.RetentionCheckInterval = c.milliseconds("log.retention.check.interval.ms")
+	c.CleanerEnabled = c.Bool("log.cleaner.enable")
+	c.CleanerBackoff = c.milliseconds("log.cleaner.backoff.ms")
+	c.CleanerDedupeBuffer = c.Int("log.cleaner.dedupe.buffer.size")
 
 	c.defaults = make(map[string]string, len(topicTable))
 	for i := range topicTable {

@@ -27,8 +27,12 @@ func TestDefaultsAreKafkas(t *testing.T) {
 	if c.GroupInitialRebalanceDelay != 3*time.Second || c.GroupMinSessionTimeout != 6*time.Second || c.GroupMaxSessionTimeout != 30*time.Minute {
 		t.Errorf("groups: %+v", c)
 	}
+	if !c.CleanerEnabled || c.CleanerBackoff != 15*time.Second || c.CleanerDedupeBuffer != 128<<20 || c.RetentionCheckInterval != 5*time.Minute {
+		t.Errorf("cleaning: %+v", c)
+	}
 	want := Topic{MaxMessageBytes: 1048588, SegmentBytes: 1 << 30, TimestampType: CreateTime, TimestampBeforeMax: 1<<63 - 1,
-		TimestampAfterMax: 3600000, CompressionType: "producer", GzipLevel: -1, LZ4Level: 9, ZstdLevel: 3, Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, MinInsyncReplicas: 1, LingerMaxMs: -1}
+		TimestampAfterMax: 3600000, CompressionType: "producer", GzipLevel: -1, LZ4Level: 9, ZstdLevel: 3, Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, DeleteRetentionMs: 86400000,
+		MaxCompactionLagMs: 1<<63 - 1, MinCleanableRatio: 0.5, MinInsyncReplicas: 1, LingerMaxMs: -1}
 	if got := c.Topic(nil); got != want {
 		t.Errorf("topic defaults\n got %+v\nwant %+v", got, want)
 	}

@@ -34,6 +34,10 @@ type Topic struct {
 	Deleted            bool  // cleanup.policy has delete: retention applies
 	RetentionMs        int64 // -1: for ever
 	RetentionBytes     int64 // -1: without limit
+	DeleteRetentionMs  int64 // that compaction keeps tombstones
+	MinCompactionLagMs int64
+	MaxCompactionLagMs int64
+	MinCleanableRatio  float64 // 0 to 1
 	MinInsyncReplicas  int32
 	LingerMaxMs        int32 // that a batch waits for company; -1: the broker's
 }
@@ -73,6 +77,14 @@ func (t *Topic) apply(values map[string]string) {
 			t.RetentionMs = parseLong(value)
 		case "retention.bytes":
 			t.RetentionBytes = parseLong(value)
+		case "delete.retention.ms":
+			t.DeleteRetentionMs = parseLong(value)
+		case "min.compaction.lag.ms":
+			t.MinCompactionLagMs = parseLong(value)
+		case "max.compaction.lag.ms":
+			t.MaxCompactionLagMs = parseLong(value)
+		case "min.cleanable.dirty.ratio":
+			t.MinCleanableRatio = parseDouble(value)
 		case "min.insync.replicas":
 			t.MinInsyncReplicas = int32(parseLong(value))
 		case LingerMax:

@@ -92,6 +92,21 @@ func TestTopicOverridesClusterDefaults(t *testing.T) {
 	}
 }
 
+func TestACompactedTopicsSettings(t *testing.T) {
+	c := mustCluster(t, map[string]string{
+		"log.cleaner.delete.retention.ms": "1", "log.cleaner.min.compaction.lag.ms": "2", "log.cleaner.max.compaction.lag.ms": "3", "log.cleaner.min.cleanable.ratio": "0.25",
+	})
+	if got := c.Topic(nil); got.DeleteRetentionMs != 1 || got.MinCompactionLagMs != 2 || got.MaxCompactionLagMs != 3 || got.MinCleanableRatio != 0.25 {
+		t.Errorf("cluster defaults: %+v", got)
+	}
+	got := c.Topic(map[string]string{
+		"delete.retention.ms": "4", "min.compaction.lag.ms": "5", "max.compaction.lag.ms": "6", "min.cleanable.dirty.ratio": "0.75", "cleanup.policy": "",
+	})
+	if got.DeleteRetentionMs != 4 || got.MinCompactionLagMs != 5 || got.MaxCompactionLagMs != 6 || got.MinCleanableRatio != 0.75 || got.Compacted || got.Deleted {
+		t.Errorf("topic: %+v", got)
+	}
+}
+
 func entry(t *testing.T, entries []Entry, name string) Entry {
 	t.Helper()
 	for _, e := range entries {

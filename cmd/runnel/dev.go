@@ -83,6 +83,8 @@ func (o *devOptions) configs() ([]*config.Config, error) {
 			"log.level": o.logLevel,
 			// Uploads cost nothing here, and people who try a client should not wait for them.
 			"linger.max": "10ms", "linger.min": "1ms", "drain.timeout": "10s",
+			// Nor is there anything to go back to, while memory and disk are small.
+			"garbage.grace": "10m", "compaction.memory": "48MiB",
 		}})
 		if err != nil {
 			return nil, &usageError{listProblems(err)}

@@ -1,9 +1,13 @@
 package readahead
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/runnel-io/runnel/objstore/memory"
 )
 
 // loadFor loads 4 MiB after 4 MiB for a time, a reader at the tail beside it or not, with timers that are so late, and
@@ -83,6 +87,39 @@ func TestTimersAreLookedAtOnlyWhileTheTailIsServed(t *testing.T) {
 		c.hurry(time.Now())
 		if _, look := c.begin(time.Now(), 1); !look {
 			t.Error("not again")
+		}
+	})
+}
+
+func TestOtherWorkOnOldRecordsSharesTheRateOfLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(memory.New(), Options{})
+		defer p.Close()
+		took := func(ctx context.Context) (time.Duration, error) {
+			begun := time.Now()
+			err := p.Pace(ctx, courtesyLeast)
+			return time.Since(begun), err
+		}
+		for range 3 {
+			if took, err := took(t.Context()); took > 0 || err != nil {
+				t.Fatalf("with nobody at the tail it waits for %v: %v", took, err)
+			}
+		}
+		p.Hurry()
+		p.manners.rate = courtesyLeast
+		if first, err := took(t.Context()); first > 0 || err != nil {
+			t.Fatalf("the first waits for %v: %v", first, err)
+		}
+		limited, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if took, err := took(limited); took != 100*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the second ends after %v: %v", took, err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Pace(t.Context(), 1); !errors.Is(err, ErrClosed) {
+			t.Errorf("after Close: %v", err)
 		}
 	})
 }

@@ -266,17 +266,37 @@ func (p *Pool) get(c *chunk, ahead bool) error {
 // processors are busy, loads are slowed down.
 func (p *Pool) Hurry() { p.manners.hurry(time.Now()) }
 
-func (p *Pool) read(c *chunk) error {
-	wait, look := p.manners.begin(time.Now(), int64(len(c.buf)))
+// Pace waits as long as a load of so many bytes has to, for work that moves old records by other ways and is to be as
+// courteous: loads and that work share one rate. It returns an error when ctx ends, or the pool is closed.
+func (p *Pool) Pace(ctx context.Context, bytes int64) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	wait, look := p.manners.begin(time.Now(), bytes)
 	if look {
 		p.running.Go(func() { p.manners.watch(p.ctx) })
 	}
-	if wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-p.ctx.Done():
-			return p.ctx.Err()
-		}
+	p.mu.Unlock()
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.ctx.Done():
+		return ErrClosed
+	}
+}
+
+func (p *Pool) read(c *chunk) error {
+	if err := p.Pace(p.ctx, int64(len(c.buf))); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.LoadTimeout)
 	defer cancel()

@@ -30,7 +30,9 @@ var layers = map[string][]string{
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
 	"batching/lifecycle":   {"metastore", "metastore/lease"},
 	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/mark", "objstore"},
+	"batching/garbage":     {"batching/segment", "metastore", "metastore/mark", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
+	"batching/retention":   {"metastore"},
 
 	"metastore":          {"planted"},
 	"metastore/fault":    {"metastore"},

@@ -1,0 +1,72 @@
+package retention
+
+import (
+	"time"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Policy is what a topic wants kept.
+type Policy struct {
+	Delete bool  // cleanup.policy has delete; else all is kept
+	Ms     int64 // retention.ms; -1: for ever
+	Bytes  int64 // retention.bytes, of each partition; -1: without limit
+}
+
+// Runs are the runs of a partition from its log start on, in order; a metastore.PartitionView is one.
+type Runs interface {
+	Len() int
+	Run(i int) metastore.Run
+}
+
+// Due is what is to leave a partition.
+type Due struct {
+	LogStart metastore.Offset // where it is to begin; meaningless if Runs is 0
+	Runs     int              // that leave
+	ByTime   int64            // bytes of those that are too old
+	BySize   int64            // bytes of those that are too much
+	More     bool             // more would leave if more were looked at
+}
+
+// Due tells what is to leave a partition that has runs with so many bytes together. It looks at limit runs at most.
+//
+// Kafka takes whole log files from the front, first while what is left has retention.bytes or more, then while the greatest
+// timestamp of the next is older than retention.ms. Here runs are what it takes, and either reason will do for each: as
+// nothing but the front ever leaves, that comes to the same. A file that holds the future waits for it, and all behind it with
+// it, however old. Nothing stays that is old enough, be it the last. What transactions have not decided stays, other than with Kafka.
+func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time.Time, limit int) Due {
+	var due Due
+	if !p.Delete {
+		return due
+	}
+	for i := range runs.Len() {
+		r := runs.Run(i)
+		end := r.Base + metastore.Offset(r.Records)
+		left := bytes - int64(r.Length)
+		bySize := p.Bytes >= 0 && left >= p.Bytes
+		byTime := p.Ms >= 0 && now.UnixMilli()-timestamp(&r) > p.Ms
+		if end > marks.Stable || !bySize && !byTime {
+			break
+		}
+		if i == limit {
+			due.More = true
+			break
+		}
+		if bySize {
+			due.BySize += int64(r.Length)
+		} else {
+			due.ByTime += int64(r.Length)
+		}
+		due.LogStart, due.Runs, bytes = end, i+1, left
+	}
+	return due
+}
+
+// timestamp is the time of a run's newest record, in ms. Records of producers that gave them none are as old as their
+// object; Kafka goes by that of their file.
+func timestamp(r *metastore.Run) int64 {
+	if r.MaxTimestamp < 0 && r.Marker == nil {
+		return r.Segment.Time().UnixMilli()
+	}
+	return r.MaxTimestamp
+}

@@ -34,6 +34,8 @@ var layers = map[string][]string{
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 	"batching/retention":   {"metastore"},
 
+	"batching/rewrite": {"batching/recordbatch", "batching/segment", "metastore", "objstore", "planted"},
+
 	"metastore":          {"planted"},
 	"metastore/fault":    {"metastore"},
 	"metastore/lease":    {"metastore"},

@@ -14,18 +14,22 @@ import (
 // Engine does jobs. It has no state between them, and may do several at a time, each in memory of its own.
 type Engine struct {
 	store   Store
+	log     Log
 	opts    Options
 	metrics *metrics
 }
 
-// New makes an engine.
-func New(store Store, opts Options) (*Engine, error) {
+// New makes an engine. One is enough for a broker: its metrics are registered once.
+func New(store Store, log Log, opts Options) (*Engine, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	return &Engine{store: store, opts: opts, metrics: newMetrics(opts.Registerer)}, nil
+	return &Engine{store: store, log: log, opts: opts, metrics: newMetrics(opts.Registerer)}, nil
 }
+
+// Options are those of the engine, defaults filled in.
+func (e *Engine) Options() Options { return e.opts }
 
 // ErrInvalid: the parts of a job are not what Part says, or not in order.
 var ErrInvalid = errors.New("invalid job")
@@ -81,14 +85,14 @@ type stopError struct{ error }
 func check(parts []Part) error {
 	for i := range parts {
 		p := &parts[i]
-		if len(p.Runs) == 0 {
-			return fmt.Errorf("%w: nothing of partition %s", ErrInvalid, p.TopicPartition)
+		if len(p.Runs) == 0 || len(p.Runs) > MaxPartRuns {
+			return fmt.Errorf("%w: %d runs of partition %s", ErrInvalid, len(p.Runs), p.TopicPartition)
 		}
 		if i > 0 && compare(parts[i-1].TopicPartition, p.TopicPartition) >= 0 {
 			return fmt.Errorf("%w: partition %s twice, or out of order", ErrInvalid, p.TopicPartition)
 		}
 		for j := range p.Runs {
-			if r := &p.Runs[j]; r.Records <= 0 || j > 0 && r.Base < end(&p.Runs[j-1]) {
+			if r := &p.Runs[j]; r.Records <= 0 || j > 0 && r.Base < p.Runs[j-1].End() {
 				return fmt.Errorf("%w: partition %s: run of %d offsets at %d", ErrInvalid, p.TopicPartition, r.Records, r.Base)
 			}
 		}
@@ -99,9 +103,6 @@ func check(parts []Part) error {
 func compare(a, b metastore.TopicPartition) int {
 	return cmp.Or(bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
 }
-
-// end is the offset after a run.
-func end(run *metastore.Run) metastore.Offset { return run.Base + metastore.Offset(run.Records) }
 
 // count adds what a job did to the metrics.
 func (e *Engine) count(n *counts) {

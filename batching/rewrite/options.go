@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // Options of an Engine. The zero value of each field is its default.
@@ -70,6 +72,6 @@ func (o Options) Validate() error {
 	check(o.ReadBytes > 0, "read bytes %d: must be positive", o.ReadBytes)
 	check(o.Reads > 0, "reads %d: must be positive", o.Reads)
 	check(o.ObjectBytes > 0 && o.ObjectBytes <= 1<<30, "object bytes %d: must be from 1 to 1 GiB", o.ObjectBytes)
-	check(o.SwapRuns > 0, "swap runs %d: must be positive", o.SwapRuns)
+	check(o.SwapRuns > 0 && o.SwapRuns <= metastore.MaxSwapRuns/2, "swap runs %d: must be from 1 to %d", o.SwapRuns, metastore.MaxSwapRuns/2)
 	return errors.Join(errs...)
 }

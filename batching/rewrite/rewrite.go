@@ -22,13 +22,16 @@ import (
 type Part struct {
 	metastore.TopicPartition
 	// Runs are consecutive ones of the partition, in order, as the state has them; the ends of transactions too. There is
-	// one at least.
+	// one at least, and no more than MaxPartRuns.
 	Runs []metastore.Run
 	// CleanedTo is handed on to the commit log: log compaction has got so far. 0 says nothing.
 	CleanedTo metastore.Offset
 	// Clean decides what becomes of each batch; nil keeps all.
 	Clean Clean
 }
+
+// MaxPartRuns is how many runs a part may have: they are swapped in one entry of the log.
+const MaxPartRuns = metastore.MaxSwapRuns / 4
 
 // Batch is a batch as it is read.
 type Batch struct {

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
-	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -80,9 +79,9 @@ func (s *source) batch(ctx context.Context, run *metastore.Run) (Batch, bool, er
 		s.chunk, s.data, s.at = s.plan.needs[s.need].chunk, nil, int64(run.Position)
 	}
 	s.pass() // what the batch before has used up
-	end := run.Base + metastore.Offset(run.Records)
+	end := run.End()
 	if s.left == 0 {
-		if segment.Tier(run.Segment) == 0 && s.offset != end {
+		if run.Segment.Tier() == 0 && s.offset != end {
 			return Batch{}, false, s.corrupt(run, "batches end at offset %d, the run at %d", s.offset, end)
 		}
 		s.begun = false
@@ -113,7 +112,7 @@ func (s *source) place(run *metastore.Run, b []byte, end metastore.Offset) (reco
 	if sum := recordbatch.Checksum(b); sum != h.CRC {
 		return h, s.corrupt(run, "CRC of a batch is %08x, computed %08x", h.CRC, sum)
 	}
-	if segment.Tier(run.Segment) == 0 {
+	if run.Segment.Tier() == 0 {
 		h.BaseOffset = int64(s.offset)
 	}
 	h.LeaderEpoch = 0

@@ -92,6 +92,11 @@ func hasPrefix(b []byte, prefix string) bool {
 // decompressor streams what body, compressed with c, holds: io.EOF at its end, ErrTooLarge after limit bytes, ErrCorrupt
 // for what the codec did not make.
 func (c Codec) decompressor(body []byte, limit int) (io.ReadCloser, error) {
+	return c.bounded(body, limit, c.open)
+}
+
+// bounded is a decompressor that open makes.
+func (c Codec) bounded(body []byte, limit int, open func(body []byte, limit int) (io.ReadCloser, error)) (io.ReadCloser, error) {
 	if c == None {
 		limit = len(body)
 	}
@@ -99,7 +104,7 @@ func (c Codec) decompressor(body []byte, limit int) (io.ReadCloser, error) {
 	if !c.looksLike(body, 0) {
 		return nil, fmt.Errorf("%w: not a %s frame", ErrCorrupt, c)
 	}
-	r, err := c.open(body, limit)
+	r, err := open(body, limit)
 	if err == io.EOF { // in the middle of what the codec puts first, where it is not the end of the records
 		err = io.ErrUnexpectedEOF
 	}
@@ -118,9 +123,7 @@ func (c Codec) open(body []byte, limit int) (io.ReadCloser, error) {
 	case LZ4:
 		return io.NopCloser(lz4.NewReader(bytes.NewReader(body))), nil
 	case Zstd:
-		window := uint64(min(max(limit, minZstdWindow), maxZstdWindow))
-		d, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(max(window, uint64(limit))))
+		d, err := newZstdDecoder(bytes.NewReader(body), limit)
 		if err != nil {
 			return nil, err
 		}
@@ -132,6 +135,12 @@ func (c Codec) open(body []byte, limit int) (io.ReadCloser, error) {
 		return &snappyReader{raw: body, limit: limit}, nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrCorrupt, c)
+}
+
+func newZstdDecoder(r io.Reader, limit int) (*zstd.Decoder, error) {
+	window := uint64(min(max(limit, minZstdWindow), maxZstdWindow))
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(max(window, uint64(limit))))
 }
 
 func codecError(c Codec, err error) error {

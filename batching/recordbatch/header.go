@@ -47,6 +47,7 @@ const (
 	logAppendTimeBit  = 1 << 3
 	transactionalBit  = 1 << 4
 	controlBit        = 1 << 5
+	deleteHorizonBit  = 1 << 6
 	minimalRecordSize = 7 // one byte for each of length, attributes, both deltas, key, value and header count
 )
 
@@ -70,7 +71,7 @@ type Header struct {
 	CRC             uint32
 	Attributes      int16
 	LastOffsetDelta int32
-	BaseTimestamp   int64 // ms since the epoch
+	BaseTimestamp   int64 // ms since the epoch; what records' timestamps count from, and the delete horizon if there is one
 	MaxTimestamp    int64 // ms since the epoch
 	ProducerID      int64 // -1: none
 	ProducerEpoch   int16
@@ -93,7 +94,13 @@ func (h Header) Control() bool { return h.Attributes&controlBit != 0 }
 // LogAppendTime says that MaxTimestamp, set by a broker, is the timestamp of every record.
 func (h Header) LogAppendTime() bool { return h.Attributes&logAppendTimeBit != 0 }
 
-// LastOffset is the offset of the last record.
+// DeleteHorizon is the time in ms from which log compaction may remove the batch's tombstones or marker, if it has set
+// one (KIP-534). It stands in BaseTimestamp; the records' timestamps are what they were.
+func (h Header) DeleteHorizon() (ms int64, ok bool) {
+	return h.BaseTimestamp, h.Attributes&deleteHorizonBit != 0
+}
+
+// LastOffset is the offset of the last record, or of one that was there before log compaction.
 func (h Header) LastOffset() int64 { return h.BaseOffset + int64(h.LastOffsetDelta) }
 
 // PeekHeader decodes the header at the start of b, which may end before the batch does. It checks magic, that Size is

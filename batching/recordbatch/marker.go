@@ -2,6 +2,7 @@ package recordbatch
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 )
 
@@ -60,4 +61,22 @@ func (m Marker) Append(dst []byte) []byte {
 	}
 	be.PutUint32(b[crcAt:], crc32.Checksum(b[attributesAt:], castagnoli))
 	return dst
+}
+
+// MarkerCommits tells of b, exactly one control batch, whether it marks a commit or an abort. ErrCorrupt if it does neither.
+func MarkerCommits(b []byte) (commit bool, err error) {
+	h, err := ParseHeader(b)
+	if err != nil {
+		return false, err
+	}
+	record, _, ok := nextRecord(b[HeaderSize:h.Size()])
+	if !ok || !h.Control() || h.Codec() != None || h.Records != 1 || len(record.key) != 4 {
+		return false, fmt.Errorf("%w: no marker", ErrCorrupt)
+	}
+	switch kind := binary.BigEndian.Uint16(record.key[2:]); kind {
+	case 0, 1:
+		return kind == 1, nil
+	default:
+		return false, fmt.Errorf("%w: marker of type %d", ErrCorrupt, kind)
+	}
 }

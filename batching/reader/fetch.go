@@ -115,8 +115,8 @@ func (r *Reader) answer(ctx context.Context, a *answer) {
 			break
 		}
 		_, _, more, aborted, moved := r.runs(a.isolation, a.TopicPartition, a.From, left)
-		if moved != nil {
-			break // deleted or trimmed meanwhile: the next read will tell
+		if moved != nil || forgotten(a.aborted, aborted, a.From) {
+			break // deleted, trimmed or compacted meanwhile: the next read will tell
 		}
 		a.aborted = joinAborted(a.aborted, aborted)
 		runs = r.planned(a.plan, more, left)

@@ -53,6 +53,15 @@ func joinAborted(list, more []metastore.AbortedTxn) []metastore.AbortedTxn {
 	return slices.Compact(list)
 }
 
+// forgotten tells whether a transaction that was aborted before an offset, and ends after it, is not among those that are
+// known now: log compaction has removed it and its end. A client that is told of it, and does not meet its end in the same
+// answer, takes what its producer wrote later for aborted.
+func forgotten(before, now []metastore.AbortedTxn, at metastore.Offset) bool {
+	return slices.ContainsFunc(before, func(t metastore.AbortedTxn) bool {
+		return t.First < at && t.Last >= at && !slices.Contains(now, t)
+	})
+}
+
 // overlapping is the aborted transactions that overlap the batches of the answer, which may be fewer than those of its
 // runs.
 func (a *answer) overlapping() []metastore.AbortedTxn {

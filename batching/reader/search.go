@@ -259,9 +259,14 @@ func (s *search) close() {
 }
 
 // stamps passes the batch at hand and shows its records until show returns false. Of a batch with LogAppendTime it shows
-// the first one that counts: all have the same timestamp, and the header tells it.
+// the first one that counts: all have the same timestamp, and the header tells it. It does not tell which of them log
+// compaction has left.
 func (s *search) stamps(ctx context.Context, w *walk, h recordbatch.Header, show func(recordbatch.Stamp) bool) error {
-	if h.LogAppendTime() {
+	if h.Records == 0 {
+		w.skip(h)
+		return nil
+	}
+	if h.LogAppendTime() && int64(h.Records) == int64(h.LastOffsetDelta)+1 {
 		w.skip(h)
 		show(recordbatch.Stamp{Offset: max(h.BaseOffset, int64(s.start)), Timestamp: h.MaxTimestamp})
 		return nil

@@ -80,6 +80,7 @@ func goldenRecords() map[string]record {
 		}),
 		"collected": at(collectGarbage{through: 300}),
 		"touch":     at(touch{}),
+		"cleaned":   at(noteCleaned{TopicPartition: TopicPartition{TopicID{9}, 3}, to: 1 << 40, forgotten: []Offset{0, 300, 1 << 33}}),
 	}
 }
 

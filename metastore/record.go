@@ -27,6 +27,7 @@ const (
 	kindSwap                kind = 12
 	kindCollected           kind = 13
 	kindTouch               kind = 14
+	kindCleaned             kind = 15
 )
 
 // nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
@@ -124,6 +125,8 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = collectGarbage{through: int64(d.uvarintMax(math.MaxInt64, "number of garbage"))}
 	case kindTouch:
 		r.change = touch{}
+	case kindCleaned:
+		r.change = decodeNoteCleaned(d)
 	default:
 		return record{}, fmt.Errorf("%w: entry kind %d", ErrNewerFormat, k)
 	}

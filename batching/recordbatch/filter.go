@@ -41,12 +41,15 @@ type Retain struct {
 const keptBuffer = 8 << 20
 
 // Entries shows the records of b, exactly one batch, in order, until show returns false; the key is good during the call.
-// Errors: ErrTooLarge; ErrCorrupt if the records are not those that the header announces, or if their offsets do not grow
+// With an error it has shown none. Errors: ErrTooLarge; ErrCorrupt if the records are not those that the header announces, or if their offsets do not grow
 // or are not the batch's. It does not check the CRC.
 func (f *Filter) Entries(b []byte, show func(Entry) bool) error {
 	h, body, err := f.open(b)
 	if err != nil {
 		return err
+	}
+	if err := eachEntry(h, body, func(Entry, rawRecord, int) bool { return true }); err != nil {
+		return err // before anything is shown of what cannot be read as a whole
 	}
 	return eachEntry(h, body, func(e Entry, _ rawRecord, _ int) bool { return show(e) })
 }

@@ -29,7 +29,7 @@ var layers = map[string][]string{
 	"batching/segment":     {"batching/recordbatch"},
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
 	"batching/lifecycle":   {"metastore", "metastore/lease"},
-	"batching/cleaning":    {"batching/recordbatch", "batching/rewrite", "batching/segment", "metastore"},
+	"batching/cleaning":    {"batching/recordbatch", "batching/rewrite", "batching/segment", "metastore", "objstore"},
 	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/mark", "objstore"},
 	"batching/garbage":     {"batching/segment", "metastore", "metastore/mark", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},

@@ -177,12 +177,14 @@ func (s *sieve) ending(h recordbatch.Header, b []byte) ([]byte, error) {
 // abortedTxns are the aborted transactions of a stretch of a partition, by producer and in order.
 type abortedTxns map[int64][]metastore.AbortedTxn
 
-func newAbortedTxns(list []metastore.AbortedTxn) abortedTxns {
-	a := make(abortedTxns)
+// add adds a list, which may have some of the same.
+func (a abortedTxns) add(list []metastore.AbortedTxn) {
 	for _, t := range list {
-		a[int64(t.Producer)] = append(a[int64(t.Producer)], t)
+		of := a[int64(t.Producer)]
+		if len(of) == 0 || of[len(of)-1].Last < t.Last {
+			a[int64(t.Producer)] = append(of, t)
+		}
 	}
-	return a
 }
 
 // find returns the first transaction of a batch's producer that ends at the batch or after it.

@@ -52,14 +52,22 @@ const (
 	// NonmonotonicSend: a producer's records stand in another order than they were sent in.
 	NonmonotonicSend = "nonmonotonic-send"
 
-	// HWMBack, LSOBack, LogStartBack: a broker told of a border that is before one it told earlier.
+	// HWMBack, LSOBack, LogStartBack: a broker told of a border that is before one it told earlier, or gave a record that is
+	// before where it had said that the log starts.
 	HWMBack      = "hwm-back"
 	LSOBack      = "lso-back"
 	LogStartBack = "log-start-back"
-	// LogStartAhead: the log starts after all that was asked to be deleted.
+	// LogStartAhead: the log starts after all that was asked to be deleted, and after what the topic's settings let go: past
+	// records that are too young or too few, or past a transaction that was open.
 	LogStartAhead = "log-start-ahead"
-	// BadMarks: a log start or a last stable offset beyond the high watermark.
+	// BadMarks: a log start beyond the last stable offset, or either beyond the high watermark.
 	BadMarks = "bad-marks"
+
+	// WrongValue: who read a compacted partition from its start to its end ended with an old value of a key, or without its
+	// newest.
+	WrongValue = "wrong-value"
+	// DeletedRead: a broker gave records of a topic that it had said is deleted.
+	DeletedRead = "deleted-read"
 
 	// StaleOffset: a broker that promised to know all that was told before did not.
 	StaleOffset = "stale-offset"
@@ -82,7 +90,7 @@ var names = []string{
 	LostWrite, Unseen, TornTransaction, Duplicate, InconsistentOffsets, WrongRecord, BadOffset, BadRefusal,
 	AbortedRead, PrecommittedRead, G1c,
 	PollSkip, NonmonotonicPoll, NonmonotonicSend,
-	HWMBack, LSOBack, LogStartBack, LogStartAhead, BadMarks, StaleOffset, WrongTime,
+	HWMBack, LSOBack, LogStartBack, LogStartAhead, BadMarks, WrongValue, DeletedRead, StaleOffset, WrongTime,
 	CommittedOffsetBack, StaleGeneration, TwoOwners, NotExactlyOnce,
 }
 
@@ -129,7 +137,7 @@ func Check(h *history.History) []Anomaly {
 		checkWrites, checkTorn, checkPlaces, checkRecords, checkAcks,
 		checkIsolation, checkCycles,
 		checkPolls,
-		checkMarks, checkFresh, checkTimes,
+		checkMarks, checkLogStarts, checkBeforeStart, checkValues, checkDeleted, checkFresh, checkTimes,
 		checkCommittedOffsets, checkGenerations, checkOwners, checkPipelines,
 	} {
 		check(x, f)

@@ -20,15 +20,18 @@ type index struct {
 	again      []int32                     // sends of a value that was sent before
 	reads      []read                      // in order of operations, steps and records
 	readers    []reader
+	start      int64                     // history's Start
+	topics     map[string]*history.Topic // that lose records by their settings
+	removals   map[string]removal        // of topics
+	lineages   map[lineageKey]*lineage   // of compacted topics
 	// transactional: the history has transactions, so that read_committed differs from read_uncommitted.
 	transactional bool
 }
 
 type partition struct {
 	history.Partition
-	// deleted: records before it may be gone, since somebody asked for it.
-	deleted int64
-	acked   int32 // a send that was acknowledged; -1: none
+	losses
+	acked int32 // a send that was acknowledged; -1: none
 }
 
 // send is a record that somebody sent.
@@ -68,10 +71,13 @@ func newIndex(h *history.History) *index {
 		ops = slices.Clone(ops)
 		slices.SortStableFunc(ops, earlier)
 	}
-	x := &index{ops: ops, pipelines: h.Pipelines, ids: map[history.Partition]int32{}}
+	x := &index{ops: ops, pipelines: h.Pipelines, start: h.Start, ids: map[history.Partition]int32{}}
+	x.indexTopics(h.Topics)
 	x.indexSends()
 	readerOf := x.indexReaders()
 	x.indexReads(readerOf)
+	x.indexBorders()
+	x.indexKeys()
 	return x
 }
 
@@ -84,7 +90,7 @@ func (x *index) partition(p history.Partition) int32 {
 	if !known {
 		id = int32(len(x.partitions))
 		x.ids[p] = id
-		x.partitions = append(x.partitions, partition{Partition: p, acked: -1})
+		x.partitions = append(x.partitions, partition{Partition: p, losses: x.lossesOf(p.Topic), acked: -1})
 	}
 	x.asked = id
 	return id
@@ -105,8 +111,7 @@ func (x *index) indexSends() {
 		o := &x.ops[i]
 		if o.Kind == history.DeleteRecords && o.Outcome != history.Failed {
 			for _, at := range o.Offsets {
-				p := &x.partitions[x.partition(at.Partition)]
-				p.deleted = max(p.deleted, at.Offset)
+				x.partitions[x.partition(at.Partition)].ask(o.Begun.Seq, at.Offset)
 			}
 		}
 		x.transactional = x.transactional || o.Kind == history.Transaction

@@ -34,7 +34,7 @@ func checkMarks(x *index, f *findings) {
 		if o.Kind != history.Observe || o.Outcome != history.OK || o.Marks == nil {
 			continue
 		}
-		checkBorders(x, f, o)
+		checkBorders(f, o)
 		key := watched{o.Broker, o.Marks.Partition}
 		if observations[key] == nil {
 			order = append(order, key)
@@ -46,7 +46,7 @@ func checkMarks(x *index, f *findings) {
 	}
 }
 
-func checkBorders(x *index, f *findings, o *history.Operation) {
+func checkBorders(f *findings, o *history.Operation) {
 	m, at := o.Marks, []place{{op: o}}
 	switch {
 	case m.LogStart < -1 || m.Stable < -1 || m.High < -1:
@@ -55,13 +55,8 @@ func checkBorders(x *index, f *findings, o *history.Operation) {
 		f.add(BadMarks, m.Partition, at, "the last stable offset %d is beyond the high watermark %d", m.Stable, m.High)
 	case m.High >= 0 && m.LogStart > m.High:
 		f.add(BadMarks, m.Partition, at, "the log start offset %d is beyond the high watermark %d", m.LogStart, m.High)
-	}
-	deleted := int64(0)
-	if id, known := x.ids[m.Partition]; known {
-		deleted = x.partitions[id].deleted
-	}
-	if m.LogStart > deleted {
-		f.add(LogStartAhead, m.Partition, at, "the log starts at %d, and nobody asked to delete what is from %d on", m.LogStart, deleted)
+	case m.Stable >= 0 && m.LogStart > m.Stable:
+		f.add(BadMarks, m.Partition, at, "the log start offset %d is beyond the last stable offset %d", m.LogStart, m.Stable)
 	}
 }
 

@@ -20,7 +20,7 @@ func checkPolls(x *index, f *findings) {
 			c = &consumer{x: x, f: f, turns: turns.of(key), op: -1}
 			consumers[key] = c
 		}
-		c.read(r, visible[r.partition].at(r.committed))
+		c.read(r, &visible[r.partition])
 	}
 }
 
@@ -46,7 +46,7 @@ type consumer struct {
 }
 
 // read takes a record that the client was given.
-func (c *consumer) read(r *read, visible []int64) {
+func (c *consumer) read(r *read, visible *visibility) {
 	at := c.x.readPlace(r)
 	begin := beginOfStep(at.op, at.step)
 	// What one poll returns is in order whatever happened to the position around it.
@@ -74,7 +74,7 @@ func (c *consumer) take(begin, end int64) {
 	}
 }
 
-func (c *consumer) compare(r *read, at place, visible []int64) {
+func (c *consumer) compare(r *read, at place, visible *visibility) {
 	places := []place{c.from, at}
 	if c.from == at {
 		places = places[1:]
@@ -84,23 +84,52 @@ func (c *consumer) compare(r *read, at place, visible []int64) {
 		c.f.add(NonmonotonicPoll, r.record.Partition, places, "%s at position %d was given offset %d (%s)", at.op.Client, c.last+1, r.record.Offset, how)
 		return
 	}
-	i, _ := slices.BinarySearch(visible, c.last+1)
-	if i == len(visible) || visible[i] >= r.record.Offset {
-		return
+	if missed := visible.missed(c.x, r.committed, c.last+1, r.record.Offset, endOfRead(at.op, at.step)); len(missed) > 0 {
+		c.f.add(PollSkip, r.record.Partition, places, "%s at position %d was given offset %d, past %d records from offset %d on (%s)",
+			at.op.Client, c.last+1, r.record.Offset, len(missed), missed[0], how)
 	}
-	until, _ := slices.BinarySearch(visible, r.record.Offset)
-	c.f.add(PollSkip, r.record.Partition, places, "%s at position %d was given offset %d, past %d records from offset %d on (%s)",
-		at.op.Client, c.last+1, r.record.Offset, until-i, visible[i], how)
 }
 
 // visibility is what a consumer of a partition cannot miss, by offset.
-type visibility struct{ committed, uncommitted []int64 }
+type visibility struct {
+	committed, uncommitted []int64
+	passing                []passing // instead, where records may go
+}
 
-func (v *visibility) at(committed bool) []int64 {
-	if committed {
-		return v.committed
+// passing is a record that may go.
+type passing struct {
+	offset                 int64
+	send                   int32
+	committed, uncommitted bool  // who has to see it while it is there
+	there                  int64 // the last Seq at which it is known to have been there yet
+}
+
+// missed gives the offsets, from one to before another, which a consumer that passed over them by then had to see.
+func (v *visibility) missed(x *index, committed bool, from, to int64, then instant) []int64 {
+	if v.passing != nil {
+		return v.missedPassing(x, committed, from, to, then)
 	}
-	return v.uncommitted
+	visible := v.uncommitted
+	if committed {
+		visible = v.committed
+	}
+	i, _ := slices.BinarySearch(visible, from)
+	until, _ := slices.BinarySearch(visible, to)
+	return visible[i:max(i, until)]
+}
+
+func (v *visibility) missedPassing(x *index, committed bool, from, to int64, then instant) (missed []int64) {
+	i, _ := slices.BinarySearchFunc(v.passing, from, func(p passing, offset int64) int { return cmp.Compare(p.offset, offset) })
+	for _, p := range v.passing[i:] {
+		if p.offset >= to {
+			break
+		}
+		due := committed && p.committed || !committed && p.uncommitted
+		if due && (then.seq < p.there || !x.mayHaveGone(&x.sends[p.send], p.offset, then)) {
+			missed = append(missed, p.offset)
+		}
+	}
+	return missed
 }
 
 // visible gives the visibility of all partitions: what was read finally at the same isolation. At read_uncommitted that is
@@ -109,7 +138,7 @@ func (x *index) visible() []visibility {
 	all := make([]visibility, len(x.partitions))
 	for i := range x.reads {
 		r := &x.reads[i]
-		if r.reader < 0 || r.record.Offset < x.partitions[r.partition].deleted || r.send < 0 {
+		if r.reader < 0 || r.send < 0 || x.partitions[r.partition].loses() {
 			continue
 		}
 		v := &all[r.partition]
@@ -124,14 +153,42 @@ func (x *index) visible() []visibility {
 	}
 	for i := range x.sends {
 		s := &x.sends[i]
-		if s.acked() && !plain[s.partition] && s.record.Offset >= x.partitions[s.partition].deleted {
+		if s.acked() && !plain[s.partition] && !x.partitions[s.partition].loses() {
 			all[s.partition].uncommitted = append(all[s.partition].uncommitted, s.record.Offset)
 		}
 	}
 	for i := range all {
 		all[i].committed, all[i].uncommitted = sorted(all[i].committed), sorted(all[i].uncommitted)
 	}
+	x.addPassing(all)
 	return all
+}
+
+// addPassing adds what may go.
+func (x *index) addPassing(all []visibility) {
+	there := make([]int64, len(x.sends))
+	for i := range x.reads {
+		if r := &x.reads[i]; r.reader >= 0 && r.send >= 0 {
+			at := x.readPlace(r)
+			there[r.send] = max(there[r.send], beginOfStep(at.op, at.step))
+		}
+	}
+	for i := range x.partitions {
+		if x.partitions[i].loses() {
+			all[i].passing = []passing{}
+		}
+	}
+	for i := range x.sends {
+		s := &x.sends[i]
+		v := &all[s.partition]
+		if offset := x.offsetOf(s); v.passing != nil && offset >= 0 {
+			committed, uncommitted := x.due(s)
+			v.passing = append(v.passing, passing{offset, int32(i), committed, uncommitted, there[i]})
+		}
+	}
+	for i := range all {
+		slices.SortStableFunc(all[i].passing, func(a, b passing) int { return cmp.Compare(a.offset, b.offset) })
+	}
 }
 
 func sorted(offsets []int64) []int64 {

@@ -29,12 +29,13 @@ func checkTimes(x *index, f *findings) {
 	}
 }
 
-// stamps are the records of all partitions that anybody read, by offset.
+// stamps are the records of all partitions that anybody read, by offset. Where records may go, they are those that were there
+// in the end, and so all the time.
 func (x *index) stamps() [][]stamped {
 	of := make([][]stamped, len(x.partitions))
 	for i := range x.reads {
 		r := &x.reads[i]
-		if r.record.Timestamp != 0 && r.record.Offset >= x.partitions[r.partition].deleted {
+		if r.record.Timestamp != 0 && (r.reader >= 0 || !x.partitions[r.partition].loses()) {
 			of[r.partition] = append(of[r.partition], stamped{offset: r.record.Offset, timestamp: r.record.Timestamp})
 		}
 	}

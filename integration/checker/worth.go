@@ -22,7 +22,7 @@ func checkWorth(x *index, f *findings) {
 	}
 	for i := range x.partitions {
 		p := &x.partitions[i]
-		if p.acked >= 0 && !x.readFinally(int32(i)) {
+		if p.acked >= 0 && !p.removed() && !x.readFinally(int32(i)) {
 			f.add(NoFinalRead, p.Partition, []place{x.sendPlace(&x.sends[p.acked])},
 				"records were acknowledged, but no final poll at %s came to the end", isolation)
 		}

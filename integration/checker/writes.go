@@ -44,8 +44,8 @@ func (x *index) lacks(r *reader, number int8, s *send) bool {
 		return false
 	}
 	offset := x.offsetOf(s)
-	if deleted := x.partitions[s.partition].deleted; deleted > 0 && offset < deleted {
-		return false // It may be gone. If its offset is not known, it may be one of those.
+	if x.mayBeGone(s, offset, r, number) {
+		return false
 	}
 	return r.covers(s.partition) || r.past(s.partition, offset)
 }

@@ -48,9 +48,12 @@ const (
 	// CommitOffsets commits a group's offsets outside of a transaction, FetchOffsets reads them back.
 	CommitOffsets Kind = "commit_offsets"
 	FetchOffsets  Kind = "fetch_offsets"
-	// DeleteRecords asks that the records before Offsets be deleted. What is not deleted by one stays: no retention, no
-	// compaction.
+	// DeleteRecords asks that the records before Offsets be deleted. What is not deleted by one stays, unless the topic's
+	// settings let it go: see Topic. With a Broker it was that one which was asked.
 	DeleteRecords Kind = "delete_records"
+	// DeleteTopic asks that the topics of Partitions (Number -1) be deleted. A topic that is made again under the same name
+	// has another name in the history.
+	DeleteTopic Kind = "delete_topic"
 	// Observe reads a partition's borders from one broker.
 	Observe Kind = "observe"
 	// FindOffset asks for the first record of a partition with the time Asked or a later one. Offsets names the partition and
@@ -91,6 +94,10 @@ type Operation struct {
 	// isolation, as one that reads everything.
 	Final bool `json:"final,omitempty"`
 
+	// Whole marks a Poll that asked one broker for Partitions from where they begin to their end as that broker told it,
+	// each read one after the other and nothing read ahead. If it is OK it came to Offsets, where the ends were.
+	Whole bool `json:"whole,omitempty"`
+
 	// Isolation of reads.
 	Isolation Isolation `json:"isolation,omitempty"`
 
@@ -118,15 +125,15 @@ type Operation struct {
 	// the ones whose positions start anew.
 	Partitions []Partition `json:"partitions,omitempty"`
 
-	// Offsets were committed (CommitOffsets, Transaction), found (FetchOffsets), moved to (Assign, Rewind) or asked for
-	// (DeleteRecords): the next offset to read; -1 where there is none.
+	// Offsets were committed (CommitOffsets, Transaction), found (FetchOffsets), moved to (Assign, Rewind), asked for
+	// (DeleteRecords) or come to (a Poll that is Whole): the next offset to read; -1 where there is none.
 	Offsets []At `json:"offsets,omitempty"`
 
 	// Of FindOffset, in milliseconds.
 	Asked int64 `json:"asked,omitempty"`
 	Told  int64 `json:"told,omitempty"`
 
-	// Of Observe and FindOffset.
+	// Of Observe and FindOffset; of a Poll and DeleteRecords, where one broker was asked by itself.
 	Broker string `json:"broker,omitempty"`
 	Marks  *Marks `json:"marks,omitempty"`
 	// Fresh: whoever is asked so promises to know all that anybody was told before.
@@ -171,6 +178,8 @@ type Record struct {
 	Offset int64 `json:"offset"` // -1: not known; of a send, what the answer said, which is -1 with an error
 	Key    int64 `json:"key"`
 	Value  int64 `json:"value"`
+	// Tombstone: it has no value for the cluster, which so deletes the key of a compacted topic. Value tells it from others.
+	Tombstone bool `json:"tombstone,omitempty"`
 	// Of is the value that this record was made from, in pipelines; 0: none.
 	Of int64 `json:"of,omitempty"`
 	// Timestamp in milliseconds, which the client gave it; 0: not known.
@@ -184,9 +193,27 @@ type Pipeline struct {
 	Group string `json:"group"`
 }
 
+// Topic says what the settings of a topic let become of its records. One that is not named keeps all but what somebody
+// asked to be deleted.
+type Topic struct {
+	Name string `json:"name"`
+	// Compacted: of the records of a key only the last that is committed has to stay. What is aborted may go.
+	Compacted bool `json:"compacted,omitempty"`
+	// Tombstones may go when they are so old.
+	Tombstones time.Duration `json:"tombstones,omitempty"`
+	// Retention: the log may start behind records whose Timestamps are so old. 0: none goes for its age.
+	Retention time.Duration `json:"retention,omitempty"`
+	// Kept: the log may start anywhere as long as there are so many offsets from there to the high watermark. 0: none goes
+	// for the size of a partition.
+	Kept int64 `json:"kept,omitempty"`
+}
+
 // History is a run.
 type History struct {
 	Seed       uint64      `json:"seed"`
 	Operations []Operation `json:"-"` // by Begun.Seq
 	Pipelines  []Pipeline  `json:"pipelines,omitempty"`
+	Topics     []Topic     `json:"topics,omitempty"`
+	// Start is when the run started, on the clock of the Timestamps of records, in milliseconds.
+	Start int64 `json:"start,omitempty"`
 }

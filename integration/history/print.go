@@ -17,9 +17,12 @@ func (p Partition) String() string { return fmt.Sprintf("%s/%d", p.Topic, p.Numb
 // String gives "topic/3@17", and "topic/3@?" where no offset is known.
 func (a At) String() string { return a.Partition.String() + "@" + offsetText(a.Offset) }
 
-// String gives "topic/3@17=42": the value 42 at offset 17.
+// String gives "topic/3@17=42": the value 42 at offset 17; of a tombstone "topic/3@17=42(no 5)", with its key.
 func (r Record) String() string {
 	text := fmt.Sprintf("%s@%s=%d", r.Partition, offsetText(r.Offset), r.Value)
+	if r.Tombstone {
+		text += fmt.Sprintf("(no %d)", r.Key)
+	}
 	if r.Of != 0 {
 		text += fmt.Sprintf("(of %d)", r.Of)
 	}
@@ -92,6 +95,9 @@ func (o *Operation) what() string {
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	if o.Final {
 		words[0] = "final " + words[0]
+	}
+	if o.Whole {
+		add("whole")
 	}
 	if o.Isolation != "" {
 		add("%s", o.Isolation)

@@ -15,6 +15,8 @@ type Recorder struct {
 	seq        int64
 	operations []*Operation
 	pipelines  []Pipeline
+	topics     []Topic
+	start      int64
 }
 
 // NewRecorder returns a recorder. now is the time since the start of the run.
@@ -71,11 +73,25 @@ func (r *Recorder) Pipeline(p Pipeline) {
 	r.pipelines = append(r.pipelines, p)
 }
 
+// Topic names a topic that loses records by its settings.
+func (r *Recorder) Topic(t Topic) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.topics = append(r.topics, t)
+}
+
+// Clock tells the time on the clock of the Timestamps of records.
+func (r *Recorder) Clock(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.start = now.UnixMilli() - r.now().Milliseconds()
+}
+
 // History returns what was recorded, once whoever records has stopped.
 func (r *Recorder) History(seed uint64) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines)}
+	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start}
 	for _, o := range r.operations {
 		h.Operations = append(h.Operations, *o)
 	}

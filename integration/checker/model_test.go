@@ -3,6 +3,7 @@ package checker_test
 import (
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/integration/history"
@@ -17,8 +18,9 @@ type cluster struct {
 	groups map[string]*group
 	views  map[string]map[history.Partition]history.Marks // what brokers know, by broker
 	late   []func()                                       // what happens some time after its client has given up
-	value  int64                                          // the last that was sent
-	ready  bool                                           // the load is over
+	now    time.Duration
+	value  int64 // the last that was sent
+	ready  bool  // the load is over
 }
 
 // log is a partition.
@@ -26,12 +28,15 @@ type log struct {
 	history.Partition
 	entries []entry
 	start   int64
+	topic   history.Topic
 }
 
 // entry is a record or, without a value, a marker.
 type entry struct {
 	record history.Record
-	of     *transaction // nil: none
+	of     *transaction  // nil: none
+	gone   bool          // compacted away
+	met    time.Duration // by compaction first; 0: not yet
 }
 
 type transaction struct{ decided, committed bool }
@@ -43,33 +48,56 @@ type group struct {
 	open       *transaction
 }
 
-// Topics: "plain" takes records of all kinds, "in" is made into "out".
+// Topics: "plain" takes records of all kinds, and so do "keyed", which is compacted, "timed" and "sized", whose log starts
+// move by themselves; "in" is made into "out".
 var (
-	plain = []history.Partition{{Topic: "plain", Number: 0}, {Topic: "plain", Number: 1}, {Topic: "plain", Number: 2}}
-	in    = []history.Partition{{Topic: "in", Number: 0}, {Topic: "in", Number: 1}}
-	out   = []history.Partition{{Topic: "out", Number: 0}, {Topic: "out", Number: 1}}
+	plain  = []history.Partition{{Topic: "plain", Number: 0}, {Topic: "plain", Number: 1}, {Topic: "plain", Number: 2}}
+	in     = []history.Partition{{Topic: "in", Number: 0}, {Topic: "in", Number: 1}}
+	out    = []history.Partition{{Topic: "out", Number: 0}, {Topic: "out", Number: 1}}
+	key    = []history.Partition{{Topic: "keyed", Number: 0}, {Topic: "keyed", Number: 1}}
+	timely = []history.Partition{{Topic: "timed", Number: 0}}
+	size   = []history.Partition{{Topic: "sized", Number: 0}}
+
+	passing    = slices.Concat(key, timely, size) // partitions that lose records by their settings
+	everywhere = slices.Concat(plain, in, out, passing)
 )
+
+// settings are those of topics that lose records.
+var settings = []history.Topic{
+	{Name: "keyed", Compacted: true, Tombstones: 200 * time.Millisecond},
+	{Name: "timed", Retention: 150 * time.Millisecond},
+	{Name: "sized", Kept: 10},
+}
+
+// epoch is when the model starts, on the clock of records.
+const epoch = 1_000_000
 
 // worker does operations until its rounds are done. Between calls of pause, others do theirs.
 type worker func(c *cluster, number int, pause func())
 
 // runModel gives the history of a run.
 func runModel(seed uint64) *history.History {
-	var now time.Duration
 	c := &cluster{
 		rng:    rand.New(rand.NewPCG(seed, 1)),
-		rec:    history.NewRecorder(func() time.Duration { now += time.Millisecond; return now }),
 		logs:   map[history.Partition]*log{},
 		groups: map[string]*group{"pipe": newGroup(), "plain": newGroup()},
 		views:  map[string]map[history.Partition]history.Marks{"1": {}, "2": {}},
 	}
-	for _, partitions := range [][]history.Partition{plain, in, out} {
-		for _, p := range partitions {
-			c.logs[p] = &log{Partition: p}
+	c.rec = history.NewRecorder(func() time.Duration { c.now += time.Millisecond; return c.now })
+	c.rec.Clock(time.UnixMilli(epoch + (c.now + time.Millisecond).Milliseconds()))
+	for _, p := range everywhere {
+		c.logs[p] = &log{Partition: p}
+	}
+	for _, t := range settings {
+		c.rec.Topic(t)
+		for _, p := range passing {
+			if p.Topic == t.Name {
+				c.logs[p].topic = t
+			}
 		}
 	}
 	c.rec.Pipeline(history.Pipeline{From: "in", To: "out", Group: "pipe"})
-	load := []worker{producer, producer, transactor, transactor, reader, reader, committer, observer}
+	load := []worker{producer, producer, transactor, transactor, reader, reader, committer, observer, janitor, scanner, recreator}
 	c.interleave(append(load, piper))
 	return c.rec.History(seed)
 }
@@ -134,7 +162,7 @@ func (c *cluster) append(r history.Record, of *transaction) (int64, bool) {
 		return -1, false
 	}
 	r.Offset = int64(len(l.entries))
-	l.entries = append(l.entries, entry{r, of})
+	l.entries = append(l.entries, entry{record: r, of: of})
 	return r.Offset, true
 }
 
@@ -144,14 +172,12 @@ func (c *cluster) decide(t *transaction, commit bool) {
 		return
 	}
 	t.decided, t.committed = true, commit
-	for _, partitions := range [][]history.Partition{plain, in, out} {
-		for _, p := range partitions {
-			l := c.logs[p]
-			for _, e := range l.entries {
-				if e.of == t {
-					l.entries = append(l.entries, entry{of: t})
-					break
-				}
+	for _, p := range everywhere {
+		l := c.logs[p]
+		for _, e := range l.entries {
+			if e.of == t {
+				l.entries = append(l.entries, entry{of: t})
+				break
 			}
 		}
 	}
@@ -193,7 +219,7 @@ func (c *cluster) read(p history.Partition, position int64, isolation history.Is
 	var records []history.Record
 	for position = max(position, l.start); position < end && len(records) < most; position++ {
 		e := l.entries[position]
-		if e.record.Value == 0 || isolation == history.ReadCommitted && e.of != nil && !e.of.committed {
+		if e.gone || e.record.Value == 0 || isolation == history.ReadCommitted && e.of != nil && !e.of.committed {
 			continue
 		}
 		records = append(records, e.record)
@@ -203,16 +229,23 @@ func (c *cluster) read(p history.Partition, position int64, isolation history.Is
 
 // finish reads everything finally: twice at each isolation, once all at once and once partition by partition.
 func (c *cluster) finish() {
-	var all []history.Partition
-	for _, partitions := range [][]history.Partition{plain, in, out} {
-		all = append(all, partitions...)
-	}
+	all := everywhere
 	for _, isolation := range []history.Isolation{history.ReadCommitted, history.ReadUncommitted} {
 		client := "final " + string(isolation)
 		c.finalRead(client, isolation, all)
 		for _, p := range all {
 			c.finalRead(client+" one by one", isolation, []history.Partition{p})
+			c.clean(c.logs[p])
 		}
+	}
+	for _, p := range passing {
+		for _, isolation := range []history.Isolation{history.ReadCommitted, history.ReadUncommitted} {
+			c.scan(100, "final "+string(isolation)+" whole", isolation, p, true, func() {})
+		}
+		l := c.logs[p]
+		c.rec.Happened(history.Operation{
+			Kind: history.Observe, Worker: 100, Broker: "1", Final: true, Marks: &history.Marks{Partition: p, LogStart: l.start, High: l.high(), Stable: l.stable()},
+		})
 	}
 	c.fetchOffsets("pipe", in)
 	c.fetchOffsets("plain", plain)

@@ -3,13 +3,14 @@ package checker_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/runnel-io/runnel/integration/history"
 )
 
 var errTimeout = errors.New("REQUEST_TIMED_OUT: no answer")
 
-const rounds = 12
+const rounds = 16
 
 // sendAll sends some records, begun at once, applied and answered in order. It tells whether all were acknowledged.
 func (c *cluster) sendAll(o *history.Operation, of *transaction, records []history.Record, sure bool, pause func()) bool {
@@ -61,10 +62,17 @@ func (c *cluster) send(step *history.Step, of *transaction, sure bool) bool {
 func (c *cluster) someRecords(partitions []history.Partition) []history.Record {
 	var records []history.Record
 	for range 1 + c.rng.IntN(5) {
-		records = append(records, history.Record{Partition: pick(c, partitions), Key: c.rng.Int64N(10)})
+		r := history.Record{
+			Partition: pick(c, partitions), Key: c.rng.Int64N(4), Timestamp: epoch + c.now.Milliseconds() - c.rng.Int64N(20),
+		}
+		r.Tombstone = r.Topic == "keyed" && c.chance(20)
+		records = append(records, r)
 	}
 	return records
 }
+
+// writable are the partitions that all kinds of producers write to.
+var writable = slices.Concat(plain, in, passing)
 
 // producer sends outside of transactions.
 func producer(c *cluster, number int, pause func()) {
@@ -72,7 +80,7 @@ func producer(c *cluster, number int, pause func()) {
 		o := c.rec.Begin(history.Operation{Kind: history.Produce, Worker: number, Client: fmt.Sprintf("%d.%d", number, round/4)})
 		pause()
 		outcome := history.Unknown
-		if c.sendAll(o, nil, c.someRecords(append(in, plain...)), false, pause) {
+		if c.sendAll(o, nil, c.someRecords(writable), false, pause) {
 			outcome = history.OK
 		}
 		if c.chance(97) { // else it never hears of the end
@@ -96,7 +104,7 @@ func transactor(c *cluster, number int, pause func()) {
 			step.Ended = c.rec.Moment()
 			o.Steps = append(o.Steps, step)
 		}
-		c.sendAll(o, of, c.someRecords(append(in, plain...)), false, pause)
+		c.sendAll(o, of, c.someRecords(writable), false, pause)
 		c.end(o, of, c.chance(70), false, pause)
 	}
 }
@@ -148,7 +156,7 @@ func reader(c *cluster, number int, pause func()) {
 		case client == "" || c.chance(5):
 			client = fmt.Sprintf("%d.%d", number, round)
 			clear(position)
-			o := history.Operation{Kind: history.Assign, Worker: number, Client: client, Partitions: append(plain, in...)}
+			o := history.Operation{Kind: history.Assign, Worker: number, Client: client, Partitions: writable}
 			if c.chance(50) {
 				for _, p := range o.Partitions {
 					position[p] = c.rng.Int64N(c.logs[p].stable() + 1)
@@ -167,7 +175,7 @@ func reader(c *cluster, number int, pause func()) {
 		pause()
 		step := history.Step{Begun: c.rec.Moment(), Outcome: history.OK}
 		for range 3 {
-			p := pick(c, append(plain, in...))
+			p := pick(c, writable)
 			var records []history.Record
 			records, position[p] = c.read(p, position[p], isolation, 5, false)
 			step.Read = append(step.Read, records...)
@@ -230,7 +238,7 @@ func committer(c *cluster, number int, pause func()) {
 // observer asks brokers, which lag, for borders, and deletes some records.
 func observer(c *cluster, number int, pause func()) {
 	for range 3 * rounds {
-		broker, p := pick(c, []string{"1", "2"}), pick(c, append(plain, out...))
+		broker, p := pick(c, []string{"1", "2"}), pick(c, slices.Concat(plain, out, passing))
 		l := c.logs[p]
 		o := c.rec.Begin(history.Operation{Kind: history.Observe, Worker: number, Broker: broker})
 		pause()

@@ -75,14 +75,19 @@ func (m *mutable) sends(fits func(*history.Operation, *history.Step) bool) *hist
 func anyOperation(*history.Operation) bool     { return true }
 func final(o *history.Operation) bool          { return o.Final }
 func finalCommitted(o *history.Operation) bool { return o.Final && o.Isolation == rc }
-func deletable(s *history.Step) bool           { return s.Send.Partition == plain[0] }
+func deletable(s *history.Step) bool           { return !stays(s.Send.Partition) }
+
+// stays tells whether nothing of a partition may go.
+func stays(p history.Partition) bool {
+	return p != plain[0] && slices.Contains([]string{"plain", "in", "out"}, p.Topic)
+}
 
 // certain tells whether a send is acknowledged and, if it is in a transaction, committed.
 func certain(o *history.Operation, s *history.Step) bool {
 	return s.Outcome == history.OK && (o.Kind == history.Produce || o.Fate() == history.OK)
 }
 
-var mutations = []mutation{
+var mutations = append(losing, []mutation{
 	{"an acknowledged record is gone", func(m *mutable) bool {
 		s := m.sends(func(o *history.Operation, s *history.Step) bool { return certain(o, s) && !deletable(s) })
 		return s != nil && m.removeReads(s.Send.Value, anyOperation) > 0
@@ -309,7 +314,7 @@ var mutations = []mutation{
 		two.Send.Value = one.Send.Value
 		return one != two
 	}, []string{checker.BadHistory}},
-}
+}...)
 
 // adjacent picks a poll, not a final one, that returned consecutive records of one partition that cannot be deleted, and the
 // first of the two; before is how many more records of the partition must stand before it.
@@ -318,7 +323,7 @@ func (m *mutable) adjacent(before int) (*history.Step, int) {
 		for i := before; i+1 < len(s.Read); i++ {
 			p := s.Read[i].Partition
 			same := s.Read[i+1].Partition == p && s.Read[i-before].Partition == p
-			if same && p != plain[0] && s.Read[i+1].Offset > s.Read[i].Offset {
+			if same && stays(p) && s.Read[i+1].Offset > s.Read[i].Offset {
 				return i
 			}
 		}
@@ -359,11 +364,11 @@ func firstSend(o *history.Operation) *history.Record {
 	return nil
 }
 
-// acked counts the acknowledged sends of an operation.
+// acked counts the acknowledged sends of an operation that stay.
 func acked(o *history.Operation) int {
 	n := 0
 	for i := range o.Steps {
-		if o.Steps[i].Send != nil && o.Steps[i].Outcome == history.OK {
+		if s := &o.Steps[i]; s.Send != nil && s.Outcome == history.OK && !deletable(s) {
 			n++
 		}
 	}

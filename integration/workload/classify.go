@@ -18,6 +18,8 @@ var refusals = []*kerr.Error{
 	kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.InvalidPartitions,
 	kerr.InvalidReplicationFactor, kerr.InvalidConfig, kerr.PolicyViolation, kerr.TopicAlreadyExists,
 
+	kerr.OffsetOutOfRange, // of DeleteRecords
+
 	kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.CorruptMessage, kerr.InvalidRecord, kerr.InvalidTimestamp,
 	kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.UnsupportedVersion, kerr.InvalidRequest, kerr.InvalidRequiredAcks,
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/runnel-io/runnel/integration/history"
@@ -16,7 +17,6 @@ import (
 type finale struct {
 	*run
 	number int
-	probes []*probe
 }
 
 // stuck says what did not come in time.
@@ -81,18 +81,27 @@ func (f *finale) behind(ctx context.Context, admin *client, end *probe) error {
 // readAll reads every partition at both isolations: each from one broker, some from each. Before, every open transaction
 // has to have ended.
 func (f *finale) readAll(ctx context.Context) error {
-	for i, address := range f.Brokers {
-		p, err := f.newProbe(ctx, address, fmt.Sprint("final-", i))
-		if err != nil {
-			return err
-		}
-		defer p.abandon()
-		f.probes = append(f.probes, p)
+	named, err := f.run.probes(ctx, "final", f.newProbe)
+	if err != nil {
+		return err
 	}
-	var errs []error
+	defer abandonAll(named)
+	byIDs, err := f.run.probes(ctx, "final-again", f.newProbeByIDs)
+	if err != nil {
+		return err
+	}
+	defer abandonAll(byIDs)
 	all := f.keys.all()
+	number := len(all)
+	last, err := f.lastIncarnation(ctx, byIDs[0])
+	errs := []error{err}
+	all = append(all, last...)
 	for i, partition := range all {
-		errs = append(errs, f.readAt(ctx, i, partition))
+		probes := named
+		if i >= number {
+			probes = byIDs
+		}
+		errs = append(errs, f.readAt(ctx, probes, i, partition))
 		if ctx.Err() != nil { // the rest would say nothing else
 			return errors.Join(append(errs, stuck("the time is over after %d of %d partitions", i, len(all)))...)
 		}
@@ -100,10 +109,30 @@ func (f *finale) readAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// lastIncarnation finds the topic that was made again and again, if it is there and anybody has used it.
+func (f *finale) lastIncarnation(ctx context.Context, p *probe) (left []history.Partition, err error) {
+	err = again(ctx, func() error {
+		limited, cancel := context.WithTimeout(ctx, f.Operation)
+		defer cancel()
+		id, err := f.find(limited, p)
+		if name := f.again.name(id); err == nil && name != "" {
+			left = []history.Partition{{Topic: name}}
+		}
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		err = stuck("look for topic %s: %w", againTopic, err)
+	}
+	return left, err
+}
+
 // readAt reads the partition that is the number i of all, and observes it on each broker once more.
-func (f *finale) readAt(ctx context.Context, i int, partition history.Partition) error {
-	first := i % len(f.probes)
-	brokers := append(slices.Clone(f.probes[first:]), f.probes[:first]...)
+func (f *finale) readAt(ctx context.Context, probes []*probe, i int, partition history.Partition) error {
+	first := i % len(probes)
+	brokers := append(slices.Clone(probes[first:]), probes[:first]...)
 	if i%3 != 0 {
 		brokers = brokers[:1]
 	}
@@ -113,71 +142,42 @@ func (f *finale) readAt(ctx context.Context, i int, partition history.Partition)
 			errs = append(errs, f.readPartition(ctx, p, isolation, partition))
 		}
 	}
-	for _, p := range f.probes {
+	for _, p := range probes {
 		errs = append(errs, f.lastMarks(ctx, p, partition))
 	}
-	return errors.Join(append(errs, f.spots(ctx, brokers[0], i, partition))...)
+	if !probes[0].byIDs {
+		errs = append(errs, f.spots(ctx, brokers[0], i, partition))
+	}
+	return errors.Join(errs...)
 }
 
-// readPartition reads a partition from its start to its end as one poll with a step for each fetch.
+// readPartition reads a partition from its start to its end.
 func (f *finale) readPartition(ctx context.Context, p *probe, isolation history.Isolation, partition history.Partition) error {
-	op := f.Recorder.Begin(history.Operation{
-		Kind: history.Poll, Worker: f.number, Client: fmt.Sprintf("final-%s-%s", p.address, isolation),
-		Isolation: isolation, Broker: p.address, Final: true, Partitions: []history.Partition{partition},
-	})
-	at := history.At{Partition: partition}
-	err := again(ctx, func() error {
-		for {
-			end, err := f.readOnce(ctx, p, isolation, &at, op)
-			if err != nil || end {
-				return err
-			}
-		}
-	})
-	if err != nil {
-		f.Recorder.End(op, history.Failed, err)
+	w := whole{run: f.run, probe: p, isolation: isolation, most: fetchBytes, settled: true, op: history.Operation{
+		Kind: history.Poll, Worker: f.number, Client: fmt.Sprintf("final-%s-%s", p.address, isolation), Final: true,
+		Partitions: []history.Partition{partition},
+	}}
+	if err := w.read(ctx); err != nil {
 		return stuck("read %s/%d from %s, %s: %w", partition.Topic, partition.Number, p.address, isolation, err)
 	}
-	f.Recorder.End(op, history.OK, nil)
 	return nil
 }
 
-// readOnce reads on. It is at the end where the high watermark is, which is also that of what is committed, for nothing is
-// open any more.
-func (f *finale) readOnce(ctx context.Context, p *probe, isolation history.Isolation, at *history.At, op *history.Operation) (end bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, f.Operation)
-	defer cancel()
-	step := history.Step{Begun: f.Recorder.Moment(), Outcome: history.OK}
-	answer, err := f.fetch(limited, p, isolation, []history.At{*at}, fetchBytes)
-	step.Ended = f.Recorder.Moment()
-	if err == nil {
-		err = answer[0].err
-	}
-	if err != nil {
-		step.Outcome, step.Error = history.Failed, err.Error()
-		op.Steps = append(op.Steps, step)
-		return false, err
-	}
-	got := answer[0]
-	if got.marks.Stable < got.marks.High {
-		return false, fmt.Errorf("a transaction is open: stable until %d of %d", got.marks.Stable, got.marks.High)
-	}
-	step.Read = got.records
-	op.Steps = append(op.Steps, step)
-	if got.next == at.Offset && got.next < got.marks.High {
-		return false, fmt.Errorf("nothing comes at %d of %d", got.next, got.marks.High)
-	}
-	at.Offset = got.next
-	return at.Offset >= got.marks.High, nil
-}
-
-// lastMarks observes a partition on a broker once more.
+// lastMarks observes a partition on a broker once more: a fetch at its end tells of its borders.
 func (f *finale) lastMarks(ctx context.Context, p *probe, partition history.Partition) error {
+	at := history.At{Partition: partition}
 	err := again(ctx, func() error {
 		limited, cancel := context.WithTimeout(ctx, f.Operation)
 		defer cancel()
+		if !p.byIDs {
+			end, err := p.latest(limited, history.ReadUncommitted, partition)
+			if err != nil {
+				return err
+			}
+			at.Offset = end
+		}
 		op := f.Recorder.Begin(history.Operation{Kind: history.Observe, Worker: f.number, Broker: p.address, Final: true})
-		got, err := f.fetch(limited, p, history.ReadCommitted, []history.At{{Partition: partition}}, fetchBytes)
+		got, err := f.fetch(limited, p, history.ReadCommitted, []history.At{at}, fetchBytes)
 		if err == nil {
 			err = got[0].err
 		}

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -17,9 +16,8 @@ func partitionOf(key int64) history.Partition {
 	return history.Partition{Topic: topicName(key / partitionsPerTopic), Number: int32(key % partitionsPerTopic)}
 }
 
-func topicName(n int64) string { return fmt.Sprint("t", n) }
-
-// keys are the keys in use: a window that moves on with time, so that topics are made all through a run, and old ones rest.
+// keys are the keys in use: a window that moves on with time, so that topics are made all through a run, and old ones rest, but
+// for some that stay in use.
 type keys struct {
 	start  time.Time
 	count  int64
@@ -27,17 +25,33 @@ type keys struct {
 
 	mu      sync.Mutex
 	created map[string]bool // topics that some client knows to exist
+	told    map[string]bool // those of which the history has the settings
 }
 
 // oldest is the first key of the window.
 func (k *keys) oldest() int64 { return int64(time.Since(k.start) / k.rotate) }
 
-// active are the partitions of the window whose topics exist, in order.
+// used are the keys in use, in order.
+func (k *keys) used() []int64 {
+	var used []int64
+	oldest := k.oldest()
+	for _, topic := range kept {
+		for key := topic * partitionsPerTopic; key < min((topic+1)*partitionsPerTopic, oldest); key++ {
+			used = append(used, key)
+		}
+	}
+	for key := oldest; key < oldest+k.count; key++ {
+		used = append(used, key)
+	}
+	return used
+}
+
+// active are the partitions in use whose topics exist, in order.
 func (k *keys) active() []history.Partition {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var active []history.Partition
-	for key, end := k.oldest(), k.oldest()+k.count; key < end; key++ {
+	for _, key := range k.used() {
 		if p := partitionOf(key); k.created[p.Topic] {
 			active = append(active, p)
 		}
@@ -59,10 +73,25 @@ func (k *keys) all() []history.Partition {
 	return all
 }
 
+// of are those of a kind.
+func (k *keys) of(kind topicKind) []history.Partition {
+	return slices.DeleteFunc(k.all(), func(p history.Partition) bool { return kindOfTopic(p.Topic) != kind })
+}
+
 func (k *keys) exists(topic string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.created[topic]
+}
+
+// tell calls with the settings of a topic the first time.
+func (k *keys) tell(topic string, tell func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.told[topic] {
+		k.told[topic] = true
+		tell()
+	}
 }
 
 func (k *keys) add(topic string) {

@@ -18,22 +18,31 @@ import (
 func TestTheWindowOfKeysMovesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := &keys{start: time.Now(), count: 3, rotate: time.Second, created: map[string]bool{}}
+		k := &keys{start: time.Now(), count: 3, rotate: time.Second, created: map[string]bool{}, told: map[string]bool{}}
 		if got := k.active(); len(got) != 0 {
 			t.Errorf("without a topic %v are active", got)
 		}
-		k.add("t0")
-		k.add("t1")
-		want := []history.Partition{{Topic: "t0", Number: 0}, {Topic: "t0", Number: 1}, {Topic: "t1", Number: 0}}
+		k.add(topicName(0))
+		k.add(topicName(1))
+		want := []history.Partition{partitionOf(0), partitionOf(1), partitionOf(2)}
 		if got := k.active(); !reflect.DeepEqual(got, want) {
 			t.Errorf("at first %v are active, want %v", got, want)
 		}
 		time.Sleep(2 * time.Second)
-		want = []history.Partition{{Topic: "t1", Number: 0}, {Topic: "t1", Number: 1}}
+		want = []history.Partition{partitionOf(2), partitionOf(3)}
 		if got := k.active(); !reflect.DeepEqual(got, want) {
-			t.Errorf("two keys later %v are active, want %v: t2 does not exist", got, want)
+			t.Errorf("two keys later %v are active, want %v: the next topic does not exist", got, want)
 		}
-		if got := k.all(); len(got) != 4 {
+		time.Sleep(4 * time.Second)
+		k.add(topicName(3))
+		want = []history.Partition{partitionOf(2), partitionOf(3), partitionOf(6), partitionOf(7)}
+		if got := k.active(); !reflect.DeepEqual(got, want) {
+			t.Errorf("four keys later %v are active, want %v: some stay in use", got, want)
+		}
+		if got := k.of(compacted); !reflect.DeepEqual(got, want[:2]) {
+			t.Errorf("of compacted topics there are %v, want %v", got, want[:2])
+		}
+		if got := k.all(); len(got) != 6 {
 			t.Errorf("all that was ever used is %v", got)
 		}
 	})

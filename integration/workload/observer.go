@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/runnel-io/runnel/integration/history"
 )
@@ -25,11 +26,37 @@ const (
 type probe struct {
 	*client
 	address string
+	byIDs   bool // it names topics by their ids, of those that were made again and again
 }
 
 func (r *run) newProbe(ctx context.Context, address, name string) (*probe, error) {
 	c, err := r.newClient(ctx, name, kgo.SeedBrokers(address), kgo.MaxVersions(byNames()))
 	return &probe{client: c, address: address}, err
+}
+
+func (r *run) newProbeByIDs(ctx context.Context, address, name string) (*probe, error) {
+	c, err := r.newClient(ctx, name, kgo.SeedBrokers(address), kgo.MaxVersions(kversion.Stable()))
+	return &probe{client: c, address: address, byIDs: true}, err
+}
+
+// probes makes one of every broker. The caller abandons them.
+func (r *run) probes(ctx context.Context, name string, of func(context.Context, string, string) (*probe, error)) ([]*probe, error) {
+	var all []*probe
+	for i, address := range r.Brokers {
+		p, err := of(ctx, address, fmt.Sprintf("%s-%d", name, i))
+		if err != nil {
+			abandonAll(all)
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func abandonAll(probes []*probe) {
+	for _, p := range probes {
+		p.abandon()
+	}
 }
 
 func (p *probe) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
@@ -58,6 +85,9 @@ func (r *run) fetch(ctx context.Context, p *probe, isolation history.Isolation, 
 	for _, at := range from {
 		topic := kmsg.NewFetchRequestTopic()
 		topic.Topic = at.Topic
+		if p.byIDs {
+			topic.TopicID = r.again.id(at.Topic)
+		}
 		partition := kmsg.NewFetchRequestTopicPartition()
 		partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = at.Number, at.Offset, most
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != at.Topic {
@@ -77,6 +107,9 @@ func (r *run) fetch(ctx context.Context, p *probe, isolation history.Isolation, 
 	told := map[history.Partition]fetched{}
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
+		if p.byIDs {
+			t.Topic = r.again.name(t.TopicID)
+		}
 		for j := range t.Partitions {
 			told[history.Partition{Topic: t.Topic, Number: t.Partitions[j].Partition}] = r.open(isolation, t.Topic, &t.Partitions[j], from)
 		}
@@ -173,15 +206,11 @@ func (r *run) newObserver(number int, address string) *observer {
 // wander has an observer read from another broker each time, and go on where it was, as consumers do whose broker goes
 // away. All brokers give the same offsets, and one that is behind says that it does not know, not that there is nothing.
 func (o *observer) wander(ctx, load context.Context) error {
-	var probes []*probe
-	for i, address := range o.Brokers {
-		p, err := o.newProbe(ctx, address, fmt.Sprintf("wanderer-%d", i))
-		if err != nil {
-			return err
-		}
-		defer p.abandon()
-		probes = append(probes, p)
+	probes, err := o.probes(ctx, "wanderer", o.newProbe)
+	if err != nil {
+		return err
 	}
+	defer abandonAll(probes)
 	o.wanders = true
 	o.reborn()
 	for r := rand.New(rand.NewPCG(o.Seed, uint64(o.number))); pause(load, o.Observe); {
@@ -302,15 +331,28 @@ func (o *observer) read(ctx context.Context, p *probe, v *view) error {
 	poll.Steps = []history.Step{step}
 	o.Recorder.End(poll, outcome, err)
 	for i, g := range got {
-		switch {
-		case !errors.Is(g.err, kerr.OffsetOutOfRange):
-		case o.wanders:
-			v.at[i].Offset = 0 // as consumers do
-		default:
-			return g.err // the broker has less than it had: look at all of it
+		if !errors.Is(g.err, kerr.OffsetOutOfRange) {
+			continue
+		}
+		if err := o.startOver(ctx, p, &v.at[i]); err != nil {
+			return err
 		}
 	}
 	return err
+}
+
+// startOver goes on where a partition begins after an offset that is out of range, as consumers do. An error says that it is
+// not since the partition begins later: the broker has less than it had, and all of it is to be looked at.
+func (o *observer) startOver(ctx context.Context, p *probe, at *history.At) error {
+	start, _, err := p.list(ctx, history.ReadUncommitted, at.Partition, earliest)
+	switch {
+	case err != nil:
+		return err
+	case start <= at.Offset && !o.wanders:
+		return kerr.OffsetOutOfRange
+	}
+	at.Offset = start
+	return nil
 }
 
 func (r *run) endMark(op *history.Operation, marks history.Marks, err error) {

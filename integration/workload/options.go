@@ -47,6 +47,12 @@ type Options struct {
 	Keys               int           // that are active at once; default: 4
 	Rotate             time.Duration // until the next key replaces the oldest; default: 5 s
 	Operation          time.Duration // after which a worker gives a client up that does not answer; default: 8 s
+
+	// Of topics that lose records: how long tombstones stay, how long records do, and how many stay of a partition. Whoever
+	// reads a partition of a compacted topic as a whole does so in less time than Tombstones.
+	Tombstones time.Duration // default: 10 s
+	Retention  time.Duration // default: 6 s
+	Kept       int64         // default: 30
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -76,5 +82,8 @@ func (o Options) withDefaults() (Options, error) {
 	o.Keys = cmp.Or(o.Keys, 4)
 	o.Rotate = cmp.Or(o.Rotate, 5*time.Second)
 	o.Operation = cmp.Or(o.Operation, 8*time.Second)
+	o.Tombstones = cmp.Or(o.Tombstones, 10*time.Second)
+	o.Retention = cmp.Or(o.Retention, 6*time.Second)
+	o.Kept = cmp.Or(o.Kept, 30)
 	return o, nil
 }

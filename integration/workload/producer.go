@@ -94,11 +94,15 @@ func outcomeOf(steps []history.Step) history.Outcome {
 	return outcome
 }
 
-// records makes a new record for each key.
+// records makes a new record for each key, which in compacted topics stands for several, and for their tombstones.
 func (w *worker) records(keys []int64) []history.Record {
 	var out []history.Record
 	for _, key := range keys {
-		out = append(out, history.Record{Partition: partitionOf(key), Offset: -1, Key: key, Value: w.value(), Timestamp: w.stamp()})
+		r := history.Record{Partition: partitionOf(key), Offset: -1, Key: key, Value: w.value(), Timestamp: w.stamp()}
+		if kindOfTopic(r.Topic) == compacted {
+			r.Key, r.Tombstone = keysPerPartition*key+w.rand.Int64N(keysPerPartition), w.chance(20)
+		}
+		out = append(out, r)
 	}
 	return out
 }

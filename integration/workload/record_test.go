@@ -13,6 +13,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	for _, r := range []history.Record{
 		{Partition: partitionOf(7), Offset: 3, Key: 7, Value: 1_000_001},
+		{Partition: partitionOf(3), Offset: 4, Key: 19, Value: 2_000_001, Tombstone: true},
 		{Partition: history.Partition{Topic: pipelineTo, Number: 1}, Offset: 1 << 40, Key: 1, Value: 9_000_002, Of: 8_000_001},
 	} {
 		k := encode(r)

@@ -16,6 +16,7 @@ type run struct {
 	Options
 	keys  *keys
 	shelf shelf
+	again *incarnations
 
 	mu      sync.Mutex
 	foreign []error // records that nobody here has written
@@ -28,8 +29,11 @@ func Run(ctx context.Context, o Options) (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Options: o, keys: &keys{start: time.Now(), count: int64(o.Keys), rotate: o.Rotate, created: map[string]bool{}},
-		shelf: shelf{end: map[history.Partition]int64{}}}
+	r := &run{
+		Options: o, shelf: shelf{end: map[history.Partition]int64{}}, again: &incarnations{byID: map[[16]byte]string{}, ids: map[string][16]byte{}},
+		keys: &keys{start: time.Now(), count: int64(o.Keys), rotate: o.Rotate, created: map[string]bool{}, told: map[string]bool{}},
+	}
+	o.Recorder.Clock(time.Now())
 	if o.Movers > 0 {
 		o.Recorder.Pipeline(history.Pipeline{From: pipelineFrom, To: pipelineTo, Group: pipelineGroup})
 	}
@@ -61,6 +65,8 @@ func (r *run) drive(ctx context.Context) error {
 		start(&loading, func(n int) error { return r.newObserver(n, address).observe(ctx, load) })
 	}
 	start(&loading, func(n int) error { return r.newObserver(n, "").wander(ctx, load) })
+	start(&loading, func(n int) error { return r.newScanner(n).scan(ctx, load) })
+	start(&loading, func(n int) error { return r.newRecreator(n).recreate(ctx, load) })
 	if r.Movers > 0 {
 		start(&loading, func(n int) error { return (&feeder{r.newWorker(n)}).feed(ctx, load) })
 		start(&loading, func(n int) error { return (&bookkeeper{worker: r.newWorker(n)}).keep(ctx, load) })

@@ -89,18 +89,31 @@ func requireKinds(t *testing.T, histories []*history.History) {
 		"aborted transaction": func(o history.Operation) bool {
 			return o.Kind == history.Transaction && !o.Commit && !o.Deciding.Never()
 		},
-		"transaction with offsets":     func(o history.Operation) bool { return o.Kind == history.Transaction && o.Commit && len(o.Offsets) > 0 },
-		"assign":                       func(o history.Operation) bool { return o.Kind == history.Assign },
-		"subscribe":                    func(o history.Operation) bool { return o.Kind == history.Subscribe },
-		"assigned by a group":          func(o history.Operation) bool { return o.Kind == history.Assigned && o.Member != "" },
-		"revoked by a group":           func(o history.Operation) bool { return o.Kind == history.Revoked && o.Member != "" },
-		"rewind":                       func(o history.Operation) bool { return o.Kind == history.Rewind },
-		"commit of offsets":            func(o history.Operation) bool { return o.Kind == history.CommitOffsets },
-		"fetch of offsets":             func(o history.Operation) bool { return o.Kind == history.FetchOffsets },
-		"observation":                  func(o history.Operation) bool { return o.Kind == history.Observe && o.Marks.High > 0 },
-		"creation of a topic":          func(o history.Operation) bool { return o.Kind == history.Admin && o.Text == "create topic t0" },
-		"final read, committed only":   func(o history.Operation) bool { return o.Final && o.Isolation == history.ReadCommitted },
-		"final read of everything":     func(o history.Operation) bool { return o.Final && o.Isolation == history.ReadUncommitted },
+		"transaction with offsets":   func(o history.Operation) bool { return o.Kind == history.Transaction && o.Commit && len(o.Offsets) > 0 },
+		"assign":                     func(o history.Operation) bool { return o.Kind == history.Assign },
+		"subscribe":                  func(o history.Operation) bool { return o.Kind == history.Subscribe },
+		"assigned by a group":        func(o history.Operation) bool { return o.Kind == history.Assigned && o.Member != "" },
+		"revoked by a group":         func(o history.Operation) bool { return o.Kind == history.Revoked && o.Member != "" },
+		"rewind":                     func(o history.Operation) bool { return o.Kind == history.Rewind },
+		"commit of offsets":          func(o history.Operation) bool { return o.Kind == history.CommitOffsets },
+		"fetch of offsets":           func(o history.Operation) bool { return o.Kind == history.FetchOffsets },
+		"observation":                func(o history.Operation) bool { return o.Kind == history.Observe && o.Marks.High > 0 },
+		"creation of a topic":        func(o history.Operation) bool { return o.Kind == history.Admin && o.Text == "create topic t0" },
+		"final read, committed only": func(o history.Operation) bool { return o.Final && o.Isolation == history.ReadCommitted },
+		"final read of everything":   func(o history.Operation) bool { return o.Final && o.Isolation == history.ReadUncommitted },
+		"tombstone": func(o history.Operation) bool {
+			return o.Kind != history.Poll && slices.ContainsFunc(o.Steps, sentTombstone)
+		},
+		"tombstone read": func(o history.Operation) bool {
+			return o.Kind == history.Poll && slices.ContainsFunc(o.Steps, readTombstone)
+		},
+		"deletion of records":      func(o history.Operation) bool { return o.Kind == history.DeleteRecords },
+		"log start that has moved": func(o history.Operation) bool { return o.Kind == history.Observe && o.Marks.LogStart > 0 },
+		"deletion of a topic":      func(o history.Operation) bool { return o.Kind == history.DeleteTopic },
+		"topic made again":         func(o history.Operation) bool { return o.Kind == history.Produce && o.Steps[0].Send.Topic == "again.2" },
+		"whole reading": func(o history.Operation) bool {
+			return o.Kind == history.Poll && o.Whole && !o.Final && len(o.Steps) > 1
+		},
 		"transaction of the pipeline":  func(o history.Operation) bool { return o.Kind == history.Transaction && o.Group == pipelineGroup },
 		"read committed outside of it": func(o history.Operation) bool { return o.Kind == history.Poll && o.Isolation == history.ReadCommitted },
 	}
@@ -109,6 +122,11 @@ func requireKinds(t *testing.T, histories []*history.History) {
 			t.Errorf("no %s was done", name)
 		}
 	}
+}
+
+func sentTombstone(s history.Step) bool { return s.Send != nil && s.Send.Tombstone }
+func readTombstone(s history.Step) bool {
+	return slices.ContainsFunc(s.Read, func(r history.Record) bool { return r.Tombstone })
 }
 
 // requireEnded fails where an operation was forgotten.
@@ -150,7 +168,8 @@ func requireAcknowledged(t *testing.T, h *history.History) {
 				continue
 			}
 			seen, anywhere := committed[s.Send.Value], all[s.Send.Value]
-			stays := s.Outcome == history.OK && o.Outcome == history.OK && (o.Kind == history.Produce || o.Commit)
+			keeps := kindOfTopic(s.Send.Topic) == plain && !strings.HasPrefix(s.Send.Topic, againTopic)
+			stays := keeps && s.Outcome == history.OK && o.Outcome == history.OK && (o.Kind == history.Produce || o.Commit)
 			never := s.Outcome == history.Failed || (o.Kind == history.Transaction && (o.Outcome == history.Failed || o.Outcome == history.OK && !o.Commit))
 			switch {
 			case stays && (seen != 1 || anywhere != 1):

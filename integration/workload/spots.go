@@ -18,13 +18,17 @@ func (f *finale) spots(ctx context.Context, p *probe, i int, partition history.P
 	limited, cancel := context.WithTimeout(ctx, f.Operation)
 	defer cancel()
 	high, err := p.latest(limited, history.ReadUncommitted, partition)
-	if err != nil || high == 0 {
+	if err != nil {
 		return nil // it was read to its end before, so it can be asked: this is no more than a connection that broke
+	}
+	start, _, err := p.list(limited, history.ReadUncommitted, partition, earliest)
+	if err != nil || start >= high {
+		return nil
 	}
 	for n := range spotsOf {
 		for _, isolation := range []history.Isolation{history.ReadUncommitted, history.ReadCommitted} {
 			client := fmt.Sprintf("spot-%d-%d-%s", i, n, isolation)
-			f.spot(limited, p, isolation, client, history.At{Partition: partition, Offset: chance.Int64N(high)})
+			f.spot(limited, p, isolation, client, history.At{Partition: partition, Offset: start + chance.Int64N(high-start)})
 		}
 		asked := time.Now().UnixMilli() - chance.Int64N(int64(f.Duration/time.Millisecond))
 		f.findOffset(limited, f.number, p, partition, asked, true)

@@ -136,11 +136,13 @@ func (w *worker) operate(ctx context.Context) error {
 	case n < 90:
 		w.rewindSome()
 		return nil
-	case n < 96:
+	case n < 93:
+		return w.deleteSome(ctx)
+	case n < 97:
 		w.reader.end((*client).close)
 		w.reader = nil
 		return w.consume(ctx)
-	case n < 98:
+	case n < 99:
 		w.reader.end((*client).abandon)
 		w.reader = nil
 		return w.consume(ctx)
@@ -156,12 +158,12 @@ func (w *worker) allowRebalance() {
 	}
 }
 
-// pickKeys picks keys of the window and makes their topics, where nobody has yet. Those whose topic cannot be made are left out.
+// pickKeys picks keys in use and makes their topics, where nobody has yet. Those whose topic cannot be made are left out.
 func (w *worker) pickKeys(ctx context.Context, n int) []int64 {
 	var picked []int64
-	oldest := w.keys.oldest()
+	used := w.keys.used()
 	for range n {
-		key := oldest + w.rand.Int64N(w.keys.count)
+		key := used[w.rand.IntN(len(used))]
 		if w.topicExists(ctx, partitionOf(key).Topic) {
 			picked = append(picked, key)
 		}
@@ -172,6 +174,9 @@ func (w *worker) pickKeys(ctx context.Context, n int) []int64 {
 // pickTopics picks one or two neighbouring topics of the window, and makes them where nobody has yet.
 func (w *worker) pickTopics(ctx context.Context) (first int64, topics []string) {
 	first = w.keys.oldest() / partitionsPerTopic
+	if w.chance(20) {
+		first = min(first, kept[0])
+	}
 	for n := first; n < first+2; n++ {
 		if topic := topicName(n); w.topicExists(ctx, topic) {
 			topics = append(topics, topic)
@@ -199,8 +204,12 @@ func (w *worker) topicExists(ctx context.Context, topic string) bool {
 func (w *worker) createTopic(ctx context.Context, topic string) bool {
 	ctx, cancel := context.WithTimeout(ctx, w.Operation)
 	defer cancel()
+	settings, told := w.settings(topic)
+	if told != nil {
+		w.keys.tell(topic, func() { w.Recorder.Topic(*told) })
+	}
 	op := w.Recorder.Begin(history.Operation{Kind: history.Admin, Worker: w.number, Text: "create topic " + topic})
-	_, err := kadm.NewClient(w.admin.Client).CreateTopic(ctx, partitionsPerTopic, -1, nil, topic)
+	_, err := kadm.NewClient(w.admin.Client).CreateTopic(ctx, partitionsPerTopic, -1, settings, topic)
 	exists := err == nil || errors.Is(err, kerr.TopicAlreadyExists)
 	outcome := classify(err)
 	if exists {

@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	// maxCommitTimeout leaves the last attempt of a commit, which may take effect after we gave up, well inside the age
-	// beyond which the log refuses a segment, so that garbage collection can go by that age.
-	maxCommitTimeout = metastore.MaxSegmentAge - 2*time.Minute
+	// maxCommitTimeout leaves the last attempt of a commit inside the age beyond which the log refuses a segment.
+	maxCommitTimeout = metastore.MaxSegmentAge - 30*time.Second
 	// groupBatches ends a group: beyond it a commit's latency is its size, and waiting for the next costs nothing.
 	groupBatches = 20_000
 )

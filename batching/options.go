@@ -39,10 +39,10 @@ type Options struct {
 	// more than 1 GiB/s. While all are busy, the open segment is not sealed by age but grows.
 	Uploads int
 	// UploadTimeout is how long after its seal a segment may take to be in the object store; then its batches are refused
-	// with ErrStorage. Default 2 minutes: a producer's delivery.timeout.ms.
+	// with ErrStorage. Default 1 minute.
 	UploadTimeout time.Duration
 	// CommitTimeout is how long after its seal a segment's commit is still repeated; then its outcome is reported as
-	// unknown. Default 5 minutes. It must exceed UploadTimeout and stay well below metastore.MaxSegmentAge.
+	// unknown. Default 90 s, which is the most: it must exceed UploadTimeout and stay below metastore.MaxSegmentAge.
 	CommitTimeout time.Duration
 	// AttemptTimeout bounds one PUT and one call of Commit, so that a hung connection is tried again. Default 30 s.
 	AttemptTimeout time.Duration
@@ -67,8 +67,8 @@ func (o Options) withDefaults() Options {
 	def(&o.PutWorthBytes, 64<<10)
 	def(&o.MaxBuffered, 1<<30)
 	def(&o.Uploads, 16)
-	def(&o.UploadTimeout, 2*time.Minute)
-	def(&o.CommitTimeout, 5*time.Minute)
+	def(&o.UploadTimeout, time.Minute)
+	def(&o.CommitTimeout, 90*time.Second)
 	def(&o.AttemptTimeout, 30*time.Second)
 	def(&o.DrainTimeout, 20*time.Second)
 	def(&o.RecentBytes, 128<<20)

@@ -255,7 +255,7 @@ func TestForgottenSegmentsAreAlwaysTooOld(t *testing.T) {
 	}
 	late := old.Time().Add(MaxSegmentAge + time.Millisecond)
 	s.apply(Position{Seq: 2}, record{time: late.UnixMilli(), change: deleteTopic{}}, func(TopicPartition) {})
-	if _, ok := s.committed(old); ok || !s.tooOld(old, old.Time()) {
+	if _, ok := s.committed(old); ok || !s.tooOld(old, old.Time(), nil) {
 		t.Error("a forgotten segment could be committed by a broker with a slow clock")
 	}
 }

@@ -37,10 +37,15 @@ func (c *SegmentCommit) check() error {
 }
 
 // tooOld tells whether a segment can no longer be committed; nor can one from the future, which would be remembered for
-// too long. It uses the state's time too: whatever the state has
-// forgotten is refused by every broker, whatever its clock says.
-func (s *State) tooOld(id SegmentID, now time.Time) bool {
-	return outOfAge(id, max(now.UnixMilli(), s.time), MaxSegmentAge)
+// too long. It goes by the log's time too, and by that of the entry that is being appended: once the log has an entry that is
+// dated later than a segment may be, no later entry commits the segment, whatever the clock says of the broker that decides.
+// So what the state has forgotten is refused, and an object that the log does not know by then it never will.
+func (s *State) tooOld(id SegmentID, now time.Time, before *commitDecision) bool {
+	latest := max(now.UnixMilli(), s.time)
+	if before != nil {
+		latest = max(latest, before.time)
+	}
+	return outOfAge(id, latest, MaxSegmentAge)
 }
 
 // outOfAge tells whether a segment was made longer ago than a bound, or as long in the future.
@@ -96,6 +101,7 @@ type commitDecision struct {
 	decided  []committedBatch // while deciding: room for the batches to come
 	topic    *topicState      // while deciding: of the run before
 	segments []SegmentID
+	time     int64 // of the entry
 
 	index         map[decidedPartition]int32 // into partitions
 	partitions    []partitionDecision
@@ -137,7 +143,7 @@ func (d *commitDecision) release() {
 	clear(d.index)
 	clear(d.producerIndex)
 	clear(d.partitions)
-	d.segments, d.partitions, d.producers = d.segments[:0], d.partitions[:0], d.producers[:0]
+	d.segments, d.partitions, d.producers, d.time = d.segments[:0], d.partitions[:0], d.producers[:0], 0
 	d.pool.Put(d)
 }
 

@@ -15,7 +15,9 @@ const (
 )
 
 // maintain takes snapshots when they are due, trims what they cover and expires producers, until ctx ends. Every broker
-// does so; whoever appends the entry that makes a snapshot due takes it, and one that is lost is made good by the next.
+// does so; whoever appends the entry that makes a snapshot due takes it, and one that is lost is made good by the next. That
+// is every SnapshotEvery-th, and the first in each SnapshotInterval of the log's time: so one broker takes one while entries
+// come, and none does while nothing happens.
 func (r *Replica) maintain(ctx context.Context) {
 	sweep := time.NewTicker(producerSweep)
 	defer sweep.Stop()

@@ -36,6 +36,7 @@ type attempt struct {
 	decision *commitDecision // nil unless the change is a commit
 	expected Position
 	next     Entry // Seq 0: there is nothing to do
+	snapshot bool  // is due when it has landed
 }
 
 // withGroups is a change that is appended together with rows of groups.
@@ -102,23 +103,30 @@ func (r *Replica) decide(mark nonce, p proposal) (attempt, error) {
 	if r.failed != nil {
 		return attempt{}, r.failed
 	}
-	at, before := r.state.at, (*commitDecision)(nil)
+	at, latest, before := r.state.at, r.state.time, (*commitDecision)(nil)
 	if f := r.flight; f != nil && f.expected == at {
 		if f.decision == nil {
 			return attempt{}, errNotOnTop
 		}
-		at, before = f.next.Position, f.decision
+		at, latest, before = f.next.Position, max(latest, f.time), f.decision
 	}
+	// The time of the log does not go back, or a broker that is late would make others forget its producers.
+	now := max(r.opts.Now().UnixMilli(), latest)
 	c, decision, err := p(r.state, before)
 	if err != nil || c == nil {
 		return attempt{}, err
 	}
-	// The time of the log does not go back, or a broker that is late would make others forget its producers.
-	now := max(r.opts.Now().UnixMilli(), r.state.time)
 	a := attempt{record: record{time: now, nonce: mark, change: c}, decision: decision, expected: at}
+	if decision != nil {
+		decision.time = now
+	}
 	a.next = at.Next(a.encode())
+	a.snapshot = a.next.Seq%Seq(r.opts.SnapshotEvery) == 0 || latest > 0 && r.interval(now) > r.interval(latest)
 	return a, nil
 }
+
+// interval numbers the intervals in which one snapshot is taken at least.
+func (r *Replica) interval(at int64) int64 { return at / r.opts.SnapshotInterval.Milliseconds() }
 
 // append puts an attempt into the log, and decides again as often as need be. It runs with the slot.
 func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt) (change, error) {
@@ -232,7 +240,7 @@ func (r *Replica) foldOwn(a *attempt) error {
 		r.fail(err)
 		return err
 	}
-	if a.next.Seq%Seq(r.opts.SnapshotEvery) == 0 {
+	if a.snapshot {
 		select {
 		case r.snap <- struct{}{}:
 		default:

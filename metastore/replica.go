@@ -19,6 +19,9 @@ type ReplicaOptions struct {
 	Now func() time.Time
 	// SnapshotEvery is how many entries lie between snapshots. Default 4096.
 	SnapshotEvery int
+	// SnapshotInterval is the longest time of the log between snapshots, as long as entries come: whoever appends the first one
+	// of an interval takes one. Default 1 minute. So entries are trimmed soon after they are not needed any more.
+	SnapshotInterval time.Duration
 	// ReadBytes is about how much payload one read of the log asks for. Default 4 MiB.
 	ReadBytes int
 	// RefreshPause is the least time between two looks at the log for callers of Refresh, so that what clients can ask for
@@ -87,6 +90,9 @@ func NewReplica(log Log, opts ReplicaOptions) *Replica {
 	}
 	if opts.SnapshotEvery == 0 {
 		opts.SnapshotEvery = 4096
+	}
+	if opts.SnapshotInterval == 0 {
+		opts.SnapshotInterval = time.Minute
 	}
 	if opts.ReadBytes == 0 {
 		opts.ReadBytes = 4 << 20

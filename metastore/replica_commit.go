@@ -29,7 +29,7 @@ func (r *Replica) Commit(ctx context.Context, segments []SegmentCommit) ([]Segme
 			}
 			if g, ok := s.committed(segments[i].ID); ok && !planted.Is(planted.CommitNotIdempotent) {
 				known[g.id] = g.before
-			} else if s.tooOld(segments[i].ID, now) {
+			} else if s.tooOld(segments[i].ID, now, before) {
 				lost.add(&segments[i])
 			} else {
 				fresh = append(fresh, lost.mark(&segments[i]))

@@ -138,7 +138,7 @@ func (r *Replica) RunWithMaxTimestamp(tp TopicPartition) (Run, bool) {
 	if p == nil {
 		return Run{}, false
 	}
-	i := p.runs.latest(0)
+	i := p.runs.latest()
 	if i < 0 {
 		return Run{}, false
 	}

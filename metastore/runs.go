@@ -125,34 +125,29 @@ func (l *runList) find(offset Offset) int {
 // since returns the index of the first run from an index on whose maxTimestamp is not below the one given; len if there
 // is none.
 func (l *runList) since(from int, timestamp int64) int {
-	for i, runs := range l.between(from, l.len()) {
-		if k, _ := l.place(i); l.chunks[k].top < timestamp {
+	for k, j := l.place(from); k < len(l.chunks); k, j = k+1, 0 {
+		if l.chunks[k].top < timestamp {
 			continue
 		}
-		for j := range runs {
+		for runs := l.in(k); j < len(runs); j++ {
 			if runs[j].maxTimestamp >= timestamp {
-				return i + j
+				return int(l.chunks[k].start) + j
 			}
 		}
 	}
 	return l.len()
 }
 
-// latest returns the index of the first of the runs from an index on that have the greatest maxTimestamp; -1 if there is
-// no run.
-func (l *runList) latest(from int) int {
-	if from >= l.len() {
+// latest returns the index of the first of the runs that have the greatest maxTimestamp; -1 if there is no run.
+func (l *runList) latest() int {
+	if l.n == 0 {
 		return -1
 	}
-	top := int64(math.MinInt64)
-	for i, runs := range l.between(from, l.len()) {
-		if k, j := l.place(i); j == 0 {
-			top = max(top, l.chunks[k].top)
-		} else {
-			top = max(top, greatest(runs))
-		}
+	top := l.chunks[0].top
+	for k := range l.chunks {
+		top = max(top, l.chunks[k].top)
 	}
-	return l.since(from, top)
+	return l.since(0, top)
 }
 
 // between yields the runs from one index up to another, those of a chunk at a time, and the index of the first of them.

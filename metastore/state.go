@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// MaxSegmentAge is how long after its creation a segment can be committed. The state remembers the segments that were
-// committed for that long, and an object older than it without a commit will never get one. It goes by
-// ReplicaOptions.Now, which has to agree between brokers to within a fraction of it.
-const MaxSegmentAge = 10 * time.Minute
+// MaxSegmentAge is how long after its creation a segment can be committed: as long as producers wait by default, so that
+// nobody waits for one that is older. The state remembers the segments that were committed for that long, their entries are
+// kept as long, and an object older than it without a commit will never get one. It goes by ReplicaOptions.Now, which has to
+// agree between brokers to within a fraction of it.
+const MaxSegmentAge = 2 * time.Minute
 
 // MaxRewriteAge is to the segments of a swap what MaxSegmentAge is to those of a commit.
 const MaxRewriteAge = time.Hour

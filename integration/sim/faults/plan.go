@@ -18,7 +18,7 @@ type Shape struct {
 const (
 	// mostAhead bounds the metastore's clock, to each side: segments that were made at one end must be young enough to be
 	// committed at the other (metastore.MaxSegmentAge), or nothing can be written until the clock has caught up.
-	mostAhead = 4 * time.Minute
+	mostAhead = 45 * time.Second
 	// recovery is what a broker gets between two faults that take it out of service.
 	recovery = time.Second
 	// tries is how often a place is looked for a fault that may not overlap another.
@@ -161,7 +161,7 @@ func (p *planner) parties(f *Fault) bool {
 	return true
 }
 
-// jump draws one by milliseconds as often as one by minutes, to either side.
+// jump draws one by milliseconds as often as one by many seconds, to either side.
 func (p *planner) jump() time.Duration {
 	d := logUniform(p.rng, 10*time.Millisecond, mostAhead).Round(time.Millisecond)
 	if p.rng.IntN(2) == 0 {

@@ -94,7 +94,7 @@ func (f *Fetched) late(plans []plan) (late []int) {
 
 // read fills in the result of one partition and returns its bytes.
 func (r *Reader) read(ctx context.Context, scan *Scan, f *Fetched, p *plan, result *Result, atLeastOne bool) int {
-	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result, marker: -1}
+	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result, marker: -1, next: p.From, gaps: metastore.NoOffset}
 	a.result.Watermarks = a.marks
 	r.answer(ctx, a)
 	scan.moved(a)
@@ -123,22 +123,24 @@ func (r *Reader) answer(ctx context.Context, a *answer) {
 	}
 	a.result.Aborted = a.overlapping()
 	if errors.Is(err, ErrCorrupt) {
-		r.forget(a)
+		for i := range runs {
+			r.forget(&runs[i].Run)
+		}
 	}
 	if a.result.Bytes == 0 { // else the next read begins at what cannot be read, and will tell
 		a.result.Err = err
 	}
 }
 
-// forget lets the objects that a read met be loaded again, in case that it is the copy in memory which is wrong.
-func (r *Reader) forget(a *answer) {
-	for i := range a.runs {
-		if a.runs[i].Marker != nil {
-			continue
-		}
-		r.ahead.Forget(segment.Key(a.runs[i].Segment))
-		r.blocks.Forget(segment.Key(a.runs[i].Segment))
+// forget lets the object of a run that a read met be loaded again, in case that it is the copy in memory which is wrong.
+func (r *Reader) forget(run *metastore.Run) {
+	if run.Marker != nil {
+		return
 	}
+	key := segment.Key(run.Segment)
+	r.ahead.Forget(key)
+	r.blocks.Forget(key)
+	r.indexes.drop(run.Segment)
 }
 
 // answer collects the batches of one partition.
@@ -148,10 +150,13 @@ type answer struct {
 	atLeastOne bool
 	full       bool // nothing more is wanted
 	result     *Result
-	headers    []byte // room for patched headers, and for markers
-	marker     int    // where in headers those begin that are the last part of the records; -1 if they are not
-	at         cursor // after the last batch
-	passed     int64  // bytes of cold runs, those before From too
+	headers    []byte             // room for patched headers, and for markers
+	marker     int                // where in headers those begin that are the last part of the records; -1 if they are not
+	at         cursor             // after the last batch
+	next       metastore.Offset   // after the last run
+	gaps       metastore.Offset   // from here on there may be gaps; NoOffset: nowhere
+	ends       []metastore.Offset // of the ends of transactions in the answer, from gaps on, if any were aborted
+	passed     int64              // bytes of cold runs, those before From too
 }
 
 // wants tells whether the run can have something for the answer.
@@ -166,6 +171,7 @@ func (a *answer) addRuns(ctx context.Context, runs []plannedRun) error {
 			a.full = true
 			return nil
 		}
+		a.enter(&runs[i].Run)
 		if err := a.addRun(ctx, &runs[i]); err != nil {
 			return err
 		}
@@ -206,13 +212,13 @@ func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
 		switch {
 		case metastore.Offset(h.LastOffset()) < a.From:
 			w.skip(h)
-		case metastore.Offset(h.LastOffset()) >= a.upTo, !a.fits(h.Size()):
+		case metastore.Offset(h.LastOffset()) >= a.upTo, !a.fits(h.Size()), metastore.Offset(h.BaseOffset) < a.at.offset:
 			a.full = true
 		default:
 			if err := a.addBatch(ctx, w, h); err != nil {
 				return err
 			}
-			a.at = cursor{offset: w.offset, run: run.Base, position: w.passed()}
+			a.at = cursor{offset: w.offset, run: run.Base, segment: run.Segment, position: w.passed()}
 		}
 	}
 	return nil
@@ -220,9 +226,19 @@ func (a *answer) addRun(ctx context.Context, run *plannedRun) error {
 
 // seek finds the place in a run that the answer begins at.
 func (a *answer) seek(ctx context.Context, run *plannedRun) error {
-	s := a.fetched.reader.newSearch()
+	if sparse(&run.Run) {
+		in, err := a.fetched.index(ctx, a.TopicPartition, &run.Run)
+		if err != nil {
+			return err
+		}
+		skipped := run.begin(in.MarkFor(int64(a.From)))
+		run.seek = false
+		run.to = run.from + uint32(min(int64(run.Length-run.from), skipped+max(int64(a.MaxBytes-a.result.Bytes), leastLoad)))
+		return nil
+	}
+	s := a.fetched.reader.newSearch(a.TopicPartition)
 	defer s.close()
-	w := s.walk(run.Run, run.cold)
+	w := s.windows(run.Run, run.cold)
 	load := w.load
 	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
 		a.fetched.reader.expect(ctx, run, from)
@@ -282,6 +298,9 @@ func (a *answer) addBatch(ctx context.Context, w *walk, h recordbatch.Header) er
 		}
 	}
 	clear(parts[kept:])
+	if h.Control() && h.Records > 0 {
+		a.ended(metastore.Offset(h.BaseOffset))
+	}
 	header := a.headers[n:len(a.headers):len(a.headers)]
 	recordbatch.SetBaseOffset(header, h.BaseOffset, leaderEpoch)
 	parts[first] = header

@@ -70,15 +70,20 @@ const (
 )
 
 // load reads bytes [from, from+n) of a run that is not in the writer's memory.
-func (f *Fetched) load(ctx context.Context, run metastore.Run, from, n uint32, cold bool) ([][]byte, error) {
-	key, offset := segment.Key(run.Segment), int64(run.Position)+int64(from)
+func (f *Fetched) load(ctx context.Context, run *metastore.Run, from, n uint32, cold bool) ([][]byte, error) {
+	return f.read(ctx, run, objstore.Range{Offset: int64(run.Position) + int64(from), Length: int64(n)}, cold)
+}
+
+// read reads a part of the object of a run.
+func (f *Fetched) read(ctx context.Context, run *metastore.Run, part objstore.Range, cold bool) ([][]byte, error) {
+	key := segment.Key(run.Segment)
 	var parts [][]byte
 	var err error
 	if cold {
-		parts, err = f.hold.Read(ctx, key, objstore.Range{Offset: offset, Length: int64(n)})
+		parts, err = f.hold.Read(ctx, key, part)
 	} else {
-		parts, err = f.reader.blocks.Read(ctx, key, run.SegmentSize, offset, int64(n))
-		f.pin(run.Segment, offset, parts)
+		parts, err = f.reader.blocks.Read(ctx, key, run.SegmentSize, part.Offset, part.Length)
+		f.pin(run.Segment, part.Offset, parts)
 	}
 	if errors.Is(err, objstore.ErrRange) {
 		return nil, fmt.Errorf("%w: segment %s is shorter than %d bytes: %w", ErrCorrupt, run.Segment, run.SegmentSize, err)

@@ -31,6 +31,7 @@ type plannedRun struct {
 	offset   metastore.Offset // of the batch at from
 	parts    [][]byte         // the whole run, if it was in the writer's memory
 	cold     bool             // to be read by way of the read-ahead pool
+	exact    bool             // from is a mark of the index: a batch with that offset is there
 	seek     bool             // from is to be looked for first, so far inside the run that what is before it is not kept
 }
 
@@ -82,16 +83,11 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 			left -= int64(run.Length)
 			continue
 		}
-		skipped := int64(0) // bytes before From, about
-		if at := p.track.cursor(); at.run == run.Base && at.offset == p.From && at.offset > run.Base {
-			x.from, x.offset = at.position, at.offset
-		} else if p.From > run.Base {
-			skipped = int64(run.Length) * int64(p.From-run.Base) / int64(run.Records)
-		}
+		skipped := r.place(p, &x)
 		x.to = x.from + uint32(min(int64(run.Length-x.from), skipped+max(left, leastLoad)))
 		x.cold = run.Base < tail || r.old(run) ||
 			r.ahead.Has(segment.Key(run.Segment), x.bytes())
-		if skipped > mostSkipped*int64(r.opts.WindowBytes) {
+		if x.seek || skipped > mostSkipped*int64(r.opts.WindowBytes) {
 			left -= int64(x.to) - skipped
 			x.to, x.seek = 0, true
 			planned = append(planned, x)
@@ -101,7 +97,7 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 			if (i > 0 || maxBytes < p.MaxBytes) && left < min(leastLoad, int64(p.MaxBytes)/8) {
 				break // not worth a GET of its own: the next read begins here
 			}
-			if int64(run.Length-x.from) <= p.room {
+			if rest := int64(run.Length - x.from); rest <= p.room && (rest <= int64(r.opts.WindowBytes) || !sparse(&run)) {
 				p.room -= int64(run.Length - x.to)
 				x.to = run.Length // the rest is needed next, and comes with the neighbors of the run
 			}
@@ -110,6 +106,32 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 		planned = append(planned, x)
 	}
 	return planned
+}
+
+// place finds where in a run the read begins, as far as that can be told without a look at it: x.from, x.offset and
+// x.exact, or x.seek. It returns how many bytes from there on are before what is asked for, about.
+func (r *Reader) place(p *plan, x *plannedRun) (skipped int64) {
+	if at := p.track.cursor(); at.run == x.Base && at.segment == x.Segment && at.offset == p.From && at.offset > x.Base {
+		x.from, x.offset = at.position, at.offset
+		return 0
+	}
+	if p.From <= x.Base {
+		return 0
+	}
+	if sparse(&x.Run) && x.Length > mostUnindexed {
+		in, ok := r.knownIndex(p.TopicPartition, &x.Run)
+		if ok {
+			return x.begin(in.MarkFor(int64(p.From)))
+		}
+		x.seek = true
+	}
+	return int64(x.Length) * int64(p.From-x.Base) / int64(x.Records)
+}
+
+// begin sets the place where reading begins to a mark of the index, and returns how many bytes there are to the next, about.
+func (x *plannedRun) begin(mark segment.Mark) int64 {
+	x.from, x.offset, x.exact = mark.Position, metastore.Offset(mark.Offset), mark.Position > 0
+	return min(segment.MarkSpacing, int64(x.Length-x.from))
 }
 
 // cold tells whether any of the runs is to be read by way of the read-ahead pool.
@@ -133,8 +155,12 @@ func (x *plannedRun) bytes() objstore.Range {
 	return objstore.Range{Offset: int64(x.Position) + int64(x.from), Length: int64(x.to - x.from)}
 }
 
-// old tells whether a run was written so long ago that it is not the tail's.
+// old tells whether a run was written so long ago that it is not the tail's. Those of tier 1 are old from the start, and
+// time in their ids is that of the rewrite.
 func (r *Reader) old(run metastore.Run) bool {
+	if sparse(&run) {
+		return true
+	}
 	written := run.Segment.Time()
 	if run.Marker != nil {
 		written = time.UnixMilli(run.MaxTimestamp)
@@ -176,6 +202,8 @@ func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan) {
 		for j := range plans[i].runs {
 			x := &plans[i].runs[j]
 			switch {
+			case x.seek && sparse(&x.Run):
+				cold.add(x.Run, suffix(&x.Run, suffixBytes))
 			case x.parts != nil || x.seek || x.Marker != nil:
 			case x.cold:
 				cold.add(x.Run, x.bytes())

@@ -1,9 +1,16 @@
 // Package reader is the read path: it turns the runs that the commit log names into record batches with offsets.
 //
-// Batches are stored as producers sent them. Their offsets follow from the run's base offset and the batches before
-// them in the run, so a read walks over batch headers from the start of a run; it copies and patches the 61 bytes of
+// In tier 0 batches are stored as producers sent them. Their offsets follow from the run's base offset and the batches
+// before them in the run, so a read walks over batch headers from the start of a run; it copies and patches the 61 bytes of
 // each header and refers to the rest where it lies: in the writer's memory, the block cache's, or the read-ahead pool's.
 // Batches that end transactions lie nowhere: they are made of what the commit log says.
+//
+// In tier 1 batches carry their offsets, with gaps where records were taken out, and the ends of transactions lie among
+// them. A run may be long; the index of its object has the places to begin at. Such runs are old, wherever they lie.
+//
+// Runs may be replaced between two looks at the log by others that hold the same batches, of another tier and with other
+// borders. What was planned with the old ones goes on with them: their objects stay for a while. What comes after it
+// goes by offsets alone, so that nothing is read twice or left out.
 package reader
 
 import (
@@ -84,6 +91,8 @@ type Options struct {
 	// SearchInflatedBytes bounds what one search by time decompresses: a batch of 3 KiB can hold 100 MiB. Each batch
 	// counts for 64 KiB at least. Default 256 MiB, less than a second.
 	SearchInflatedBytes int
+	// IndexBytes bounds the memory for indexes of objects of tier 1. Default 8 MiB, some three hundred.
+	IndexBytes int64
 	// Searches is how many batches are decompressed at the same time, by all searches. Default: half the processors, 1 at
 	// least, so that searches leave room for reads and writes.
 	Searches int
@@ -123,6 +132,9 @@ func (o Options) withDefaults() Options {
 	if o.SearchInflatedBytes <= 0 {
 		o.SearchInflatedBytes = 256 << 20
 	}
+	if o.IndexBytes <= 0 {
+		o.IndexBytes = 8 << 20
+	}
 	if o.Searches <= 0 {
 		o.Searches = max(runtime.GOMAXPROCS(0)/2, 1)
 	}
@@ -135,12 +147,13 @@ func (o Options) withDefaults() Options {
 // zone share; else from a readahead.Pool, so that a reader of old records neither takes the tail's memory nor waits in
 // its line.
 type Reader struct {
-	log    Log
-	blocks Blocks
-	ahead  *readahead.Pool
-	recent Recent
-	opts   Options
-	pinned atomic.Int64 // see Options.PinBytes
+	log     Log
+	blocks  Blocks
+	ahead   *readahead.Pool
+	recent  Recent
+	opts    Options
+	indexes indexes
+	pinned  atomic.Int64 // see Options.PinBytes
 
 	searching chan struct{} // holds a token for each batch that is being decompressed
 }
@@ -148,7 +161,8 @@ type Reader struct {
 // New makes a reader. recent may be nil.
 func New(log Log, blocks Blocks, ahead *readahead.Pool, recent Recent, opts Options) *Reader {
 	opts = opts.withDefaults()
-	return &Reader{log: log, blocks: blocks, ahead: ahead, recent: recent, opts: opts, searching: make(chan struct{}, opts.Searches)}
+	return &Reader{log: log, blocks: blocks, ahead: ahead, recent: recent, opts: opts, indexes: indexes{most: opts.IndexBytes},
+		searching: make(chan struct{}, opts.Searches)}
 }
 
 // runs finds the runs of a partition from an offset on, as far as the isolation lets them be read: up to upTo, which may

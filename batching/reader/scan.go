@@ -34,9 +34,10 @@ type track struct {
 
 // cursor is a place between two batches.
 type cursor struct {
-	offset   metastore.Offset // of the batch after it
-	run      metastore.Offset // base offset of the run that it lies in
-	position uint32           // bytes from the start of the run
+	offset   metastore.Offset    // of the batch after it, or less where there are gaps
+	run      metastore.Offset    // base offset of the run that it lies in
+	segment  metastore.SegmentID // and where that lies: runs are replaced by others
+	position uint32              // bytes from the start of the run
 }
 
 const (

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -19,7 +21,7 @@ import (
 // Errors: metastore.ErrUnknownPartition, ErrCorrupt, ErrUnreadable, ErrSearchLimit, those of Blocks.
 func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicPartition, ts int64) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
-	s := r.newSearch()
+	s := r.newSearch(tp)
 	defer s.close()
 	if s.start, err = r.logStart(tp); err != nil {
 		return metastore.NoOffset, -1, false, err
@@ -28,6 +30,7 @@ func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicParti
 	for ok {
 		hit, err := s.firstAt(ctx, run, ts)
 		if err != nil {
+			s.forget(&run, err)
 			return metastore.NoOffset, -1, false, err
 		}
 		if hit.found {
@@ -35,7 +38,7 @@ func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicParti
 		}
 		// The run promised one. It was below the log start, or the header of a compressed batch promised too much.
 		next := func(x metastore.Run) bool { return x.MaxTimestamp >= ts }
-		if run, ok, err = s.findRun(ctx, tp, run, next); err != nil {
+		if run, ok, err = s.findRun(ctx, run, next); err != nil {
 			return metastore.NoOffset, -1, false, err
 		}
 	}
@@ -46,7 +49,7 @@ func (r *Reader) OffsetForTimestamp(ctx context.Context, tp metastore.TopicParti
 // record has a timestamp. Errors are those of OffsetForTimestamp.
 func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) (
 	offset metastore.Offset, timestamp int64, found bool, err error) {
-	s := r.newSearch()
+	s := r.newSearch(tp)
 	defer s.close()
 	if s.start, err = r.logStart(tp); err != nil {
 		return metastore.NoOffset, -1, false, err
@@ -55,6 +58,7 @@ func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) 
 	run, ok := r.log.RunWithMaxTimestamp(tp)
 	for ok && run.MaxTimestamp > best.timestamp {
 		if err := s.latest(ctx, run, &best); err != nil {
+			s.forget(&run, err)
 			return metastore.NoOffset, -1, false, err
 		}
 		if run.Base >= s.start && best.timestamp == run.MaxTimestamp {
@@ -69,7 +73,7 @@ func (r *Reader) MaxTimestamp(ctx context.Context, tp metastore.TopicPartition) 
 			}
 			return false
 		}
-		if _, _, err := s.findRun(ctx, tp, from, better); err != nil {
+		if _, _, err := s.findRun(ctx, from, better); err != nil {
 			return metastore.NoOffset, -1, false, err
 		}
 	}
@@ -88,6 +92,7 @@ func (r *Reader) logStart(tp metastore.TopicPartition) (metastore.Offset, error)
 // search looks for records by their timestamps, from offset start on.
 type search struct {
 	reader *Reader
+	tp     metastore.TopicPartition
 	start  metastore.Offset
 	left   int // compressed bytes that may still be looked into
 	room   int // and decompressed ones
@@ -98,11 +103,10 @@ type search struct {
 }
 
 // findRun returns the first run after `after` that pleases. If the log start has moved past that, it goes on from there.
-func (s *search) findRun(ctx context.Context, tp metastore.TopicPartition, after metastore.Run,
-	pleases func(metastore.Run) bool) (metastore.Run, bool, error) {
+func (s *search) findRun(ctx context.Context, after metastore.Run, pleases func(metastore.Run) bool) (metastore.Run, bool, error) {
 	const page = 64 << 20 // bytes of runs looked at between two looks at ctx
 	for from := after.Base + metastore.Offset(after.Records); ; {
-		marks, runs, err := s.reader.log.Runs(tp, from, page)
+		marks, runs, err := s.reader.log.Runs(s.tp, from, page)
 		s.start = max(s.start, marks.LogStart)
 		if errors.Is(err, metastore.ErrOffsetOutOfRange) && from < marks.LogStart {
 			from = marks.LogStart
@@ -127,8 +131,8 @@ func (s *search) findRun(ctx context.Context, tp metastore.TopicPartition, after
 // leastInflated is what a batch counts for in SearchInflatedBytes, however little it holds.
 const leastInflated = 64 << 10
 
-func (r *Reader) newSearch() search {
-	return search{reader: r, left: r.opts.SearchBytes, room: r.opts.SearchInflatedBytes}
+func (r *Reader) newSearch(tp metastore.TopicPartition) search {
+	return search{reader: r, tp: tp, left: r.opts.SearchBytes, room: r.opts.SearchInflatedBytes}
 }
 
 type hit struct {
@@ -140,7 +144,10 @@ type hit struct {
 // firstAt finds the first record of a run with a timestamp of ts or later.
 func (s *search) firstAt(ctx context.Context, run metastore.Run, ts int64) (hit, error) {
 	var found hit
-	w := s.begin(run)
+	w, err := s.begin(ctx, run, ts)
+	if err != nil {
+		return hit{}, err
+	}
 	for !found.found {
 		h, ok, err := w.next(ctx)
 		if err != nil || !ok {
@@ -165,59 +172,117 @@ func (s *search) firstAt(ctx context.Context, run metastore.Run, ts int64) (hit,
 
 // latest replaces best by the first record of the run with the largest timestamp, if that is larger.
 func (s *search) latest(ctx context.Context, run metastore.Run, best *hit) error {
-	batches, err := s.batches(ctx, run)
+	// What the run promises is in the first batch that promises as much, or not at all.
+	w, err := s.begin(ctx, run, run.MaxTimestamp)
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(batches, func(a, b batchAt) int { return cmp.Compare(b.header.MaxTimestamp, a.header.MaxTimestamp) })
+	for before := w.passed() > 0; before; {
+		h, ok, err := w.next(ctx)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		if metastore.Offset(h.LastOffset()) < s.start || h.MaxTimestamp < run.MaxTimestamp {
+			w.skip(h)
+			continue
+		}
+		if err := s.latestOf(ctx, w, h, best); err != nil || best.timestamp == run.MaxTimestamp {
+			return err
+		}
+		break
+	}
+	batches, err := s.batches(ctx, run, best.timestamp)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(batches, func(a, b batchAt) int { return cmp.Compare(b.timestamp, a.timestamp) })
 	for _, b := range batches {
-		if b.header.MaxTimestamp <= best.timestamp {
+		if b.timestamp <= best.timestamp {
 			return nil
 		}
-		w := s.begin(run)
-		w.jump(b.at, metastore.Offset(b.header.BaseOffset))
+		w := s.walk(run)
+		w.jump(b.at, b.offset)
 		h, _, err := w.next(ctx)
 		if err != nil {
 			return err
 		}
-		err = s.stamps(ctx, w, h, func(stamp recordbatch.Stamp) bool {
-			if stamp.Timestamp > best.timestamp && metastore.Offset(stamp.Offset) >= s.start {
-				*best = hit{metastore.Offset(stamp.Offset), stamp.Timestamp, true}
-			}
-			return true
-		})
-		if err != nil {
+		if err := s.latestOf(ctx, w, h, best); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// batchAt is a batch of a run.
-type batchAt struct {
-	header recordbatch.Header
-	at     uint32 // bytes from the start of the run
+// latestOf is latest of the batch at hand.
+func (s *search) latestOf(ctx context.Context, w *walk, h recordbatch.Header, best *hit) error {
+	return s.stamps(ctx, w, h, func(stamp recordbatch.Stamp) bool {
+		if stamp.Timestamp > best.timestamp && metastore.Offset(stamp.Offset) >= s.start {
+			*best = hit{metastore.Offset(stamp.Offset), stamp.Timestamp, true}
+		}
+		return true
+	})
 }
 
-// batches lists those of a run that reach the start of the search.
-func (s *search) batches(ctx context.Context, run metastore.Run) ([]batchAt, error) {
+// batchAt is a batch of a run. There may be very many.
+type batchAt struct {
+	timestamp int64 // the largest
+	offset    metastore.Offset
+	at        uint32 // bytes from the start of the run
+}
+
+// batches lists those of a run that reach the start of the search and promise more than a timestamp.
+func (s *search) batches(ctx context.Context, run metastore.Run, timestamp int64) ([]batchAt, error) {
 	var batches []batchAt
-	w := s.begin(run)
+	w, err := s.begin(ctx, run, math.MinInt64)
+	if err != nil {
+		return nil, err
+	}
 	for {
 		h, ok, err := w.next(ctx)
 		if err != nil || !ok {
 			return batches, err
 		}
-		if metastore.Offset(h.LastOffset()) >= s.start {
-			batches = append(batches, batchAt{header: h, at: w.passed()})
+		if metastore.Offset(h.LastOffset()) >= s.start && h.MaxTimestamp > timestamp {
+			batches = append(batches, batchAt{h.MaxTimestamp, metastore.Offset(h.BaseOffset), w.passed()})
 		}
 		w.skip(h)
 	}
 }
 
-// begin walks over a run in small windows: most of it will be skipped.
-func (s *search) begin(run metastore.Run) *walk {
-	w := s.walk(run, s.reader.old(run))
+// begin walks over a run from the last place that is known before which all is below the start of the search or earlier than
+// ts.
+func (s *search) begin(ctx context.Context, run metastore.Run, ts int64) (*walk, error) {
+	w := s.walk(run)
+	if !w.sparse || run.Length <= mostUnindexed {
+		return w, nil
+	}
+	f := s.load()
+	in, err := f.index(ctx, s.tp, &run)
+	if err != nil {
+		return nil, err
+	}
+	mark := in.MarkForTime(ts)
+	if from := in.MarkFor(int64(s.start)); from.Position > mark.Position {
+		mark = from
+	}
+	w.jump(mark.Position, metastore.Offset(mark.Offset))
+	w.first = 2 * segment.MarkSpacing
+	return w, nil
+}
+
+// forget lets a run be loaded again that was not what it should be.
+func (s *search) forget(run *metastore.Run, err error) {
+	if errors.Is(err, ErrCorrupt) {
+		s.reader.forget(run)
+	}
+}
+
+// walk goes over a run in small windows, since most of it will be skipped, and keeps no more than the latest.
+func (s *search) walk(run metastore.Run) *walk {
+	w := s.windows(run, s.reader.old(run))
 	if run.Marker != nil {
 		w.add([][]byte{markerOf(&run).Append(nil)})
 	} else if parts, ok := s.reader.inMemory(run); ok {
@@ -226,13 +291,12 @@ func (s *search) begin(run metastore.Run) *walk {
 	return w
 }
 
-// walk is one that keeps no more than the latest windows.
-func (s *search) walk(run metastore.Run, cold bool) *walk {
-	w := &walk{run: run, window: uint32(s.reader.opts.WindowBytes), offset: run.Base}
+// windows is walk without a look at what is in memory.
+func (s *search) windows(run metastore.Run, cold bool) *walk {
+	w := &walk{run: run, sparse: sparse(&run), window: uint32(s.reader.opts.WindowBytes), offset: run.Base}
 	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
-		f := &Fetched{reader: s.reader, hold: s.reader.ahead.Hold()}
-		s.keep(f)
-		parts, err := f.load(ctx, run, from, n, cold)
+		f := s.load()
+		parts, err := f.load(ctx, &run, from, n, cold)
 		if cold {
 			f.spent(run, from, from+n)
 		}
@@ -241,13 +305,15 @@ func (s *search) walk(run metastore.Run, cold bool) *walk {
 	return w
 }
 
-// keep releases the oldest load for the newest.
-func (s *search) keep(f *Fetched) {
+// load begins one, and releases the oldest for it.
+func (s *search) load() *Fetched {
 	if oldest := s.loads[0]; oldest != nil {
 		oldest.Release()
 	}
+	f := &Fetched{reader: s.reader, hold: s.reader.ahead.Hold()}
 	copy(s.loads[:], s.loads[1:])
 	s.loads[len(s.loads)-1] = f
+	return f
 }
 
 func (s *search) close() {

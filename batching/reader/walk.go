@@ -10,17 +10,20 @@ import (
 )
 
 // walk goes over the batches of one run, loading its bytes as it needs them. It trusts neither: whatever does not add
-// up with the run is ErrCorrupt.
+// up with the run is ErrCorrupt. In tier 0 the offsets follow from the run's base offset, and batches take all of those of
+// the run; in tier 1 they are in the headers, grow, and stay inside the run.
 type walk struct {
 	run    metastore.Run
+	sparse bool                                                        // its batches carry their offsets, which may leave gaps
+	exact  bool                                                        // of a sparse run: a batch begins at offset, not after it
 	load   func(ctx context.Context, from, n uint32) ([][]byte, error) // bytes of the run
 	first  uint32                                                      // the least that the first load asks for
 	window uint32                                                      // and those after it
 
-	parts  [][]byte // loaded and not passed yet
-	have   uint32   // bytes of parts
-	loaded uint32   // bytes of the run, from its start
-	offset metastore.Offset
+	parts  [][]byte         // loaded and not passed yet
+	have   uint32           // bytes of parts
+	loaded uint32           // bytes of the run, from its start
+	offset metastore.Offset // of the batch at hand, in a sparse run the least that it can have
 }
 
 // attributesAt is where in a batch the part begins that the CRC covers.
@@ -31,13 +34,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // walk starts at the place where a planned run is to be read from.
 func (a *answer) walk(x *plannedRun) *walk {
 	f := a.fetched
-	w := &walk{run: x.Run, first: x.to - x.from, window: uint32(f.reader.opts.WindowBytes), loaded: x.from, offset: x.offset}
+	w := &walk{run: x.Run, sparse: sparse(&x.Run), exact: x.exact, first: x.to - x.from, window: uint32(f.reader.opts.WindowBytes), loaded: x.from, offset: x.offset}
 	if x.parts != nil {
 		w.loaded, w.offset = 0, x.Base
 		w.add(x.parts)
 	}
 	w.load = func(ctx context.Context, from, n uint32) ([][]byte, error) {
-		return f.load(ctx, x.Run, from, n, x.cold)
+		return f.load(ctx, &x.Run, from, n, x.cold)
 	}
 	return w
 }
@@ -89,7 +92,7 @@ func (w *walk) need(ctx context.Context, n uint32) error {
 // next decodes the header of the batch at hand; false at the end of the run. The batch is then either skipped or taken.
 func (w *walk) next(ctx context.Context) (recordbatch.Header, bool, error) {
 	if w.passed() == w.run.Length {
-		if w.offset != w.end() {
+		if w.offset != w.end() && !w.sparse {
 			return recordbatch.Header{}, false, w.corrupt("batches end at offset %d, run at %d", w.offset, w.end())
 		}
 		return recordbatch.Header{}, false, nil
@@ -102,11 +105,15 @@ func (w *walk) next(ctx context.Context) (recordbatch.Header, bool, error) {
 	if err != nil {
 		return h, false, w.corrupt("%v", err)
 	}
-	h.BaseOffset = int64(w.offset)
-	left, records := int64(w.run.Length-w.passed())-int64(h.Size()), int64(w.end())-1-h.LastOffset()
-	if left < 0 || records < 0 || (left == 0) != (records == 0) || left > 0 && left < recordbatch.HeaderSize {
+	if !w.sparse {
+		h.BaseOffset = int64(w.offset)
+	} else if base := metastore.Offset(h.BaseOffset); base < w.offset || base >= w.end() || w.exact && base != w.offset {
+		return h, false, w.corrupt("batch at offset %d, after %d in a run to %d", base, w.offset, w.end())
+	}
+	left, offsets := int64(w.run.Length-w.passed())-int64(h.Size()), int64(w.end())-1-h.LastOffset()
+	if left < 0 || offsets < 0 || left > 0 && (offsets == 0 || left < recordbatch.HeaderSize) || left == 0 && offsets > 0 && !w.sparse {
 		return h, false, w.corrupt("batch of %d bytes to offset %d leaves %d bytes and %d offsets of the run",
-			h.Size(), h.LastOffset(), left, records)
+			h.Size(), h.LastOffset(), left, offsets)
 	}
 	return h, true, nil
 }
@@ -132,17 +139,17 @@ func (w *walk) skip(h recordbatch.Header) {
 	} else {
 		w.loaded, w.have, w.parts = w.passed()+size, 0, nil
 	}
-	w.offset = metastore.Offset(h.LastOffset()) + 1
+	w.offset, w.exact = metastore.Offset(h.LastOffset())+1, false
 }
 
-// jump goes on at a batch further on, whose place and offset an earlier walk told.
+// jump goes on at a batch further on, whose place and offset an earlier walk told, or a mark of the index.
 func (w *walk) jump(at uint32, offset metastore.Offset) {
 	if at < w.loaded {
 		w.drop(at - w.passed())
 	} else {
 		w.loaded, w.have, w.parts = at, 0, nil
 	}
-	w.offset = offset
+	w.offset, w.exact = offset, at > 0
 }
 
 // take passes the batch and appends its parts to dst. It checks the CRC: that costs a twentieth of a nanosecond per
@@ -166,7 +173,7 @@ func (w *walk) take(ctx context.Context, h recordbatch.Header, dst [][]byte) ([]
 	if sum != h.CRC {
 		return dst[:first], w.corrupt("CRC of the batch before is %08x, computed %08x", h.CRC, sum)
 	}
-	w.offset = metastore.Offset(h.LastOffset()) + 1
+	w.offset, w.exact = metastore.Offset(h.LastOffset())+1, false
 	return dst, nil
 }
 

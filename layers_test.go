@@ -35,7 +35,8 @@ var layers = map[string][]string{
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 	"batching/retention":   {"metastore"},
 
-	"batching/rewrite": {"batching/recordbatch", "batching/segment", "metastore", "objstore", "planted"},
+	"batching/compaction": {"batching/rewrite", "metastore"},
+	"batching/rewrite":    {"batching/recordbatch", "batching/segment", "metastore", "objstore", "planted"},
 
 	"metastore":          {"planted"},
 	"metastore/fault":    {"metastore"},

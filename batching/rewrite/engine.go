@@ -36,7 +36,7 @@ var ErrInvalid = errors.New("invalid job")
 
 // Read gives the batches of parts to visit, in order. Parts come by topic id (its bytes) and partition, each partition
 // once. The results are by part: nil, ErrCorrupt, or the error of visit; either ends the part, and the others go on.
-// The error is that of the whole: a *MissingError, one of the store that did not go away, ErrInvalid, or that of ctx.
+// The error is that of the whole: a *SegmentError, ErrInvalid, or that of ctx.
 func (e *Engine) Read(ctx context.Context, parts []Part, visit func(part int, b Batch) error) ([]error, error) {
 	if err := check(parts); err != nil {
 		return nil, err

@@ -195,12 +195,12 @@ func (l *loader) load(ctx context.Context, c *chunk, buf []byte) error {
 		return err
 	})
 	switch {
-	case errors.Is(err, objstore.ErrNotFound):
-		return &MissingError{Segment: id, Reason: err}
 	case errors.Is(err, objstore.ErrRange):
 		return fmt.Errorf("%w: %w", errShort, err)
+	case errors.Is(err, errShort), err != nil && ctx.Err() != nil:
+		return err
 	case err != nil:
-		return fmt.Errorf("read segment %s: %w", id, err)
+		return &SegmentError{Segment: id, Reason: err}
 	}
 	l.counts.read.Add(int64(len(buf)))
 	return nil

@@ -168,8 +168,8 @@ func TestLoaderTriesAgain(t *testing.T) {
 				if !errors.Is(err, tc.want) || n.gets.Load() != tc.gets {
 					t.Fatalf("%d reads: %v", n.gets.Load(), err)
 				}
-				var missing *MissingError
-				if errors.As(err, &missing) != errors.Is(tc.want, objstore.ErrNotFound) || missing != nil && missing.Segment != p.objects[0] {
+				var of *SegmentError
+				if errors.As(err, &of) != (tc.want != nil && tc.want != errShort) || of != nil && of.Segment != p.objects[0] {
 					t.Fatalf("%v is not told as what it is", err)
 				}
 			})

@@ -17,6 +17,7 @@ import (
 	"github.com/runnel-io/runnel/batching/rewrite/rewritetest"
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/fault"
 )
 
@@ -199,8 +200,8 @@ func TestMissingSegmentEndsTheRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := engine(t, w, rewrite.Options{}).Read(t.Context(), whole(w), func(int, rewrite.Batch) error { return nil })
-	var missing *rewrite.MissingError
-	if !errors.As(err, &missing) || missing.Segment != id {
+	var missing *rewrite.SegmentError
+	if !errors.Is(err, objstore.ErrNotFound) || !errors.As(err, &missing) || missing.Segment != id {
 		t.Fatalf("got %v", err)
 	}
 }

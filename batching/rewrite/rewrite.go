@@ -73,19 +73,19 @@ func (e *CorruptError) Error() string {
 // Unwrap returns ErrCorrupt and the reason.
 func (e *CorruptError) Unwrap() []error { return []error{ErrCorrupt, e.Reason} }
 
-// MissingError says that a segment is not there: it was replaced and deleted since the job was planned, which is to be
-// planned anew, or else it is lost. It is an objstore.ErrNotFound.
-type MissingError struct {
+// SegmentError says that a segment could not be read, several times over or for good. If it is an objstore.ErrNotFound, the
+// segment was replaced and deleted since the job was planned, which is to be planned anew, or else it is lost.
+type SegmentError struct {
 	Segment metastore.SegmentID
 	Reason  error
 }
 
-func (e *MissingError) Error() string {
-	return "segment " + e.Segment.String() + " is not in the store: " + e.Reason.Error()
+func (e *SegmentError) Error() string {
+	return "read segment " + e.Segment.String() + ": " + e.Reason.Error()
 }
 
 // Unwrap returns the reason.
-func (e *MissingError) Unwrap() error { return e.Reason }
+func (e *SegmentError) Unwrap() error { return e.Reason }
 
 // Store is what the engine needs of an objstore.Store.
 type Store interface {

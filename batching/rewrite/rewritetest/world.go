@@ -28,7 +28,7 @@ var Start = time.UnixMilli(1_790_000_000_000)
 type World struct {
 	T       testing.TB
 	Objects *memory.Store
-	Faults  *fault.Store // the same objects, for what is tested
+	Faults  *fault.Store     // the same objects, for what is tested
 	Meta    *metafault.Store // the log, for all replicas
 	Replica *metastore.Replica
 	Topics  []*metastore.Topic
@@ -264,6 +264,36 @@ func (w *World) producer() *producer {
 	p.is = w.transact(metastore.InitTxn{ID: p.id, Timeout: time.Minute, Producer: metastore.NoProducerID, Epoch: -1, Fresh: fresh})
 	w.producers = append(w.producers, p)
 	return p
+}
+
+// DeleteRecords deletes the records of some partition before some offset.
+func (w *World) DeleteRecords() {
+	w.T.Helper()
+	all := w.Partitions()
+	tp := all[w.Rand.IntN(len(all))]
+	marks, ok := w.Replica.Watermarks(tp)
+	if !ok || len(w.Expected(tp)) == 0 {
+		return
+	}
+	list := w.Expected(tp)
+	before := metastore.Offset(list[w.Rand.IntN(len(list))].Offset)
+	if w.Rand.IntN(4) == 0 {
+		before = marks.High
+	}
+	results, err := w.Replica.DeleteRecords(context.Background(), []metastore.RecordDeletion{{TopicPartition: tp, Before: before}})
+	w.must(err)
+	w.must(results[0].Err)
+}
+
+// DeleteTopic deletes some topic, unless it is the last.
+func (w *World) DeleteTopic() {
+	w.T.Helper()
+	if len(w.Topics) < 2 {
+		return
+	}
+	i := w.Rand.IntN(len(w.Topics))
+	w.must(w.Replica.DeleteTopic(context.Background(), w.Topics[i].ID))
+	w.Topics = append(w.Topics[:i:i], w.Topics[i+1:]...)
 }
 
 func (w *World) transact(r metastore.TxnRequest) metastore.TxnResult {

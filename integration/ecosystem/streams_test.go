@@ -19,27 +19,34 @@ import (
 // state that it left and on none. Each word's counts are 1, 2, 3 and so on up to how often it was there.
 func TestStreamsCountsWordsExactlyOnce(t *testing.T) {
 	onTargets(t, func(t *testing.T, bootstrap string) {
-		createTopic(t, bootstrap, "words-in", 2)
-		createTopic(t, bootstrap, "words-out", 2)
-		out := follow(t, bootstrap, "words-out")
-		random := rand.New(rand.NewPCG(1, 2))
-		want := map[string]int{}
-		input := feed(t, bootstrap, 10*time.Millisecond, func(int) *kgo.Record {
-			var line []string
-			for range 4 {
-				word := fmt.Sprint("word", random.IntN(50))
-				line = append(line, word)
-				want[word]++
-			}
-			return &kgo.Record{Topic: "words-in", Value: []byte(strings.Join(line, " "))}
-		})
-		stream := killStream(t, "words", bootstrap, "words", func() int { return out.count("words-out") })
-		out.await(t, "words-out", 4*input(), time.Minute)
-		stream.alive(t)
-		checkCounts(t, "words-out", out.of("words-out"), want)
+		countWords(t, bootstrap, "words", nil)
 		checkInternalTopics(t, bootstrap, "words", map[string]string{"-changelog": "compact", "-repartition": "delete"})
 		checkPurged(t, bootstrap, "words")
 	})
+}
+
+// countWords runs the word count through its lives and looks at its counts. dead is as of killStream.
+func countWords(t *testing.T, bootstrap, name string, dead func()) {
+	t.Helper()
+	in, counted := name+"-in", name+"-out"
+	createTopic(t, bootstrap, in, 2)
+	createTopic(t, bootstrap, counted, 2)
+	out := follow(t, bootstrap, counted)
+	random := rand.New(rand.NewPCG(1, 2))
+	want := map[string]int{}
+	input := feed(t, bootstrap, 10*time.Millisecond, func(int) *kgo.Record {
+		var line []string
+		for range 4 {
+			word := fmt.Sprint("word", random.IntN(50))
+			line = append(line, word)
+			want[word]++
+		}
+		return &kgo.Record{Topic: in, Value: []byte(strings.Join(line, " "))}
+	})
+	stream := killStream(t, "words", bootstrap, name, func() int { return out.count(counted) }, dead)
+	out.await(t, counted, 4*input(), time.Minute)
+	stream.alive(t)
+	checkCounts(t, counted, out.of(counted), want)
 }
 
 // TestStreamsJoinsExactlyOnce does the same to a join of a stream with a table, and a count in windows of what it gives.
@@ -65,7 +72,7 @@ func TestStreamsJoinsExactlyOnce(t *testing.T) {
 			counts[fmt.Sprintf("%s@%d", region(user), at.Truncate(10*time.Second).UnixMilli())]++
 			return &kgo.Record{Topic: "join-clicks", Key: fmt.Append(nil, "user", user), Value: []byte(page), Timestamp: at}
 		})
-		stream := killStream(t, "join", bootstrap, "join", func() int { return out.count("join-counts") })
+		stream := killStream(t, "join", bootstrap, "join", func() int { return out.count("join-counts") }, nil)
 		n := input()
 		joinedAll := func() bool { return out.count("join-joined") >= n && out.count("join-counts") >= n }
 		for deadline := time.Now().Add(time.Minute); !joinedAll() && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -96,8 +103,8 @@ func checkJoined(t *testing.T, records []*kgo.Record, want map[string]int) {
 }
 
 // killStream runs a topology of clients/java/Stream.java through two crashes, each after it wrote some more, and returns
-// its third life once that writes too.
-func killStream(t *testing.T, kind, bootstrap, name string, written func() int) *process {
+// its third life once that writes too. dead, if there is one, runs while it is dead, before a life that has no state.
+func killStream(t *testing.T, kind, bootstrap, name string, written func() int, dead func()) *process {
 	t.Helper()
 	state := filepath.Join(t.TempDir(), "state")
 	var stream *process
@@ -105,6 +112,9 @@ func killStream(t *testing.T, kind, bootstrap, name string, written func() int) 
 		if life == 2 { // where its id is kept too, so that nobody ends the transaction of the killed one
 			if err := os.RemoveAll(state); err != nil {
 				t.Fatal(err)
+			}
+			if dead != nil {
+				dead()
 			}
 		}
 		stream = start(t, fmt.Sprintf("life %d of the stream", life), java(t, "Stream", kind, bootstrap, name, state))

@@ -25,7 +25,7 @@ type Task struct {
 	// Every is how long a round that found nothing more to do is followed by none. It is asked each time.
 	Every func() time.Duration
 	// Do is one round. It ends soon after ctx does, which it does at the latest when another broker may have the lease. more:
-	// the next round is to follow at once.
+	// the next round is to follow at once. A task without it is left to the other brokers.
 	Do func(ctx context.Context) (more bool, err error)
 }
 
@@ -81,6 +81,9 @@ func New(leases lease.Leases, members Members, tasks []Task, opts Options) *Life
 	opts = opts.withDefaults()
 	l := &Lifecycle{}
 	for i, t := range tasks {
+		if t.Do == nil {
+			continue
+		}
 		l.tasks = append(l.tasks, &duty{
 			task: t, place: i, members: members, opts: opts,
 			lease: lease.New(leases, members, t.Name, lease.Options{Length: opts.Lease, Logger: opts.Logger}),

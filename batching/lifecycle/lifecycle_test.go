@@ -176,7 +176,7 @@ func TestTasksOfABrokerThatDoesNotDoThemAreDoneByOthers(t *testing.T) {
 		defer store.Close()
 		var w work
 		c := &crowd{}
-		idle := join(t, store, c, nil, Options{})
+		idle := join(t, store, c, []Task{{Name: "t"}}, Options{})
 		n := join(t, store, c, []Task{w.task("t", time.Second)}, Options{})
 		if n.mine(0) || idle.self.NodeID >= n.self.NodeID {
 			t.Fatal("the task belongs to the broker that does it")

@@ -31,18 +31,27 @@ func newMetrics(reg prometheus.Registerer, l *Lifecycle) *metrics {
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.rounds, m.seconds, m.failing)
-	for _, d := range l.tasks {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "runnel_lifecycle_held", Help: "1 if this broker does the task for all.", ConstLabels: prometheus.Labels{"task": d.task.Name},
-		}, func() float64 {
-			if _, held := d.lease.Held(); held {
-				return 1
-			}
-			return 0
-		}))
-	}
+	reg.MustRegister(m.rounds, m.seconds, m.failing, holdings{l})
 	return m
+}
+
+// holdings tell which tasks a broker has: leases run out by themselves, so they are looked at when somebody asks.
+type holdings struct{ l *Lifecycle }
+
+var holding = prometheus.NewDesc("runnel_lifecycle_held", "1 if this broker does the task for all.", []string{"task"}, nil)
+
+// Describe implements prometheus.Collector.
+func (h holdings) Describe(to chan<- *prometheus.Desc) { to <- holding }
+
+// Collect implements prometheus.Collector.
+func (h holdings) Collect(to chan<- prometheus.Metric) {
+	for _, d := range h.l.tasks {
+		value := 0.0
+		if _, held := d.lease.Held(); held {
+			value = 1
+		}
+		to <- prometheus.MustNewConstMetric(holding, prometheus.GaugeValue, value, d.task.Name)
+	}
 }
 
 func (m *metrics) of(task string) taskMetrics {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker"
 	"github.com/runnel-io/runnel/broker/cluster"
@@ -44,7 +45,9 @@ type Options struct {
 	// AttemptTimeout bounds one PUT of a segment and one attempt to commit some, UploadTimeout and CommitTimeout are when the
 	// write path gives them up; default: the writer's.
 	AttemptTimeout, UploadTimeout, CommitTimeout time.Duration
-	Logger                                       *slog.Logger // default: discard
+	// Lifecycle tunes the tasks that look after stored data, beyond what Config says of them.
+	Lifecycle LifecycleOptions
+	Logger    *slog.Logger // default: discard
 	// LogLevel is what decides which lines of Logger are written, for clients to change; default: they cannot.
 	LogLevel *slog.LevelVar
 	// Network is what the broker listens on and reaches others by; default: that of this machine.
@@ -75,6 +78,7 @@ type Node struct {
 	blocks   *blocks
 	groups   *group.Coordinator
 	reaper   *txn.Reaper
+	life     *lifecycle.Lifecycle
 	marks    *mark.Keeper
 	server   *wire.Server
 }
@@ -201,6 +205,7 @@ func (n *Node) assemble() error {
 		AbortEvery: c.Cluster.TransactionAbortInterval, ForgetEvery: c.Cluster.TransactionForgetInterval,
 		Expiration: c.Cluster.TransactionalIDExpiration, Logger: n.part("transactions"), Registerer: n.registry,
 	})
+	n.life = n.assembleLifecycle(objects)
 	b := broker.New(broker.Deps{
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
@@ -254,6 +259,9 @@ func (n *Node) roles() (held []broker.Role) {
 	}
 	if epoch, ok := n.reaper.Held(); ok {
 		held = append(held, broker.Role{Name: txn.LeaseName, Epoch: epoch})
+	}
+	for _, task := range n.life.Held() {
+		held = append(held, broker.Role{Name: task.Name, Epoch: task.Epoch})
 	}
 	return held
 }
@@ -349,6 +357,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopRole := start("sequencer's role", n.seq.HoldRole)
 	stopWriter := start("write path", n.write)
 	stopReaper := start("reaper of transactions", n.reaper.Run)
+	stopLife := start("life of stored data", n.life.Run)
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
 	served := make(chan error, 1)
@@ -370,6 +379,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.log.Info("draining")
 	drain, cancel := context.WithTimeout(base, requestTime(n.opts.Config.Drain.Timeout))
 	defer cancel()
+	stopLife() // before anybody that needs processors and network to answer
 	stopReaper()
 	stopRole() // another broker sequences, and we what it and others still ask of us
 	n.handOver(drain, stopGroups)

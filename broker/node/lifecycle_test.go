@@ -1,0 +1,267 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/batching/garbage"
+	"github.com/runnel-io/runnel/batching/lifecycle"
+	"github.com/runnel-io/runnel/batching/retention"
+)
+
+// hasty lets a broker do within a second what takes hours.
+func hasty() LifecycleOptions {
+	return LifecycleOptions{
+		Tasks:          lifecycle.Options{Lease: 600 * time.Millisecond, First: 10 * time.Millisecond, Backoff: 50 * time.Millisecond},
+		RetentionEvery: 50 * time.Millisecond,
+		GarbageEvery:   50 * time.Millisecond,
+		Garbage:        garbage.Options{Grace: 300 * time.Millisecond},
+	}
+}
+
+func startHasty(t *testing.T, stores *Stores, keys map[string]string) (n *Node, stop func()) {
+	t.Helper()
+	n, err := Open(t.Context(), Options{
+		Config: testConfig(t, keys), Stores: stores, Version: "test", Lifecycle: hasty(),
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	eventually(t, "ready", func() bool { return n.Ready() == "" })
+	return n, stop
+}
+
+// segments are the objects of a bucket that are segments.
+func segments(t *testing.T, stores *Stores) (keys []string) {
+	t.Helper()
+	for o, err := range stores.Objects.List(t.Context(), "t", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, o.Key)
+	}
+	return keys
+}
+
+func send(t *testing.T, c *kgo.Client, topic string, n int) (last int64) {
+	t.Helper()
+	for i := range n {
+		r, err := c.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: fmt.Append(nil, i)}).First()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = r.Offset
+	}
+	return last
+}
+
+// read reads a topic of one partition from its beginning up to an offset, and returns the offset of the first record.
+func read(t *testing.T, n *Node, topic string, upTo int64) (first int64, values []string) {
+	t.Helper()
+	c := client(t, n, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	first = -1
+	for {
+		fetches := c.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range fetches.Records() {
+			if first < 0 {
+				first = r.Offset
+			}
+			values = append(values, string(r.Value))
+			if r.Offset == upTo {
+				return first, values
+			}
+		}
+	}
+}
+
+func create(t *testing.T, n *Node, topic string, configs map[string]string) *kadm.Client {
+	t.Helper()
+	admin := kadm.NewClient(client(t, n))
+	set := make(map[string]*string)
+	for name, value := range configs {
+		set[name] = &value
+	}
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, set, topic); err != nil {
+		t.Fatal(err)
+	}
+	return admin
+}
+
+func TestOldRecordsLeaveAndTheirObjectsAreDeleted(t *testing.T) {
+	stores := memoryStores()
+	n, _ := startHasty(t, stores, nil)
+	create(t, n, "short", map[string]string{"retention.ms": "200"})
+	create(t, n, "long", nil)
+	c := client(t, n)
+	old := send(t, c, "short", 5)
+	send(t, c, "long", 1)
+	kept := send(t, c, "long", 1)
+	eventually(t, "only the objects of what is kept are left", func() bool { return len(segments(t, stores)) == 2 })
+	newest := send(t, c, "short", 1)
+	if newest != old+1 {
+		t.Errorf("offset %d after %d", newest, old)
+	}
+	if first, _ := read(t, n, "long", kept); first != 0 {
+		t.Errorf("the other topic begins at %d", first)
+	}
+}
+
+func TestRetentionOfATopicActsWhenItIsAltered(t *testing.T) {
+	stores := memoryStores()
+	n, _ := startHasty(t, stores, nil)
+	admin := create(t, n, "t", nil)
+	c := client(t, n)
+	last := send(t, c, "t", 6)
+	set := kadm.AlterConfig{Name: "retention.bytes", Value: kadm.StringPtr("1")}
+	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{set}, "t"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "one object is left, whose records are more than is to be kept", func() bool { return len(segments(t, stores)) == 1 })
+	if first, _ := read(t, n, "t", last); first != last {
+		t.Errorf("begins at %d", first)
+	}
+}
+
+func TestRecordsThatAreDeletedFreeTheBucket(t *testing.T) {
+	stores := memoryStores()
+	n, _ := startHasty(t, stores, nil)
+	admin := create(t, n, "t", nil)
+	c := client(t, n)
+	last := send(t, c, "t", 6)
+	var before kadm.Offsets
+	before.AddOffset("t", 0, last-1, -1)
+	if _, err := admin.DeleteRecords(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the objects of what is left are", func() bool { return len(segments(t, stores)) == 2 })
+	if first, _ := read(t, n, "t", last); first != last-1 {
+		t.Errorf("begins at %d", first)
+	}
+}
+
+func TestATopicIsMadeAgainAtOnceUnderItsName(t *testing.T) {
+	stores := memoryStores()
+	n, _ := startHasty(t, stores, nil)
+	admin := create(t, n, "t", nil)
+	var old []string
+	for round := range 5 {
+		c := client(t, n) // which knows nothing of the topic before
+		if last := send(t, c, "t", 10); last != 9 {
+			t.Fatalf("round %d: offset %d", round, last)
+		}
+		if first, values := read(t, n, "t", 9); first != 0 || len(values) != 10 {
+			t.Fatalf("round %d: %d records from %d on", round, len(values), first)
+		}
+		if round == 4 {
+			break
+		}
+		old = append(old, segments(t, stores)...)
+		if _, err := admin.DeleteTopic(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		create(t, n, "t", nil)
+	}
+	eventually(t, "the objects of the last incarnation are left", func() bool { return len(segments(t, stores)) == 10 })
+	for _, key := range segments(t, stores) {
+		if slices.Contains(old, key) {
+			t.Errorf("%s is of an earlier incarnation", key)
+		}
+	}
+	if first, values := read(t, n, "t", 9); first != 0 || len(values) != 10 {
+		t.Errorf("%d records from %d on", len(values), first)
+	}
+}
+
+func (n *Node) holds(tasks ...string) bool {
+	held := []string{}
+	for _, h := range n.life.Held() {
+		held = append(held, h.Name)
+	}
+	return slices.Equal(held, tasks)
+}
+
+func TestTasksMoveToTheBrokersThatAreLeft(t *testing.T) {
+	stores := memoryStores()
+	a, stopA := startHasty(t, stores, nil)
+	b, _ := startHasty(t, stores, nil)
+	eventually(t, "each has its tasks", func() bool { return a.holds(retention.LeaseName) && b.holds(garbage.LeaseName) })
+	var roles []string
+	for _, r := range a.roles() {
+		roles = append(roles, r.Name)
+	}
+	if !slices.Contains(roles, retention.LeaseName) {
+		t.Errorf("the broker tells of its roles %q", roles)
+	}
+	create(t, b, "t", map[string]string{"retention.ms": "100"})
+	stopA()
+	eventually(t, "the other has all", func() bool { return b.holds(retention.LeaseName, garbage.LeaseName) })
+	c := client(t, b)
+	send(t, c, "t", 3)
+	eventually(t, "it does them", func() bool { return len(segments(t, stores)) == 0 })
+}
+
+// A store that does not let anybody delete costs storage and nothing else.
+func TestABrokerServesThoughNothingCanBeDeleted(t *testing.T) {
+	stores := memoryStores()
+	stores.Objects = &undeletable{stores.Objects}
+	n, _ := startHasty(t, stores, nil)
+	create(t, n, "t", map[string]string{"retention.ms": "1"})
+	c := client(t, n)
+	send(t, c, "t", 3)
+	eventually(t, "it is told of", func() bool { return failing(t, n, garbage.LeaseName) > 1 })
+	if last := send(t, c, "t", 1); last != 3 || n.Ready() != "" || len(segments(t, stores)) != 4 {
+		t.Errorf("offset %d, ready %q, %d objects", last, n.Ready(), len(segments(t, stores)))
+	}
+}
+
+type undeletable struct{ ObjectStore }
+
+func (*undeletable) Delete(context.Context, []string) error {
+	return fmt.Errorf("access denied")
+}
+
+func failing(t *testing.T, n *Node, task string) float64 {
+	t.Helper()
+	families, err := n.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "runnel_lifecycle_failing" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if strings.Contains(m.String(), task) {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
+}

@@ -16,7 +16,7 @@ import (
 // A log start never goes back: an offset below it is a success that changes nothing. An offset above the high watermark is
 // OFFSET_OUT_OF_RANGE, a topic whose cleanup.policy lacks delete POLICY_VIOLATION. Of a partition that is named twice the
 // last offset counts, as in Kafka. Every broker can do it, whoever leads; the records are gone for all readers at once. What
-// they took in the object store is not freed by this: nothing is deleted from there yet.
+// they took in the object store is not freed by this: objects go once nothing names them, after a grace (batching/garbage).
 
 func (b *Broker) deleteRecords(ctx context.Context, _ *wire.Conn, req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)

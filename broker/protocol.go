@@ -53,7 +53,7 @@ func (b *Broker) apis() []api {
 			notes: "Any replication factor up to 128 is accepted, if the topic has no more than a million replicas. Replica assignments count as numbers of partitions. With validate only, there is no topic id."},
 		{key: 20, name: "DeleteTopics", min: 1, max: 6, handle: blocking(b.deleteTopics), needs: "Delete on Topic"},
 		{key: 21, name: "DeleteRecords", min: 0, max: 2, handle: blocking(b.deleteRecords), needs: "Delete on Topic",
-			notes: "Any broker takes it. The records are gone for all readers at once; their bytes stay in the object store, where nothing is deleted yet."},
+			notes: "Any broker takes it. The records are gone for all readers at once; objects that hold nothing else are deleted after a grace (`garbage.grace`)."},
 		{key: 22, name: "InitProducerId", min: 0, max: 5, handle: blocking(b.initProducerID), needs: "IdempotentWrite on Cluster, or Write on any Topic",
 			notes: "An open transaction is aborted at once, and never answered with CONCURRENT_TRANSACTIONS."},
 		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, handle: blocking(b.offsetForLeaderEpoch), needs: "Describe on Topic",

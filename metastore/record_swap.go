@@ -110,7 +110,7 @@ func decodeRuns(d *decoder, segments int) []run {
 		r.base = next + Offset(d.uvarintMax(uint64(math.MaxInt64-next), "offset"))
 		r.records = int32(d.uvarintMax(math.MaxInt32, "record count"))
 		segment := d.uvarint()
-		if r.base > math.MaxInt64-Offset(r.records) || segment >= uint64(segments) {
+		if r.records == 0 || r.base > math.MaxInt64-Offset(r.records) || segment >= uint64(segments) {
 			d.fail("run")
 			return nil
 		}
@@ -171,8 +171,9 @@ func (w *swappedRuns) place(p *partition) (int, bool) {
 	if len(w.runs) == 0 {
 		return at, true
 	}
-	if at > 0 && w.runs[0].base < p.runs.at(at-1).end() {
+	first, last := &w.runs[0], &w.runs[len(w.runs)-1]
+	if at > 0 && first.base < p.runs.at(at-1).end() || first.end() <= p.logStart {
 		return 0, false
 	}
-	return at, w.runs[len(w.runs)-1].end() <= w.end
+	return at, last.end() <= w.end
 }

@@ -125,7 +125,7 @@ func (s *State) decideRewrite(w *Rewrite, index map[SegmentID]int) (swappedRuns,
 		old = old[1:] // the log start has passed it
 	}
 	if len(old) == 0 {
-		return out, w.Old[len(w.Old)-1].End() <= p.high
+		return out, true
 	}
 	from := p.runs.find(old[0].Base)
 	if len(old) > p.runs.len()-from {

@@ -117,9 +117,22 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			l.time += rapid.Int64Range(-1000, 30_000).Draw(t, "ms later")
 			topic := TopicID{byte(rapid.IntRange(1, 3).Draw(t, "topic"))}
-			switch rapid.IntRange(0, 14).Draw(t, "step") {
+			switch rapid.IntRange(0, 18).Draw(t, "step") {
 			case 10, 11, 12:
 				l.transact(t, topic)
+			case 13, 14:
+				said := describe(t, l.s)
+				of := func(tp TopicPartition) []Run { return said.Partitions[tp].Runs }
+				plan := drawSwap(t, l.time, l.s.partitionsInOrder(), of)
+				if checkSwap(plan.segments, plan.rewrites) == nil {
+					c, err := l.s.decideSwap(plan.segments, plan.rewrites, l.time)
+					if err != nil {
+						t.Fatal(err)
+					}
+					l.fold(c)
+				}
+			case 15:
+				l.fold(collectGarbage{through: rapid.Int64Range(0, l.s.garbage.next).Draw(t, "through")})
 			case 0:
 				if l.s.topics[topic] == nil {
 					l.fold(createTopic{id: topic, name: topic.String(), partitions: rapid.Int32Range(1, 3).Draw(t, "partitions"), replicationFactor: 1})

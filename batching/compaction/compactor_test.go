@@ -70,6 +70,7 @@ func all(t *testing.T, c *compaction.Compactor) (jobs int) {
 func sound(t *testing.T, w *rewritetest.World) {
 	t.Helper()
 	w.Check()
+	w.CheckFetches()
 	garbage := map[metastore.SegmentID]bool{}
 	for _, g := range w.Replica.Garbage(math.MaxInt) {
 		if garbage[g.ID] {
@@ -103,7 +104,7 @@ func collect(t *testing.T, w *rewritetest.World) {
 // names them, everything that is not deleted reads back at any time. In the end all of it is in tier 1, in few runs.
 func TestCompactsWhatIsWritten(t *testing.T) {
 	rng := seeded(t)
-	for range 4 {
+	for range 2 {
 		w := rewritetest.New(t, rng.Uint64(), 3, 4)
 		engineOpts, opts := small(rng)
 		c := compactor(t, w, engineOpts, opts)
@@ -150,7 +151,7 @@ func TestCompactsWhatIsWritten(t *testing.T) {
 func TestWhatChangesDuringAJob(t *testing.T) {
 	rng := seeded(t)
 	refused := 0
-	for range 40 {
+	for range 20 {
 		w := rewritetest.New(t, rng.Uint64(), 3, 3)
 		w.Grow(15)
 		w.Clock = w.Clock.Add(15 * time.Minute)
@@ -218,7 +219,7 @@ func counted(t *testing.T, registry *prometheus.Registry, name, label, value str
 func TestCrashesOfCompactors(t *testing.T) {
 	rng := seeded(t)
 	w := rewritetest.New(t, rng.Uint64(), 2, 3)
-	for range 60 {
+	for range 40 {
 		w.Grow(1 + rng.IntN(8))
 		w.Clock = w.Clock.Add(time.Duration(rng.IntN(400)) * time.Second)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -16,8 +16,8 @@ func (p *planner) partition(tp metastore.TopicPartition, v runs) {
 		run := v.Run(i)
 		if run.Marker != nil {
 			// The end of a transaction goes with what lies before it if it is no longer the tail's, else with what comes.
-			s.lift.marker(i, run.MaxTimestamp <= old)
-			s.refill.follow(i)
+			s.lift.marker(i, &run, run.MaxTimestamp <= old)
+			s.refill.follow(i, &run)
 			s.between(i)
 			continue
 		}
@@ -26,7 +26,7 @@ func (p *planner) partition(tp metastore.TopicPartition, v runs) {
 			if s.lift.full(i) {
 				s.endLift()
 			}
-			s.lift.add(i)
+			s.lift.add(i, &run)
 		} else {
 			s.endLift()
 		}
@@ -55,41 +55,52 @@ type scan struct {
 }
 
 // span is the runs [first, end) of a partition, if count is not 0: so many are no ends of transactions.
-type span struct{ first, end, count int }
+type span struct {
+	first, end, count int
+	from, to          metastore.Offset
+	bytes             int64 // of [first, end)
+	passed            int64 // bytes of ends of transactions behind end
+}
 
 func (s *span) len() int { return s.end - s.first }
 
 // full tells whether the span would be too long with run i. Beginning it anew, with the run alone, is what is left then.
 func (s *span) full(i int) bool { return s.len() > 0 && i-s.first >= rewrite.MaxPartRuns }
 
-func (s *span) add(i int) {
+func (s *span) add(i int, run *metastore.Run) {
 	if s.len() == 0 {
-		s.first = i
+		s.first, s.from = i, run.Base
 	}
-	s.end = i + 1
+	s.end, s.to = i+1, run.End()
+	s.bytes, s.passed = s.bytes+s.passed+int64(run.Length), 0
 	s.count++
 }
 
 // marker takes the end of a transaction. One that is not to be the last of a span is part of it when a run follows.
-func (s *span) marker(i int, last bool) {
-	switch {
-	case s.len() == 0:
-		s.first, s.end = i, i+1
-	case last && s.end == i && !s.full(i):
-		s.end++
+func (s *span) marker(i int, run *metastore.Run, last bool) {
+	if s.len() == 0 || last && s.end == i && !s.full(i) {
+		s.add(i, run)
+		s.count--
+	} else {
+		s.passed += int64(run.Length)
 	}
 }
 
 // follow takes the end of a transaction behind a span.
-func (s *span) follow(i int) {
+func (s *span) follow(i int, run *metastore.Run) {
 	if s.count > 0 {
-		s.marker(i, true)
+		s.marker(i, run, true)
 	}
+}
+
+// stretch is the span as what a job rewrites.
+func (s *span) stretch(tp metastore.TopicPartition) stretch {
+	return stretch{TopicPartition: tp, from: s.from, to: s.to, runs: s.len(), bytes: s.bytes}
 }
 
 func (s *scan) endLift() {
 	if s.lift.count > 0 && !s.lifted {
-		s.lifts = append(s.lifts, s.stretch(s.lift))
+		s.lifts = append(s.lifts, s.lift.stretch(s.tp))
 		s.lifted = true
 	}
 	s.lift = span{}
@@ -104,10 +115,10 @@ func (s *scan) spare(i int, run *metastore.Run) {
 	case s.refill.full(i):
 		s.endRefill()
 	case s.sparse[run.Segment]:
-		s.refill.add(i)
+		s.refill.add(i, run)
 		s.largest = max(s.largest, run.Length)
 	case s.refill.count > 0 && run.Length <= s.largest && int64(run.Length) < s.opts.SmallRun && s.neighbors < s.opts.MergeRuns:
-		s.refill.add(i)
+		s.refill.add(i, run)
 		s.neighbors++
 	default:
 		s.endRefill()
@@ -116,24 +127,10 @@ func (s *scan) spare(i int, run *metastore.Run) {
 
 func (s *scan) endRefill() {
 	if s.refill.count > 0 && !s.refilled {
-		s.refills = append(s.refills, s.stretch(s.refill))
+		s.refills = append(s.refills, s.refill.stretch(s.tp))
 		s.refilled = true
 	}
 	s.refill, s.neighbors, s.largest = span{}, 0, 0
-}
-
-// stretch describes runs.
-func (s *scan) stretch(of span) stretch {
-	x := stretch{TopicPartition: s.tp, runs: of.len()}
-	for i := of.first; i < of.end; i++ {
-		run := s.runs.Run(i)
-		if i == of.first {
-			x.from = run.Base
-		}
-		x.to = run.End()
-		x.bytes += int64(run.Length)
-	}
-	return x
 }
 
 // item is a run of a block: neighbors in tier 1 that are small, with the ends of transactions between them.
@@ -192,7 +189,7 @@ func (s *scan) merge() {
 			continue
 		}
 		if window, since, ok := s.window(level); ok {
-			x := s.stretch(window)
+			x := window.stretch(s.tp)
 			x.since = since
 			s.merges = append(s.merges, x)
 			s.merged = true
@@ -209,11 +206,11 @@ func (s *scan) window(level int8) (w span, since time.Time, ok bool) {
 		return w.count >= s.opts.MergeRuns || w.count > 1 && bytes >= s.opts.SmallRun
 	}
 	for _, x := range s.items {
+		run := s.runs.Run(x.index)
 		if x.level == markerLevel {
-			w.marker(x.index, false)
+			w.marker(x.index, &run, false)
 			continue
 		}
-		run := s.runs.Run(x.index)
 		if x.level < level || bytes > 0 && bytes+int64(run.Length) > s.opts.JobBytes {
 			if enough() {
 				return w, since, true
@@ -223,7 +220,7 @@ func (s *scan) window(level int8) (w span, since time.Time, ok bool) {
 			}
 		}
 		count := w.count
-		w.add(x.index)
+		w.add(x.index, &run)
 		bytes += int64(run.Length)
 		if x.level > level {
 			w.count = count // it goes along

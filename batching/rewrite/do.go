@@ -86,7 +86,7 @@ func (o *output) turn(ctx context.Context, to int, results []error) error {
 func (o *output) take(ctx context.Context, b Batch) error {
 	clean := o.parts[o.at].Clean
 	if clean == nil {
-		return o.add(ctx, b.Header, b.Bytes)
+		return o.add(ctx, b.Header, b.Bytes, b.Run)
 	}
 	kept, err := clean(b)
 	if err != nil || kept == nil {
@@ -96,7 +96,7 @@ func (o *output) take(ctx context.Context, b Batch) error {
 	if err != nil {
 		return fmt.Errorf("partition %s: %w", o.parts[o.at].TopicPartition, err)
 	}
-	return o.add(ctx, h, kept)
+	return o.add(ctx, h, kept, b.Run)
 }
 
 var errCleaned = errors.New("cleaning made a batch that is none")

@@ -6,8 +6,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/batching/rewrite/rewritetest"
@@ -51,6 +53,7 @@ func marks(w *rewritetest.World) map[metastore.TopicPartition]metastore.Watermar
 func checkAll(t *testing.T, w *rewritetest.World) {
 	t.Helper()
 	w.Check()
+	w.CheckFetches()
 	named := map[metastore.SegmentID]bool{}
 	second := w.Open()
 	for _, tp := range w.Partitions() {
@@ -139,7 +142,7 @@ func checkReplaced(t *testing.T, w *rewritetest.World, part rewrite.Part) {
 	}
 	got := covered(now)
 	for old := covered(part.Runs); len(old) > 0; old = old[2:] {
-		in := old[1]-old[0] > math.MaxInt32 // no run can have so many: where there are no records, there may be none
+		in := to-from > math.MaxInt32 // no run can have so many: where there are no records, there may be none
 		for i := 0; i < len(got); i += 2 {
 			in = in || got[i] <= old[0] && old[1] <= got[i+1]
 		}
@@ -317,6 +320,59 @@ func TestGapsThatNoRunCanHave(t *testing.T) {
 	if report.Objects != 4 {
 		t.Errorf("%d objects", report.Objects)
 	}
+	if got, want := len(w.Runs(tp)), 4; got != want {
+		t.Errorf("%d runs, want %d", got, want)
+	}
 	checkReplaced(t, w, parts[0])
 	checkAll(t, w)
+}
+
+// TestSlowJobsSwapInTime: a job that takes hours swaps what it has before that is too old.
+func TestSlowJobsSwapInTime(t *testing.T) {
+	w := rewritetest.New(t, seeded(t).Uint64(), 2, 20)
+	w.Grow(20)
+	began := w.Clock
+	parts := whole(w)
+	for i := range parts {
+		parts[i].Clean = func(b rewrite.Batch) ([]byte, error) {
+			w.Clock = w.Clock.Add(time.Minute / 4)
+			return b.Bytes, nil
+		}
+	}
+	report, err := engine(t, w, rewrite.Options{}).Do(t.Context(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := w.Clock.Sub(began); took < metastore.MaxRewriteAge {
+		t.Fatalf("it took %v", took)
+	}
+	for i, part := range parts {
+		if report.Results[i] != nil {
+			t.Fatal(report.Results[i])
+		}
+		checkReplaced(t, w, part)
+	}
+	checkAll(t, w)
+}
+
+// TestPaceIsAsked: before every GET and PUT, with its bytes; an error of it ends the job.
+func TestPaceIsAsked(t *testing.T) {
+	w := rewritetest.New(t, seeded(t).Uint64(), 1, 5)
+	w.Grow(20)
+	var asked atomic.Int64
+	opts := rewrite.Options{ObjectBytes: 5000, ReadBytes: 100_000, Pace: func(_ context.Context, bytes int64) error {
+		asked.Add(bytes)
+		return nil
+	}}
+	report, err := engine(t, w, opts).Do(t.Context(), whole(w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked.Load() != report.BytesRead+report.BytesWritten {
+		t.Errorf("asked for %d bytes, and moved %d and %d", asked.Load(), report.BytesRead, report.BytesWritten)
+	}
+	opts.Pace = func(context.Context, int64) error { return rewritetest.ErrInjected }
+	if _, err := engine(t, w, opts).Do(t.Context(), whole(w)); !errors.Is(err, rewritetest.ErrInjected) {
+		t.Fatalf("got %v", err)
+	}
 }

@@ -186,7 +186,7 @@ func (l *loader) load(ctx context.Context, c *chunk, buf []byte) error {
 	if err := l.opts.Pace(ctx, int64(len(buf))); err != nil {
 		return err
 	}
-	err := attempt(ctx, func(ctx context.Context) error {
+	err := attempt(ctx, getTimeout, func(ctx context.Context) error {
 		l.counts.gets.Add(1)
 		n, err := objstore.GetInto(ctx, l.store, key, c.from, buf)
 		if err == nil && n < len(buf) {
@@ -207,9 +207,10 @@ func (l *loader) load(ctx context.Context, c *chunk, buf []byte) error {
 }
 
 const (
-	attempts       = 6
-	attemptTimeout = 30 * time.Second
-	firstPause     = 200 * time.Millisecond // before the second attempt; each further one waits twice as long, about
+	attempts   = 6
+	getTimeout = 30 * time.Second
+	putTimeout = 2 * time.Minute        // for four times as many bytes
+	firstPause = 200 * time.Millisecond // before the second attempt; each further one waits twice as long, about
 )
 
 // lasting errors do not go away by trying again.
@@ -218,11 +219,12 @@ func lasting(err error) bool {
 		errors.Is(err, errShort)
 }
 
-// attempt calls f until it succeeds, fails for good, or has failed for some ten seconds.
-func attempt(ctx context.Context, f func(ctx context.Context) error) error {
+// attempt calls f until it succeeds, fails for good, or has failed several times, with some six seconds between them. One call
+// may take as long as the timeout.
+func attempt(ctx context.Context, timeout time.Duration, f func(ctx context.Context) error) error {
 	wait := firstPause
 	for i := 1; ; i++ {
-		once, cancel := context.WithTimeout(ctx, attemptTimeout)
+		once, cancel := context.WithTimeout(ctx, timeout)
 		err := f(once)
 		cancel()
 		if err == nil || i == attempts || lasting(err) || ctx.Err() != nil {

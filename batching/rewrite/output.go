@@ -3,6 +3,7 @@ package rewrite
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/segment"
@@ -33,6 +34,7 @@ type output struct {
 	bytes int64         // of it that are still to come, about
 	group []partOutcome // complete parts since the last swap
 	size  int           // runs of group, old and new
+	since time.Time     // of the oldest object of the group; zero: there is none
 	going *upload       // nil: none is
 	spare *slabs
 }
@@ -65,9 +67,10 @@ func (o *output) begin(ctx context.Context, part int) error {
 	return nil
 }
 
-// add gives a batch of the part at hand to the object that is being filled. b is copied. An error is a stopError, or ends
+// add gives a batch of the part at hand, which is of one of its runs, to the object that is being filled. b is copied. An error is a stopError, or ends
 // the part alone.
-func (o *output) add(ctx context.Context, h recordbatch.Header, b []byte) error {
+func (o *output) add(ctx context.Context, h recordbatch.Header, b []byte, run int) error {
+	old := &o.parts[o.at].Runs[run]
 	next := metastore.Offset(h.LastOffset()) + 1
 	if o.builder != nil && (o.builder.Size() > segment.MinSize && o.builder.Size()+int64(len(b))+segment.AddOverhead > o.engine.opts.ObjectBytes ||
 		o.begun && next-o.runs[len(o.runs)-1].base > math.MaxInt32) {
@@ -86,15 +89,27 @@ func (o *output) add(ctx context.Context, h recordbatch.Header, b []byte) error 
 	}
 	if !o.begun {
 		o.begun = true
-		base := metastore.Offset(h.BaseOffset)
-		if len(o.runs) == 0 {
-			base = o.parts[o.at].Runs[0].Base
-		}
-		// A run takes 2^31-1 offsets at most. A gap may be larger than that; then no run has all of it.
-		r := &newRun{part: o.at, base: max(base, next-math.MaxInt32)}
+		r := &newRun{part: o.at, base: o.spanStart(h, old)}
 		o.runs, o.open = append(o.runs, r), append(o.open, r)
 	}
 	return nil
+}
+
+// spanStart is where the run begins whose first batch has header h and comes from an old run: where the last one ended, or
+// the old runs begin. A run takes 2^31-1 offsets at most. A gap may be as large or larger: then the run begins with the old
+// run, or with the batch, and no run has all of the gap.
+func (o *output) spanStart(h recordbatch.Header, old *metastore.Run) metastore.Offset {
+	least := o.parts[o.at].Runs[0].Base
+	if n := len(o.runs); n > 0 {
+		least = o.runs[n-1].end
+	}
+	base := least
+	for _, closer := range []metastore.Offset{old.Base, metastore.Offset(h.BaseOffset)} {
+		if metastore.Offset(h.LastOffset())-base > math.MaxInt32/2 {
+			base = max(closer, least)
+		}
+	}
+	return base
 }
 
 // ready sees to it that there is an object, and in it the part at hand.
@@ -103,9 +118,12 @@ func (o *output) ready() error {
 		now := o.engine.opts.Now()
 		o.id = metastore.NewRewrittenID(now)
 		o.builder = segment.NewBuilder(o.id, now)
+		if o.since.IsZero() {
+			o.since = now
+		}
 		o.memory, o.spare = o.spare, nil
 		if o.memory == nil {
-			o.memory = &slabs{}
+			o.memory = newSlabs(o.engine.opts.ObjectBytes)
 		}
 	}
 	if !o.begun {
@@ -131,10 +149,11 @@ func (o *output) end(ctx context.Context) error {
 	o.group = append(o.group, partOutcome{part: o.at, runs: o.runs})
 	o.size += len(old) + len(o.runs)
 	o.runs = nil
-	if o.size < o.engine.opts.SwapRuns {
-		return nil
+	// A slow job swaps before its objects are too old for it.
+	if o.size >= o.engine.opts.SwapRuns || !o.since.IsZero() && o.engine.opts.Now().Sub(o.since) > metastore.MaxRewriteAge/4 {
+		return o.flush(ctx)
 	}
-	return o.flush(ctx)
+	return nil
 }
 
 // drop gives the part at hand up. What an object has of it already stays there, and nothing will name it.
@@ -199,7 +218,7 @@ func (o *output) flush(ctx context.Context) error {
 	if err := o.swap(ctx); err != nil {
 		return err
 	}
-	o.group, o.size = nil, 0
+	o.group, o.size, o.since = nil, 0, time.Time{}
 	return nil
 }
 

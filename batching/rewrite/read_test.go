@@ -1,6 +1,8 @@
 package rewrite_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -52,7 +54,7 @@ func whole(w *rewritetest.World) (parts []rewrite.Part) {
 }
 
 func order(a, b metastore.TopicPartition) int {
-	return slices.Compare(append(a.Topic[:], byte(a.Partition)), append(b.Topic[:], byte(b.Partition)))
+	return cmp.Or(bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
 }
 
 // readAll reads parts and returns the records of each, with the results.

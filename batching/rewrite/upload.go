@@ -12,19 +12,19 @@ import (
 // slabs are memory for what an object holds. They are used again for the next object but one: while an object is uploaded,
 // the next is filled.
 type slabs struct {
+	size int      // of each
 	used [][]byte // the last has room, maybe
 	free [][]byte
 }
 
-const (
-	slabBytes = 1 << 20
-	// ownBytes is from which size a batch has memory of its own, so that little of a slab is left empty.
-	ownBytes = slabBytes / 8
-)
+// slabBytes is the size of slabs, unless objects are smaller.
+const slabBytes = 1 << 20
 
-// keep copies b.
+func newSlabs(objectBytes int64) *slabs { return &slabs{size: int(min(objectBytes, slabBytes))} }
+
+// keep copies b. What is large has memory of its own, so that little of a slab is left empty.
 func (s *slabs) keep(b []byte) []byte {
-	if len(b) >= ownBytes {
+	if len(b) >= s.size/8 {
 		return append([]byte(nil), b...)
 	}
 	n := len(s.used)
@@ -41,7 +41,7 @@ func (s *slabs) keep(b []byte) []byte {
 func (s *slabs) slab() []byte {
 	n := len(s.free)
 	if n == 0 {
-		return make([]byte, 0, slabBytes)
+		return make([]byte, 0, s.size)
 	}
 	slab := s.free[n-1]
 	s.free = s.free[:n-1]
@@ -80,7 +80,7 @@ func (e *Engine) put(ctx context.Context, key string, object [][]byte, size int6
 	if err := e.opts.Pace(ctx, size); err != nil {
 		return err
 	}
-	err := attempt(ctx, func(ctx context.Context) error {
+	err := attempt(ctx, putTimeout, func(ctx context.Context) error {
 		err := e.store.Put(ctx, key, object)
 		if errors.Is(err, objstore.ErrExists) {
 			err = e.confirm(ctx, key, size)

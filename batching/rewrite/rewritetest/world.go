@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,6 +41,13 @@ type World struct {
 
 	records   map[metastore.TopicPartition][]Record
 	producers []*producer
+	aborted   map[transaction]bool
+}
+
+// transaction is one of those of a producer, whose epoch rises with each.
+type transaction struct {
+	producer int64
+	epoch    int16
 }
 
 // Record is one that should be read back, or the end of a transaction.
@@ -65,6 +73,7 @@ func New(t testing.TB, seed uint64, topics int, partitions int32) *World {
 	log := metamemory.New(metamemory.Options{})
 	w := &World{T: t, Objects: memory.New(), Meta: metafault.Wrap(log), Clock: Start,
 		Rand: rand.New(rand.NewPCG(seed, 1)), records: map[metastore.TopicPartition][]Record{}}
+	w.aborted = map[transaction]bool{}
 	w.SizeOf = func(rng *rand.Rand) int { return rng.IntN(600) }
 	w.Faults = fault.Wrap(w.Objects)
 	w.Replica = w.Open()
@@ -230,7 +239,14 @@ func (w *World) randomRecords() []recordbatch.Record {
 }
 
 func (w *World) randomOptions() recordbatchtest.Options {
-	return recordbatchtest.Options{Codec: recordbatch.Codec(w.Rand.IntN(5))}.NotIdempotent()
+	codec := recordbatch.None
+	switch w.Rand.IntN(20) { // some codecs take long to begin
+	case 0:
+		codec = recordbatch.Codec(w.Rand.IntN(5))
+	case 1, 2, 3, 4, 5:
+		codec = recordbatch.Snappy
+	}
+	return recordbatchtest.Options{Codec: codec}.NotIdempotent()
 }
 
 func (w *World) batch(tp metastore.TopicPartition) Batch {
@@ -317,6 +333,7 @@ func (w *World) end(p *producer, commit bool) {
 			high[tp] = marks.High
 		}
 	}
+	w.aborted[transaction{int64(p.is.Producer), int16(p.is.Epoch)}] = !commit
 	p.is = w.transact(metastore.EndTxn{ID: p.id, Producer: p.is.Producer, Epoch: epoch, Commit: commit, Version: 2, Number: number, Fresh: metastore.NoProducerID})
 	for tp, base := range high {
 		marks, _ := w.Replica.Watermarks(tp)
@@ -361,6 +378,11 @@ func Decode(b []byte) ([]Record, error) {
 // RandomBatch is a random batch of no transaction.
 func (w *World) RandomBatch() []byte {
 	return recordbatchtest.Encode(w.randomRecords(), w.randomOptions())
+}
+
+// Forget expects some records of a partition no more.
+func (w *World) Forget(tp metastore.TopicPartition, gone func(Record) bool) {
+	w.records[tp] = slices.DeleteFunc(w.records[tp], gone)
 }
 
 // Equal tells whether two records are the same.

@@ -190,6 +190,35 @@ func TestRunsThatAreReplacedMeanwhileAreLookedForAgain(t *testing.T) {
 	r.logs[0].check()
 }
 
+// Runs that are joined with some that the round has passed do not make it forget what it saw there.
+func TestTheEndOfATransactionIsJudgedOnce(t *testing.T) {
+	r := newRig(t, 1, cleaning.Policy{}, rewrite.Options{})
+	a := r.producer("a", 2)
+	r.write(r.put(0, a, "x=1")) // 0
+	a.end(true)                 // 1
+	r.write(r.put(0, nil, "y=1"))
+	r.write(r.put(0, nil, "y=2"))
+	merged := false
+	r.swapping = func(rewrites []metastore.Rewrite) (bool, error) {
+		if !merged {
+			merged = true
+			if at := rewrites[0].Old[0].Base; at != 2 {
+				t.Fatalf("what is rewritten begins at %d", at)
+			}
+			r.merge(0, 1, 3)
+		}
+		return false, nil
+	}
+	r.clean(atOnce)
+	s := r.logs[0].read()
+	if len(s.batches) != 3 || !s.batches[1].Control() || !merged {
+		t.Fatalf("%+v", s.batches)
+	}
+	if ms, ok := s.batches[1].DeleteHorizon(); ok {
+		t.Errorf("the marker has the horizon %d, and its transaction is there", ms)
+	}
+}
+
 func TestASegmentThatIsLostIsAnErrorOfItsPartition(t *testing.T) {
 	r := newRig(t, 1, cleaning.Policy{}, rewrite.Options{})
 	r.write(r.put(0, nil, "a=1", "a=2"))

@@ -72,7 +72,7 @@ var layers = map[string][]string{
 		"broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
 	},
 	"broker/node": {
-		"batching", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention",
+		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",
 		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/mark", "metastore/memory", "metastore/postgres",

@@ -98,6 +98,13 @@ func New(store objstore.Store, log Committer, opts Options) *Writer {
 	return w
 }
 
+// Busy tells whether somebody waits for records to be durable.
+func (w *Writer) Busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buffered > 0
+}
+
 // Recent is the memory of segments that this Writer uploaded.
 func (w *Writer) Recent() *Recent { return w.recent }
 

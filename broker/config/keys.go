@@ -140,7 +140,7 @@ var keys = []Key{
 	{Name: "compaction.enable", Kind: boolean, Default: "true",
 		Doc: "Whether small objects are rewritten as large ones, sorted by partition. Without it a consumer that is far behind costs a GET for each small object, and what brokers hold in memory grows with the number of objects. Compacted topics go by `log.cleaner.enable`. The broker that has the task's lease goes by its own configuration: give all the same.",
 		set: func(c *Config, v value) { c.Compaction.Enabled = v.text == "true" }},
-	{Name: "compaction.delay", Kind: duration, Default: "2m",
+	{Name: "compaction.delay", Kind: durationFrom(time.Second), Default: "2m",
 		Doc: "How old a segment is at least when it is rewritten: by then, who reads the end of partitions has read it from memory.",
 		set: func(c *Config, v value) { c.Compaction.Delay = v.duration }},
 	{Name: "compaction.memory", Kind: size{6 << 20, 1 << 40}, Default: "192MiB",

@@ -2,11 +2,16 @@ package node
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"time"
 
+	"github.com/runnel-io/runnel/batching/cleaning"
+	"github.com/runnel-io/runnel/batching/compaction"
 	"github.com/runnel-io/runnel/batching/garbage"
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/retention"
+	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/metered"
 )
@@ -14,33 +19,124 @@ import (
 // LifecycleOptions tunes the tasks that look after stored data, for simulations, which are short. What is zero is as the
 // configuration says, or else the task's default.
 type LifecycleOptions struct {
-	Tasks lifecycle.Options // leases and pauses
+	Tasks   lifecycle.Options // leases and pauses
+	Rewrite rewrite.Options   // of compaction and cleaning
 
-	RetentionEvery time.Duration
-	Retention      retention.Options
-	GarbageEvery   time.Duration // default 30 s
-	Garbage        garbage.Options
+	CompactionEvery time.Duration // default 20 s
+	Compaction      compaction.Options
+	CleaningEvery   time.Duration
+	Cleaning        cleaning.Options
+	RetentionEvery  time.Duration
+	Retention       retention.Options
+	GarbageEvery    time.Duration // default 30 s
+	Garbage         garbage.Options
 }
 
-// The names of tasks are those of their leases. Their order is the same on all brokers of a cluster, which share them out
-// by it: new ones come last.
-func (n *Node) assembleLifecycle(objects *metered.Store) *lifecycle.Lifecycle {
-	opts := n.opts.Lifecycle.Tasks
-	opts.Logger, opts.Registerer = n.part("lifecycle"), n.registry
-	return lifecycle.New(n.opts.Stores.Metastore, n.members, []lifecycle.Task{
-		n.retentionTask(), n.garbageTask(objects),
-	}, opts)
+// Names of the tasks that have none of their own; see assembleLifecycle.
+const (
+	compactionName = "compaction"
+	cleaningName   = "cleaning"
+)
+
+// assembleLifecycle puts together the tasks that look after stored data. Their names are those of their leases. Their order is
+// the same on all brokers of a cluster, which share them out by it.
+func (n *Node) assembleLifecycle(objects *metered.Store) (*lifecycle.Lifecycle, error) {
+	opts := n.opts.Lifecycle.Rewrite
+	memory := n.opts.Config.Compaction.Memory
+	opts.ReadBytes = cmp.Or(opts.ReadBytes, memory/3)
+	opts.ObjectBytes = cmp.Or(opts.ObjectBytes, min(memory/3, mostObject))
+	opts.Pace, opts.Now, opts.Logger, opts.Registerer = n.pace, n.members.Now, n.part("rewrite"), n.registry
+	engine, err := rewrite.New(objects, n.replica, opts)
+	if err != nil {
+		return nil, fmt.Errorf("rewrite objects: %w", err)
+	}
+	compact, err := n.compactionTask(engine)
+	if err != nil {
+		return nil, fmt.Errorf("compaction: %w", err)
+	}
+	clean, err := n.cleaningTask(engine)
+	if err != nil {
+		return nil, fmt.Errorf("log compaction: %w", err)
+	}
+	running := n.opts.Lifecycle.Tasks
+	running.Logger, running.Registerer = n.part("lifecycle"), n.registry
+	tasks := []lifecycle.Task{compact, clean, n.retentionTask(), n.garbageTask(objects)}
+	return lifecycle.New(n.opts.Stores.Metastore, n.members, tasks, running), nil
+}
+
+// taskMemory is what the tasks may take that this broker has.
+func (n *Node) taskMemory() (bytes int64) {
+	for _, task := range n.life.Held() {
+		switch task.Name {
+		case compactionName:
+			bytes += n.opts.Config.Compaction.Memory
+		case cleaningName:
+			bytes += n.opts.Config.Compaction.Memory + n.opts.Config.Cluster.CleanerDedupeBuffer
+		}
+	}
+	return bytes
+}
+
+// mostObject is the size of an object of tier 1.
+const mostObject = 64 << 20
+
+// pace lets rewriting go as fast as reads of old records: not at the cost of those at the tail, be they read or written.
+func (n *Node) pace(ctx context.Context, bytes int64) error {
+	if n.writer.Busy() {
+		n.blocks.ahead.Hurry()
+	}
+	return n.blocks.ahead.Pace(ctx, bytes)
+}
+
+func (n *Node) compactionTask(engine *rewrite.Engine) (lifecycle.Task, error) {
+	opts, c := n.opts.Lifecycle.Compaction, &n.opts.Config.Compaction
+	object := engine.Options().ObjectBytes
+	opts.Delay = cmp.Or(opts.Delay, c.Delay)
+	opts.Wait = cmp.Or(opts.Wait, max(opts.Delay, 10*time.Minute))
+	opts.SmallRun = cmp.Or(opts.SmallRun, min(object/4, 16<<20))
+	opts.MergeBytes = cmp.Or(opts.MergeBytes, object)
+	opts.Now, opts.Logger, opts.Registerer = n.members.Now, n.part("compaction"), n.registry
+	compactor, err := compaction.New(n.replica, engine, opts)
+	task := lifecycle.Task{Name: compactionName, Every: always(cmp.Or(n.opts.Lifecycle.CompactionEvery, 20*time.Second))}
+	if c.Enabled && err == nil {
+		task.Do = compactor.Do
+	}
+	return task, err
+}
+
+func (n *Node) cleaningTask(engine *rewrite.Engine) (lifecycle.Task, error) {
+	opts, c := n.opts.Lifecycle.Cleaning, n.opts.Config.Cluster
+	opts.MapBytes = cmp.Or(opts.MapBytes, c.CleanerDedupeBuffer)
+	opts.Backoff = cmp.Or(opts.Backoff, min(max(c.CleanerBackoff, time.Second), time.Hour))
+	opts.Now, opts.Logger, opts.Registerer = n.members.Now, n.part("cleaning"), n.registry
+	cleaner, err := cleaning.New(n.replica, engine, n.cleaningPolicy, opts)
+	task := lifecycle.Task{Name: cleaningName, Every: func() time.Duration {
+		return cmp.Or(n.opts.Lifecycle.CleaningEvery, max(n.settings.Load().CleanerBackoff, time.Second))
+	}}
+	if c.CleanerEnabled && err == nil {
+		task.Do = cleaner.Do
+	}
+	return task, err
+}
+
+func (n *Node) cleaningPolicy(t *metastore.Topic) cleaning.Policy {
+	s := n.settings.Load().Topic(t.Configs)
+	return cleaning.Policy{
+		Compact: s.Compacted, MinCleanableDirtyRatio: s.MinCleanableRatio, MinCompactionLagMs: s.MinCompactionLagMs,
+		MaxCompactionLagMs: s.MaxCompactionLagMs, DeleteRetentionMs: s.DeleteRetentionMs, SegmentMs: s.SegmentMs,
+	}
 }
 
 func (n *Node) retentionTask() lifecycle.Task {
 	opts := n.opts.Lifecycle.Retention
 	opts.Now, opts.Logger, opts.Registerer = n.members.Now, n.part("retention"), n.registry
 	every := cmp.Or(n.opts.Lifecycle.RetentionEvery, n.opts.Config.Cluster.RetentionCheckInterval)
-	policy := func(t *metastore.Topic) retention.Policy {
-		s := n.settings.Load().Topic(t.Configs)
-		return retention.Policy{Delete: s.Deleted, Ms: s.RetentionMs, Bytes: s.RetentionBytes}
-	}
-	return lifecycle.Task{Name: retention.LeaseName, Every: always(every), Do: retention.New(n.replica, policy, opts).Do}
+	return lifecycle.Task{Name: retention.LeaseName, Every: always(every), Do: retention.New(n.replica, n.retentionPolicy, opts).Do}
+}
+
+func (n *Node) retentionPolicy(t *metastore.Topic) retention.Policy {
+	s := n.settings.Load().Topic(t.Configs)
+	return retention.Policy{Delete: s.Deleted, Ms: s.RetentionMs, Bytes: s.RetentionBytes}
 }
 
 func (n *Node) garbageTask(objects *metered.Store) lifecycle.Task {

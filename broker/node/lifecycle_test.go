@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/runnel-io/runnel/batching/cleaning"
+	"github.com/runnel-io/runnel/batching/compaction"
 	"github.com/runnel-io/runnel/batching/garbage"
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/retention"
@@ -20,12 +23,19 @@ import (
 // hasty lets a broker do within a second what takes hours.
 func hasty() LifecycleOptions {
 	return LifecycleOptions{
-		Tasks:          lifecycle.Options{Lease: 600 * time.Millisecond, First: 10 * time.Millisecond, Backoff: 50 * time.Millisecond},
-		RetentionEvery: 50 * time.Millisecond,
-		GarbageEvery:   50 * time.Millisecond,
-		Garbage:        garbage.Options{Grace: 300 * time.Millisecond},
+		Tasks:           lifecycle.Options{Lease: 600 * time.Millisecond, First: 10 * time.Millisecond, Backoff: 50 * time.Millisecond},
+		CompactionEvery: 50 * time.Millisecond,
+		Compaction:      compaction.Options{Delay: 100 * time.Millisecond, Wait: 200 * time.Millisecond},
+		CleaningEvery:   50 * time.Millisecond,
+		Cleaning:        cleaning.Options{SmallBytes: 1},
+		RetentionEvery:  50 * time.Millisecond,
+		GarbageEvery:    50 * time.Millisecond,
+		Garbage:         garbage.Options{Grace: 300 * time.Millisecond},
 	}
 }
+
+// unwritten is a configuration in which no object is written again.
+var unwritten = map[string]string{"compaction.enable": "false", "cluster.log.cleaner.enable": "false"}
 
 func startHasty(t *testing.T, stores *Stores, keys map[string]string) (n *Node, stop func()) {
 	t.Helper()
@@ -116,7 +126,7 @@ func create(t *testing.T, n *Node, topic string, configs map[string]string) *kad
 
 func TestOldRecordsLeaveAndTheirObjectsAreDeleted(t *testing.T) {
 	stores := memoryStores()
-	n, _ := startHasty(t, stores, nil)
+	n, _ := startHasty(t, stores, unwritten)
 	create(t, n, "short", map[string]string{"retention.ms": "200"})
 	create(t, n, "long", nil)
 	c := client(t, n)
@@ -135,7 +145,7 @@ func TestOldRecordsLeaveAndTheirObjectsAreDeleted(t *testing.T) {
 
 func TestRetentionOfATopicActsWhenItIsAltered(t *testing.T) {
 	stores := memoryStores()
-	n, _ := startHasty(t, stores, nil)
+	n, _ := startHasty(t, stores, unwritten)
 	admin := create(t, n, "t", nil)
 	c := client(t, n)
 	last := send(t, c, "t", 6)
@@ -151,7 +161,7 @@ func TestRetentionOfATopicActsWhenItIsAltered(t *testing.T) {
 
 func TestRecordsThatAreDeletedFreeTheBucket(t *testing.T) {
 	stores := memoryStores()
-	n, _ := startHasty(t, stores, nil)
+	n, _ := startHasty(t, stores, unwritten)
 	admin := create(t, n, "t", nil)
 	c := client(t, n)
 	last := send(t, c, "t", 6)
@@ -168,7 +178,7 @@ func TestRecordsThatAreDeletedFreeTheBucket(t *testing.T) {
 
 func TestATopicIsMadeAgainAtOnceUnderItsName(t *testing.T) {
 	stores := memoryStores()
-	n, _ := startHasty(t, stores, nil)
+	n, _ := startHasty(t, stores, unwritten)
 	admin := create(t, n, "t", nil)
 	var old []string
 	for round := range 5 {
@@ -199,6 +209,67 @@ func TestATopicIsMadeAgainAtOnceUnderItsName(t *testing.T) {
 	}
 }
 
+func TestSmallObjectsBecomeLargeOnesAndReadTheSame(t *testing.T) {
+	stores := memoryStores()
+	n, _ := startHasty(t, stores, nil)
+	c := client(t, n)
+	topics := []string{"a", "b", "c"}
+	last := make(map[string]int64)
+	for _, topic := range topics {
+		create(t, n, topic, nil)
+		last[topic] = send(t, c, topic, 30)
+	}
+	eventually(t, "few objects of tier 1 are left", func() bool {
+		keys := segments(t, stores)
+		return len(keys) > 0 && len(keys) < 9 && strings.HasPrefix(keys[0], "t1/")
+	})
+	for _, topic := range topics {
+		first, values := read(t, n, topic, last[topic])
+		if first != 0 || len(values) != 30 {
+			t.Errorf("%s: %d records from %d on", topic, len(values), first)
+		}
+		for i, v := range values {
+			if v != fmt.Sprint(i) {
+				t.Errorf("%s: record %d is %q", topic, i, v)
+			}
+		}
+	}
+}
+
+func TestACompactedTopicKeepsTheLastRecordOfEachKey(t *testing.T) {
+	stores := memoryStores()
+	n, _ := startHasty(t, stores, nil)
+	create(t, n, "t", map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"})
+	c := client(t, n)
+	want := make(map[string]string)
+	var last int64
+	for i := range 60 {
+		key, value := fmt.Sprint(i%7), fmt.Sprint(i)
+		r, err := c.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Key: []byte(key), Value: []byte(value)}).First()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[key], last = value, r.Offset
+	}
+	eventually(t, "a record of each key is left", func() bool {
+		_, values := read(t, n, "t", last)
+		return len(values) == len(want)
+	})
+	reader := client(t, n, kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	got := make(map[string]string)
+	for len(got) < len(want) {
+		fetches := reader.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) { got[string(r.Key)] = string(r.Value) })
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	eventually(t, "the objects of the others are gone", func() bool { return len(segments(t, stores)) <= 8 })
+}
+
 func (n *Node) holds(tasks ...string) bool {
 	held := []string{}
 	for _, h := range n.life.Held() {
@@ -209,8 +280,8 @@ func (n *Node) holds(tasks ...string) bool {
 
 func TestTasksMoveToTheBrokersThatAreLeft(t *testing.T) {
 	stores := memoryStores()
-	a, stopA := startHasty(t, stores, nil)
-	b, _ := startHasty(t, stores, nil)
+	a, stopA := startHasty(t, stores, unwritten)
+	b, _ := startHasty(t, stores, unwritten)
 	eventually(t, "each has its tasks", func() bool { return a.holds(retention.LeaseName) && b.holds(garbage.LeaseName) })
 	var roles []string
 	for _, r := range a.roles() {
@@ -231,7 +302,7 @@ func TestTasksMoveToTheBrokersThatAreLeft(t *testing.T) {
 func TestABrokerServesThoughNothingCanBeDeleted(t *testing.T) {
 	stores := memoryStores()
 	stores.Objects = &undeletable{stores.Objects}
-	n, _ := startHasty(t, stores, nil)
+	n, _ := startHasty(t, stores, unwritten)
 	create(t, n, "t", map[string]string{"retention.ms": "1"})
 	c := client(t, n)
 	send(t, c, "t", 3)

@@ -139,11 +139,11 @@ func (n *Node) AdminAddr() net.Addr {
 // Ready tells why clients cannot be served, "" if they can.
 func (n *Node) Ready() string { return n.ready.why() }
 
-// Memory is what this broker may hold: its configured budgets, frames of Produce that lie ready, and the metadata, which
-// no configuration bounds.
+// Memory is what this broker may hold at present: its configured budgets, frames of Produce that lie ready, what the tasks
+// take that it has, and the metadata, which no configuration bounds.
 func (n *Node) Memory() int64 {
 	c := &n.opts.Config.Memory
-	return c.Produce + c.Produce/8 + c.Cache + n.replica.Memory()
+	return c.Produce + c.Produce/8 + c.Cache + n.taskMemory() + n.replica.Memory()
 }
 
 // Replica is this broker's copy of the log's state, for whoever examines it. It stays readable when Run has ended.
@@ -205,7 +205,9 @@ func (n *Node) assemble() error {
 		AbortEvery: c.Cluster.TransactionAbortInterval, ForgetEvery: c.Cluster.TransactionForgetInterval,
 		Expiration: c.Cluster.TransactionalIDExpiration, Logger: n.part("transactions"), Registerer: n.registry,
 	})
-	n.life = n.assembleLifecycle(objects)
+	if n.life, err = n.assembleLifecycle(objects); err != nil {
+		return err
+	}
 	b := broker.New(broker.Deps{
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,

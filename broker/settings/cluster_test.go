@@ -32,7 +32,7 @@ func TestDefaultsAreKafkas(t *testing.T) {
 	}
 	want := Topic{MaxMessageBytes: 1048588, SegmentBytes: 1 << 30, TimestampType: CreateTime, TimestampBeforeMax: 1<<63 - 1,
 		TimestampAfterMax: 3600000, CompressionType: "producer", GzipLevel: -1, LZ4Level: 9, ZstdLevel: 3, Deleted: true, RetentionMs: 604800000, RetentionBytes: -1, DeleteRetentionMs: 86400000,
-		MaxCompactionLagMs: 1<<63 - 1, MinCleanableRatio: 0.5, MinInsyncReplicas: 1, LingerMaxMs: -1}
+		MaxCompactionLagMs: 1<<63 - 1, MinCleanableRatio: 0.5, SegmentMs: 604800000, MinInsyncReplicas: 1, LingerMaxMs: -1}
 	if got := c.Topic(nil); got != want {
 		t.Errorf("topic defaults\n got %+v\nwant %+v", got, want)
 	}

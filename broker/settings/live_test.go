@@ -141,7 +141,7 @@ func TestValidateBroker(t *testing.T) {
 
 func TestOnlyWhatKafkaChangesWhileItRunsIsDynamic(t *testing.T) {
 	want := map[string]bool{
-		"log.cleaner.backoff.ms": true, "log.cleaner.dedupe.buffer.size": true, "log.cleaner.threads": true,
+		"log.cleaner.backoff.ms": true, "log.cleaner.threads": true,
 		"max.connections": true, "producer.id.expiration.ms": true,
 	}
 	for i := range topicTable {

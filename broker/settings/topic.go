@@ -38,6 +38,7 @@ type Topic struct {
 	MinCompactionLagMs int64
 	MaxCompactionLagMs int64
 	MinCleanableRatio  float64 // 0 to 1
+	SegmentMs          int64
 	MinInsyncReplicas  int32
 	LingerMaxMs        int32 // that a batch waits for company; -1: the broker's
 }
@@ -85,6 +86,8 @@ func (t *Topic) apply(values map[string]string) {
 			t.MaxCompactionLagMs = parseLong(value)
 		case "min.cleanable.dirty.ratio":
 			t.MinCleanableRatio = parseDouble(value)
+		case "segment.ms":
+			t.SegmentMs = parseLong(value)
 		case "min.insync.replicas":
 			t.MinInsyncReplicas = int32(parseLong(value))
 		case LingerMax:

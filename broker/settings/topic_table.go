@@ -8,7 +8,7 @@ const (
 const (
 	noDisk       = "Without effect: Runnel has no log files on disk."
 	wholeRuns    = "What leaves are whole runs of batches, as with Kafka's log files: 64 MiB of one partition at most, so that a record may stay longer than asked for, never shorter. The newest leaves too, but nothing past the last stable offset. Objects are deleted once nothing names them and garbage.grace has passed."
-	allButOpen   = "There is no active segment that would be spared: all up to the last stable offset may be compacted, whatever segment.ms says."
+	allButOpen   = "There is no active segment that would be spared: all up to the last stable offset may be compacted. Less than 1 MiB waits for more, an hour at most, or segment.ms if that is less."
 	alwaysSynced = "Without effect: every acknowledged write is durable in the object store and the metastore."
 	onlyByUs     = "For batches that the broker compresses. Mapped to the nearest level of the library that Runnel uses."
 	noTiering    = "tiered storage does not exist here: all data is in the object store"
@@ -107,9 +107,9 @@ var topicTable = []Definition{
 	{Name: "segment.jitter.ms", Type: Long, Default: "0", Check: atLeast(0), Support: Stored,
 		Cluster: []Alias{{"log.roll.jitter.ms", 1}, {"log.roll.jitter.hours", hours}},
 		Doc:     "A random part of segment.ms.", Note: noDisk},
-	{Name: "segment.ms", Type: Long, Default: "604800000", Check: atLeast(1), Support: Stored,
+	{Name: "segment.ms", Type: Long, Default: "604800000", Check: atLeast(1), Support: Acts,
 		Cluster: []Alias{{"log.roll.ms", 1}, {"log.roll.hours", hours}},
-		Doc:     "After what time a log file is closed.", Note: noDisk},
+		Doc:     "After what time a log file is closed.", Note: "There are no log files: it bounds for how long a compacted partition with less than 1 MiB to compact waits for more."},
 	{Name: "unclean.leader.election.enable", Type: Boolean, Default: "false", Support: Stored, Cluster: same("unclean.leader.election.enable"),
 		Doc: "Whether a replica that lacks records may become leader.", Note: "Without effect: no partition has a leader that could be lost."},
 }

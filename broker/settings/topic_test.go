@@ -100,9 +100,9 @@ func TestACompactedTopicsSettings(t *testing.T) {
 		t.Errorf("cluster defaults: %+v", got)
 	}
 	got := c.Topic(map[string]string{
-		"delete.retention.ms": "4", "min.compaction.lag.ms": "5", "max.compaction.lag.ms": "6", "min.cleanable.dirty.ratio": "0.75", "cleanup.policy": "",
+		"segment.ms": "7", "delete.retention.ms": "4", "min.compaction.lag.ms": "5", "max.compaction.lag.ms": "6", "min.cleanable.dirty.ratio": "0.75", "cleanup.policy": "",
 	})
-	if got.DeleteRetentionMs != 4 || got.MinCompactionLagMs != 5 || got.MaxCompactionLagMs != 6 || got.MinCleanableRatio != 0.75 || got.Compacted || got.Deleted {
+	if got.DeleteRetentionMs != 4 || got.MinCompactionLagMs != 5 || got.MaxCompactionLagMs != 6 || got.MinCleanableRatio != 0.75 || got.SegmentMs != 7 || got.Compacted || got.Deleted {
 		t.Errorf("topic: %+v", got)
 	}
 }

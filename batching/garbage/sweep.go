@@ -172,19 +172,18 @@ func (c *candidate) never() time.Time {
 
 // judge deletes those of listed objects that are orphans.
 //
-// A segment is committed, or brought in by a swap, by an entry that was decided on a state whose time is not past never, or it is not
-// at all. So if a state's time is past it, no entry that is decided on that state or a later one names the segment; and if
-// a state after all others does not know the segment, nothing names it now or ever. Which entries are those others? Only
-// the next one: a commit is decided while the entry before it is on its way (metastore.Replica.propose). Hence the order:
+// A segment is committed, or brought in by a swap, by an entry that comes before all that are dated later than never, or it is
+// not at all: whoever decides goes by the times of the entries before, also of the one that is on its way. So if a folded state
+// has a time past never and does not know the segment, no entry after it names it. Hence the order:
 //
 //  1. the object is listed;
-//  2. the log's time is past never, in the state that was folded up to entry n or a later one;
-//  3. entry n+1 is appended and folded: it is ours, so that this holds in a quiet log too, and so that a metastore that went back
-//     in time refuses it;
-//  4. the folded state does not know the segment.
+//  2. the log's time is past never;
+//  3. an entry of ours is appended and folded. The log that we go by is then the metastore's, which did not go back in time;
+//     and should the rule fail for an entry that was decided early, we have folded it;
+//  4. the folded state, which is that of 2 or a later one, does not know the segment.
 //
-// The other way round, with 4 before 2, a segment could be committed in between. That the object was listed first matters
-// not: what was committed or let go since is known or rightly gone.
+// With 4 before 2, a segment could be committed in between. When the object was listed matters not: what was committed or let
+// go since is known, or rightly gone.
 func (c *Collector) judge(ctx context.Context, page []objstore.Object) (counts, error) {
 	found := counts{objects: len(page)}
 	now := c.opts.Now()

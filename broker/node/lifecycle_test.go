@@ -18,6 +18,7 @@ import (
 	"github.com/runnel-io/runnel/batching/garbage"
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/retention"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // hasty lets a broker do within a second what takes hours.
@@ -309,6 +310,42 @@ func TestABrokerServesThoughNothingCanBeDeleted(t *testing.T) {
 	eventually(t, "it is told of", func() bool { return failing(t, n, garbage.LeaseName) > 1 })
 	if last := send(t, c, "t", 1); last != 3 || n.Ready() != "" || len(segments(t, stores)) != 4 {
 		t.Errorf("offset %d, ready %q, %d objects", last, n.Ready(), len(segments(t, stores)))
+	}
+}
+
+// hungDeletes is a bucket that does not answer when objects are to be deleted.
+type hungDeletes struct {
+	ObjectStore
+	asked chan struct{} // cap 1
+}
+
+func (h *hungDeletes) Delete(ctx context.Context, _ []string) error {
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// hungReleases is a metastore that does not answer when leases are given back.
+type hungReleases struct{ metastore.Store }
+
+func (hungReleases) ReleaseLease(ctx context.Context, _ string, _ metastore.NodeID, _ int64) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestNodeStopsInTimeWhileATaskHangs(t *testing.T) {
+	stores := memoryStores()
+	hung := &hungDeletes{ObjectStore: stores.Objects, asked: make(chan struct{}, 1)}
+	stores.Objects, stores.Metastore = hung, hungReleases{stores.Metastore}
+	n, stop := startHasty(t, stores, map[string]string{"compaction.enable": "false", "drain.timeout": "3s"})
+	create(t, n, "t", map[string]string{"retention.ms": "1"})
+	send(t, client(t, n), "t", 3)
+	<-hung.asked
+	if took := timed(stop); took > 4*time.Second {
+		t.Errorf("stopping took %v, of at most 3 s and one for leases", took)
 	}
 }
 

@@ -23,7 +23,7 @@ type Members interface {
 
 // Options tunes a Holder. The zero value is the default.
 type Options struct {
-	// Length is how long the role is held after the last call that got or renewed it was made. Each call may take a third of
+	// Length is how long the role is held after the last call that got or renewed it was made. Such a call may take a third of
 	// it, and should be made three times in it. Default 9 s.
 	Length time.Duration
 	Logger *slog.Logger // default: discard
@@ -95,12 +95,16 @@ func (h *Holder) Hold(ctx context.Context) (held bool) {
 	return time.Now().Before(h.deadline)
 }
 
-// Release ends the lease if it is held, so that the next one need not wait for it to run out. It works after ctx has ended.
+// longestRelease bounds a call that only saves others a wait, at the cost of one that stops.
+const longestRelease = time.Second
+
+// Release ends the lease if it is held, so that the next one need not wait for it to run out. It works after ctx has ended,
+// for a second at most.
 func (h *Holder) Release(ctx context.Context) {
 	if _, held := h.Held(); !held {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.Length/3)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(h.opts.Length/3, longestRelease))
 	defer cancel()
 	self := h.members.Self()
 	if err := h.leases.ReleaseLease(ctx, h.name, self.NodeID, self.Epoch); err != nil {

@@ -36,8 +36,9 @@ type Log interface {
 type Options struct {
 	Now func() time.Time // default time.Now
 
-	// MapBytes bounds the map of keys, which has 24 bytes for each (log.cleaner.dedupe.buffer.size): 5 million keys in
-	// 128 MiB, the default. A partition with more dirty keys takes several rounds.
+	// MapBytes bounds the map of keys, which has 27 bytes for each (log.cleaner.dedupe.buffer.size): 5 million keys in
+	// 128 MiB, the default. While it grows to that it takes half as much again. A partition with more dirty keys takes several
+	// rounds.
 	MapBytes int64
 	// PieceBytes is about how much of a partition is rewritten with one entry of the log. Default 512 MiB.
 	PieceBytes int64

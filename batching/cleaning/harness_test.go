@@ -16,13 +16,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/runnel-io/runnel/batching/cleaning"
+	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
+	"github.com/runnel-io/runnel/objstore/cache"
 	"github.com/runnel-io/runnel/objstore/memory"
+	"github.com/runnel-io/runnel/objstore/readahead"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,6 +41,7 @@ type rig struct {
 	meta    *metamemory.Store
 	replica *metastore.Replica
 	engine  *rewrite.Engine
+	reader  *reader.Reader
 	topic   *metastore.Topic
 	policy  cleaning.Policy
 	logs    []*partitionLog
@@ -72,6 +76,14 @@ func newRig(t testing.TB, partitions int32, policy cleaning.Policy, opts rewrite
 	opts.Now = r.now
 	r.engine, err = rewrite.New(r.store, r, opts)
 	r.must(err)
+	blocks, err := cache.New(r.store, cache.Options{BlockBytes: 4 << 10})
+	r.must(err)
+	ahead := readahead.New(r.store, readahead.Options{})
+	t.Cleanup(func() {
+		r.must(blocks.Close())
+		r.must(ahead.Close())
+	})
+	r.reader = reader.New(r.replica, blocks, ahead, nil, reader.Options{Now: r.now})
 	return r
 }
 

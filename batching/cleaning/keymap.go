@@ -27,11 +27,13 @@ func digestOf(key []byte) digest {
 }
 
 // keyMap holds the last offset of each key, in memory of a bound. It is a table with linear probing, from which nothing is
-// removed.
+// removed. It begins small, and doubles as it fills: a topic has many records and few keys more often than not, and a small
+// table is in the processor's caches. While it moves, the smaller table is there too.
 type keyMap struct {
 	slots []slot
 	keys  int
-	most  int // keys that it takes
+	most  int // keys for which slots are enough
+	limit int // slots that there may be
 }
 
 // slot holds a key's digest and the offset after its last record; 0 says that the slot is free.
@@ -40,11 +42,25 @@ type slot struct {
 	next metastore.Offset
 }
 
+const firstSlots = 4096
+
 // newKeyMap makes a map of at most so many bytes, for at most so many keys.
 func newKeyMap(bytes, keys int64) *keyMap {
-	slots := min(bytes/slotBytes, int64(float64(keys)/loadFactor)+1)
-	slots = max(slots, 2)
-	return &keyMap{slots: make([]slot, slots), most: int(float64(slots) * loadFactor)}
+	limit := int(max(min(bytes/slotBytes, int64(float64(keys)/loadFactor)+1), 2))
+	m := &keyMap{limit: limit}
+	m.resize(min(limit, firstSlots))
+	return m
+}
+
+// resize gives the map so many slots.
+func (m *keyMap) resize(slots int) {
+	old := m.slots
+	m.slots, m.most = make([]slot, slots), int(float64(slots)*loadFactor)
+	for i := range old {
+		if old[i].next != 0 {
+			*m.find(old[i].digest) = old[i]
+		}
+	}
 }
 
 // put notes that the last record of a key is at an offset. It returns false, and notes nothing, if the map has no room for
@@ -54,7 +70,11 @@ func (m *keyMap) put(key []byte, offset metastore.Offset) bool {
 	s := m.find(d)
 	if s.next == 0 {
 		if m.keys == m.most {
-			return false
+			if len(m.slots) == m.limit {
+				return false
+			}
+			m.resize(min(2*len(m.slots), m.limit))
+			s = m.find(d)
 		}
 		m.keys++
 		s.digest = d
@@ -79,6 +99,3 @@ func (m *keyMap) find(d digest) *slot {
 		}
 	}
 }
-
-// bytes is the memory that the map takes.
-func (m *keyMap) bytes() int64 { return int64(len(m.slots)) * slotBytes }

@@ -48,23 +48,23 @@ func TestKeyMapTakesNoMoreThanItIsFor(t *testing.T) {
 	if size := unsafe.Sizeof(slot{}); size != slotBytes {
 		t.Fatalf("a slot has %d bytes", size)
 	}
-	for _, c := range []struct{ bytes, keys, least, most int64 }{
-		{128 << 20, 1 << 40, 127 << 20, 128 << 20},
-		{128 << 20, 1_000_000, 25 << 20, 30 << 20},
-		{128 << 20, 0, 0, 1024},
-		{0, 1_000_000, 0, 1024},
+	for _, c := range []struct{ bytes, keys, want int64 }{ // want: keys that it takes
+		{128 << 20, 1 << 40, 5_033_164},
+		{128 << 20, 100_000, 100_000},
+		{128 << 20, 0, 1},
+		{0, 1_000_000, 1},
 	} {
 		m := newKeyMap(c.bytes, c.keys)
-		if got := m.bytes(); got < c.least || got > c.most {
-			t.Errorf("%d bytes for %d keys: %d bytes", c.bytes, c.keys, got)
+		if most := int64(float64(m.limit) * loadFactor); most < c.want || most > c.want+1 || int64(m.limit)*slotBytes > max(c.bytes, 2*slotBytes) {
+			t.Errorf("%d bytes for %d keys: %d slots", c.bytes, c.keys, m.limit)
 		}
-		for i := range c.keys {
-			if i > 1000 {
-				break
+		for i := range min(c.want, 200_000) {
+			if !m.put(binary.BigEndian.AppendUint64(nil, uint64(i)), metastore.Offset(i)) {
+				t.Fatalf("%d bytes for %d keys: full at %d", c.bytes, c.keys, i)
 			}
-			if !m.put(binary.BigEndian.AppendUint64(nil, uint64(i)), metastore.Offset(i)) && c.bytes > 0 {
-				t.Errorf("%d bytes for %d keys: full at %d", c.bytes, c.keys, i)
-			}
+		}
+		if want := min(c.want, 200_000); int64(len(m.slots))*slotBytes > 3*want*slotBytes+firstSlots*slotBytes {
+			t.Errorf("%d slots for %d keys", len(m.slots), want)
 		}
 	}
 }

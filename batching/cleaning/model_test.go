@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/metastore"
@@ -169,8 +170,8 @@ func (l *partitionLog) check() stored {
 	l.checkMissing(&s)
 	l.checkTable(&s)
 	l.checkReach(&s)
-	for from := s.marks.LogStart; from <= s.marks.Stable; from += 1 + (s.marks.Stable-s.marks.LogStart)/7 {
-		l.checkCommitted(&s, from)
+	for i, maxBytes := range []int{1, 500, 1 << 20} {
+		l.checkCommitted(&s, s.marks.LogStart+(s.marks.Stable-s.marks.LogStart)*metastore.Offset(i)/4, maxBytes)
 	}
 	return s
 }
@@ -289,38 +290,50 @@ func (l *partitionLog) checkReach(s *stored) {
 	}
 }
 
-// checkCommitted reads committed records from an offset on as clients do: they are told of the producers and first offsets
-// of aborted transactions.
-func (l *partitionLog) checkCommitted(s *stored, from metastore.Offset) {
+// checkCommitted reads committed records from an offset on as clients do, some bytes at a time: each answer tells of the
+// producers and first offsets of aborted transactions, and nothing of where these end.
+func (l *partitionLog) checkCommitted(s *stored, from metastore.Offset, maxBytes int) {
 	r := l.rig
 	r.t.Helper()
-	_, _, aborted, err := r.replica.CommittedRuns(l.tp, from, math.MaxInt)
-	r.must(err)
-	slices.SortFunc(aborted, func(a, b metastore.AbortedTxn) int { return int(a.First - b.First) })
-	skipping := map[int64]bool{}
 	var got, want []metastore.Offset
-	for _, b := range s.batches {
-		if metastore.Offset(b.LastOffset()) < from || metastore.Offset(b.LastOffset()) >= s.marks.Stable {
-			continue
-		}
-		for len(aborted) > 0 && aborted[0].First <= metastore.Offset(b.LastOffset()) {
-			skipping[int64(aborted[0].Producer)] = true
-			aborted = aborted[1:]
-		}
-		if b.Control() {
-			if commit, err := recordbatch.MarkerCommits(b.bytes); err == nil && !commit {
-				delete(skipping, b.ProducerID)
+	for at := from; at < s.marks.Stable; {
+		f := r.reader.Fetch(r.t.Context(), nil, reader.ReadCommitted, []reader.Want{{TopicPartition: l.tp, From: at, MaxBytes: maxBytes}})
+		answer := f.Results[0]
+		r.must(answer.Err)
+		next := at
+		aborted := slices.Clone(answer.Aborted)
+		slices.SortFunc(aborted, func(a, b metastore.AbortedTxn) int { return int(a.First - b.First) })
+		skipping := map[metastore.ProducerID]bool{}
+		for b, err := range recordbatch.Split(bytes.Join(answer.Records, nil)) {
+			r.must(err)
+			h, _ := recordbatch.PeekHeader(b)
+			next = metastore.Offset(h.LastOffset()) + 1
+			for len(aborted) > 0 && aborted[0].First < next {
+				skipping[aborted[0].Producer] = true
+				aborted = aborted[1:]
 			}
-			continue
-		}
-		if b.Transactional() && skipping[b.ProducerID] {
-			continue
-		}
-		for _, rec := range b.records {
-			if metastore.Offset(rec.Offset) >= from {
-				got = append(got, metastore.Offset(rec.Offset))
+			producer := metastore.ProducerID(h.ProducerID)
+			if h.Control() {
+				if commit, err := recordbatch.MarkerCommits(b); err == nil && !commit {
+					delete(skipping, producer)
+				}
+				continue
+			}
+			if h.Transactional() && skipping[producer] {
+				continue
+			}
+			for rec, err := range recordbatch.Records(b, 1<<24) {
+				r.must(err)
+				if metastore.Offset(rec.Offset) >= from && metastore.Offset(rec.Offset) >= at {
+					got = append(got, metastore.Offset(rec.Offset))
+				}
 			}
 		}
+		f.Release()
+		if next <= at || next > s.marks.Stable {
+			r.t.Fatalf("partition %d: reading from offset %d gets to %d, of %d", l.tp.Partition, at, next, s.marks.Stable)
+		}
+		at = next
 	}
 	for o := from; o < s.marks.Stable; o++ {
 		if _, ok := s.records[o]; ok && !l.entries[o].marker && l.entries[o].committed() {
@@ -328,7 +341,7 @@ func (l *partitionLog) checkCommitted(s *stored, from metastore.Offset) {
 		}
 	}
 	if !slices.Equal(got, want) {
-		r.t.Fatalf("partition %d: reading committed records from %d on gives\n%v, want\n%v", l.tp.Partition, from, got, want)
+		r.t.Fatalf("partition %d: reading committed records from %d on, %d bytes at a time, gives\n%v, want\n%v", l.tp.Partition, from, maxBytes, got, want)
 	}
 }
 

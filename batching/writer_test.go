@@ -431,3 +431,21 @@ func TestHurriedWriterDoesNotWaitForCompany(t *testing.T) {
 		took(t, begin, 0)
 	})
 }
+
+func TestWriterIsBusyWhileSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, batching.Options{})
+		if r.w.Busy() {
+			t.Error("before anything was appended")
+		}
+		p := r.append(r.batch(0, 1, 100))
+		if !r.w.Busy() {
+			t.Error("not while a batch waits")
+		}
+		r.offsets(p)
+		synctest.Wait()
+		if r.w.Busy() {
+			t.Error("after the answer")
+		}
+	})
+}

@@ -85,12 +85,12 @@ func decodeSwap(d *decoder) swapRuns {
 	next := 0
 	for range d.count(8, "rewrites") {
 		var w swappedRuns
-		w.request = next + int(d.uvarintMax(MaxSwapRuns, "place of a rewrite"))
+		w.request = next + int(d.uvarintMax(math.MaxInt32, "place of a rewrite"))
 		next = w.request + 1
 		w.TopicPartition = d.partitionOf(topics)
 		w.from = Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		w.end = w.from + Offset(d.uvarintMax(uint64(math.MaxInt64-w.from), "offset"))
-		w.count = int(d.uvarintMax(MaxSwapRuns, "count of runs"))
+		w.count = int(d.uvarintMax(math.MaxInt32, "count of runs"))
 		w.cleanedTo = Offset(d.uvarintMax(math.MaxInt64, "offset"))
 		w.runs = decodeRuns(d, len(c.segments))
 		c.swapped = append(c.swapped, w)

@@ -6,8 +6,11 @@ import (
 	"math"
 )
 
-// MaxSwapRuns is how many runs, old and new, one Swap may name: an entry of some 3 MB, that folds in some milliseconds.
-const MaxSwapRuns = 1 << 17
+// What one Swap may name, so that its entry has 3 MB at the most and every broker folds it within some ten milliseconds.
+const (
+	MaxSwapRuns     = 1 << 17 // old and new
+	MaxSwapRewrites = 1 << 13
+)
 
 var (
 	// ErrInvalidSwap: the request is not one that a broker makes; nothing of it was appended.
@@ -35,7 +38,7 @@ type Rewrite struct {
 	CleanedTo Offset
 }
 
-// check refuses what could not be encoded or folded, or would lose records. Whoever rewrites has made the objects by the
+// checkSwap refuses what could not be encoded or folded, or would lose records. Whoever rewrites has made the objects by the
 // same list, so a failure here is a defect, caught before it is in the log.
 func checkSwap(segments []RewrittenSegment, rewrites []Rewrite) error {
 	sizes := make(map[SegmentID]int64, len(segments))
@@ -71,8 +74,8 @@ func checkSwap(segments []RewrittenSegment, rewrites []Rewrite) error {
 		}
 		runs += len(w.Old) + len(w.New)
 	}
-	if runs > MaxSwapRuns {
-		return fmt.Errorf("%w: %d runs, of %d that may be", ErrInvalidSwap, runs, MaxSwapRuns)
+	if runs > MaxSwapRuns || len(rewrites) > MaxSwapRewrites || len(segments) > MaxSwapRewrites {
+		return fmt.Errorf("%w: %d runs in %d rewrites, and %d segments, are too many", ErrInvalidSwap, runs, len(rewrites), len(segments))
 	}
 	return nil
 }

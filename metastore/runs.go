@@ -12,9 +12,9 @@ const (
 	// chunks have room for chunkRuns.
 	firstRuns = 4
 	chunkRuns = 256
-	// joinedRuns is how many runs two neighbouring chunks must have between them not to be made one when runs beside them are
-	// replaced. More would copy more, less would leave more chunks.
-	joinedRuns = chunkRuns / 2
+	// joinedRuns is how many runs two neighbouring chunks have between them at the most that are made one when runs beside them
+	// are replaced. More would copy more, less would leave more chunks.
+	joinedRuns = chunkRuns / 4
 )
 
 // runList holds the runs of a partition in order. It grows without moving what it holds: there are partitions with

@@ -185,11 +185,20 @@ func TestRunListTakesNoMoreThanItNeeds(t *testing.T) {
 		if room > 2*l.len()+chunkRuns || len(l.chunks) > 2*l.len()/joinedRuns+3 {
 			t.Errorf("%+v: %d runs have room for %d in %d chunks", tt, l.len(), room, len(l.chunks))
 		}
-		for range 200 { // what retention does
-			l.replace(0, min(l.len(), 37), nil)
+	}
+	for _, step := range []struct{ from, skip, with int }{{0, 37, 0}, {0, 37, 200}, {10, 300, 200}, {1300, 5, 700}, {90, 150, 50}} {
+		var l runList
+		for range 20 * chunkRuns {
+			l.add(run{})
 		}
-		if room := l.chunks; len(room) > 0 && int(room[0].made) > 2*len(room[0].runs) {
-			t.Errorf("%+v: the first chunk has %d runs in the memory of %d", tt, len(room[0].runs), room[0].made)
+		for range 10 {
+			from := min(step.from, l.len())
+			l.replace(from, min(from+step.skip, l.len()), make([]run, step.with))
+			for k := range l.chunks {
+				if runs := len(l.chunks[k].runs); int(l.chunks[k].made) > 2*runs {
+					t.Fatalf("%+v: of %d runs, chunk %d has %d in the memory of %d", step, l.len(), k, runs, l.chunks[k].made)
+				}
+			}
 		}
 	}
 }

@@ -223,3 +223,61 @@ func TestTouchLetsTheTimeOfTheLogPass(t *testing.T) {
 		t.Errorf("%v, %+v, %v", r.LogTime(), r.Position(), err)
 	}
 }
+
+// TestSwapTakesMarkersForWhatTheySay: the end of a transaction is a run like others, and goes with them if it is the one that was
+// read.
+func TestSwapTakesMarkersForWhatTheySay(t *testing.T) {
+	r := open(t, memory.New(memory.Options{}), metastore.ReplicaOptions{})
+	tp := metastore.TopicPartition{Topic: createTopic(t, r, "t", 1).ID}
+	for id, commits := range map[string]bool{"commits": true, "aborts": false} {
+		fresh, err := r.NextProducerID(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := plain(tp, 5)
+		in.Runs[0].Batches[0].ProducerID, in.Runs[0].Batches[0].Transactional = fresh, true
+		if _, err := r.Transact(t.Context(), []metastore.TxnRequest{
+			metastore.InitTxn{ID: id, Timeout: time.Minute, Producer: metastore.NoProducerID, Epoch: -1, Fresh: fresh},
+			metastore.AddToTxn{ID: id, Producer: fresh, Partitions: []metastore.TopicPartition{tp}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		commit(t, r, in)
+		if _, err := r.Transact(t.Context(), []metastore.TxnRequest{metastore.EndTxn{ID: id, Producer: fresh, Commit: commits, Version: 1, Fresh: metastore.NoProducerID}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, r, plain(tp, 5))
+	old := runsOf(t, r, tp)
+	w, _, aborted, err := r.CommittedRuns(tp, 0, 1<<30)
+	if err != nil || len(old) != 5 || old[1].Marker == nil || old[3].Marker == nil || len(aborted) != 1 {
+		t.Fatalf("%+v, %+v, %v", old, aborted, err)
+	}
+	swap := func(marker *metastore.Marker) []bool {
+		t.Helper()
+		read := slices.Clone(old)
+		read[1].Marker = marker
+		merged := metastore.RewrittenSegment{ID: metastore.NewRewrittenID(time.Now()), Size: 500}
+		accepted, err := r.Swap(t.Context(), []metastore.RewrittenSegment{merged},
+			[]metastore.Rewrite{{TopicPartition: tp, Old: read, New: []metastore.Run{rewritten(merged.ID, read...)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return accepted
+	}
+	is := *old[1].Marker
+	for _, not := range []*metastore.Marker{
+		nil, old[3].Marker, {Producer: is.Producer, Epoch: is.Epoch, Commit: !is.Commit}, {Producer: is.Producer, Epoch: is.Epoch + 1, Commit: is.Commit},
+	} {
+		if swap(not)[0] {
+			t.Errorf("a swap of %+v is one of %+v", not, is)
+		}
+	}
+	if !swap(&is)[0] {
+		t.Error("a swap of what is there is refused")
+	}
+	after, runs, still, err := r.CommittedRuns(tp, 0, 1<<30)
+	if err != nil || after != w || len(runs) != 1 || !slices.Equal(still, aborted) {
+		t.Errorf("%+v, %+v, %+v, %v", after, runs, still, err)
+	}
+}

@@ -41,7 +41,7 @@ func TestFilterKeepsWhatItIsTold(t *testing.T) {
 	var f recordbatch.Filter
 	for _, c := range codecs() {
 		for _, appendTime := range []bool{false, true} {
-			for range 20 {
+			for range 6 {
 				opts := c.opts
 				opts.ProducerID, opts.ProducerEpoch, opts.BaseSequence, opts.Transactional = 77, 3, 1000, rng.IntN(2) == 0
 				b := recordbatchtest.Encode(sample(1+rng.IntN(60)), opts)

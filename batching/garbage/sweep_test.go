@@ -51,9 +51,13 @@ func TestOrphansGoAndNothingElseDoes(t *testing.T) {
 		kept = append(kept, []string{r.orphan(0, -100*time.Hour)}) // of a broker whose clock is wrong
 		seq := r.replica.Position().Seq
 		// What is young when a sweep begins may be old enough when that comes by, so this one is quick.
-		opts.SweepEvery, opts.Registerer = time.Second, nil
+		quick := prometheus.NewRegistry()
+		opts.SweepEvery, opts.Registerer = time.Second, quick
 		r.must(runEvery(t.Context(), r.collector(r.replica, opts), 10*time.Second, 100*time.Millisecond))
 		r.expect("after a sweep", append(kept, young)...)
+		if got := counted(t, quick, "runnel_garbage_deleted_objects_total", "reason=orphan"); got != float64(len(orphans)) {
+			t.Errorf("%v orphans deleted, want %d", got, len(orphans))
+		}
 		if entries := r.replica.Position().Seq - seq; entries == 0 || entries > 20 {
 			t.Errorf("%d entries", entries)
 		}

@@ -18,6 +18,7 @@ func TestStreamsRestoresFromACompactedChangelog(t *testing.T) {
 		Set: map[string]string{
 			"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 			"log.cleaner.backoff.ms":          "500",
+			"log.roll.ms":                     "1000", // else little waits for more
 			"log.cleaner.min.cleanable.ratio": "0.05",
 		},
 		Env: []string{"RUNNEL_COMPACTION_DELAY=1s"},

@@ -27,12 +27,13 @@ const (
 	SnapshotDisagrees Kind = "snapshot-disagrees" // it is not what the entries of the log say
 
 	// These harm no record.
-	OrphanObject     Kind = "orphan-object"      // no run names the object, and none ever will
-	ForeignObject    Kind = "foreign-object"     // its key is not one of ours
-	UnlistedObject   Kind = "unlisted-object"    // it is there, and LIST does not tell of it
-	OffsetBeyondEnd  Kind = "offset-beyond-end"  // a group's offset lies past the high watermark
-	OffsetOfNoTopic  Kind = "offset-of-no-topic" // or belongs to a partition that does not exist
-	StuckTransaction Kind = "stuck-transaction"  // open for much longer than its time-out
+	OrphanObject       Kind = "orphan-object"       // the log does not know the object, and never will
+	UncollectedGarbage Kind = "uncollected-garbage" // no run names the object any more, for much longer than it has to stay
+	ForeignObject      Kind = "foreign-object"      // its key is not one of ours
+	UnlistedObject     Kind = "unlisted-object"     // it is there, and LIST does not tell of it
+	OffsetBeyondEnd    Kind = "offset-beyond-end"   // a group's offset lies past the high watermark
+	OffsetOfNoTopic    Kind = "offset-of-no-topic"  // or belongs to a partition that does not exist
+	StuckTransaction   Kind = "stuck-transaction"   // open for much longer than its time-out
 )
 
 // Kinds lists all kinds, in the order in which reports have them.
@@ -40,7 +41,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Regressed, BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction,
 		MissingObject, SizeMismatch, CorruptObject, IndexMismatch,
-		OrphanObject, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction,
+		OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction,
 	}
 }
 
@@ -56,7 +57,7 @@ const (
 // Severity is that of all findings of the kind.
 func (k Kind) Severity() Severity {
 	switch k {
-	case OrphanObject, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction:
+	case OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction:
 		return Warning
 	}
 	return Error
@@ -81,8 +82,11 @@ func (k Kind) Advice() string {
 		return "Brokers that start from this snapshot go wrong. Restart none. Brokers that run have the right state, and write a new snapshot with " +
 			"every 4096 entries: check again after that."
 	case OrphanObject:
-		return "Costs storage and nothing else: uploaded by a broker that died before the commit, refused, or of a deleted topic. Leave them until Runnel collects " +
-			"them itself."
+		return "Costs storage and nothing else: uploaded by a broker that died before the commit. Brokers delete them by themselves, once in the time " +
+			"of garbage.sweep."
+	case UncollectedGarbage:
+		return "Costs storage and nothing else. Is a broker running, may it delete objects, and is garbage.dry_run off? The brokers' logs say why, and the metrics " +
+			"runnel_garbage_*."
 	case ForeignObject:
 		return "Somebody else writes below this prefix. Give Runnel a prefix of its own."
 	case UnlistedObject:

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
@@ -38,12 +39,18 @@ type Options struct {
 	Concurrency int
 	// MaxFindings is how many findings of a kind the report has in full; further ones are counted. Default 1000.
 	MaxFindings int
-	// Grace is how much longer than metastore.MaxSegmentAge an object without a run counts as in flight. Default 1 minute:
+	// Grace is how much longer than metastore.MaxSegmentAge (MaxRewriteAge in tier 1) an object without a run counts as in flight. Default 1 minute:
 	// an append whose answer was lost may still appear for 30 s, and the clocks of brokers differ from the metastore's by
 	// less than the rest.
 	Grace time.Duration
 	// Stuck is how much longer than its time-out a transaction is open before that is worth a warning. Default 10 minutes.
 	Stuck time.Duration
+	// GarbageGrace is how long objects stay that no run names any more (garbage.grace). Default 1 hour.
+	GarbageGrace time.Duration
+	// GarbageLate is how much longer one may be there before that is worth a warning. Default 1 hour.
+	GarbageLate time.Duration
+	// Compacted tells whether a topic is, for log compaction leaves gaps. Default: by what was set for the topic itself.
+	Compacted func(*metastore.Topic) bool
 	// Progress, if set, is kept up to date.
 	Progress *Progress
 }
@@ -53,6 +60,11 @@ func (o Options) withDefaults() Options {
 	o.MaxFindings = cmp.Or(o.MaxFindings, 1000)
 	o.Grace = cmp.Or(o.Grace, time.Minute)
 	o.Stuck = cmp.Or(o.Stuck, 10*time.Minute)
+	o.GarbageGrace = cmp.Or(o.GarbageGrace, time.Hour)
+	o.GarbageLate = cmp.Or(o.GarbageLate, time.Hour)
+	if o.Compacted == nil {
+		o.Compacted = func(t *metastore.Topic) bool { return strings.Contains(t.Configs["cleanup.policy"], "compact") }
+	}
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}
@@ -74,16 +86,17 @@ func (o Options) withDefaults() Options {
 // nobody looks for it. LIST first and log afterwards would be as right, but would have to keep the listing in memory, or
 // read the whole log before the first object of it could be told from a lost one.
 //
-// Missing is said only of what the second survey names too. Topics are deleted meanwhile, and once objects are
-// collected they go from the log first and from the bucket after a grace: a run that was retired between 1 and 2 may
-// rightly have no object any more.
+// Missing is said only of what the second survey names too: runs go meanwhile, by retention, by rewrites, with their topics,
+// and after a grace their objects.
 //
-// An object that is listed and not named by the first survey may have been committed since, be about to be, or be an
-// orphan. If the second survey, which was read after the LIST, names it, it was committed. If not, its age decides: its
-// key holds its time T by the metastore's clock, and no broker commits a segment older than metastore.MaxSegmentAge. Two
+// An object that is listed and not named by the first survey may have been committed since, be about to be, be garbage that
+// waits for its collection, or be an orphan. If the second survey, which was read after the LIST, names it, it was committed;
+// what either knows as garbage is that. If neither does, its age decides: its key holds its time T by the metastore's clock, and no
+// broker commits a segment older than metastore.MaxSegmentAge, nor puts one in place of others that is older than
+// MaxRewriteAge. Two
 // clocks can say that it is:
 //
-//   - The log's own: once an entry is dated later than T + MaxSegmentAge, every later append is decided on a state that
+//   - The log's own: once an entry is dated later than T + that age, every later append is decided on a state that
 //     holds that entry, and refuses the segment. That is certain.
 //   - The metastore's, with a grace: an idle log has no such entry. A broker that decided on a commit in time, was
 //     suspended right before the append, and wakes an hour later into a log that has not moved, appends it still. So
@@ -108,7 +121,7 @@ type check struct {
 
 // Check looks at everything and tells what it found. After an error it could not finish, and the report has what was found
 // until then. It takes the memory that a broker's folded state takes, once, and for each run 12 bytes more, for each
-// segment 12, for each object that no run names 24, and what Concurrency objects take: 64 KiB each, or with Deep 4 MiB,
+// segment 12, for each object that no run names 32, and what Concurrency objects take: 64 KiB each, or with Deep 4 MiB,
 // or the largest record batch if that is more.
 func Check(ctx context.Context, meta Metastore, objects Objects, opts Options) (*Report, error) {
 	opts = opts.withDefaults()

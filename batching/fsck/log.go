@@ -13,6 +13,9 @@ func (c *check) checkLog() {
 	r.Position, r.Snapshot, r.At, r.Entries = s.Position, s.Snapshot, c.began, s.Entries
 	r.Markers, r.Segments = s.MarkerCount(), s.SegmentCount()
 	r.Runs = s.RunCount() - r.Markers
+	for id := range s.Named() {
+		r.Rewritten += id.Tier()
+	}
 	kinds := map[metastore.LogFaultKind]Kind{
 		metastore.BrokenChain: BrokenChain, metastore.CorruptSnapshot: CorruptSnapshot, metastore.SnapshotDisagrees: SnapshotDisagrees,
 	}
@@ -32,25 +35,26 @@ func (c *check) checkLog() {
 	c.checkTransactions()
 }
 
-// checkPartition looks at the runs of a partition. They must follow one another without a gap, from the log start or below
-// it (runs that lie below stay until they are retired) to the high watermark.
+// checkPartition looks at the runs of a partition. They must follow one another from the log start, in which the first may
+// begin before it, to the high watermark, without a gap but for those of log compaction.
 func (c *check) checkPartition(t *metastore.Topic, tp metastore.TopicPartition) {
 	w, _ := c.survey.Watermarks(tp)
+	compacted := c.opts.Compacted(t) || c.survey.CleanedTo(tp) > 0
 	span := func(from, to metastore.Offset) Span { return Span{t.Name, tp.Partition, from, to} }
 	next := metastore.NoOffset
 	for run := range c.survey.Runs(tp) {
 		switch {
-		case next == metastore.NoOffset && run.Base > w.LogStart:
+		case next == metastore.NoOffset && run.Base > w.LogStart && !compacted:
 			c.report.add(Finding{Kind: Gap, Affects: []Span{span(w.LogStart, run.Base)},
 				Detail: fmt.Sprintf("the log starts at %d, its first run at %d", w.LogStart, run.Base)})
-		case next != metastore.NoOffset && run.Base > next:
+		case next != metastore.NoOffset && run.Base > next && !compacted:
 			c.report.add(Finding{Kind: Gap, Affects: []Span{span(next, run.Base)},
 				Detail: fmt.Sprintf("a run ends at %d, the next begins at %d", next, run.Base)})
 		case run.Base < next:
 			c.report.add(Finding{Kind: Overlap, Key: keyOf(run), Affects: []Span{span(run.Base, next)},
 				Detail: fmt.Sprintf("a run begins at %d, the one before ends at %d", run.Base, next)})
 		}
-		next = run.Base + metastore.Offset(run.Records)
+		next = run.End()
 	}
 	if next == metastore.NoOffset {
 		next = w.LogStart
@@ -59,18 +63,22 @@ func (c *check) checkPartition(t *metastore.Topic, tp metastore.TopicPartition) 
 		c.report.add(Finding{Kind: HWMMismatch, Affects: []Span{span(min(next, w.High), max(next, w.High))},
 			Detail: fmt.Sprintf("the log starts at %d and its runs end at %d, the high watermark is %d", w.LogStart, next, w.High)})
 	}
-	c.checkRemembered(t, tp, w)
+	c.checkRemembered(t, tp, w, compacted)
 }
 
-// checkRemembered looks for the batches by which repeats are recognised: each must lie in one run, which has an object.
-func (c *check) checkRemembered(t *metastore.Topic, tp metastore.TopicPartition, w metastore.Watermarks) {
+// checkRemembered looks for the batches by which repeats are recognised: each must lie in one run, which has an object, unless
+// log compaction has left nothing of it.
+func (c *check) checkRemembered(t *metastore.Topic, tp metastore.TopicPartition, w metastore.Watermarks, compacted bool) {
 	for b := range c.survey.RememberedBatches(tp) {
 		if b.Offset < w.LogStart {
 			continue
 		}
 		records := metastore.Offset(sequences(b.First, b.Last)) + 1
 		run, ok := c.survey.RunOf(tp, b.Offset)
-		if !ok || run.Marker != nil || b.Offset+records > run.Base+metastore.Offset(run.Records) {
+		if !ok && compacted {
+			continue
+		}
+		if !ok || run.Marker != nil || b.Offset+records > run.End() {
 			c.report.add(Finding{Kind: ProducerMismatch, Affects: []Span{{t.Name, tp.Partition, b.Offset, b.Offset + records}},
 				Detail: fmt.Sprintf("producer %d is remembered to have written sequences %d to %d there, and no run holds them", b.Producer, b.First, b.Last)})
 		}

@@ -146,15 +146,19 @@ func textOf(r *metastore.PlacedRun) string {
 	return fmt.Sprintf("the run of %s-%d at offset %d", r.Topic, r.Partition, r.Base)
 }
 
-// matchIndex compares the runs of the log with the index. A run of the index may hold batches that were refused, and be
-// several runs of the log.
+// matchIndex compares the runs of the log with the index. Of an object of tier 0, a run of the index may hold batches that were
+// refused, and be several runs of the log. One of tier 1 is one run, or none if it was refused or replaced.
 func matchIndex(index *segment.Index, placed []metastore.PlacedRun) error {
 	found := 0
 	for i := range index.Runs {
 		in := &index.Runs[i]
 		of := placedIn(in, placed)
 		found += len(of)
-		if err := matchRun(in, of); err != nil {
+		match := matchRun
+		if index.Tier == 1 {
+			match = matchRewritten
+		}
+		if err := match(in, of); err != nil {
 			return err
 		}
 	}
@@ -168,6 +172,21 @@ func matchIndex(index *segment.Index, placed []metastore.PlacedRun) error {
 				return faultf(IndexMismatch, "its index has nothing of the partition of %s", textOf(&placed[i]))
 			}
 		}
+	}
+	return nil
+}
+
+func matchRewritten(in *segment.Run, of []metastore.PlacedRun) error {
+	if len(of) == 0 {
+		return nil
+	}
+	if len(of) > 1 {
+		return faultf(IndexMismatch, "%s and %s are one run in the index", textOf(&of[0]), textOf(&of[1]))
+	}
+	r := &of[0]
+	if r.Position != in.Position || r.Length != in.Length || int64(r.Base) != in.Base || r.Records != in.Offsets || r.MaxTimestamp != in.MaxTimestamp {
+		return faultf(IndexMismatch, "%s has %d offsets in %d bytes from byte %d on, and timestamps up to %d; the index has %d from offset %d on, in %d bytes from byte %d on, and timestamps up to %d",
+			textOf(r), r.Records, r.Length, r.Position, r.MaxTimestamp, in.Offsets, in.Base, in.Length, in.Position, in.MaxTimestamp)
 	}
 	return nil
 }
@@ -231,7 +250,7 @@ func (c *check) matchChains(index *segment.Index, placed []metastore.PlacedRun) 
 
 func liesIn(offset metastore.Offset, runs []metastore.PlacedRun) bool {
 	return slices.ContainsFunc(runs, func(r metastore.PlacedRun) bool {
-		return r.Base <= offset && offset < r.Base+metastore.Offset(r.Records)
+		return r.Base <= offset && offset < r.End()
 	})
 }
 

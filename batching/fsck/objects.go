@@ -18,8 +18,9 @@ import (
 
 // stranger is an object of a segment that the first survey does not name.
 type stranger struct {
-	id   metastore.SegmentID
-	size int64
+	id      metastore.SegmentID
+	garbage bool // the first survey knows it as such
+	size    int64
 }
 
 // unlisted is the size of an object that LIST does not tell of.
@@ -85,7 +86,7 @@ func (c *check) merge(ctx context.Context, look func(metastore.SegmentRuns, int6
 			next, more = segments()
 			continue
 		}
-		c.strangers = append(c.strangers, stranger{id, o.Size})
+		c.strangers = append(c.strangers, stranger{id, c.survey.IsGarbage(id), o.Size})
 	}
 	for ; more; next, more = segments() {
 		if err := ctx.Err(); err != nil {
@@ -98,7 +99,7 @@ func (c *check) merge(ctx context.Context, look func(metastore.SegmentRuns, int6
 
 // compareKeys orders segments as their keys are, without making the keys.
 func compareKeys(a, b metastore.SegmentID) int {
-	return cmp.Or(cmp.Compare(segment.Shard(a), segment.Shard(b)), bytes.Compare(a[:], b[:]))
+	return cmp.Or(cmp.Compare(a.Tier(), b.Tier()), cmp.Compare(segment.Shard(a), segment.Shard(b)), bytes.Compare(a[:], b[:]))
 }
 
 func keyOf(run metastore.Run) string {
@@ -138,7 +139,8 @@ func list(ctx context.Context, objects Objects) iter.Seq2[objstore.Object, error
 	}
 }
 
-// judgeStrangers tells objects that were committed since from those that may be and those that never will.
+// judgeStrangers tells objects that were committed since, and garbage, from those that may be committed yet and those that
+// never will.
 func (c *check) judgeStrangers(later *metastore.Survey, now time.Time) {
 	if len(c.strangers) == 0 || later.Broken {
 		return
@@ -152,21 +154,51 @@ func (c *check) judgeStrangers(later *metastore.Survey, now time.Time) {
 			named[id] = true
 		}
 	}
-	logTime := later.LogTime()
+	since := make(map[metastore.SegmentID]time.Time)
+	for g := range later.Garbage() {
+		if _, ok := named[g.ID]; ok {
+			since[g.ID] = g.Since
+		}
+	}
 	for _, s := range c.strangers {
-		age := now.Sub(s.id.Time())
-		refused := logTime.Sub(s.id.Time()) > metastore.MaxSegmentAge // by whoever decides on any later append
-		expired := age > metastore.MaxSegmentAge+c.opts.Grace
+		since, isGarbage := since[s.id]
 		switch {
 		case named[s.id]:
 			c.report.CommittedSince++
-		case !refused && !expired && age >= -metastore.MaxSegmentAge:
-			c.report.InFlight++
+		case isGarbage:
+			c.addGarbage(s, now.Sub(since))
+		case s.garbage: // it was deleted since it was listed
 		default:
-			c.report.OrphanBytes += s.size
-			c.report.add(Finding{Kind: OrphanObject, Key: segment.Key(s.id), Size: s.size, Age: age, Detail: orphanDetail(age, refused)})
+			c.judgeUnknown(s, later, now)
 		}
 	}
+}
+
+// addGarbage counts an object that no run names any more, for so long.
+func (c *check) addGarbage(s stranger, age time.Duration) {
+	c.report.Garbage++
+	c.report.GarbageBytes += s.size
+	if age > c.opts.GarbageGrace+c.opts.GarbageLate {
+		c.report.add(Finding{Kind: UncollectedGarbage, Key: segment.Key(s.id), Size: s.size, Age: age,
+			Detail: fmt.Sprintf("named by no run for %s, and it has to stay for %s", age.Round(time.Second), c.opts.GarbageGrace)})
+	}
+}
+
+// judgeUnknown tells an object that the log does not know and never will from one that it may come to know.
+func (c *check) judgeUnknown(s stranger, later *metastore.Survey, now time.Time) {
+	bound := metastore.MaxSegmentAge
+	if s.id.Tier() == 1 {
+		bound = metastore.MaxRewriteAge
+	}
+	age := now.Sub(s.id.Time())
+	refused := later.LogTime().Sub(s.id.Time()) > bound // by whoever decides on any later append
+	expired := age > bound+c.opts.Grace
+	if !refused && !expired && age >= -bound {
+		c.report.InFlight++
+		return
+	}
+	c.report.OrphanBytes += s.size
+	c.report.add(Finding{Kind: OrphanObject, Key: segment.Key(s.id), Size: s.size, Age: age, Detail: orphanDetail(age, refused)})
 }
 
 func orphanDetail(age time.Duration, refused bool) string {
@@ -209,7 +241,7 @@ func spans(survey *metastore.Survey, runs []metastore.PlacedRun) []Span {
 		if t, ok := survey.Topic(r.Topic); ok {
 			name = t.Name
 		}
-		list[i] = Span{name, r.Partition, r.Base, r.Base + metastore.Offset(r.Records)}
+		list[i] = Span{name, r.Partition, r.Base, r.End()}
 	}
 	return list
 }

@@ -23,6 +23,7 @@ type Report struct {
 	Runs       int // with an object
 	Markers    int // ends of transactions: runs without an object
 	Segments   int // that runs name
+	Rewritten  int // of these, those of tier 1
 	Groups     int
 	Offsets    int // of groups
 	Txns       int // transactional ids
@@ -35,9 +36,11 @@ type Report struct {
 	Batches     int64 // with Deep
 	Records     int64 // with Deep
 
-	InFlight       int64 // objects without a run that are too young to be orphans: they may be committed yet
+	InFlight       int64 // objects that the log does not know and may come to know: they may be committed yet
 	CommittedSince int64 // objects that were committed since Position; they were not looked at
 	OrphanBytes    int64
+	Garbage        int64 // objects that no run names any more, and that are deleted after their grace
+	GarbageBytes   int64
 
 	// Counts has how many findings there are of each kind; Findings has those in full, as many of each kind as
 	// Options.MaxFindings.

@@ -90,7 +90,11 @@ func (w *walk) take(n int64) {
 // run looks at all batches of a run, and compares them with the index and the log.
 func (w *walk) run(ctx context.Context, i int) error {
 	in := &w.index.Runs[i]
-	t := tally{in: in, placed: placedIn(in, w.placed), latest: math.MinInt64}
+	t := tally{in: in, placed: placedIn(in, w.placed), latest: math.MinInt64, next: in.Base, marks: in.Marks}
+	add := w.batch
+	if w.index.Tier == 1 {
+		add = w.rewritten
+	}
 	for left := int64(in.Length); left > 0; {
 		if left < recordbatch.HeaderSize {
 			return faultf(CorruptObject, "%d bytes at the end of a run are no batch", left)
@@ -117,13 +121,13 @@ func (w *walk) run(ctx context.Context, i int) error {
 		if w.visit != nil {
 			w.visit(i, w.at, h)
 		}
-		if err := w.batch(&t, h, b); err != nil {
+		if err := add(&t, h, b); err != nil {
 			return err
 		}
 		w.take(size)
 		left -= size
 	}
-	return t.compare()
+	return w.compare(&t)
 }
 
 // tally is what the batches of a run add up to.
@@ -133,6 +137,9 @@ type tally struct {
 	offset int64                 // records of the first of them that were seen
 	timeOf int64                 // and the latest timestamp among these
 
+	next  int64          // in tier 1, behind the last batch that was seen
+	marks []segment.Mark // in tier 1, those that were not come to yet
+
 	crc     uint32
 	batches uint32
 	records uint64
@@ -140,7 +147,45 @@ type tally struct {
 	chains  segment.Chains
 }
 
-// batch adds one batch, whose checksum is right.
+// add counts a batch.
+func (w *walk) add(t *tally, h recordbatch.Header, b []byte, records int64) {
+	t.crc = crc32.Update(t.crc, castagnoli, b)
+	t.batches++
+	t.records += uint64(records)
+	t.latest = max(t.latest, h.MaxTimestamp)
+	w.batches++
+	w.records += records
+}
+
+// rewritten adds one batch of tier 1, whose checksum is right: it has the offset that it has in its partition.
+func (w *walk) rewritten(t *tally, h recordbatch.Header, b []byte) error {
+	from, end := w.at-int64(t.in.Position), t.in.Base+int64(t.in.Offsets)
+	switch {
+	case t.batches == 0 && h.BaseOffset != t.in.Base || h.BaseOffset < t.next || h.LastOffset() >= end:
+		return faultf(CorruptObject, "the batch at byte %d has offsets %d to %d, after offset %d of a run of %d to %d", w.at, h.BaseOffset, h.LastOffset(), t.next, t.in.Base, end-1)
+	case h.LeaderEpoch != 0:
+		return faultf(CorruptObject, "the batch at byte %d has leader epoch %d", w.at, h.LeaderEpoch)
+	case h.Records < 0 || int64(h.Records) > int64(h.LastOffsetDelta)+1:
+		return faultf(CorruptObject, "the batch at byte %d has %d records and takes %d offsets", w.at, h.Records, int64(h.LastOffsetDelta)+1)
+	}
+	if len(t.marks) > 0 && int64(t.marks[0].Position) <= from {
+		if m := t.marks[0]; int64(m.Position) != from || m.Offset != h.BaseOffset || m.MaxTimestamp != t.latest {
+			return faultf(CorruptObject, "its index has a mark at byte %d of a run, of offset %d and timestamps up to %d; a batch of offset %d begins at byte %d, after timestamps up to %d",
+				m.Position, m.Offset, m.MaxTimestamp, h.BaseOffset, from, t.latest)
+		}
+		t.marks = t.marks[1:]
+	}
+	if len(t.placed) > 0 && !h.Control() {
+		if err := w.remembered(&t.placed[0], h, metastore.Offset(h.BaseOffset)); err != nil {
+			return err
+		}
+	}
+	w.add(t, h, b, int64(h.Records))
+	t.next = h.LastOffset() + 1
+	return nil
+}
+
+// batch adds one batch of tier 0, whose checksum is right.
 func (w *walk) batch(t *tally, h recordbatch.Header, b []byte) error {
 	records := int64(h.LastOffsetDelta) + 1
 	switch {
@@ -149,13 +194,8 @@ func (w *walk) batch(t *tally, h recordbatch.Header, b []byte) error {
 	case int64(h.Records) != records:
 		return faultf(CorruptObject, "the batch at byte %d has %d records and takes %d offsets", w.at, h.Records, records)
 	}
-	t.crc = crc32.Update(t.crc, castagnoli, b)
-	t.batches++
-	t.records += uint64(records)
-	t.latest = max(t.latest, h.MaxTimestamp)
+	w.add(t, h, b, records)
 	t.chains.Add(segment.Batch{Records: int32(records), ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, BaseSequence: h.BaseSequence})
-	w.batches++
-	w.records += records
 	return w.place(t, h, w.at, w.at+int64(len(b)), records)
 }
 
@@ -200,7 +240,7 @@ func (w *walk) remembered(r *metastore.PlacedRun, h recordbatch.Header, offset m
 }
 
 // compare compares what all batches of a run gave with the index.
-func (t *tally) compare() error {
+func (w *walk) compare(t *tally) error {
 	in := t.in
 	switch {
 	case t.crc != in.CRC:
@@ -209,6 +249,11 @@ func (t *tally) compare() error {
 		return faultf(CorruptObject, "the run at byte %d has %d batches and %d records in the index, and %d and %d in fact", in.Position, in.Batches, in.Records, t.batches, t.records)
 	case t.latest != in.MaxTimestamp:
 		return faultf(CorruptObject, "the run at byte %d has timestamps up to %d in the index, and up to %d in fact", in.Position, in.MaxTimestamp, t.latest)
+	case w.index.Tier == 1:
+		if end := in.Base + int64(in.Offsets); t.next != end || len(t.marks) > 0 {
+			return faultf(CorruptObject, "the run at byte %d ends at offset %d, in the index at %d, where %d marks are left", in.Position, t.next, end, len(t.marks))
+		}
+		return nil
 	case !slices.Equal(t.chains.Found(), in.Chains):
 		return faultf(CorruptObject, "the run at byte %d has other chains of producers than its index says", in.Position)
 	case len(t.placed) > 0:

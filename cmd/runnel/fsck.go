@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/batching/fsck"
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/node"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // fsckOptions are the flags of fsck beside those of a broker's configuration.
@@ -32,12 +33,12 @@ func newFsck(env *environment) *cobra.Command {
 		Long: "Prove that bucket and metastore agree. It folds the commit log, lists the bucket, and reads the index at the end of\n" +
 			"every object that the log names; with --deep it reads all of their bytes and verifies every checksum, count and\n" +
 			"sequence. It tells of objects that are missing, damaged, of another size, orphaned or not Runnel's; of partitions\n" +
-			"whose runs overlap, have gaps or do not end at the high watermark; of a log whose entries do not chain or whose\n" +
+			"whose runs overlap, have gaps that log compaction did not make, or do not end at the high watermark; of a log whose entries do not chain or whose\n" +
 			"snapshot says something else; and, as warnings, of groups' offsets that lead nowhere and transactions that hang.\n\n" +
-			"It only reads, and may run beside brokers that work: what they upload and commit meanwhile it tells from damage. There is\n" +
-			"no repair: brokers do not delete objects yet, and what is lost can only be restored from a copy of the bucket. It takes a\n" +
-			"broker's configuration, or with --data the directory of `runnel dev`, whose broker must be stopped. Memory: as a\n" +
-			"broker takes for the folded log, and some ten bytes for each run.\n\n" +
+			"It only reads, and may run beside brokers that work: what they upload, commit, rewrite and delete meanwhile it tells from\n" +
+			"damage. There is no repair: what nothing names brokers delete by themselves, after garbage.grace, and what is lost can only\n" +
+			"be restored from a copy of the bucket. It takes a broker's configuration, or with --data the directory of `runnel dev`,\n" +
+			"whose broker must be stopped. Memory: as a broker takes for the folded log, and some ten bytes for each run.\n\n" +
 			"Exit code: 0 nothing found, or warnings alone; 1 errors (with --strict also warnings); 2 it could not finish.",
 		Example: "  runnel fsck --config /etc/runnel.yaml\n" +
 			"  runnel fsck --metastore-url postgres://runnel@db/runnel --object-store-url s3://bucket/runnel --deep\n" +
@@ -109,9 +110,13 @@ func runFsck(ctx context.Context, env *environment, o *fsckOptions, c *config.Co
 	}()
 	progress := new(fsck.Progress)
 	line := startProgress(env.err, func() string { return fsckLine(progress) })
-	report, err := fsck.Check(ctx, stores.Metastore, stores.Objects, fsck.Options{
-		Deep: o.deep, Concurrency: o.concurrency, MaxFindings: o.most, Progress: progress,
-	})
+	opts := fsck.Options{
+		Deep: o.deep, Concurrency: o.concurrency, MaxFindings: o.most, Progress: progress, GarbageGrace: c.Garbage.Grace,
+	}
+	if c.Cluster != nil {
+		opts.Compacted = func(t *metastore.Topic) bool { return c.Cluster.Topic(t.Configs).Compacted }
+	}
+	report, err := fsck.Check(ctx, stores.Metastore, stores.Objects, opts)
 	line.close()
 	written := error(nil)
 	switch {
@@ -178,6 +183,9 @@ type fsckCheckedJSON struct {
 	InFlight       int64 `json:"objects_in_flight"`
 	CommittedSince int64 `json:"objects_committed_since"`
 	OrphanBytes    int64 `json:"orphan_bytes"`
+	Rewritten      int   `json:"segments_rewritten"` // of the segments
+	Garbage        int64 `json:"objects_garbage"`
+	GarbageBytes   int64 `json:"garbage_bytes"`
 }
 
 type fsckFindingJSON struct {
@@ -209,6 +217,7 @@ func fsckJSONOf(r *fsck.Report, failed error) fsckJSON {
 			Groups: r.Groups, Offsets: r.Offsets, Segments: r.Segments, Checked: r.Checked, Objects: r.Objects, ObjectBytes: r.ObjectBytes, Marks: r.Marks,
 			BytesRead: r.BytesRead, Batches: r.Batches, Records: r.Records,
 			InFlight: r.InFlight, CommittedSince: r.CommittedSince, OrphanBytes: r.OrphanBytes,
+			Rewritten: r.Rewritten, Garbage: r.Garbage, GarbageBytes: r.GarbageBytes,
 		},
 	}
 	if failed != nil {

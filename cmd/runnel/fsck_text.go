@@ -56,9 +56,11 @@ func writeChecked(env *environment, r *fsck.Report) error {
 	t.row("partitions", fmt.Sprintf("%s of %s; %s, %s", grouped(int64(r.Partitions)), plural(int64(r.Topics), "topic", "topics"),
 		plural(int64(r.Runs), "run", "runs"), plural(int64(r.Markers), "transaction marker", "transaction markers")))
 	t.row("groups", fmt.Sprintf("%s with %s", grouped(int64(r.Groups)), plural(int64(r.Offsets), "offset", "offsets")))
-	t.row("segments", fmt.Sprintf("%s named by runs, %s there; read %s, %s", grouped(int64(r.Segments)), grouped(r.Checked), read, bytesText(r.BytesRead)))
+	t.row("segments", fmt.Sprintf("%s named by runs, of them %s rewritten; %s there; read %s, %s", grouped(int64(r.Segments)), grouped(int64(r.Rewritten)),
+		grouped(r.Checked), read, bytesText(r.BytesRead)))
 	t.row("bucket", fmt.Sprintf("%s, %s; %s in flight, %s committed since, %s of the log's position", plural(r.Objects, "object", "objects"),
 		bytesText(r.ObjectBytes), grouped(r.InFlight), grouped(r.CommittedSince), plural(r.Marks, "mark", "marks")))
+	t.row("garbage", fmt.Sprintf("%s, %s, named by no run any more", plural(r.Garbage, "object", "objects"), bytesText(r.GarbageBytes)))
 	return t.flush()
 }
 

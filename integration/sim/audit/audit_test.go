@@ -216,6 +216,18 @@ type lying struct {
 	runs       func([]metastore.Run) []metastore.Run
 	watermarks func(metastore.Watermarks) metastore.Watermarks
 	size       int64
+	compacted  bool
+}
+
+func (l *lying) Topics() []*metastore.Topic {
+	topics := l.Replica.Topics()
+	for i := range topics {
+		if topic := *topics[i]; l.compacted {
+			topic.Configs = map[string]string{"cleanup.policy": "compact"}
+			topics[i] = &topic
+		}
+	}
+	return topics
 }
 
 func (l *lying) Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error) {
@@ -240,6 +252,27 @@ func (l *lying) PartitionSizes(id metastore.TopicID) []int64 {
 		sizes[i] += l.size
 	}
 	return sizes
+}
+
+// TestGapsAreOfLogCompactionAlone: what is missing of a compacted topic is not told of but by its size, and what lies over another
+// run is.
+func TestGapsAreOfLogCompactionAlone(t *testing.T) {
+	gap := func(r []metastore.Run) []metastore.Run { return append(r[:1:1], r[2:]...) }
+	over := func(r []metastore.Run) []metastore.Run { r[1].Base--; return r }
+	for _, c := range []struct {
+		compacted bool
+		runs      func([]metastore.Run) []metastore.Run
+		follows   bool
+	}{{false, gap, true}, {true, gap, false}, {false, over, true}, {true, over, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &lying{Replica: run(t, 1).brokers["broker-0"].(*metastore.Replica), compacted: c.compacted, runs: c.runs}
+			e := &examination{}
+			e.sizes(l)
+			if got := strings.Contains(fmt.Sprint(e.findings), "follows offset"); got != c.follows {
+				t.Errorf("compacted: %t, found %q", c.compacted, e.findings)
+			}
+		})
+	}
 }
 
 func TestPartitionsThatDoNotAddUpAreFound(t *testing.T) {

@@ -39,7 +39,7 @@ func (c *check) checkLog() {
 // begin before it, to the high watermark, without a gap but for those of log compaction.
 func (c *check) checkPartition(t *metastore.Topic, tp metastore.TopicPartition) {
 	w, _ := c.survey.Watermarks(tp)
-	compacted := c.opts.Compacted(t) || c.survey.CleanedTo(tp) > 0
+	compacted := c.compacted(tp)
 	span := func(from, to metastore.Offset) Span { return Span{t.Name, tp.Partition, from, to} }
 	next := metastore.NoOffset
 	for run := range c.survey.Runs(tp) {
@@ -64,6 +64,12 @@ func (c *check) checkPartition(t *metastore.Topic, tp metastore.TopicPartition) 
 			Detail: fmt.Sprintf("the log starts at %d and its runs end at %d, the high watermark is %d", w.LogStart, next, w.High)})
 	}
 	c.checkRemembered(t, tp, w, compacted)
+}
+
+// compacted tells whether log compaction leaves gaps in a partition, or has.
+func (c *check) compacted(tp metastore.TopicPartition) bool {
+	t, ok := c.survey.Topic(tp.Topic)
+	return ok && c.opts.Compacted(t) || c.survey.CleanedTo(tp) > 0
 }
 
 // checkRemembered looks for the batches by which repeats are recognised: each must lie in one run, which has an object, unless

@@ -73,14 +73,14 @@ func (c *check) lookOnce(ctx context.Context, key string, s metastore.SegmentRun
 	if err := chainsFit(&index); err != nil {
 		return l, err
 	}
-	if err := matchIndex(&index, s.Runs); err != nil {
+	if err := c.matchIndex(&index, s.Runs); err != nil {
 		return l, err
 	}
 	if err := c.matchChains(&index, s.Runs); err != nil {
 		return l, err
 	}
 	if c.opts.Deep {
-		w := walk{objects: c.objects, key: key, index: &index, survey: c.survey, placed: s.Runs, look: l}
+		w := walk{objects: c.objects, key: key, index: &index, survey: c.survey, placed: s.Runs, compacted: c.compacted, look: l}
 		err = w.object(ctx)
 		l = w.look
 	}
@@ -148,7 +148,7 @@ func textOf(r *metastore.PlacedRun) string {
 
 // matchIndex compares the runs of the log with the index. Of an object of tier 0, a run of the index may hold batches that were
 // refused, and be several runs of the log. One of tier 1 is one run, or none if it was refused or replaced.
-func matchIndex(index *segment.Index, placed []metastore.PlacedRun) error {
+func (c *check) matchIndex(index *segment.Index, placed []metastore.PlacedRun) error {
 	found := 0
 	for i := range index.Runs {
 		in := &index.Runs[i]
@@ -156,7 +156,7 @@ func matchIndex(index *segment.Index, placed []metastore.PlacedRun) error {
 		found += len(of)
 		match := matchRun
 		if index.Tier == 1 {
-			match = matchRewritten
+			match = c.matchRewritten
 		}
 		if err := match(in, of); err != nil {
 			return err
@@ -176,7 +176,8 @@ func matchIndex(index *segment.Index, placed []metastore.PlacedRun) error {
 	return nil
 }
 
-func matchRewritten(in *segment.Run, of []metastore.PlacedRun) error {
+// matchRewritten: the run of the log may take more offsets than batches were left for by log compaction.
+func (c *check) matchRewritten(in *segment.Run, of []metastore.PlacedRun) error {
 	if len(of) == 0 {
 		return nil
 	}
@@ -184,9 +185,12 @@ func matchRewritten(in *segment.Run, of []metastore.PlacedRun) error {
 		return faultf(IndexMismatch, "%s and %s are one run in the index", textOf(&of[0]), textOf(&of[1]))
 	}
 	r := &of[0]
-	if r.Position != in.Position || r.Length != in.Length || int64(r.Base) != in.Base || r.Records != in.Offsets || r.MaxTimestamp != in.MaxTimestamp {
-		return faultf(IndexMismatch, "%s has %d offsets in %d bytes from byte %d on, and timestamps up to %d; the index has %d from offset %d on, in %d bytes from byte %d on, and timestamps up to %d",
-			textOf(r), r.Records, r.Length, r.Position, r.MaxTimestamp, in.Offsets, in.Base, in.Length, in.Position, in.MaxTimestamp)
+	base, end := int64(r.Base), int64(r.End())
+	inBase, inEnd := in.Base, in.Base+int64(in.Offsets)
+	fits := base == inBase && end == inEnd || base <= inBase && inEnd <= end && c.compacted(r.TopicPartition)
+	if r.Position != in.Position || r.Length != in.Length || !fits || r.MaxTimestamp != in.MaxTimestamp {
+		return faultf(IndexMismatch, "%s has offsets up to %d in %d bytes from byte %d on, and timestamps up to %d; the index has offsets %d to %d in %d bytes from byte %d on, and timestamps up to %d",
+			textOf(r), end-1, r.Length, r.Position, r.MaxTimestamp, inBase, inEnd-1, in.Length, in.Position, in.MaxTimestamp)
 	}
 	return nil
 }

@@ -250,6 +250,33 @@ func TestGapsAreOfLogCompactionAlone(t *testing.T) {
 	}
 }
 
+// TestRunsTakeTheOffsetsOfWhatLogCompactionRemoved, and of nothing else: at their ends, as the index tells, and between batches.
+func TestRunsTakeTheOffsetsOfWhatLogCompactionRemoved(t *testing.T) {
+	for name, c := range map[string]struct {
+		dropped     int64 // of 4996 to 5000
+		quick, deep fsck.Kind
+	}{
+		"at the beginning": {5000, fsck.IndexMismatch, fsck.IndexMismatch},
+		"at the end":       {4996, fsck.IndexMismatch, fsck.IndexMismatch},
+		"between batches":  {4998, "", fsck.CorruptObject},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.large(0)
+			w := r.rewrite(func(h recordbatch.Header) bool { return h.MaxTimestamp != c.dropped }, 0)
+			w.swap[0].New[0].Base, w.swap[0].New[0].Records = 0, 5
+			r.put(w)
+			if c.quick == "" {
+				want(t, r.check(fsck.Options{}))
+			} else {
+				want(t, r.check(fsck.Options{}), c.quick)
+			}
+			want(t, r.check(fsck.Options{Deep: true}), c.deep)
+			want(t, r.check(fsck.Options{Deep: true, Compacted: func(*metastore.Topic) bool { return true }}))
+		})
+	}
+}
+
 // TestATopicIsCompactedByItsSettings, or has been, as the log says.
 func TestATopicIsCompactedByItsSettings(t *testing.T) {
 	for name, cleanedTo := range map[string]metastore.Offset{"its settings": 0, "the log": 2} {

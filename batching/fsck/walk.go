@@ -26,7 +26,9 @@ type walk struct {
 	index   *segment.Index
 	survey  *metastore.Survey // of placed
 	placed  []metastore.PlacedRun
-	visit   func(run int, position int64, h recordbatch.Header) // may be nil
+	// compacted tells which partitions may have gaps between batches, if there is a survey.
+	compacted func(metastore.TopicPartition) bool
+	visit     func(run int, position int64, h recordbatch.Header) // may be nil
 
 	look // what it cost
 
@@ -163,6 +165,8 @@ func (w *walk) rewritten(t *tally, h recordbatch.Header, b []byte) error {
 	switch {
 	case t.batches == 0 && h.BaseOffset != t.in.Base || h.BaseOffset < t.next || h.LastOffset() >= end:
 		return faultf(CorruptObject, "the batch at byte %d has offsets %d to %d, after offset %d of a run of %d to %d", w.at, h.BaseOffset, h.LastOffset(), t.next, t.in.Base, end-1)
+	case h.BaseOffset > t.next && len(t.placed) > 0 && !w.compacted(t.placed[0].TopicPartition):
+		return faultf(CorruptObject, "the batch at byte %d begins at offset %d, the one before it ends at %d, and the topic is not compacted", w.at, h.BaseOffset, t.next)
 	case h.LeaderEpoch != 0:
 		return faultf(CorruptObject, "the batch at byte %d has leader epoch %d", w.at, h.LeaderEpoch)
 	case h.Records < 0 || int64(h.Records) > int64(h.LastOffsetDelta)+1:

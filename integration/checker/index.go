@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/runnel-io/runnel/integration/history"
 )
@@ -21,6 +22,7 @@ type index struct {
 	reads      []read                      // in order of operations, steps and records
 	readers    []reader
 	start      int64                     // history's Start
+	ahead      time.Duration             // and Ahead
 	topics     map[string]*history.Topic // that lose records by their settings
 	removals   map[string]removal        // of topics
 	lineages   map[lineageKey]*lineage   // of compacted topics
@@ -71,7 +73,7 @@ func newIndex(h *history.History) *index {
 		ops = slices.Clone(ops)
 		slices.SortStableFunc(ops, earlier)
 	}
-	x := &index{ops: ops, pipelines: h.Pipelines, start: h.Start, ids: map[history.Partition]int32{}}
+	x := &index{ops: ops, pipelines: h.Pipelines, start: h.Start, ahead: h.Ahead, ids: map[history.Partition]int32{}}
 	x.indexTopics(h.Topics)
 	x.indexSends()
 	readerOf := x.indexReaders()

@@ -116,6 +116,11 @@ func TestTombstones(t *testing.T) {
 			deleted(b)
 			b.final(rc, only(t0), last)
 		}, checker.LostWrite),
+		compacted("it is gone in time by a clock that was ahead", func(b *script) {
+			deleted(b)
+			b.h.Ahead = tombstones
+			b.final(rc, only(t0), last)
+		}),
 		compacted("it is gone in time, and what it deleted is there again", func(b *script) {
 			deleted(b)
 			b.pass(tombstones)

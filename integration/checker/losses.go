@@ -174,7 +174,8 @@ func (l *losses) askedUpTo(then instant) int64 {
 // rounding is by how much times in milliseconds may seem to be early.
 const rounding = 2 * time.Millisecond
 
-// old tells whether a record was so old at an instant, by its time; without one, since it was sent. 0 is never.
+// old tells whether a record was so old at an instant, by its time; without one, since it was sent. 0 is never. The cluster may
+// have taken it for older.
 func (x *index) old(s *send, retention time.Duration, then instant) bool {
 	if retention == 0 {
 		return false
@@ -183,9 +184,9 @@ func (x *index) old(s *send, retention time.Duration, then instant) bool {
 		return true
 	}
 	if x.start == 0 || s.record.Timestamp == 0 {
-		return x.sentAt(s)+retention <= then.at
+		return x.sentAt(s)+retention <= then.at+x.ahead
 	}
-	return time.Duration(s.record.Timestamp-x.start)*time.Millisecond+retention <= then.at+rounding
+	return time.Duration(s.record.Timestamp-x.start)*time.Millisecond+retention <= then.at+x.ahead+rounding
 }
 
 // sentAt is when a record was given to its client.

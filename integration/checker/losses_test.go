@@ -82,6 +82,19 @@ func TestRetentionByTime(t *testing.T) {
 			b.final(rc, only(t0))
 			b.lastly(observe("1", 1, 1, 1))
 		}, nil},
+		{"old by a clock that was ahead", func(b *script) {
+			retained(b, retention)
+			b.h.Ahead = 50 * time.Millisecond
+			b.pass(50 * time.Millisecond)
+			b.final(rc, only(t0), three()[2])
+			b.lastly(observe("1", 2, 3, 3))
+		}, nil},
+		{"young also by a clock that was ahead", func(b *script) {
+			retained(b, retention)
+			b.h.Ahead = 50 * time.Millisecond
+			b.final(rc, only(t0), three()[2])
+			b.lastly(observe("1", 2, 3, 3))
+		}, []string{checker.LogStartAhead}},
 		{"without times, by when they were sent", func(b *script) {
 			b.h.Topics = []history.Topic{{Name: "t", Retention: retention}}
 			b.produce("p", sent(t0, 0, 1))

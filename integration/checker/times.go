@@ -9,7 +9,10 @@ import (
 )
 
 // stamped is a record's time at its offset, and the greatest of those before it and its own.
-type stamped struct{ offset, timestamp, top int64 }
+type stamped struct {
+	offset, timestamp, top int64
+	send                   int32 // -1: nobody sent it
+}
 
 // checkTimes finds answers to FindOffset that are not the first record of the time. Markers have times that nobody here
 // knows, so an offset without a record may be the answer unless a record before it would have done.
@@ -24,19 +27,18 @@ func checkTimes(x *index, f *findings) {
 			of = x.stamps()
 		}
 		if id, known := x.ids[o.Offsets[0].Partition]; known {
-			checkTime(f, o, of[id])
+			x.checkTime(f, o, of[id], x.partitions[id].loses())
 		}
 	}
 }
 
-// stamps are the records of all partitions that anybody read, by offset. Where records may go, they are those that were there
-// in the end, and so all the time.
+// stamps are the records of all partitions that anybody read, by offset.
 func (x *index) stamps() [][]stamped {
 	of := make([][]stamped, len(x.partitions))
 	for i := range x.reads {
 		r := &x.reads[i]
-		if r.record.Timestamp != 0 && (r.reader >= 0 || !x.partitions[r.partition].loses()) {
-			of[r.partition] = append(of[r.partition], stamped{offset: r.record.Offset, timestamp: r.record.Timestamp})
+		if r.record.Timestamp != 0 {
+			of[r.partition] = append(of[r.partition], stamped{offset: r.record.Offset, timestamp: r.record.Timestamp, send: r.send})
 		}
 	}
 	for i := range of {
@@ -51,7 +53,7 @@ func (x *index) stamps() [][]stamped {
 	return of
 }
 
-func checkTime(f *findings, o *history.Operation, records []stamped) {
+func (x *index) checkTime(f *findings, o *history.Operation, records []stamped, losing bool) {
 	told, partition, at := o.Offsets[0].Offset, o.Offsets[0].Partition, []place{{op: o}}
 	if i, here := slices.BinarySearchFunc(records, told, func(s stamped, offset int64) int { return cmp.Compare(s.offset, offset) }); here {
 		if s := records[i]; s.timestamp < o.Asked || s.timestamp != o.Told {
@@ -60,6 +62,9 @@ func checkTime(f *findings, o *history.Operation, records []stamped) {
 		}
 	}
 	i := sort.Search(len(records), func(i int) bool { return records[i].top >= o.Asked })
+	for losing && i < len(records) && (records[i].timestamp < o.Asked || x.maybeGone(&records[i], instantOf(o.Ended))) {
+		i++
+	}
 	if i == len(records) {
 		return
 	}
@@ -67,6 +72,11 @@ func checkTime(f *findings, o *history.Operation, records []stamped) {
 		f.add(WrongTime, partition, at, "asked for the first record of the time %d, broker %q told of offset %d, and the one at offset %d has the time %d",
 			o.Asked, o.Broker, told, first.offset, first.timestamp)
 	}
+}
+
+// maybeGone tells whether a record may have been gone by then.
+func (x *index) maybeGone(s *stamped, then instant) bool {
+	return s.send < 0 || x.mayHaveGone(&x.sends[s.send], s.offset, then)
 }
 
 // checkFresh finds borders from brokers that promised to know all that anybody was told before, and did not.

@@ -45,6 +45,38 @@ func TestTimes(t *testing.T) {
 	})
 }
 
+// TestTimesOfWhatMayGo: the first record may be gone by then, and the next is the first then.
+func TestTimesOfWhatMayGo(t *testing.T) {
+	asked := func(wait bool, o history.Operation) func(*script) {
+		return func(b *script) {
+			first, second, third := sent(t0, 0, 1), sent(t0, 1, 2), sent(t0, 2, 3)
+			first.Send.Timestamp, second.Send.Timestamp, third.Send.Timestamp = 100, 200, 300
+			b.produce("p", keyed(first, 5), tombstone(second, 5), keyed(third, 6))
+			if wait {
+				b.pass(tombstones)
+			}
+			b.op(o)
+			b.pass(tombstones)
+			last := of(6, rec(t0, 2, 3))
+			last.Timestamp = 300
+			b.poll("c", rc, withTime(of(5, rec(t0, 0, 1)), 100), withTime(no(5, rec(t0, 1, 2)), 200), withTime(last, 300))
+			b.final(rc, only(t0), last)
+		}
+	}
+	judge(t, []scripted{
+		compacted("what is superseded is there", asked(false, findOffset(100, 0, 100))),
+		compacted("what is superseded is gone", asked(false, findOffset(100, 1, 200))),
+		compacted("a tombstone is gone before its time", asked(false, findOffset(150, 2, 300)), checker.WrongTime),
+		compacted("a tombstone is gone in time", asked(true, findOffset(150, 2, 300))),
+		compacted("what stays is passed over", asked(true, findOffset(150, 3, 400)), checker.WrongTime),
+	})
+}
+
+func withTime(r history.Record, timestamp int64) history.Record {
+	r.Timestamp = timestamp
+	return r
+}
+
 func TestATimeIsReadAsItWasSent(t *testing.T) {
 	judge(t, []scripted{{"another time", func(b *script) {
 		was, is := timed(0, 100), timed(0, 101)

@@ -216,4 +216,6 @@ type History struct {
 	Topics     []Topic     `json:"topics,omitempty"`
 	// Start is when the run started, on the clock of the Timestamps of records, in milliseconds.
 	Start int64 `json:"start,omitempty"`
+	// Ahead is how far ahead of it the clock may have been at some time that the cluster goes by.
+	Ahead time.Duration `json:"ahead,omitempty"`
 }

@@ -17,6 +17,7 @@ type Recorder struct {
 	pipelines  []Pipeline
 	topics     []Topic
 	start      int64
+	ahead      time.Duration
 }
 
 // NewRecorder returns a recorder. now is the time since the start of the run.
@@ -87,11 +88,18 @@ func (r *Recorder) Clock(now time.Time) {
 	r.start = now.UnixMilli() - r.now().Milliseconds()
 }
 
+// Ahead says that the clock that the cluster goes by may be so far ahead of that of records at some time.
+func (r *Recorder) Ahead(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ahead = max(r.ahead, d)
+}
+
 // History returns what was recorded, once whoever records has stopped.
 func (r *Recorder) History(seed uint64) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start}
+	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead}
 	for _, o := range r.operations {
 		h.Operations = append(h.Operations, *o)
 	}

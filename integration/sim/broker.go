@@ -81,7 +81,7 @@ func (b *Broker) Start() error {
 	s.node, err = node.Open(ctx, node.Options{
 		Config: cfg, Stores: g.stores(b.Name, w.opts.Wrap(b, w.stores()), w.Trace), Version: "sim", Network: host,
 		PeerCredentials: w.credentials, SnapshotEvery: snapshotEvery,
-		AttemptTimeout: attemptTimeout, UploadTimeout: uploadTimeout, CommitTimeout: commitTimeout,
+		AttemptTimeout: attemptTimeout, UploadTimeout: uploadTimeout, CommitTimeout: commitTimeout, Lifecycle: *w.opts.Lifecycle,
 		Logger: w.logger().With("broker", b.Name),
 	})
 	if err != nil {

@@ -9,15 +9,14 @@ import (
 	"github.com/runnel-io/runnel/batching/fsck"
 	"github.com/runnel-io/runnel/integration/checker"
 	"github.com/runnel-io/runnel/integration/sim/audit"
-	"github.com/runnel-io/runnel/metastore"
 )
 
-// untilOrphaned is how long after the last call an object that no run names can no longer come to be named.
-const untilOrphaned = metastore.MaxSegmentAge + 2*time.Minute
+// garbageLate is how much longer than its grace garbage may be there: leases, and rounds.
+const garbageLate = 15 * time.Second
 
-// examine looks into the stores of a world whose brokers have stopped: whether all that ever folded the log made the same
-// of it, and whether every run that it names is in the bucket, byte for byte. Objects that no run names are counted, not
-// judged: a broker that dies between PUT and commit leaves one.
+// examine looks into the stores of a world whose brokers have rested and stopped: whether all that ever folded the log made the
+// same of it, whether every run that it names is in the bucket, byte for byte, and nothing else but what was garbage a moment
+// ago, and whether nothing was deleted too early.
 func (p *Played) examine(ctx context.Context, w *World) {
 	replicas := make(map[string]audit.Replica)
 	for _, b := range w.Brokers {
@@ -30,8 +29,12 @@ func (p *Played) examine(ctx context.Context, w *World) {
 	for _, f := range found {
 		p.anomaly(f.Name, f.Text)
 	}
-	time.Sleep(untilOrphaned)
-	report, err := fsck.Check(ctx, w.Metastore, w.Objects, fsck.Options{Deep: true})
+	found, err = audit.Deletions(ctx, w.bucket, w.opts.Lifecycle.Garbage.Grace)
+	p.stuck(err)
+	for _, f := range found {
+		p.anomaly(f.Name, f.Text)
+	}
+	report, err := fsck.Check(ctx, w.Metastore, w.Objects, fsck.Options{Deep: true, GarbageGrace: w.opts.Lifecycle.Garbage.Grace, GarbageLate: garbageLate})
 	p.stuck(err)
 	if err != nil {
 		return
@@ -41,14 +44,14 @@ func (p *Played) examine(ctx context.Context, w *World) {
 		switch {
 		case f.Kind == fsck.StuckTransaction && stuck: // it may be why; else a client that died last may have left it
 			p.anomaly(Stuck, fmt.Sprintf("transactional id %q: %s", f.Txn, f.Detail))
-		case f.Kind.Severity() == fsck.Error || f.Kind == fsck.OffsetBeyondEnd:
+		case f.Kind.Severity() == fsck.Error || slices.Contains([]fsck.Kind{fsck.OffsetBeyondEnd, fsck.OrphanObject, fsck.UncollectedGarbage}, f.Kind):
 			p.anomaly(string(f.Kind), fmt.Sprintf("%s %s %v", f.Key, f.Detail, f.Affects))
 		}
 	}
 	if len(report.Unjudged) > 0 {
 		p.anomaly(Stuck, fmt.Sprintf("fsck: %q", report.Unjudged))
 	}
-	p.Orphans = report.Counts[fsck.OrphanObject]
+	p.Rewritten, p.Deleted = report.Rewritten, w.bucket.Deleted()
 }
 
 func (p *Played) anomaly(name, text string) {

@@ -53,7 +53,8 @@ type Played struct {
 	Plan      []faults.Fault
 	Hits      map[faults.Kind]int
 	Took      time.Duration // virtual, of load and faults
-	Orphans   int64         // objects that no run names, and none may come to
+	Rewritten int           // segments of tier 1 in the end
+	Deleted   int           // objects of segments
 	Trace     *Trace
 	Log       string
 }
@@ -81,6 +82,9 @@ func Play(t *testing.T, seed uint64, opts PlayOptions) *Played {
 			p.Plan = faults.Plan(w.Rand("faults"), faults.Shape{
 				Duration: opts.Duration, Brokers: len(w.Brokers), Clients: opts.Clients, Kinds: opts.Kinds,
 			})
+			for i := range p.Plan {
+				w.History.Ahead(p.Plan[i].Jump)
+			}
 		}
 		p.play(ctx, w, nemesis, opts)
 		p.Hits = nemesis.Hits()
@@ -105,8 +109,10 @@ func (p *Played) play(ctx context.Context, w *World, nemesis *faults.Nemesis, op
 		},
 	})
 	p.stuck(err)
+	p.Took = w.Now()
+	p.stuck(w.Rest(ctx))
 	p.stuck(w.Stop())
-	p.Took, p.Trace, p.Log = w.Now(), w.Trace, w.Log()
+	p.Trace, p.Log = w.Trace, w.Log()
 	p.examine(ctx, w)
 }
 
@@ -134,8 +140,8 @@ func (w *World) clients(number int) func(ctx context.Context, network, address s
 // Report is what a reader wants to know of a seed that was played, apart from its history.
 func (p *Played) Report() string {
 	sum, lines := p.Trace.Sum()
-	text := fmt.Sprintf("%v of virtual time, %d events with checksum %s, %d orphaned objects\n\n%s\nFaults:\n%s\nFaults that befell somebody:\n",
-		p.Took, lines, sum, p.Orphans, history.Summarize(p.History), faults.Text(p.Plan))
+	text := fmt.Sprintf("%v of virtual time, %d events with checksum %s, %d segments rewritten, %d objects deleted\n\n%s\nFaults:\n%s\nFaults that befell somebody:\n",
+		p.Took, lines, sum, p.Rewritten, p.Deleted, history.Summarize(p.History), faults.Text(p.Plan))
 	for _, kind := range slices.Sorted(maps.Keys(p.Hits)) {
 		text += fmt.Sprintf("%6d %s\n", p.Hits[kind], kind)
 	}

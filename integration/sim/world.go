@@ -33,6 +33,8 @@ type Options struct {
 	Cluster map[string]string // Kafka's broker-level settings; default: the workload's
 	// Wrap gives a broker its stores, for one start: those of all, with whatever faults. Default: those of all.
 	Wrap func(b *Broker, shared *node.Stores) *node.Stores
+	// Lifecycle is how brokers look after what is stored; default: hasty.
+	Lifecycle *node.LifecycleOptions
 	// LogLevel is that of the least severe lines of the brokers' logs that are kept; default: warnings.
 	LogLevel slog.Level
 }
@@ -46,6 +48,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Cluster == nil {
 		o.Cluster = workload.ClusterSettings()
+	}
+	if o.Lifecycle == nil {
+		o.Lifecycle = hasty()
 	}
 	if o.LogLevel == 0 {
 		o.LogLevel = slog.LevelWarn
@@ -66,6 +71,7 @@ type World struct {
 
 	opts        Options
 	archive     *audit.Archive
+	bucket      *audit.Bucket
 	began       time.Time
 	credentials *peer.Credentials
 	log         lockedBuffer
@@ -104,6 +110,7 @@ func newWorld(seed uint64, opts Options) (*World, error) {
 	}
 	w.Metastore = metamemory.New(metamemory.Options{Now: w.Clock.Now})
 	w.archive = audit.NewArchive(w.Metastore)
+	w.bucket = audit.NewBucket(w.Objects, w.archive, w.Clock.Latest)
 	w.Network = NewNetwork(w.Rand("network"), w.Trace)
 	w.History = history.NewRecorder(w.Now)
 	// Every start of every broker would derive the key of a secret slowly otherwise.
@@ -143,7 +150,7 @@ func (w *World) Client(name string) *Host { return w.Network.Host(name) }
 func (w *World) Log() string { return w.log.String() }
 
 func (w *World) stores() *node.Stores {
-	return &node.Stores{Metastore: w.archive, Objects: w.Objects}
+	return &node.Stores{Metastore: w.archive, Objects: w.bucket}
 }
 
 // note puts an event of the cluster into trace and history.

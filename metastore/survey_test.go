@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,105 @@ func storied(t *testing.T) *ledger {
 	return l
 }
 
+// rewrittenStory is storied with a swap, garbage, and a partition that was cleaned.
+func rewrittenStory(t *testing.T) (l *ledger, merged SegmentID) {
+	t.Helper()
+	l = storied(t)
+	tp := TopicPartition{TopicID{1}, 0}
+	l.decide(tp, 1, 60, 61)
+	g := RewrittenSegment{ID: NewRewrittenID(time.UnixMilli(l.time)), Size: 7000}
+	p := l.s.partition(tp)
+	w := Rewrite{TopicPartition: tp, Old: []Run{l.s.export(p.runs.at(0))}, CleanedTo: 2}
+	w.New = []Run{{Base: w.Old[0].Base, Records: w.Old[0].Records, Segment: g.ID, Length: 100}}
+	c, err := l.s.decideSwap([]RewrittenSegment{g}, []Rewrite{w}, l.time)
+	if err != nil || len(c.swapped) != 1 {
+		t.Fatal(c, err)
+	}
+	l.fold(c)
+	l.decide(TopicPartition{TopicID{1}, 9}, 0, 60) // refused
+	return l, g.ID
+}
+
+func TestSurveyTellsGarbage(t *testing.T) {
+	l, merged := rewrittenStory(t)
+	s := l.survey(t, l.s.clone().encode(), l.s.at)
+	if len(s.Faults) > 0 {
+		t.Fatal(s.Faults)
+	}
+	list := slices.Collect(s.Garbage())
+	if len(list) != 2 || s.GarbageCount() != 2 || list[0].Number != 0 || list[1].Number != 1 || list[1].Size != 1<<30 || !list[0].Since.Equal(s.LogTime()) {
+		t.Errorf("garbage %+v", list)
+	}
+	for _, g := range list {
+		if !s.IsGarbage(g.ID) || !s.Known(g.ID) || slices.Contains(slices.Collect(s.Named()), g.ID) {
+			t.Errorf("%s is not garbage alone", g.ID)
+		}
+	}
+	if s.IsGarbage(merged) || !s.Known(merged) || s.IsGarbage(SegmentID{1}) || s.Known(SegmentID{1}) {
+		t.Error("garbage is what is not")
+	}
+	if to := s.CleanedTo(TopicPartition{TopicID{1}, 0}); to != 2 || s.CleanedTo(TopicPartition{TopicID{1}, 9}) != 0 {
+		t.Errorf("cleaned to %d", to)
+	}
+}
+
+// TestSurveyOfATrimmedLogKnowsOfSwaps: what is kept of the entries before the snapshot says where offsets lay then.
+func TestSurveyOfATrimmedLogKnowsOfSwaps(t *testing.T) {
+	partition := func(s *State) *partition { return s.partition(TopicPartition{TopicID{1}, 0}) }
+	for _, tt := range []struct {
+		name   string
+		change func(*State)
+		want   string // "" for none
+	}{
+		{"nothing", func(*State) {}, ""},
+		{"cleaned away", func(s *State) { s.replaceRuns(partition(s), 0, 1, nil, s.becomesGarbage) }, " gave offsets 0 to 1 of partition 0"}, // by no swap
+		{"another segment", func(s *State) {
+			s.table.change(partition(s).runs.at(0).segment).id[15]++
+		}, " gave offsets 0 to 1 of partition 0"},
+		{"not rewritten", func(s *State) {
+			was := s.table.change(partition(s).runs.at(0).segment)
+			was.id[6] = was.id[6]&0x0f | 0x70
+		}, " gave offsets 0 to 0 of partition 0"},
+		{"not replaced", func(s *State) { s.table.change(partition(s).runs.at(1).segment).id[15]++ }, " gave offsets 2 to 2 of partition 0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, _ := rewrittenStory(t)
+			changed, err := decodeState(Snapshot{Position: l.s.at, State: l.s.clone().encode()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(changed)
+			log := &trimmedLog{entryLog{l.entries, &Snapshot{Position: changed.at, State: changed.clone().encode()}}, oldestNeeded(l.s).Seq}
+			s, err := TakeSurvey(context.Background(), log)
+			if err != nil || log.trimmed == 0 {
+				t.Fatal(s, log.trimmed, err)
+			}
+			if tt.want == "" {
+				if len(s.Faults) > 0 || s.Broken || s.Position != l.s.at {
+					t.Errorf("%+v", s)
+				}
+				return
+			}
+			if len(s.Faults) == 0 || s.Faults[0].Kind != SnapshotDisagrees || !strings.Contains(s.Faults[0].Detail, tt.want) {
+				t.Errorf("%v, want %q", s.Faults, tt.want)
+			}
+		})
+	}
+}
+
+// trimmedLog lacks the entries up to a number.
+type trimmedLog struct {
+	entryLog
+	trimmed Seq
+}
+
+func (l *trimmedLog) Read(ctx context.Context, after Position, maxBytes int) ([]Entry, error) {
+	if after.Seq < l.trimmed {
+		return nil, ErrTrimmed
+	}
+	return l.entryLog.Read(ctx, after, maxBytes)
+}
+
 // TestSurveyFindsEveryDifferenceOfASnapshot changes one thing in the state that a snapshot is made of.
 func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 	topic := TopicID{1}
@@ -84,7 +184,7 @@ func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 		{"nothing", func(*State) {}, ""},
 		{"time", func(s *State) { s.time++ }, "its time is"},
 		{"producer ids", func(s *State) { s.nextProducerID++ }, "next producer id"},
-		{"segments that may come again", func(s *State) { s.recent = s.recent[1:] }, "may be asked for again, which are not the 3 of the entries: at place 0 of 2 it has "},
+		{"segments that may come again", func(s *State) { s.recent = s.recent[1:] }, "may be asked for again, which are not the 5 of the entries: at place 0 of 4 it has "},
 		{"settings", func(s *State) {
 			s.configs = s.configs.with([]ConfigChange{{ConfigResource: ConfigResource{Kind: BrokerConfig}, Set: map[string]string{"k": "w"}}})
 		}, "of {Kind:4 Name:} it has map[k:w], the entries map[k:v]"},
@@ -93,9 +193,9 @@ func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 		{"a topic more", func(s *State) { s.addTopic(createTopic{id: TopicID{3}, name: "c", partitions: 1}, 0) }, "it has topic c"},
 		{"name", func(s *State) { s.topics[topic].Name = "z" }, "is not as the entries made it"},
 		{"overrides", func(s *State) { s.topics[topic].Configs = map[string]string{"k": "v"} }, "is not as the entries made it"},
-		{"log start", func(s *State) { partition(s, 0).logStart++ }, "it goes from 1 to 2, by the entries from 0"},
-		{"high watermark", func(s *State) { partition(s, 0).high++ }, "it goes from 0 to 3, by the entries from 0 to 2"},
-		{"a run less", func(s *State) { s.replaceRuns(partition(s, 0), 0, 1, nil, func(uint32) {}) }, "0 runs, by the entries 1"},
+		{"log start", func(s *State) { partition(s, 0).logStart++ }, "it goes from 1 to 4, by the entries from 0"},
+		{"high watermark", func(s *State) { partition(s, 0).high++ }, "it goes from 0 to 5, by the entries from 0 to 4"},
+		{"a run less", func(s *State) { s.replaceRuns(partition(s, 0), 0, 1, nil, func(uint32) {}) }, "1 runs, by the entries 2"},
 		{"length of a run", func(s *State) { partition(s, 0).runs.at(0).length++ }, "its run of offset 0"},
 		{"marker", func(s *State) { s.markers.change(0).Commit = true }, "the end of a transaction"},
 		{"producer", func(s *State) {
@@ -106,6 +206,11 @@ func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 		{"aborted transaction", func(s *State) { partition(s, 1).txns.aborted = nil }, "at place 0 of 0 it has nothing, the entries {AbortedTxn:{Producer:0 First:0 Last:1} stable:2} at that of 1"},
 		{"transactional id", func(s *State) { s.txns.change(0).epoch++ }, `transactional id "aborts" is not as the entries made it: it is of producer 0 at epoch 1 (`},
 		{"a group of a transaction more", func(s *State) { s.txns.addGroup(1, "h", 0) }, "of h it has it, the entries nothing"},
+		{"garbage less", func(s *State) { s.collected(0) }, "its garbage, of numbers up to 2, is not that of the entries, up to 2: at place 0 of 1 it has {Number:1 "},
+		{"garbage of another time", func(s *State) { s.garbage.at(1).since++ }, "its garbage, of numbers up to 2, is not that of the entries, up to 2: at place 1 of 2 it has {Number:1 "},
+		{"number of garbage", func(s *State) { s.collected(1); s.garbage.first++; s.garbage.next++ }, "its garbage, of numbers up to 3, is not that of the entries, up to 2"},
+		{"segments of swaps", func(s *State) { s.rewritten = nil }, "it remembers 0 segments of swaps, which are not the 1 of the entries"},
+		{"how far it is cleaned", func(s *State) { partition(s, 0).cleanedTo++ }, "it is cleaned to 3, by the entries to 2"},
 		{"a partition of a transaction less", func(s *State) { clear(s.txns.at(1).ongoing.partitions) }, "it has nothing, the entries 2"},
 		{"begin of a transaction", func(s *State) { s.txns.at(1).ongoing.started++ }, "it began at"},
 		{"nothing ongoing", func(s *State) { s.txns.change(0).ongoing, s.txns.change(0).state = newOngoing(), TxnOngoing }, "in state 1 since"},
@@ -118,7 +223,7 @@ func TestSurveyFindsEveryDifferenceOfASnapshot(t *testing.T) {
 		}, "of g 01000000-0000-0000-0000-000000000000-0 it has offset 2 (topic"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := storied(t)
+			l, _ := rewrittenStory(t)
 			changed, err := decodeState(Snapshot{Position: l.s.at, State: l.s.clone().encode()})
 			if err != nil {
 				t.Fatal(err)

@@ -50,7 +50,7 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	if slices.ContainsFunc(plans, plan.hot) {
 		r.ahead.Hurry()
 	}
-	r.begin(ctx, f, plans)
+	r.begin(ctx, f, plans, r.mostBytes(scan))
 	scan.extend(r, plans)
 	total, late := 0, f.late(plans)
 	for i, next := 0, 0; i < len(plans); i++ {
@@ -109,7 +109,7 @@ func (r *Reader) answer(ctx context.Context, a *answer) {
 		}
 		// The runs were enough by their length, but the first may have been needed in part.
 		last := runs[len(runs)-1]
-		a.From = last.Base + metastore.Offset(last.Records)
+		a.From = last.End()
 		left := a.MaxBytes - a.result.Bytes
 		if a.From >= a.upTo {
 			break
@@ -264,7 +264,7 @@ func (r *Reader) expect(ctx context.Context, run *plannedRun, from uint32) {
 	n := min(int64(run.Length-from), mostSkipped*int64(r.opts.WindowBytes))
 	next := []objstore.Range{{Offset: int64(run.Position) + int64(from), Length: n}}
 	if run.cold {
-		r.ahead.Ahead(segment.Key(run.Segment), next)
+		r.ahead.Ahead(segment.Key(run.Segment), next, 0)
 	} else {
 		r.blocks.Prefetch(ctx, segment.Key(run.Segment), run.SegmentSize, next)
 	}

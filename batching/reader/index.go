@@ -15,7 +15,7 @@ import (
 )
 
 // sparse tells whether a run is of tier 1: its batches carry their offsets, and its object has a sparse index.
-func sparse(run *metastore.Run) bool { return run.Marker == nil && segment.Tier(run.Segment) == 1 }
+func sparse(run *metastore.Run) bool { return run.Segment.Tier() == 1 }
 
 const (
 	// suffixBytes is how much is read of an object's end for its index, which is mostly enough.

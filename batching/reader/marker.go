@@ -68,7 +68,7 @@ func (a *answer) enter(run *metastore.Run) {
 	if a.gaps == metastore.NoOffset && (sparse(run) || run.Base > a.next) {
 		a.gaps = a.next
 	}
-	a.next = run.Base + metastore.Offset(run.Records)
+	a.next = run.End()
 }
 
 // ended notes that the end of a transaction is in the answer.

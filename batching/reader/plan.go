@@ -174,7 +174,7 @@ func (r *Reader) tail(p *plan, runs []metastore.Run) metastore.Offset {
 		return 0
 	}
 	last := runs[len(runs)-1]
-	end := last.Base + metastore.Offset(last.Records)
+	end := last.End()
 	if p.track != nil && end <= p.track.coldTo {
 		return p.track.coldTo
 	}
@@ -195,8 +195,8 @@ func (r *Reader) tail(p *plan, runs []metastore.Run) metastore.Offset {
 	return end
 }
 
-// begin asks for everything that the plans need and that is not in memory.
-func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan) {
+// begin asks for everything that the plans need and that is not in memory, in GETs of at most most bytes of objects of tier 1.
+func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan, most int64) {
 	var hot, cold ranges
 	for i := range plans {
 		for j := range plans[i].runs {
@@ -214,7 +214,11 @@ func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan) {
 	}
 	for i := range cold.objects {
 		o := &cold.objects[i]
-		f.hold.Load(segment.Key(o.segment), o.ranges)
+		large := most
+		if o.segment.Tier() == 0 {
+			large = 0
+		}
+		f.hold.Load(segment.Key(o.segment), o.ranges, large)
 	}
 	for i := range hot.objects {
 		o := &hot.objects[i]

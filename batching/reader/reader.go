@@ -153,6 +153,7 @@ type Reader struct {
 	recent  Recent
 	opts    Options
 	indexes indexes
+	scans   scans
 	pinned  atomic.Int64 // see Options.PinBytes
 
 	searching chan struct{} // holds a token for each batch that is being decompressed

@@ -42,7 +42,14 @@ func (g *gets) count(_ context.Context, call fault.Call) error {
 
 // written fills segments with runs of so many batches each, and returns their bytes.
 func (r *rig) written(segments, partitions, batches int) int64 {
-	value := bytes.Repeat([]byte{1}, scanBatch-100)
+	r.t.Helper()
+	return r.writtenOf(scanBatch, segments, partitions, batches)
+}
+
+// writtenOf is written of batches of a size, a little less.
+func (r *rig) writtenOf(size, segments, partitions, batches int) int64 {
+	r.t.Helper()
+	value := bytes.Repeat([]byte{1}, size-100)
 	for range segments {
 		parts := map[int32][][]byte{}
 		for p := range int32(partitions) {
@@ -53,7 +60,7 @@ func (r *rig) written(segments, partitions, batches int) int64 {
 		}
 		r.write(parts)
 	}
-	return int64(segments * partitions * batches * scanBatch)
+	return int64(segments * partitions * batches * size)
 }
 
 // catchUp reads partitions to their ends in one connection.

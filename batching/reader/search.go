@@ -105,7 +105,7 @@ type search struct {
 // findRun returns the first run after `after` that pleases. If the log start has moved past that, it goes on from there.
 func (s *search) findRun(ctx context.Context, after metastore.Run, pleases func(metastore.Run) bool) (metastore.Run, bool, error) {
 	const page = 64 << 20 // bytes of runs looked at between two looks at ctx
-	for from := after.Base + metastore.Offset(after.Records); ; {
+	for from := after.End(); ; {
 		marks, runs, err := s.reader.log.Runs(s.tp, from, page)
 		s.start = max(s.start, marks.LogStart)
 		if errors.Is(err, metastore.ErrOffsetOutOfRange) && from < marks.LogStart {
@@ -121,7 +121,7 @@ func (s *search) findRun(ctx context.Context, after metastore.Run, pleases func(
 			}
 		}
 		last := runs[len(runs)-1]
-		from = last.Base + metastore.Offset(last.Records)
+		from = last.End()
 		if err := ctx.Err(); err != nil {
 			return metastore.Run{}, false, err
 		}

@@ -28,7 +28,7 @@ func (l *tieredLog) randomBatch(rng *rand.Rand) []byte {
 		records[i] = recordbatch.Record{Timestamp: now + rng.Int64N(1000), Value: fmt.Appendf(value, "%d", rng.Int64())}
 	}
 	opts := recordbatchtest.Options{}
-	if rng.IntN(8) == 0 {
+	if rng.IntN(30) == 0 { // an encoder is much memory
 		opts.Codec = recordbatch.Codec(rng.IntN(5))
 	}
 	if producer := rng.Int64N(4); producer == 0 {

@@ -59,7 +59,7 @@ func (w *walk) add(parts [][]byte) {
 func (w *walk) passed() uint32 { return w.loaded - w.have }
 
 // end is the offset after the run.
-func (w *walk) end() metastore.Offset { return w.run.Base + metastore.Offset(w.run.Records) }
+func (w *walk) end() metastore.Offset { return w.run.End() }
 
 func (w *walk) corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: segment %s, byte %d: %s", ErrCorrupt, w.run.Segment, int64(w.run.Position)+int64(w.passed()),

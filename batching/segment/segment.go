@@ -150,16 +150,14 @@ func tierOf(version uint16) int {
 	return 0
 }
 
-// tiers begin the keys.
-var tiers = [...]string{"t0/", "t1/"}
-
 // Key is the name of the segment's object: "t0/" or "t1/" for its tier, two digits that spread load over the bucket's
 // partitions, "/" and the id. The digits are the low byte of the CRC-32C of the id's bytes, since the id itself begins with
 // the time.
 func Key(id [16]byte) string {
-	tier := tiers[Tier(id)]
+	const tier = "t0/"
 	key := make([]byte, len(tier)+3+36)
 	copy(key, tier)
+	key[1] += byte(Tier(id))
 	hex.Encode(key[len(tier):], []byte{Shard(id)})
 	key[len(tier)+2] = '/'
 	text, _ := uuid.UUID(id).MarshalText() // has no error to return

@@ -50,9 +50,9 @@ func TestWhatIsNeededOvertakesWhatIsLoadedAhead(t *testing.T) {
 			return nil
 		})
 		defer close(let)
-		f.Ahead("obj", ranges(0, 100, 200, 100))
+		f.Ahead("obj", ranges(0, 100, 200, 100), 0)
 		synctest.Wait()
-		f.Ahead("obj", ranges(600, 100))
+		f.Ahead("obj", ranges(600, 100), 0)
 		synctest.Wait()
 		h := f.Hold()
 		defer h.Release()

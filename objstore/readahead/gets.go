@@ -3,6 +3,7 @@ package readahead
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,11 @@ type gets struct {
 	running int
 	waiting []chan struct{} // closed when it is their turn, first come first served
 
+	sizes [4]getTimes // of GETs up to 4 MiB, 8, 16, and more: large ones take longer without any queue
+}
+
+// getTimes are how long GETs of about the same size take.
+type getTimes struct {
 	sum   time.Duration // of the GETs since the limit was looked at
 	count int
 	best  time.Duration // average of a fast window
@@ -31,6 +37,7 @@ const (
 	leastGets   = 2.0
 	getsWindow  = 16      // GETs between two looks at the limit
 	getsMeant   = 2 << 20 // bytes of those that count: the time of smaller ones is mostly latency
+	getsStep    = 4 << 20 // bytes up to which they count as one size
 	getsSlack   = 1.5     // times the best that is no queue
 	getsForget  = time.Second
 	getsForgets = 1.01 // how much the best is raised each time: stores become slower, too
@@ -80,10 +87,11 @@ func (g *gets) end(now time.Time, size int, took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if size >= getsMeant {
-		g.sum += took
-		if g.count++; g.count == getsWindow {
-			g.look(now, g.sum/getsWindow)
-			g.sum, g.count = 0, 0
+		t := &g.sizes[min(bits.Len64(uint64(size-1)/getsStep), len(g.sizes)-1)]
+		t.sum += took
+		if t.count++; t.count == getsWindow {
+			g.look(now, t, t.sum/getsWindow)
+			t.sum, t.count = 0, 0
 		}
 	}
 	g.next(-1)
@@ -100,14 +108,14 @@ func (g *gets) next(change int) {
 }
 
 // look moves the limit by one at most, or down by a quarter. Caller holds mu.
-func (g *gets) look(now time.Time, average time.Duration) {
-	if g.best > 0 && now.Sub(g.since) >= getsForget {
-		g.best = time.Duration(float64(g.best) * getsForgets)
-		g.since = now
+func (g *gets) look(now time.Time, t *getTimes, average time.Duration) {
+	if t.best > 0 && now.Sub(t.since) >= getsForget {
+		t.best = time.Duration(float64(t.best) * getsForgets)
+		t.since = now
 	}
-	if g.best == 0 || average < g.best {
-		g.best, g.since = average, now
+	if t.best == 0 || average < t.best {
+		t.best, t.since = average, now
 	}
-	gradient := min(getsSlack*float64(g.best)/float64(average), 1)
+	gradient := min(getsSlack*float64(t.best)/float64(average), 1)
 	g.limit = min(max(g.limit*gradient+1, g.limit*3/4, leastGets), g.limit+1, g.most)
 }

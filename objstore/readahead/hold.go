@@ -15,22 +15,22 @@ type Hold struct {
 // Hold begins to read.
 func (p *Pool) Hold() *Hold { return &Hold{pool: p} }
 
-// Load begins to load ranges of an object that Read will ask for.
-func (h *Hold) Load(key string, ranges []objstore.Range) {
+// Load begins to load ranges of an object that Read will ask for. For most see Pool.Ahead.
+func (h *Hold) Load(key string, ranges []objstore.Range, most int64) {
 	p := h.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h.load(key, ranges)
+	h.load(key, ranges, most)
 }
 
-func (h *Hold) load(key string, ranges []objstore.Range) {
+func (h *Hold) load(key string, ranges []objstore.Range, most int64) {
 	p := h.pool
 	for _, r := range ranges {
 		for _, c := range p.over(key, r) {
 			h.keep(c)
 		}
 	}
-	for _, r := range p.plan(key, ranges) {
+	for _, r := range p.plan(key, ranges, p.getBytes(most)) {
 		if p.closed {
 			return
 		}
@@ -60,7 +60,7 @@ func (h *Hold) Read(ctx context.Context, key string, r objstore.Range) ([][]byte
 	}
 	p := h.pool
 	p.mu.Lock()
-	h.load(key, []objstore.Range{r})
+	h.load(key, []objstore.Range{r}, 0)
 	found := append([]*chunk(nil), p.over(key, r)...)
 	closed := p.closed && len(p.missing(key, r)) > 0
 	p.mu.Unlock()

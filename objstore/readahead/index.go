@@ -67,8 +67,9 @@ type piece struct {
 	wide bool // there is a gap in it that nobody asked for
 }
 
-// plan returns the GETs that load what is missing of some ranges: near ones are joined, large ones are cut. p.mu is held.
-func (p *Pool) plan(key string, ranges []objstore.Range) []piece {
+// plan returns the GETs that load what is missing of some ranges: near ones are joined, those of more than
+// most bytes are cut. p.mu is held.
+func (p *Pool) plan(key string, ranges []objstore.Range, most int64) []piece {
 	ranges = slices.Clone(ranges)
 	slices.SortFunc(ranges, func(a, b objstore.Range) int { return cmp.Compare(a.Offset, b.Offset) })
 	var joined []piece
@@ -79,7 +80,7 @@ func (p *Pool) plan(key string, ranges []objstore.Range) []piece {
 			}
 		}
 	}
-	return cut(joined, p.opts.GetBytes)
+	return cut(joined, most)
 }
 
 // join extends a piece by a range behind it, if they are near. p.mu is held.

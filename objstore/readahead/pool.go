@@ -30,7 +30,7 @@ var errShort = errors.New("object shorter than expected")
 type Options struct {
 	// Bytes bounds the memory. What is needed now is loaded all the same; nothing is loaded ahead beyond it. Default 64 MiB.
 	Bytes int64
-	// GetBytes bounds one GET. Default 4 MiB.
+	// GetBytes bounds one GET, but where the caller allows for larger ones. Default 4 MiB.
 	GetBytes int64
 	// JoinBytes is the gap between two ranges up to which it is always cheaper to read over it than to send another GET.
 	// Wider ones, up to half of GetBytes, are joined if that turns out to be of use. Default 64 KiB.
@@ -97,6 +97,7 @@ type Pool struct {
 	gap     gap
 	used    int64 // bytes of chunks and idle buffers
 	held    int64 // bytes of them that cannot go
+	unread  int64 // bytes of the chunks in fresh
 	waiting int64 // bytes that were loaded ahead and that no reader has come for
 
 	forgotten map[string]time.Time // objects, and when; see Forget
@@ -112,6 +113,7 @@ type chunk struct {
 	// Guarded by Pool.mu.
 	holds int           // of Holds, and one of the load under way
 	place *list.Element // in spent or fresh; nil while it is held
+	fresh bool          // the place is in fresh
 	read  int64         // bytes that readers are done with
 	since time.Time     // when it was last held
 	gone  bool          // not to be found any more
@@ -167,12 +169,24 @@ func (p *Pool) Has(key string, r objstore.Range) bool {
 	return len(p.missing(key, r)) == 0
 }
 
+// Bound is Options.Bytes.
+func (p *Pool) Bound() int64 { return p.opts.Bytes }
+
+// GetBytes is Options.GetBytes.
+func (p *Pool) GetBytes() int64 { return p.opts.GetBytes }
+
+// getBytes is the size of GETs where they may have up to most bytes: more than GetBytes only if there is room for that,
+// beside what cannot go. p.mu is held.
+func (p *Pool) getBytes(most int64) int64 {
+	return max(min(most, p.opts.Bytes/4*3-p.held-p.unread), p.opts.GetBytes)
+}
+
 // Ahead begins to load ranges of an object that will be read soon, as far as there is room, and tells whether all of
-// them are there or on their way.
-func (p *Pool) Ahead(key string, ranges []objstore.Range) bool {
+// them are there or on their way. One GET has up to most bytes, if that is more than GetBytes and there is much room.
+func (p *Pool) Ahead(key string, ranges []objstore.Range, most int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range p.plan(key, ranges) {
+	for _, r := range p.plan(key, ranges, p.getBytes(most)) {
 		// The rest is for what is needed at once: else it would evict what was loaded ahead, over and over.
 		for p.waiting+r.Length > p.opts.Bytes/4*3 {
 			if !p.dropStale() {
@@ -323,18 +337,23 @@ func (p *Pool) letGo(c *chunk) {
 		return
 	}
 	c.since = time.Now()
-	if c.read >= int64(len(c.buf)) {
-		c.place = p.spent.PushBack(c)
-	} else {
+	if c.fresh = c.read < int64(len(c.buf)); c.fresh {
 		c.place = p.fresh.PushBack(c)
+		p.unread += int64(cap(c.buf))
+	} else {
+		c.place = p.spent.PushBack(c)
 	}
 }
 
 // hold keeps a chunk where it is. p.mu is held.
 func (p *Pool) hold(c *chunk) {
 	if c.place != nil {
-		p.spent.Remove(c.place) // of the two lists, the one that it is in
-		p.fresh.Remove(c.place)
+		if c.fresh {
+			p.fresh.Remove(c.place)
+			p.unread -= int64(cap(c.buf))
+		} else {
+			p.spent.Remove(c.place)
+		}
 		c.place = nil
 	}
 	if c.holds == 0 {

@@ -117,7 +117,7 @@ func TestLoadsAreJoinedAndCut(t *testing.T) {
 				f.read(t, h, r.Offset, r.Length)
 			}
 			f.trace()
-			h.Load("obj", tc.load)
+			h.Load("obj", tc.load, 0)
 			for _, r := range tc.load {
 				f.read(t, h, r.Offset, r.Length)
 			}
@@ -131,7 +131,7 @@ func TestLoadsAreJoinedAndCut(t *testing.T) {
 
 func TestAheadIsFoundByReads(t *testing.T) {
 	f := newFixture(t, 1000, readahead.Options{GetBytes: 100, Bytes: 1000})
-	if !f.Ahead("obj", ranges(100, 150)) || !f.Has("obj", objstore.Range{Offset: 110, Length: 20}) {
+	if !f.Ahead("obj", ranges(100, 150), 0) || !f.Has("obj", objstore.Range{Offset: 110, Length: 20}) {
 		t.Fatal("refused")
 	}
 	h := f.Hold()
@@ -148,7 +148,7 @@ func TestRoom(t *testing.T) {
 		f := newFixture(t, 10_000, readahead.Options{GetBytes: 100, Bytes: 400, Stale: time.Second})
 		ahead := func(from int64, want bool) {
 			t.Helper()
-			if got := f.Ahead("obj", ranges(from, 100)); got != want {
+			if got := f.Ahead("obj", ranges(from, 100), 0); got != want {
 				t.Fatalf("ahead at %d: %v", from, got)
 			}
 			synctest.Wait()
@@ -335,7 +335,7 @@ func TestCloseEndsLoads(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		f.Ahead("obj", ranges(500, 300)) // some wait for their turn
+		f.Ahead("obj", ranges(500, 300), 0) // some wait for their turn
 		failed := make(chan error, 1)
 		go func() {
 			h := f.Hold()
@@ -386,9 +386,9 @@ func TestRandomUse(t *testing.T) {
 				return r
 			}
 			for range 100 {
-				f.Ahead("obj", []objstore.Range{any(), any()})
+				f.Ahead("obj", []objstore.Range{any(), any()}, int64(rng.IntN(3))*20_000)
 				h := f.Hold()
-				h.Load("obj", []objstore.Range{any(), any()})
+				h.Load("obj", []objstore.Range{any(), any()}, int64(rng.IntN(3))*20_000)
 				held := map[objstore.Range][][]byte{}
 				for range 3 {
 					r := any()
@@ -418,7 +418,7 @@ func TestRandomUse(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if f.Ahead("obj", ranges(0, 1)); f.Bytes() > 128<<10+50_000 {
+	if f.Ahead("obj", ranges(0, 1), 0); f.Bytes() > 128<<10+50_000 {
 		t.Errorf("%d bytes at the end", f.Bytes())
 	}
 	if err := f.Close(); err != nil {

@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -279,6 +280,7 @@ func TestMerge(t *testing.T) {
 		"the smallest first":            {[]int{9000, 9000, 9000, 9000, 10, 10, 10, 10}, none{0: {4, 7}}},
 		"large runs are left alone":     {[]int{64_000, 64_000, 64_000, 64_000, 64_000}, none{}},
 		"large runs are no neighbors":   {[]int{10, 10, 64_000, 10, 10}, none{}},
+		"larger ones are no neighbors":  {[]int{1000, 1000, 9000, 1000, 1000}, none{}},
 		"tier 0 is no neighbor":         {[]int{10, 10, -10, 10, 10}, none{}},
 		"ends of transactions go along": {[]int{0, 10, 10, 0, 0, 10, 10, 0, -10}, none{0: {0, 6}}},
 		"ends of transactions alone":    {[]int{0, 0, 0, 0, 0, 0}, none{}},
@@ -300,6 +302,18 @@ func TestMerge(t *testing.T) {
 			m.expect(t, Merge, tc.want)
 		})
 	}
+}
+
+// TestMergeDoesNotCrossLargeGaps: no run could take all the offsets, so that there would be as many runs as before, for ever.
+func TestMergeDoesNotCrossLargeGaps(t *testing.T) {
+	m := newModel(1, Options{MergeRuns: 4})
+	for i := range 9 {
+		m.add(0, m.tier1(time.Hour), 100)
+		if i == 2 || i == 7 {
+			m.parts[0].list[i].Records = math.MaxInt32 / 2 // for the next begins behind it
+		}
+	}
+	m.expect(t, Merge, none{0: {3, 6}})
 }
 
 // TestMergeWaitsForCompany: a few bytes are not worth an object, until they have waited, counted from when there were

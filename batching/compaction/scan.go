@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"math"
 	"time"
 
 	"github.com/runnel-io/runnel/batching/rewrite"
@@ -198,6 +199,10 @@ func (s *scan) merge() {
 	}
 }
 
+// mostOffsets is how many offsets neighbors may take that become one run: it could not take many more, and those on both
+// sides of a large gap would be two runs again, and again.
+const mostOffsets = math.MaxInt32 / 2
+
 // window finds neighbors that are no larger than those of a level, enough of which are of that level, and tells since when
 // they are enough.
 func (s *scan) window(level int8) (w span, since time.Time, ok bool) {
@@ -211,7 +216,7 @@ func (s *scan) window(level int8) (w span, since time.Time, ok bool) {
 			w.marker(x.index, &run, false)
 			continue
 		}
-		if x.level < level || bytes > 0 && bytes+int64(run.Length) > s.opts.JobBytes {
+		if x.level < level || w.len() > 0 && (bytes+int64(run.Length) > s.opts.JobBytes || run.End()-w.from > mostOffsets) {
 			if enough() {
 				return w, since, true
 			}

@@ -134,6 +134,12 @@ func TestCorruptRunEndsItsPartAlone(t *testing.T) {
 			recordbatchtest.Seal(b[run.Position : run.Position+run.Length])
 			return b
 		},
+		"fewer offsets than the run has": func(b []byte, run metastore.Run) []byte {
+			binary.BigEndian.PutUint32(b[run.Position+23:], uint32(run.Records)-2)
+			binary.BigEndian.PutUint32(b[run.Position+57:], uint32(run.Records)-1)
+			recordbatchtest.Seal(b[run.Position : run.Position+run.Length])
+			return b
+		},
 		"object cut short": func(b []byte, run metastore.Run) []byte { return b[:run.Position+run.Length/2] },
 		"object cut away":  func(b []byte, run metastore.Run) []byte { return b[:run.Position] },
 	} {
@@ -142,7 +148,8 @@ func TestCorruptRunEndsItsPartAlone(t *testing.T) {
 			w.Grow(10)
 			var last metastore.SegmentID // has one batch of one partition, and nothing behind it
 			tp := w.Partitions()[1]
-			last = w.Write(rewritetest.Batch{TopicPartition: tp, Bytes: w.RandomBatch()})
+			records := []recordbatch.Record{{Value: []byte("one")}, {Value: []byte("two")}, {Value: []byte("three")}}
+			last = w.Write(rewritetest.Batch{TopicPartition: tp, Bytes: recordbatchtest.Encode(records, recordbatchtest.Options{}.NotIdempotent())})
 			w.Grow(10)
 			parts := whole(w)
 			at := slices.IndexFunc(parts, func(p rewrite.Part) bool { return p.TopicPartition == tp })

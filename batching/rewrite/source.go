@@ -81,9 +81,6 @@ func (s *source) batch(ctx context.Context, run *metastore.Run) (Batch, bool, er
 	s.pass() // what the batch before has used up
 	end := run.End()
 	if s.left == 0 {
-		if run.Segment.Tier() == 0 && s.offset != end {
-			return Batch{}, false, s.corrupt(run, "batches end at offset %d, the run at %d", s.offset, end)
-		}
 		s.begun = false
 		s.need++
 		return Batch{}, false, nil
@@ -99,7 +96,9 @@ func (s *source) batch(ctx context.Context, run *metastore.Run) (Batch, bool, er
 	if err != nil {
 		return Batch{}, false, err
 	}
-	s.left -= uint32(len(b))
+	if s.left -= uint32(len(b)); s.left == 0 && run.Segment.Tier() == 0 && s.offset != end {
+		return Batch{}, false, s.corrupt(run, "batches end at offset %d, the run at %d", s.offset, end)
+	}
 	return Batch{Header: h, Bytes: b}, true, nil
 }
 

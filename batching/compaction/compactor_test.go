@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,7 +111,7 @@ func TestCompactsWhatIsWritten(t *testing.T) {
 		c := compactor(t, w, engineOpts, opts)
 		for range 25 {
 			w.Grow(1 + rng.IntN(12))
-			w.Clock = w.Clock.Add(time.Duration(rng.IntN(300)) * time.Second)
+			w.Advance(time.Duration(rng.IntN(300)) * time.Second)
 			if rng.IntN(5) == 0 {
 				w.DeleteRecords()
 			}
@@ -125,7 +126,7 @@ func TestCompactsWhatIsWritten(t *testing.T) {
 		w.Grow(1)
 		w.EndAll()
 		for range 10 { // merges wait for company
-			w.Clock = w.Clock.Add(15 * time.Minute)
+			w.Advance(15 * time.Minute)
 			all(t, c)
 		}
 		sound(t, w)
@@ -154,17 +155,17 @@ func TestWhatChangesDuringAJob(t *testing.T) {
 	for range 20 {
 		w := rewritetest.New(t, rng.Uint64(), 3, 3)
 		w.Grow(15)
-		w.Clock = w.Clock.Add(15 * time.Minute)
+		w.Advance(15 * time.Minute)
 		registry := prometheus.NewRegistry()
 		engineOpts, opts := small(rng)
 		engineOpts.Reads, engineOpts.Registerer = 1, registry
 		c := compactor(t, w, engineOpts, opts)
-		left, busy := 1+rng.IntN(12), false
+		var steps atomic.Int64
+		step := 1 + rng.Int64N(12)
 		w.Faults.Before(func(context.Context, fault.Call) error {
-			if left--; left != 0 || busy {
+			if steps.Add(1) != step {
 				return nil
 			}
-			busy = true // what is done now is none of the job's
 			switch rng.IntN(4) {
 			case 0:
 				w.DeleteRecords()
@@ -221,11 +222,12 @@ func TestCrashesOfCompactors(t *testing.T) {
 	w := rewritetest.New(t, rng.Uint64(), 2, 3)
 	for range 40 {
 		w.Grow(1 + rng.IntN(8))
-		w.Clock = w.Clock.Add(time.Duration(rng.IntN(400)) * time.Second)
+		w.Advance(time.Duration(rng.IntN(400)) * time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
-		left := 1 + rng.IntN(20)
+		var steps atomic.Int64
+		last := 1 + rng.Int64N(20)
 		crash := func() error {
-			if left--; left == 0 {
+			if steps.Add(1) == last {
 				cancel()
 			}
 			return ctx.Err()
@@ -258,7 +260,7 @@ func TestCrashesOfCompactors(t *testing.T) {
 		w.CheckObjects()
 	}
 	engineOpts, opts := small(rng)
-	w.Clock = w.Clock.Add(time.Hour)
+	w.Advance(time.Hour)
 	all(t, compactor(t, w, engineOpts, opts))
 	sound(t, w)
 }
@@ -280,7 +282,7 @@ func TestCorruptRunHoldsUpNothingElse(t *testing.T) {
 		b[segment.HeaderSize+50] ^= 1
 		return b
 	})
-	w.Clock = w.Clock.Add(20 * time.Minute)
+	w.Advance(20 * time.Minute)
 	all(t, c)
 	left := func() (ids []metastore.SegmentID) {
 		for _, tp := range w.Partitions() {
@@ -299,11 +301,11 @@ func TestCorruptRunHoldsUpNothingElse(t *testing.T) {
 		t.Errorf("%d corrupt runs were counted", n)
 	}
 	w.Damage(bad, func([]byte) []byte { return good })
-	w.Clock = w.Clock.Add(30 * time.Minute)
+	w.Advance(30 * time.Minute)
 	if all(t, c); len(left()) != 1 {
 		t.Fatal("it was tried again too early")
 	}
-	w.Clock = w.Clock.Add(31 * time.Minute)
+	w.Advance(31 * time.Minute)
 	if all(t, c); len(left()) != 0 {
 		t.Fatal("it was not tried again")
 	}
@@ -337,7 +339,7 @@ func TestSegmentThatCannotBeRead(t *testing.T) {
 				bad := w.Write(rewritetest.Batch{TopicPartition: w.Partitions()[1], Bytes: w.RandomBatch()})
 				w.Grow(5)
 				w.EndAll()
-				w.Clock = w.Clock.Add(20 * time.Minute)
+				w.Advance(20 * time.Minute)
 				w.Faults.Before(func(_ context.Context, call fault.Call) error {
 					if call.Key == segment.Key(bad) {
 						return reason
@@ -370,17 +372,17 @@ func TestBacklogIsTold(t *testing.T) {
 	c := compactor(t, w, rewrite.Options{}, compaction.Options{Registerer: registry})
 	b := w.RandomBatch()
 	w.Write(rewritetest.Batch{TopicPartition: w.Partitions()[0], Bytes: b})
-	w.Clock = w.Clock.Add(5 * time.Minute)
+	w.Advance(5 * time.Minute)
 	if more, err := c.Do(t.Context()); more || err != nil {
 		t.Fatal(more, err)
 	}
-	if got := c.Backlog(); got != (compaction.Backlog{At: w.Clock, Bytes: int64(len(b)), Lag: 3 * time.Minute}) {
+	if got := c.Backlog(); got != (compaction.Backlog{At: w.Now(), Bytes: int64(len(b)), Lag: 3 * time.Minute}) {
 		t.Errorf("%+v", got)
 	}
 	if lag, bytes := counter(t, registry, "runnel_compaction_lag_seconds"), counter(t, registry, "runnel_compaction_tier0_bytes"); lag != 180 || bytes != len(b) {
 		t.Errorf("lag %d, %d bytes", lag, bytes)
 	}
-	w.Clock = w.Clock.Add(6 * time.Minute)
+	w.Advance(6 * time.Minute)
 	if lag := counter(t, registry, "runnel_compaction_lag_seconds"); lag != 0 {
 		t.Errorf("lag %d of an old plan", lag)
 	}

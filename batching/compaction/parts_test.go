@@ -48,7 +48,7 @@ func TestPartsAreWhatWasPlanned(t *testing.T) {
 			for range 5 {
 				w.Write(rewritetest.Batch{TopicPartition: tp, Bytes: w.RandomBatch()}, rewritetest.Batch{TopicPartition: tp, Bytes: w.RandomBatch()})
 			}
-			w.Clock = w.Clock.Add(time.Hour)
+			w.Advance(time.Hour)
 			e, err := rewrite.New(w.Objects, w.Replica, rewrite.Options{Now: w.Now})
 			if err != nil {
 				t.Fatal(err)

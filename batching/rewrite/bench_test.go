@@ -15,7 +15,7 @@ import (
 
 // uniform writes segments in which each partition has one batch of about so many bytes, and returns their bytes.
 func uniform(w *rewritetest.World, segments, batchBytes int) (bytes int64) {
-	b := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: w.Clock.UnixMilli(), Value: make([]byte, batchBytes)}}, recordbatchtest.Options{}.NotIdempotent())
+	b := recordbatchtest.Encode([]recordbatch.Record{{Timestamp: w.Now().UnixMilli(), Value: make([]byte, batchBytes)}}, recordbatchtest.Options{}.NotIdempotent())
 	for range segments {
 		var batches []rewritetest.Batch
 		for _, tp := range w.Partitions() {

@@ -150,7 +150,7 @@ func (o *output) end(ctx context.Context) error {
 	o.size += len(old) + len(o.runs)
 	o.runs = nil
 	// A slow job swaps before its objects are too old for it.
-	if o.size >= o.engine.opts.SwapRuns || !o.since.IsZero() && o.engine.opts.Now().Sub(o.since) > metastore.MaxRewriteAge/4 {
+	if o.size >= o.engine.opts.SwapRuns || len(o.group) == metastore.MaxSwapRewrites || !o.since.IsZero() && o.engine.opts.Now().Sub(o.since) > metastore.MaxRewriteAge/4 {
 		return o.flush(ctx)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,12 +34,12 @@ type World struct {
 	Meta    *metafault.Store // the log, for all replicas
 	Replica *metastore.Replica
 	Topics  []*metastore.Topic
-	Clock   time.Time // of ids and entries; tests move it forward
 	Rand    *rand.Rand
 
 	// SizeOf is the length of the values of a batch's records together. Random histories ask it.
 	SizeOf func(*rand.Rand) int
 
+	passed    atomic.Int64 // nanoseconds since Start
 	records   map[metastore.TopicPartition][]Record
 	producers []*producer
 	aborted   map[transaction]bool
@@ -71,7 +72,7 @@ type producer struct {
 func New(t testing.TB, seed uint64, topics int, partitions int32) *World {
 	t.Helper()
 	log := metamemory.New(metamemory.Options{})
-	w := &World{T: t, Objects: memory.New(), Meta: metafault.Wrap(log), Clock: Start,
+	w := &World{T: t, Objects: memory.New(), Meta: metafault.Wrap(log),
 		Rand: rand.New(rand.NewPCG(seed, 1)), records: map[metastore.TopicPartition][]Record{}}
 	w.aborted = map[transaction]bool{}
 	w.SizeOf = func(rng *rand.Rand) int { return rng.IntN(600) }
@@ -86,8 +87,11 @@ func New(t testing.TB, seed uint64, topics int, partitions int32) *World {
 	return w
 }
 
-// Now is the World's clock.
-func (w *World) Now() time.Time { return w.Clock }
+// Now is the clock of ids and entries. It begins with Start and moves when a test says so.
+func (w *World) Now() time.Time { return Start.Add(time.Duration(w.passed.Load())) }
+
+// Advance moves the clock.
+func (w *World) Advance(d time.Duration) { w.passed.Add(int64(d)) }
 
 // Open opens another replica of the log.
 func (w *World) Open() *metastore.Replica {
@@ -124,7 +128,7 @@ type Batch struct {
 // Write stores and commits one segment with batches, of each partition in the order given.
 func (w *World) Write(batches ...Batch) metastore.SegmentID {
 	w.T.Helper()
-	id := metastore.NewSegmentID(w.Clock)
+	id := metastore.NewSegmentID(w.Now())
 	at := map[metastore.TopicPartition]int{}
 	var parts []segment.Part
 	var of [][]Batch // by part
@@ -142,7 +146,7 @@ func (w *World) Write(batches ...Batch) metastore.SegmentID {
 			ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch, BaseSequence: h.BaseSequence})
 		of[i] = append(of[i], b)
 	}
-	object, index, err := segment.Assemble(id, w.Clock, parts)
+	object, index, err := segment.Assemble(id, w.Now(), parts)
 	w.must(err)
 	w.must(w.Objects.Put(context.Background(), segment.Key(id), object))
 	commit := metastore.SegmentCommit{ID: id, Size: index.Size}
@@ -202,7 +206,7 @@ func (w *World) Grow(segments int) {
 	w.T.Helper()
 	all := w.Partitions()
 	for range segments {
-		w.Clock = w.Clock.Add(time.Duration(w.Rand.IntN(3000)) * time.Millisecond)
+		w.Advance(time.Duration(w.Rand.IntN(3000)) * time.Millisecond)
 		var batches []Batch
 		for range 1 + w.Rand.IntN(2*len(all)) {
 			batches = append(batches, w.batch(all[w.Rand.IntN(len(all))]))
@@ -230,7 +234,7 @@ func (w *World) randomRecords() []recordbatch.Record {
 		for j := range value {
 			value[j] = byte('a' + w.Rand.IntN(20))
 		}
-		records[i] = recordbatch.Record{Timestamp: w.Clock.UnixMilli() - w.Rand.Int64N(1000), Value: value}
+		records[i] = recordbatch.Record{Timestamp: w.Now().UnixMilli() - w.Rand.Int64N(1000), Value: value}
 		if w.Rand.IntN(2) == 0 {
 			records[i].Key = fmt.Appendf(nil, "key-%d", w.Rand.IntN(20))
 		}
@@ -340,7 +344,7 @@ func (w *World) end(p *producer, commit bool) {
 		if marks.High != base+1 {
 			continue // it had nothing there: its batches were refused
 		}
-		m := recordbatch.Marker{BaseOffset: int64(base), ProducerID: int64(p.is.Producer), Commit: commit, Timestamp: w.Clock.UnixMilli()}
+		m := recordbatch.Marker{BaseOffset: int64(base), ProducerID: int64(p.is.Producer), Commit: commit, Timestamp: w.Now().UnixMilli()}
 		_, runs, err := w.Replica.Runs(tp, base, 1)
 		w.must(err)
 		if len(runs) != 1 || runs[0].Marker == nil {

@@ -68,13 +68,15 @@ func (b *badRuns) segment(id metastore.SegmentID) *badSegment {
 	return s
 }
 
-func (b *badRuns) add(run *metastore.Run, until time.Time) {
+// add tells whether the run was not known, and is remembered now.
+func (b *badRuns) add(run *metastore.Run, until time.Time) bool {
 	at := runPlace{run.Segment, run.Position}
 	if _, known := b.runs[at]; known || len(b.runs) >= mostBad {
-		return
+		return false
 	}
 	b.runs[at] = badRun{until: until, length: run.Length}
 	b.segment(run.Segment).bytes += int64(run.Length)
+	return true
 }
 
 func (b *badRuns) addSegment(id metastore.SegmentID, until time.Time) {

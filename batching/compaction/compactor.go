@@ -134,7 +134,7 @@ func (c *Compactor) parts(stretches []stretch) []rewrite.Part {
 func (c *Compactor) rewrite(ctx context.Context, kind Kind, parts []rewrite.Part) (more bool, err error) {
 	began := c.opts.Now()
 	report, err := c.engine.Do(ctx, parts)
-	replaced, refused, failed := 0, 0, 0
+	replaced, refused, failed, learnt := 0, 0, 0, false
 	for _, result := range report.Results {
 		var corrupt *rewrite.CorruptError
 		switch {
@@ -144,8 +144,8 @@ func (c *Compactor) rewrite(ctx context.Context, kind Kind, parts []rewrite.Part
 			refused++
 		default:
 			failed++
-			if errors.As(result, &corrupt) {
-				c.bad.add(&corrupt.Run, c.opts.Now().Add(c.opts.Forgive))
+			if errors.As(result, &corrupt) && c.bad.add(&corrupt.Run, c.opts.Now().Add(c.opts.Forgive)) {
+				learnt = true
 			}
 		}
 	}
@@ -158,9 +158,8 @@ func (c *Compactor) rewrite(ctx context.Context, kind Kind, parts []rewrite.Part
 	c.opts.Logger.Info("runs rewritten", "kind", string(kind), "partitions", len(parts), "replaced", replaced, "refused", refused, "failed", failed,
 		"read_bytes", report.BytesRead, "written_bytes", report.BytesWritten, "gets", report.Gets, "objects", report.Objects,
 		"took", c.opts.Now().Sub(began))
-	// Runs that cannot be read are gone around from now on. If nothing else came of the job, the next one may have changed
-	// just as much.
-	return replaced+failed > 0, nil
+	// The next job is another one if runs are others now, or some are known to be gone around.
+	return replaced > 0 || learnt, nil
 }
 
 // lost remembers a segment that could not be read. One that is missing may have been replaced and deleted since the job was

@@ -22,10 +22,10 @@ func (e *Engine) Do(ctx context.Context, parts []Part) (Report, error) {
 	}
 	err := e.do(ctx, parts, &report, n)
 	for i, result := range report.Results {
-		if result == errUndone && err != nil {
+		if errors.Is(result, errUndone) && err != nil {
 			report.Results[i] = err
 		}
-		if result != nil && result != ErrRefused {
+		if result != nil && !errors.Is(result, ErrRefused) {
 			e.metrics.parts.WithLabelValues(string(failed)).Inc()
 		}
 	}
@@ -86,7 +86,11 @@ func (o *output) turn(ctx context.Context, to int, results []error) error {
 func (o *output) take(ctx context.Context, b Batch) error {
 	clean := o.parts[o.at].Clean
 	if clean == nil {
-		return o.add(ctx, b.Header, b.Bytes, b.Run)
+		err := o.add(ctx, b.Header, b.Bytes, b.Run)
+		if err == nil || errors.As(err, new(*stopError)) {
+			return err
+		}
+		return &CorruptError{Run: o.parts[o.at].Runs[b.Run], Reason: err} // such as offsets that tier 1 has no room for
 	}
 	kept, err := clean(b)
 	if err != nil || kept == nil {

@@ -392,3 +392,23 @@ func TestMorePartitionsThanASwapNames(t *testing.T) {
 		checkReplaced(t, w, part)
 	}
 }
+
+// TestOffsetsThatTierOneHasNoRoomFor: they are at the very end of what an offset can be. The part stays as it is.
+func TestOffsetsThatTierOneHasNoRoomFor(t *testing.T) {
+	w := rewritetest.New(t, seeded(t).Uint64(), 1, 2)
+	w.Grow(10)
+	tp := w.Partitions()[1]
+	w.Write(rewritetest.Batch{TopicPartition: tp, Bytes: w.RandomBatch(), At: math.MaxInt64 - 1<<30})
+	parts := whole(w)
+	report, err := engine(t, w, rewrite.Options{}).Do(t.Context(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range parts {
+		var corrupt *rewrite.CorruptError
+		if errors.As(report.Results[i], &corrupt) != (part.TopicPartition == tp) || corrupt != nil && corrupt.Run.Base != math.MaxInt64-1<<30-1 {
+			t.Fatalf("%s: %v", part.TopicPartition, report.Results[i])
+		}
+	}
+	checkAll(t, w)
+}

@@ -38,7 +38,8 @@ func (r *rig) table(p int32) string {
 			}
 		}
 	}) {
-		e, text := &l.entries[o], ""
+		var text string
+		e := &l.entries[o]
 		switch {
 		case e.marker && e.txn.commits:
 			text = "commit"

@@ -82,10 +82,10 @@ func TestASweepIsSpreadOverItsTimeAndComesToAll(t *testing.T) {
 		r := newRig(t)
 		foreign := r.foreigners()
 		var segments []string
-		for range 5000 {
+		for range 2500 {
 			segments = append(segments, r.write(0))
 		}
-		for round := range 30 {
+		for round := range 12 {
 			tr, reg := r.trace(), prometheus.NewRegistry()
 			orphans := []string{r.orphan(round%2, 5*time.Hour)}
 			c := r.collector(r.replica, garbage.Options{Settle: time.Nanosecond, SweepEvery: 24 * time.Hour, Registerer: reg})

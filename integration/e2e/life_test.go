@@ -212,6 +212,9 @@ func TestTheLifeOfDataOnRealServers(t *testing.T) {
 		starts.Each(func(o kadm.ListedOffset) { gone = gone && o.Offset == last["short"][o.Partition]+1 })
 		return gone
 	})
+	if r, code := fsck(t, stores, "--deep"); code != 0 || r.Errors != 0 {
+		t.Errorf("fsck ends with %d: %+v", code, r.Findings)
+	}
 	objects := stores.Objects(t)
 	for _, key := range orphans {
 		if _, there := objects[key]; there {

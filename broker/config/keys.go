@@ -146,7 +146,7 @@ var keys = []Key{
 	{Name: "compaction.memory", Kind: size{6 << 20, 1 << 40}, Default: "192MiB",
 		Doc: "Bytes that the broker which rewrites small objects has for it, and as many the one that compacts topics, which may be the same, beside the keys that it remembers (`log.cleaner.dedupe.buffer.size`). A third is for reading ahead, the rest for objects that are made, of 64 MiB at most; less memory makes smaller ones, and more GETs.",
 		set: func(c *Config, v value) { c.Compaction.Memory = v.number }},
-	{Name: "garbage.grace", Kind: durationFrom(10 * time.Minute), Default: "1h",
+	{Name: "garbage.grace", Kind: durationFrom(time.Minute), Default: "1h",
 		Doc: "How long an object stays after the last that named it went (by retention, compaction, DeleteRecords or the deletion of a topic). A metastore that is restored to a point in time names objects that were garbage since: it can go back by as much as the grace, such as `24h`. That costs the storage of what was replaced or deleted in that time, and for each such object about 120 bytes of memory in each broker and 35 of a snapshot. docs/bucket.md tells of a way to go back further that costs storage alone.",
 		set: func(c *Config, v value) { c.Garbage.Grace = v.duration }},
 	{Name: "garbage.sweep", Kind: duration, Default: "24h",

@@ -108,7 +108,7 @@ node_id: -4
 cluster:
   num.partitons: 3
   message.max.bytes: big
-garbage: {grace: 5m, dry_run: maybe}
+garbage: {grace: 5s, dry_run: maybe}
 `), Env: []string{"RUNNEL_LISTN=:1", "RUNNEL_LOG_LEVEL=loud"}, Set: []string{"num.partitions"}})
 	if err == nil {
 		t.Fatal("no error")
@@ -124,7 +124,7 @@ garbage: {grace: 5m, dry_run: maybe}
 		`f.yaml:11: invalid value "-4" for node_id`,
 		`f.yaml:13: cluster: unknown setting "num.partitons" (did you mean "num.partitions"?)`,
 		`f.yaml:14: cluster: invalid value "big" for message.max.bytes`,
-		`f.yaml:15: invalid value "5m" for garbage.grace: must be 10m0s or more`,
+		`f.yaml:15: invalid value "5s" for garbage.grace: must be 1m0s or more`,
 		`f.yaml:15: invalid value "maybe" for garbage.dry_run: must be one of true, false`,
 		`RUNNEL_LISTN: unknown variable (did you mean RUNNEL_LISTEN?)`,
 		`RUNNEL_LOG_LEVEL: invalid value "loud" for log.level: must be one of debug, info, warn, error`,

@@ -94,7 +94,7 @@ func (f *Fetched) late(plans []plan) (late []int) {
 
 // read fills in the result of one partition and returns its bytes.
 func (r *Reader) read(ctx context.Context, scan *Scan, f *Fetched, p *plan, result *Result, atLeastOne bool) int {
-	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result, marker: -1, next: p.From, gaps: metastore.NoOffset}
+	a := &answer{plan: p, fetched: f, atLeastOne: atLeastOne, result: result, marker: -1}
 	a.result.Watermarks = a.marks
 	r.answer(ctx, a)
 	scan.moved(a)
@@ -150,13 +150,10 @@ type answer struct {
 	atLeastOne bool
 	full       bool // nothing more is wanted
 	result     *Result
-	headers    []byte             // room for patched headers, and for markers
-	marker     int                // where in headers those begin that are the last part of the records; -1 if they are not
-	at         cursor             // after the last batch
-	next       metastore.Offset   // after the last run
-	gaps       metastore.Offset   // from here on there may be gaps; NoOffset: nowhere
-	ends       []metastore.Offset // of the ends of transactions in the answer, from gaps on, if any were aborted
-	passed     int64              // bytes of cold runs, those before From too
+	headers    []byte // room for patched headers, and for markers
+	marker     int    // where in headers those begin that are the last part of the records; -1 if they are not
+	at         cursor // after the last batch
+	passed     int64  // bytes of cold runs, those before From too
 }
 
 // wants tells whether the run can have something for the answer.
@@ -171,7 +168,6 @@ func (a *answer) addRuns(ctx context.Context, runs []plannedRun) error {
 			a.full = true
 			return nil
 		}
-		a.enter(&runs[i].Run)
 		if err := a.addRun(ctx, &runs[i]); err != nil {
 			return err
 		}
@@ -298,9 +294,6 @@ func (a *answer) addBatch(ctx context.Context, w *walk, h recordbatch.Header) er
 		}
 	}
 	clear(parts[kept:])
-	if h.Control() && h.Records > 0 {
-		a.ended(metastore.Offset(h.BaseOffset))
-	}
 	header := a.headers[n:len(a.headers):len(a.headers)]
 	recordbatch.SetBaseOffset(header, h.BaseOffset, leaderEpoch)
 	parts[first] = header

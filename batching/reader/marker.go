@@ -40,7 +40,6 @@ func (a *answer) addMarker(run *metastore.Run) {
 	}
 	a.result.Records[len(a.result.Records)-1] = a.headers[a.marker:len(a.headers):len(a.headers)]
 	a.result.Bytes += recordbatch.MarkerSize
-	a.ended(run.Base)
 	a.at = cursor{offset: run.Base + 1, run: run.Base, position: run.Length}
 }
 
@@ -63,39 +62,11 @@ func forgotten(before, now []metastore.AbortedTxn, at metastore.Offset) bool {
 	})
 }
 
-// enter notes that the answer goes on with a run.
-func (a *answer) enter(run *metastore.Run) {
-	if a.gaps == metastore.NoOffset && (sparse(run) || run.Base > a.next) {
-		a.gaps = a.next
-	}
-	a.next = run.End()
-}
-
-// ended notes that the end of a transaction is in the answer.
-func (a *answer) ended(offset metastore.Offset) {
-	if a.gaps != metastore.NoOffset && len(a.aborted) > 0 {
-		a.ends = append(a.ends, offset)
-	}
-}
-
 // overlapping is the aborted transactions that overlap the batches of the answer, which may be fewer than those of its
 // runs.
-//
-// Where there are gaps, a transaction may be gone with its end, and the log still tell of it. A client that is told, too,
-// drops what its producer wrote from there on, until it meets the end of an aborted transaction: there is none, and it would
-// drop those that were committed after it. So transactions that end within the answer are listed only if it has their end.
 func (a *answer) overlapping() []metastore.AbortedTxn {
 	if a.result.Bytes == 0 {
 		return nil
 	}
-	return slices.DeleteFunc(a.aborted, func(t metastore.AbortedTxn) bool {
-		if t.First >= a.at.offset {
-			return true
-		}
-		if a.gaps == metastore.NoOffset || t.Last < a.gaps || t.Last >= a.at.offset {
-			return false
-		}
-		_, there := slices.BinarySearch(a.ends, t.Last)
-		return !there
-	})
+	return slices.DeleteFunc(a.aborted, func(t metastore.AbortedTxn) bool { return t.First >= a.at.offset })
 }

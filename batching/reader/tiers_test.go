@@ -36,7 +36,11 @@ func (l *tieredLog) randomBatch(rng *rand.Rand) []byte {
 	} else {
 		opts.ProducerID, opts.Transactional = producer, true
 	}
-	return recordbatchtest.Encode(records, opts)
+	b := recordbatchtest.Encode(records, opts)
+	if rng.IntN(10) == 0 {
+		recordbatch.SetLogAppendTime(b, now+rng.Int64N(1000))
+	}
+	return b
 }
 
 // grow appends runs and ends transactions.
@@ -121,8 +125,8 @@ func TestScanOfALogWhoseRunsAreReplaced(t *testing.T) {
 		for name, rd := range l.readers() {
 			quiet := l.before
 			l.before = func() {
-				if rng.IntN(10) == 0 { // what was planned is read: nothing is taken out of it here
-					l.swap(rng, false)
+				if rng.IntN(10) == 0 {
+					l.swap(rng, rng.IntN(2) == 0)
 				}
 			}
 			var scan reader.Scan

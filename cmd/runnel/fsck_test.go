@@ -200,7 +200,7 @@ func TestSegmentDumpAndVerify(t *testing.T) {
 	id := filepath.Base(objects[0])
 	for _, name := range []string{objects[0], key, id} {
 		out, errOut, code := run(t, nil, "segment", "dump", bucket, name)
-		if code != 0 || !strings.HasPrefix(out, "segment "+id+", created 20") || !strings.Contains(out, "POSITION") || strings.Contains(out, "CODEC") {
+		if code != 0 || !strings.HasPrefix(out, "segment "+id+", tier 0, created 20") || !strings.Contains(out, "POSITION") || strings.Contains(out, "CODEC") {
 			t.Errorf("dump %s: exit %d:\n%s%s", name, code, out, errOut)
 		}
 		out, errOut, code = run(t, nil, "segment", "verify", bucket, name)

@@ -24,15 +24,15 @@ func newSegment(env *environment) *cobra.Command {
 	return parent("segment", "Look into segments: objects of the bucket, or copies of them", newSegmentDump(env), newSegmentVerify(env))
 }
 
-const segmentArguments = "An argument is the key of an object (t0/HH/ID), a segment's id, or a file. Keys and ids are looked for in the bucket of a\n" +
-	"broker's configuration; files need none."
+const segmentArguments = "An argument is the key of an object (t0/HH/ID or t1/HH/ID), a segment's id, or a file. Keys and ids are looked for in the\n" +
+	"bucket of a broker's configuration; files need none."
 
 func newSegmentDump(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump KEY|FILE...",
 		Short: "Show the index of segments: runs, byte ranges, counts, producers",
-		Long: "Show the index of segments: runs, byte ranges, counts, producers. The index is verified; with --records everything is\n" +
-			"read and verified, and the headers of all record batches are shown, too.\n\n" + segmentArguments,
+		Long: "Show the index of segments: runs, byte ranges, counts, and producers, or of rewritten segments offsets. The index is\n" +
+			"verified; with --records everything is read and verified, and the headers of all record batches are shown, too.\n\n" + segmentArguments,
 		Example: "  runnel segment dump --config /etc/runnel.yaml t0/5f/0192f5e0-7c1b-7000-8000-0123456789ab\n" +
 			"  runnel segment dump --records ./segment",
 		Args: args(cobra.MinimumNArgs(1)),
@@ -235,7 +235,7 @@ func (o *segmentObject) verify(ctx context.Context) (segmentVerifiedJSON, error)
 		v.Runs = len(index.Runs)
 		err = fsck.ReadBatches(ctx, o.objects, o.name, &index, func(_ int, _ int64, h recordbatch.Header) {
 			v.Batches++
-			v.Records += int64(h.LastOffsetDelta) + 1
+			v.Records += int64(h.Records)
 		})
 	}
 	if v.OK = err == nil; err != nil {

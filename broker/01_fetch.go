@@ -38,7 +38,7 @@ import (
 //
 // Different from Kafka: waits may end a little early (untilTogether). Min bytes are judged by the runs of the partitions,
 // of which the first may begin before the offset, and the last stable offset may lie inside the last, so that an answer
-// may hold less. A follower's request is answered as a consumer's.
+// may hold less, or where log compaction left gaps more. A follower's request is answered as a consumer's.
 
 // Partitions is what the commit log says of records, as of the last commit that the broker knows of. No method waits.
 type Partitions interface {
@@ -272,13 +272,19 @@ func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, t
 			break
 		}
 		there += int(run.Length)
-		if stable := below - run.Base; stable < metastore.Offset(run.Records) {
-			read.ready += max(int(int64(run.Length)*int64(stable)/int64(run.Records)), 1)
-		} else {
-			read.ready += int(run.Length)
-		}
+		read.ready += readyOf(run, metastore.Offset(p.offset), below)
 	}
 	return row, there
+}
+
+// readyOf is about how many bytes of a run there are below an offset, one at least. What lies before the offset that is asked
+// for counts as little in runs of tier 0, and not in those of tier 1, which may be long.
+func readyOf(run *metastore.Run, from, below metastore.Offset) int {
+	begin, end := run.Base, min(run.End(), below)
+	if run.Segment.Tier() == 1 {
+		begin = max(begin, from)
+	}
+	return max(int(int64(run.Length)*int64(end-begin)/int64(run.Records)), 1)
 }
 
 // runs are those that the isolation level lets the client see; the last may reach beyond that.

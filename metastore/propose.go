@@ -126,7 +126,12 @@ func (r *Replica) decide(mark nonce, p proposal) (attempt, error) {
 }
 
 // interval numbers the intervals in which one snapshot is taken at least.
-func (r *Replica) interval(at int64) int64 { return at / r.opts.SnapshotInterval.Milliseconds() }
+func (r *Replica) interval(at int64) int64 {
+	if ms := r.opts.SnapshotInterval.Milliseconds(); ms > 0 {
+		return at / ms
+	}
+	return 0
+}
 
 // append puts an attempt into the log, and decides again as often as need be. It runs with the slot.
 func (r *Replica) append(ctx context.Context, mark nonce, p proposal, a *attempt) (change, error) {

@@ -20,7 +20,7 @@ type ReplicaOptions struct {
 	// SnapshotEvery is how many entries lie between snapshots. Default 4096.
 	SnapshotEvery int
 	// SnapshotInterval is the longest time of the log between snapshots, as long as entries come: whoever appends the first one
-	// of an interval takes one. Default 1 minute. So entries are trimmed soon after they are not needed any more.
+	// of an interval takes one. Default 1 minute; negative: none. So entries are trimmed soon after they are not needed any more.
 	SnapshotInterval time.Duration
 	// ReadBytes is about how much payload one read of the log asks for. Default 4 MiB.
 	ReadBytes int

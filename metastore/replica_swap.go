@@ -117,8 +117,9 @@ func (s *State) logTime() time.Time {
 }
 
 // Known tells of each segment whether the log knows it: because runs name it, because it is remembered that it was committed
-// or swapped in, or as garbage. An object that it does not know, and that is so old by LogTime that no decision accepts it,
-// will never be known.
+// or swapped in, or as garbage. A segment that was past its age (MaxSegmentAge, or MaxRewriteAge for tier 1) by a LogTime that
+// was asked for before, and that is not known now, never will be: its object may be deleted. Asked in the other order, an entry
+// in between may have named it.
 func (r *Replica) Known(ids []SegmentID) []bool {
 	known := make([]bool, len(ids))
 	for from := 0; from < len(ids); from += visitStep {

@@ -55,22 +55,22 @@ func checkSwap(segments []RewrittenSegment, rewrites []Rewrite) error {
 		if w.Partition < 0 || w.CleanedTo < 0 || len(w.Old) == 0 {
 			return fmt.Errorf("%w: %s, %d runs, cleaned to %d", ErrInvalidSwap, w.TopicPartition, len(w.Old), w.CleanedTo)
 		}
-		begin, end := ends[w.TopicPartition], Offset(0)
+		end := ends[w.TopicPartition]
 		for j := range w.Old {
-			if !w.Old[j].follows(begin) {
+			if !w.Old[j].follows(end) {
 				return fmt.Errorf("%w: %s, old run %d: %+v", ErrInvalidSwap, w.TopicPartition, j, w.Old[j])
 			}
-			begin = w.Old[j].End()
+			end = w.Old[j].End()
 		}
-		begin, end = w.Old[0].Base, begin
 		ends[w.TopicPartition] = end
+		next := w.Old[0].Base
 		for j := range w.New {
 			r := &w.New[j]
 			size, ours := sizes[r.Segment]
-			if !r.follows(begin) || r.End() > end || r.Marker != nil || !ours || int64(r.Position)+int64(r.Length) > size {
+			if !r.follows(next) || r.End() > end || r.Marker != nil || !ours || int64(r.Position)+int64(r.Length) > size {
 				return fmt.Errorf("%w: %s, new run %d: %+v", ErrInvalidSwap, w.TopicPartition, j, *r)
 			}
-			begin = r.End()
+			next = r.End()
 		}
 		runs += len(w.Old) + len(w.New)
 	}

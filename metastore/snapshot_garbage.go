@@ -84,11 +84,11 @@ func (d *decoder) cleaned(s *State) {
 	for range d.count(3, "partitions") {
 		tp := d.partitionOf(topics)
 		to := Offset(d.uvarintMax(math.MaxInt64, "offset"))
-		if p := s.partition(tp); p == nil || p.cleanedTo != 0 {
+		p := s.partition(tp)
+		if p == nil || p.cleanedTo != 0 {
 			d.fail("cleaned partition")
 			return
-		} else {
-			p.cleanedTo = to
 		}
+		p.cleanedTo = to
 	}
 }

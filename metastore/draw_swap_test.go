@@ -31,7 +31,7 @@ func drawSwap(t *rapid.T, at int64, partitions []TopicPartition, of func(TopicPa
 				r := Run{
 					Base: base, Records: rapid.Int32Range(1, int32(end-base)).Draw(t, "records"),
 					Segment: rapid.SampledFrom(plan.segments).Draw(t, "segment").ID, Position: rapid.Uint32Range(0, 1000).Draw(t, "position"),
-					Length: rapid.Uint32Range(0, 300).Draw(t, "length"), MaxTimestamp: rapid.Int64Range(-5, 50).Draw(t, "timestamp"),
+					Length: rapid.Uint32Range(1, 300).Draw(t, "length"), MaxTimestamp: rapid.Int64Range(-5, 50).Draw(t, "timestamp"),
 				}
 				w.New, next = append(w.New, r), r.End()
 			}

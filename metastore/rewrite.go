@@ -26,7 +26,8 @@ type RewrittenSegment struct {
 	Size int64     // bytes of the whole object
 }
 
-// Rewrite puts runs in place of others of the same partition.
+// Rewrite puts runs in place of others of the same partition. A swap may have several of a partition, in the order of their
+// offsets; each is accepted or refused by itself.
 type Rewrite struct {
 	TopicPartition
 	// Old are consecutive runs as they were read, markers too, one at least.
@@ -67,7 +68,7 @@ func checkSwap(segments []RewrittenSegment, rewrites []Rewrite) error {
 		for j := range w.New {
 			r := &w.New[j]
 			size, ours := sizes[r.Segment]
-			if !r.follows(next) || r.End() > end || r.Marker != nil || !ours || int64(r.Position)+int64(r.Length) > size {
+			if !r.follows(next) || r.End() > end || r.Marker != nil || !ours || r.Length == 0 || int64(r.Position)+int64(r.Length) > size {
 				return fmt.Errorf("%w: %s, new run %d: %+v", ErrInvalidSwap, w.TopicPartition, j, *r)
 			}
 			next = r.End()

@@ -177,6 +177,7 @@ func TestSwapThatNoBrokerMakesIsAnError(t *testing.T) {
 		"before the old runs":   {ours, func(w *metastore.Rewrite) { w.New[0].Base-- }, metastore.ErrInvalidSwap},
 		"after the old runs":    {ours, func(w *metastore.Rewrite) { w.New[0].Records++ }, metastore.ErrInvalidSwap},
 		"without records":       {ours, func(w *metastore.Rewrite) { w.New[0].Records = 0 }, metastore.ErrInvalidSwap},
+		"without bytes":         {ours, func(w *metastore.Rewrite) { w.New[0].Length = 0 }, metastore.ErrInvalidSwap},
 		"a marker":              {ours, func(w *metastore.Rewrite) { w.New[0].Marker = &metastore.Marker{} }, metastore.ErrInvalidSwap},
 		"another's segment":     {ours, func(w *metastore.Rewrite) { w.New[0].Segment = w.Old[0].Segment }, metastore.ErrInvalidSwap},
 		"new runs that overlap": {ours, func(w *metastore.Rewrite) { w.New = append(w.New, w.New[0]) }, metastore.ErrInvalidSwap},

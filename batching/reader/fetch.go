@@ -52,7 +52,7 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	}
 	r.begin(ctx, f, plans, r.mostBytes(scan))
 	scan.extend(r, plans)
-	total, late := 0, f.late(plans)
+	total, late := 0, f.late(ctx, plans)
 	for i, next := 0, 0; i < len(plans); i++ {
 		if next < len(late) && late[next] == i {
 			next++
@@ -76,12 +76,12 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 // late returns the plans of old records that are still on their way, in order, if there are others of the tail: a
 // partition that is behind does not hold up those that are not. Its turn comes when its records are there, or when it was
 // put off for long: else nobody would hear of records that cannot be read, and those that are evicted too soon never came.
-func (f *Fetched) late(plans []plan) (late []int) {
+func (f *Fetched) late(ctx context.Context, plans []plan) (late []int) {
 	tail := false
 	for i := range plans {
 		if !plans[i].cold() {
 			tail = tail || len(plans[i].runs) > 0
-		} else if !f.loaded(&plans[i]) {
+		} else if !f.loaded(ctx, &plans[i]) {
 			late = append(late, i)
 		}
 	}

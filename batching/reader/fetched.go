@@ -117,10 +117,18 @@ func (f *Fetched) pin(id metastore.SegmentID, offset int64, parts [][]byte) {
 	}
 }
 
-// loaded tells whether old records that a plan needs are in memory.
-func (f *Fetched) loaded(p *plan) bool {
+// loaded tells whether old records that a plan needs are in memory. An index that has come is looked into, so that the next
+// plan knows the place.
+func (f *Fetched) loaded(ctx context.Context, p *plan) bool {
 	for i := range p.runs {
-		if x := &p.runs[i]; x.cold && x.parts == nil && (x.seek || !f.hold.Ready(segment.Key(x.Segment), x.bytes())) {
+		x := &p.runs[i]
+		switch {
+		case !x.cold || x.parts != nil:
+			continue
+		case x.seek && sparse(&x.Run) && f.hold.Ready(segment.Key(x.Segment), suffix(&x.Run, suffixBytes)):
+			_, _ = f.index(ctx, p.TopicPartition, &x.Run) // an error is told when its turn comes
+		}
+		if x.seek || !f.hold.Ready(segment.Key(x.Segment), x.bytes()) {
 			return false
 		}
 	}

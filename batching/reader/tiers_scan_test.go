@@ -254,3 +254,31 @@ func TestReadAheadGoesOnInRunsThatReplaceOthers(t *testing.T) {
 		t.Error("want GETs of 1 MiB, and no byte twice")
 	}
 }
+
+// A consumer that begins far inside a long run of one partition is given another's records meanwhile, and does not have to
+// wait for its turn by the clock: what is known of the place grows with each Fetch.
+func TestAPlaceInALongRunIsFoundBesideTheTail(t *testing.T) {
+	r := newRig(t, 1<<20)
+	r.writtenOf(tierBatch, 1, 1, 32)
+	r.lift(make([]metastore.Offset, 1), 1)
+	r.write(map[int32][][]byte{1: {one(now)}})
+	clock := time.Now()
+	rd := r.newReader(r.replica, r.blocks, r.recent, reader.Options{HotAge: time.Hour, Now: func() time.Time { return clock }})
+	var scan reader.Scan
+	wants := []reader.Want{{TopicPartition: r.tp(0), From: 20, MaxBytes: tierBatch}, {TopicPartition: r.tp(1), MaxBytes: 1 << 20}}
+	found := false
+	for begin := time.Now(); !found && time.Since(begin) < 30*time.Second; {
+		f := rd.Fetch(t.Context(), &scan, reader.ReadUncommitted, wants)
+		r.must(f.Results[0].Err)
+		if r.check(1, 0, f.Results[1]) != 1 {
+			t.Fatalf("%+v", f.Results)
+		}
+		if found = f.Results[0].Bytes > 0; found && r.check(0, 20, f.Results[0]) != 21 {
+			t.Errorf("%+v", f.Results[0])
+		}
+		f.Release()
+	}
+	if !found {
+		t.Error("not a record in 30 s")
+	}
+}

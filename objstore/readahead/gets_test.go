@@ -84,3 +84,26 @@ func TestGetsRecover(t *testing.T) {
 		}
 	})
 }
+
+// A large GET takes longer than a small one without any queue: it is no sign that there are too many.
+func TestGetsOfOtherSizesAreNotQueues(t *testing.T) {
+	g := newGets(8)
+	load := func(count, size int, took time.Duration) float64 {
+		for range count {
+			if err := g.begin(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			g.end(time.Now(), size, took)
+		}
+		return g.limit
+	}
+	if limit := load(200, 4<<20, 60*time.Millisecond); limit != 8 {
+		t.Fatalf("limit %.1f after small ones", limit)
+	}
+	if limit := load(200, 16<<20, 200*time.Millisecond); limit != 8 {
+		t.Errorf("limit %.1f after large ones", limit)
+	}
+	if limit := load(200, 16<<20, 400*time.Millisecond); limit > 5 {
+		t.Errorf("limit %.1f after large ones that take twice as long", limit)
+	}
+}

@@ -142,6 +142,40 @@ func TestAheadIsFoundByReads(t *testing.T) {
 	}
 }
 
+// GETs may be larger for those who ask for it, while there is room.
+func TestLargeGets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 10_000, readahead.Options{GetBytes: 100, Bytes: 4000})
+		for _, tc := range []struct {
+			from, length, most int64
+			want               []string
+		}{
+			{0, 900, 900, []string{"0+900"}},
+			{900, 900, 0, []string{"900+100", "1000+100", "1100+100", "1200+100", "1300+100", "1400+100", "1500+100", "1600+100", "1700+100"}},
+			{2000, 900, 500, []string{"2000+450", "2450+450"}},
+			{3000, 200, 900, []string{"3000+200"}},
+			{4000, 100, 900, []string{"4000+100"}},
+		} {
+			if !f.Ahead("obj", ranges(tc.from, tc.length), tc.most) {
+				t.Fatalf("%+v: refused", tc)
+			}
+			synctest.Wait()
+			if got := f.trace(); !slices.Equal(got, tc.want) {
+				t.Errorf("%+v: GETs %q", tc, got)
+			}
+		}
+		h := f.Hold()
+		f.read(t, h, 0, 4000) // little room is left
+		f.trace()
+		h.Load("obj", ranges(5000, 200), 900)
+		f.read(t, h, 5000, 200)
+		h.Release()
+		if got := f.trace(); !slices.Equal(got, []string{"5000+100", "5100+100"}) {
+			t.Errorf("in a full pool: GETs %q", got)
+		}
+	})
+}
+
 // What was read makes room; what was not stays for its reader, until that is late; what is held stays whatever happens.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

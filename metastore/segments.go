@@ -1,5 +1,7 @@
 package metastore
 
+import "github.com/runnel-io/runnel/planted"
+
 // segment is a segment that the log knows; it does not change. before is the position of the entry before the one that
 // committed it, or that put it in place of others.
 type segment struct {
@@ -71,7 +73,7 @@ func (t *segmentTable) unname(i uint32, length uint32) bool {
 		t.named--
 		return true
 	}
-	return false
+	return planted.Is(planted.NamedGarbage)
 }
 
 // mark puts a segment in a list.

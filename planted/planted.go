@@ -47,6 +47,24 @@ const (
 	GroupForgotten Bug = "group-forgotten"
 	// SkipsUnreadable goes on behind a run that cannot be read.
 	SkipsUnreadable Bug = "skips-unreadable"
+	// GarbageUngraced deletes objects as soon as no run names them.
+	GarbageUngraced Bug = "garbage-ungraced"
+	// OrphanTooSoon takes an object that the log does not know for one that it never will, while it may yet.
+	OrphanTooSoon Bug = "orphan-too-soon"
+	// NamedGarbage takes a segment for garbage as soon as one of its runs goes.
+	NamedGarbage Bug = "named-garbage"
+	// SwapUnchecked puts runs in place of others than those that were read.
+	SwapUnchecked Bug = "swap-unchecked"
+	// MarkerUnwritten leaves the ends of transactions out of what is rewritten.
+	MarkerUnwritten Bug = "marker-unwritten"
+	// RetentionPastOpen lets records go whose transaction is open.
+	RetentionPastOpen Bug = "retention-past-open"
+	// TombstoneEarly drops tombstones as soon as what they delete is gone.
+	TombstoneEarly Bug = "tombstone-early"
+	// AbortedUnlisted forgets aborted transactions whose records are still there.
+	AbortedUnlisted Bug = "aborted-unlisted"
+	// CleanedTooFar takes a partition for cleaned of which a part was not.
+	CleanedTooFar Bug = "cleaned-too-far"
 )
 
 // All lists the bugs.
@@ -54,4 +72,5 @@ var All = []Bug{
 	AckBeforePut, DeleteBeforeGrace, CommitNotIdempotent, UnknownIsDone, SequencesUnchecked, OffsetZeroOnError,
 	HighAhead, BehindIsOutOfRange, LSOReadApart, ReadsPastStable, AbortedForgotten, MarkersTorn, TxnOffsetsLost, ZombieNotFenced, LeaseNotFenced,
 	OffsetsAckedEarly, GroupForgotten, SkipsUnreadable,
+	GarbageUngraced, OrphanTooSoon, NamedGarbage, SwapUnchecked, MarkerUnwritten, RetentionPastOpen, TombstoneEarly, AbortedUnlisted, CleanedTooFar,
 }

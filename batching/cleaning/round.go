@@ -10,6 +10,7 @@ import (
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 var (
@@ -223,6 +224,9 @@ func (r *round) stretch(ctx context.Context, at metastore.Offset) (metastore.Off
 	first, err := r.firstChanged(ctx, runs)
 	if err == nil && first < len(runs) {
 		err = r.rewrite(ctx, runs[first:])
+	}
+	if planted.Is(planted.CleanedTooFar) {
+		err = nil
 	}
 	if r.again(err) {
 		return r.sieve.passed, nil

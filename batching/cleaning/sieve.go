@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // reason says why a record, or the end of a transaction, was dropped.
@@ -94,12 +95,12 @@ func (s *sieve) data(h recordbatch.Header, b []byte) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	if h.Transactional() && s.aborted.has(h) {
+	if h.Transactional() && s.aborted.has(h) && !planted.Is(planted.AbortedUnlisted) {
 		s.tally.dropped[aborted] += int64(h.Records)
 		return nil, nil
 	}
 	retain := recordbatch.Retain{Horizon: s.horizon}
-	expired := false
+	expired := planted.Is(planted.TombstoneEarly)
 	if ms, ok := s.known(h); ok {
 		retain.Horizon, expired = recordbatch.NoHorizon, ms <= s.now && !s.unread
 	}
@@ -152,7 +153,7 @@ func (s *sieve) ending(h recordbatch.Header, b []byte) ([]byte, error) {
 	}
 	_, left := s.left[h.ProducerID]
 	delete(s.left, h.ProducerID)
-	if left {
+	if left && (commit || !planted.Is(planted.AbortedUnlisted)) {
 		return b, nil
 	}
 	told := false

@@ -17,6 +17,7 @@ import (
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // LeaseName is the task's among the metastore's leases.
@@ -159,7 +160,7 @@ func (c *Collector) collect(ctx context.Context) (more bool, err error) {
 func (c *Collector) ripe(oldest []metastore.Garbage) []metastore.Garbage {
 	now := c.opts.Now()
 	for i := range oldest {
-		if now.Sub(oldest[i].Since) < c.opts.Grace {
+		if now.Sub(oldest[i].Since) < c.opts.Grace && !planted.Is(planted.GarbageUngraced) {
 			return oldest[:i]
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // sweep is how far the look through the bucket has got. It begins anywhere, so that a cluster whose brokers restart often
@@ -164,6 +165,9 @@ type candidate struct {
 
 // never is from when on the object's segment is not committed any more, by the log's time.
 func (c *candidate) never() time.Time {
+	if planted.Is(planted.OrphanTooSoon) {
+		return c.id.Time()
+	}
 	if c.id.Tier() == 0 {
 		return c.id.Time().Add(metastore.MaxSegmentAge)
 	}

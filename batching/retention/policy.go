@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // Policy is what a topic wants kept.
@@ -45,7 +46,7 @@ func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time
 		left := bytes - int64(r.Length)
 		bySize := p.Bytes >= 0 && left >= p.Bytes
 		byTime := p.Ms >= 0 && now.UnixMilli()-timestamp(&r) > p.Ms
-		if end > marks.Stable || !bySize && !byTime {
+		if end > marks.Stable && !planted.Is(planted.RetentionPastOpen) || !bySize && !byTime {
 			break
 		}
 		if i == limit {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // source yields the batches of parts in order. It trusts neither the log nor the store: what does not add up is a
@@ -39,6 +40,9 @@ func (s *source) next(ctx context.Context) (part int, b Batch, err error) {
 	for ; s.part < len(s.parts); s.part, s.run = s.part+1, 0 {
 		for runs := s.parts[s.part].Runs; s.run < len(runs); s.run++ {
 			part, run := s.part, &runs[s.run]
+			if run.Marker != nil && planted.Is(planted.MarkerUnwritten) {
+				continue
+			}
 			if run.Marker != nil {
 				b = s.end(run)
 				s.run++

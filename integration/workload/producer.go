@@ -100,7 +100,7 @@ func (w *worker) records(keys []int64) []history.Record {
 	for _, key := range keys {
 		r := history.Record{Partition: partitionOf(key), Offset: -1, Key: key, Value: w.value(), Timestamp: w.stamp()}
 		if kindOfTopic(r.Topic) == compacted {
-			r.Key, r.Tombstone = keysPerPartition*key+w.rand.Int64N(keysPerPartition), w.chance(20)
+			r.Key, r.Tombstone = w.keyIn(key), w.chance(20)
 		}
 		out = append(out, r)
 	}

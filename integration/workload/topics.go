@@ -46,8 +46,20 @@ func kindOfTopic(topic string) topicKind {
 // deletable tells whether clients may delete a topic's records.
 func (k topicKind) deletable() bool { return k == timed || k == sized || k == cut }
 
-// keysPerPartition is how many keys the records of a partition of a compacted topic have.
-const keysPerPartition = 6
+// Records of a partition of a compacted topic have so many keys, of which a few are written again and again, and the others
+// hardly ever: their tombstones and last values are what compaction may lose for long.
+const (
+	keysPerPartition = 40
+	hotKeys          = 6
+)
+
+// keyIn picks a key for a record of a partition of a compacted topic, given the partition's own.
+func (w *worker) keyIn(partition int64) int64 {
+	if w.chance(70) {
+		return partition*keysPerPartition + w.rand.Int64N(hotKeys)
+	}
+	return partition*keysPerPartition + w.rand.Int64N(keysPerPartition)
+}
 
 // mostBytes is more than a record of the workload takes with its batch, and more than a marker does.
 const mostBytes = 160

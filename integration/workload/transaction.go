@@ -55,6 +55,8 @@ func (t *transaction) run(ctx context.Context, plan [][]int64) (why string) {
 		return t.forget()
 	case n < 17:
 		return t.outlive(ctx)
+	case n < 22: // as long as records stay elsewhere, and perhaps longer than the cluster lets it
+		pause(ctx, t.Retention/2+time.Duration(t.rand.Int64N(int64(t.Retention/2))))
 	}
 	if err := t.sendOffsets(ctx); err != nil {
 		return t.abort(ctx, fmt.Errorf("send offsets: %w", err))

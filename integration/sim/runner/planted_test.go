@@ -52,6 +52,17 @@ var showing = []shows{
 	{bug: planted.GroupForgotten, names: []string{checker.TwoOwners}, kinds: []faults.Kind{faults.Crash, faults.Restart, faults.LongPause}},
 	{bug: planted.SkipsUnreadable, names: []string{checker.PollSkip},
 		kinds: []faults.Kind{faults.GetFails, faults.GetBroken, faults.SlowDown, faults.Crash}},
+	{bug: planted.GarbageUngraced, names: []string{audit.EarlyDeletion}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.OrphanTooSoon, names: []string{audit.EarlyDeletion, string(fsck.MissingObject)},
+		kinds: []faults.Kind{faults.CommitSlow, faults.CommitUnanswered, faults.CommitLate}},
+	{bug: planted.NamedGarbage, names: []string{audit.EarlyDeletion, string(fsck.MissingObject)}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.SwapUnchecked, names: []string{checker.WrongValue, checker.AbortedRead, checker.LostWrite, checker.PollSkip},
+		kinds: []faults.Kind{faults.GetSlow, faults.PutSlow, faults.LeaseLost}},
+	{bug: planted.MarkerUnwritten, names: []string{checker.LostWrite, checker.PollSkip, string(fsck.CorruptObject)}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.RetentionPastOpen, names: []string{checker.LogStartAhead, checker.BadMarks}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.TombstoneEarly, names: []string{checker.LostWrite, checker.PollSkip, checker.WrongValue}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.AbortedUnlisted, names: []string{checker.AbortedRead}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.CleanedTooFar, names: []string{checker.WrongValue}, kinds: []faults.Kind{faults.GetFails, faults.PutLost, faults.SlowDown, faults.CommitLost}},
 }
 
 const (

@@ -15,4 +15,6 @@ type Result struct {
 	Sum        string              `json:"sum"` // of the events
 	Anomalies  []string            `json:"anomalies"`
 	Hits       map[faults.Kind]int `json:"hits"`
+	Rewritten  int                 `json:"rewritten"` // segments of tier 1 in the end
+	Deleted    int                 `json:"deleted"`   // objects of segments
 }

@@ -28,7 +28,8 @@ func init() { runtime.MemProfileRate = 0 }
 func TestSeed(t *testing.T) {
 	p := Play(t, *seedFlag, PlayOptions{Kinds: kinds(t)})
 	sum, lines := p.Trace.Sum()
-	result := Result{Seed: *seedFlag, Took: p.Took, Events: lines, Sum: sum, Operations: len(p.History.Operations), Hits: p.Hits}
+	result := Result{Seed: *seedFlag, Took: p.Took, Events: lines, Sum: sum, Operations: len(p.History.Operations), Hits: p.Hits,
+		Rewritten: p.Rewritten, Deleted: p.Deleted}
 	for _, a := range p.Anomalies {
 		result.Anomalies = append(result.Anomalies, a.Name)
 	}

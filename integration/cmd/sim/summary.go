@@ -24,6 +24,7 @@ type summary struct {
 
 	virtual, cpu, longest time.Duration
 	operations, events    int
+	deleted               int
 	memory                int64
 	anomalies             map[string][]uint64 // seeds, by name
 	hits                  map[faults.Kind]int
@@ -44,6 +45,7 @@ func (s *summary) add(o runner.Outcome) {
 	s.longest = max(s.longest, o.Wall)
 	s.operations += o.Operations
 	s.events += o.Events
+	s.deleted += o.Deleted
 	s.memory = max(s.memory, o.Memory)
 	for kind, n := range o.Hits {
 		s.hits[kind] += n
@@ -65,8 +67,8 @@ func (s *summary) add(o runner.Outcome) {
 
 func (s *summary) print(w io.Writer) {
 	took := time.Since(s.began)
-	fmt.Fprintf(w, "%s in %v, %v of virtual time; %d operations of clients, %d events\n",
-		seeds(s.played), took.Round(time.Second), s.virtual.Round(time.Second), s.operations, s.events)
+	fmt.Fprintf(w, "%s in %v, %v of virtual time; %d operations of clients, %d events, %d objects deleted\n",
+		seeds(s.played), took.Round(time.Second), s.virtual.Round(time.Second), s.operations, s.events, s.deleted)
 	if s.played > 0 {
 		fmt.Fprintf(w, "per seed: %v of CPU; the longest took %v, the largest %d MiB\n",
 			(s.cpu / time.Duration(s.played)).Round(time.Millisecond), s.longest.Round(time.Millisecond), s.memory>>20)

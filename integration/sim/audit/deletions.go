@@ -42,8 +42,7 @@ type deletion struct {
 	end metastore.Seq
 }
 
-// NewBucket remembers what is deleted from now on. now is the latest time that any clock may have shown which objects are
-// dated by.
+// NewBucket remembers what is deleted from now on. now is the latest time that a broker may take for the metastore's.
 func NewBucket(objects Objects, archive *Archive, now func() time.Time) *Bucket {
 	return &Bucket{Objects: objects, archive: archive, now: now, known: map[string]bool{}}
 }

@@ -7,9 +7,9 @@ import (
 
 // Clock is the metastore's: ours, and as far ahead of it as it was set. All methods may run concurrently.
 type Clock struct {
-	mu     sync.Mutex
-	ahead  time.Duration
-	latest time.Time // that it has shown before its last jump
+	mu    sync.Mutex
+	ahead time.Duration
+	most  time.Duration // that it was ever ahead
 }
 
 // Now is what to give memory.Options.Now.
@@ -19,8 +19,8 @@ func (c *Clock) Now() time.Time { return time.Now().Add(c.Ahead()) }
 func (c *Clock) Jump(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.latest = c.latestOf(time.Now())
 	c.ahead += d
+	c.most = max(c.most, c.ahead)
 }
 
 // Ahead is the sum of its jumps.
@@ -30,16 +30,9 @@ func (c *Clock) Ahead() time.Duration {
 	return c.ahead
 }
 
-// Latest is the latest time that it has ever shown.
+// Latest is the latest time that anybody may take for this clock's, who has not heard that it was set back.
 func (c *Clock) Latest() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.latestOf(time.Now())
-}
-
-func (c *Clock) latestOf(now time.Time) time.Time {
-	if shown := now.Add(c.ahead); shown.After(c.latest) {
-		return shown
-	}
-	return c.latest
+	return time.Now().Add(c.most)
 }

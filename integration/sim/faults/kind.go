@@ -41,6 +41,10 @@ const (
 	GetSlow       Kind = "get-slow"
 	SlowDown      Kind = "slow-down" // the bucket refuses requests, as S3 does with 503
 
+	DeleteLost       Kind = "delete-lost"
+	DeleteUnanswered Kind = "delete-unanswered"
+	DeleteLate       Kind = "delete-late"
+
 	CommitLost       Kind = "commit-lost"
 	CommitUnanswered Kind = "commit-unanswered"
 	CommitLate       Kind = "commit-late"
@@ -99,6 +103,7 @@ func (f *fate) meets(c *call) bool {
 var (
 	puts    = ops(object.Put)
 	gets    = ops(object.Get, object.GetSuffix, object.List)
+	deletes = ops(object.Delete)
 	commits = ops(meta.Append, meta.AppendWith)
 	groups  = ops(meta.ClaimGroup, meta.WriteGroup, meta.DeleteGroup, meta.CommitOffsets, meta.DeleteOffsets, meta.ExpireOffsets)
 	leases  = ops(meta.RegisterBroker, meta.RenewBroker, meta.LeaveBroker, meta.UnregisterBroker, meta.HoldLease, meta.ReleaseLease)
@@ -128,6 +133,10 @@ var fates = map[Kind]*fate{
 	GetBroken:     {buckets, gets, unanswered},
 	GetSlow:       {buckets, gets, slow},
 	SlowDown:      {buckets, nil, lost},
+
+	DeleteLost:       {buckets, deletes, lost},
+	DeleteUnanswered: {buckets, deletes, unanswered},
+	DeleteLate:       {buckets, deletes, late},
 
 	CommitLost:       {metastores, commits, lost},
 	CommitUnanswered: {metastores, commits, unanswered},
@@ -187,6 +196,10 @@ var measures = map[Kind]measure{
 	GetBroken:     {weight: 2, least: second, most: 15 * second},
 	GetSlow:       {weight: 2, least: second, most: 15 * second, delay: 5 * second},
 	SlowDown:      {weight: 2, least: second, most: 15 * second},
+
+	DeleteLost:       {weight: 1, least: second, most: 15 * second, hangs: true},
+	DeleteUnanswered: {weight: 1, least: second, most: 15 * second, hangs: true},
+	DeleteLate:       {weight: 2, least: second, most: 15 * second, delay: MostLate},
 
 	CommitLost:       {weight: 2, least: second, most: 15 * second, hangs: true},
 	CommitUnanswered: {weight: 5, least: second, most: 15 * second, hangs: true},

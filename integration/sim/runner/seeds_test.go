@@ -26,11 +26,12 @@ func TestNothingIsLostWhateverBefallsTheCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var played, operations int
+	var played, operations, rewritten, deleted int
 	var took time.Duration
 	hits := make(map[faults.Kind]int)
 	err = Many(t.Context(), binary, firstSeed, seedCount, runtime.NumCPU(), dir, Options{}, func(o Outcome) {
 		played, operations, took = played+1, operations+o.Operations, took+o.Took
+		rewritten, deleted = rewritten+o.Rewritten, deleted+o.Deleted
 		for kind, n := range o.Hits {
 			hits[kind] += n
 		}
@@ -48,9 +49,12 @@ func TestNothingIsLostWhateverBefallsTheCluster(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d seeds from %d on, %v of virtual time, %d operations of clients", played, firstSeed, took.Round(time.Second), operations)
+	t.Logf("%d seeds from %d on, %v of virtual time, %d operations of clients, %d objects deleted", played, firstSeed, took.Round(time.Second), operations, deleted)
 	if played != seedCount || took < seedCount*time.Minute || operations < 1000*seedCount {
 		t.Errorf("that is less than %d seeds of a minute", seedCount)
+	}
+	if rewritten < seedCount || deleted < 100*seedCount {
+		t.Errorf("%d segments were rewritten in the end, and %d objects deleted", rewritten, deleted)
 	}
 	for _, kind := range faults.Kinds() {
 		if hits[kind] == 0 {

@@ -101,9 +101,11 @@ func (r *Reader) knownIndex(tp metastore.TopicPartition, run *metastore.Run) (*s
 }
 
 // runOf finds a run of the log in the index of its object. The two are made of the same thing: a run that differs is none.
+// But the run takes all offsets that those before it took, and the index tells of the batches that are left, which may begin
+// later and end earlier.
 func runOf(index *segment.Index, tp metastore.TopicPartition, run *metastore.Run) (*segment.Run, bool) {
 	in, ok := index.Find(tp.Topic, tp.Partition)
-	if !ok || in.Position != run.Position || in.Length != run.Length || in.Base != int64(run.Base) || in.Offsets != run.Records {
+	if !ok || in.Position != run.Position || in.Length != run.Length || in.Base < int64(run.Base) || in.Base+int64(in.Offsets) > int64(run.End()) {
 		return nil, false
 	}
 	return in, true

@@ -80,8 +80,8 @@ func (r *round) run(ctx context.Context) error {
 const (
 	// pageBytes is how many bytes of runs are asked for at a time: a run may have no more than the end of a transaction.
 	pageBytes = 4 << 20
-	// pieceRuns is about how many runs are rewritten with one entry of the log, which takes metastore.MaxSwapRuns.
-	pieceRuns = 32 << 10
+	// pieceRuns is how many runs are rewritten with one entry of the log at the most.
+	pieceRuns = rewrite.MaxPartRuns
 )
 
 // runs returns runs from an offset on that begin below another, about as many bytes as asked for, and the aborted
@@ -107,7 +107,9 @@ func (r *round) runs(at, below metastore.Offset, bytes int64) (metastore.Offset,
 		}
 		txns.add(list)
 		for _, run := range runs {
-			if run.Base >= below || len(all) > 0 && run.Base < next { // the second: it took the place of others just now
+			switch {
+			case run.Base >= below, len(all) == pieceRuns,
+				len(all) > 0 && run.Base < next: // it took the place of others just now
 				return at, all, txns, nil
 			}
 			all = append(all, run)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -325,10 +326,10 @@ func TestABatchThatBeginsInWhatWasReadIsNotReadTwice(t *testing.T) {
 	l.before = func() {
 		if looks++; looks == 2 {
 			l.rewrite(0, 2, func(batches []*tieredBatch) []*tieredBatch {
-				both := append(batches[399].records, batches[400].records...)
+				both := slices.Concat(batches[399].records, batches[400].records)
 				joined := *batches[399]
 				joined.header.LastOffsetDelta = 1
-				return append(append(batches[:399:399], joined.without(both)), batches[401:]...)
+				return slices.Concat(batches[:399], []*tieredBatch{joined.without(both)}, batches[401:])
 			})
 		}
 	}

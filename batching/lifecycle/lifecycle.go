@@ -69,7 +69,8 @@ func (o Options) withDefaults() Options {
 //
 // Each task belongs to a broker: the first to the live one with the lowest node id, the second to the next, and so on
 // round. The broker whom a task belongs to asks for its lease three times in the length of one; the others once, and the
-// one that has it all the same gives it back when it has nothing more to do. So tasks are spread over the brokers, and done by
+// one that has it all the same gives it back when it has nothing more to do, or a round failed. The one that it belongs to
+// gives it back for the pauses after failures that are longer than a lease. So tasks are spread over the brokers, and done by
 // others while the one that they belong to cannot, or does not know of them. That views of who lives differ for a while
 // costs a few rounds that follow each other sooner.
 type Lifecycle struct {
@@ -131,6 +132,8 @@ type duty struct {
 	lease   *lease.Holder
 	opts    Options
 	metrics taskMetrics
+
+	failures int // of its rounds in a row
 }
 
 // mine tells whether the task belongs to this broker.
@@ -140,9 +143,10 @@ func (d *duty) mine() bool {
 }
 
 func (d *duty) run(ctx context.Context) {
-	for pause := time.Duration(0); d.wait(ctx, pause); pause = d.opts.Lease / 3 {
+	for pause := time.Duration(0); d.wait(ctx, pause); {
+		pause = d.opts.Lease / 3
 		if d.lease.Hold(ctx) {
-			d.hold(ctx)
+			pause = max(pause, d.hold(ctx))
 		}
 	}
 }
@@ -164,8 +168,9 @@ func (d *duty) wait(ctx context.Context, pause time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// hold works while this broker has the lease, which it has just got, and gives it back at the end if it still has it.
-func (d *duty) hold(ctx context.Context) {
+// hold works while this broker has the lease, which it has just got, and gives it back at the end if it still has it. It
+// returns for how long to leave the task to others.
+func (d *duty) hold(ctx context.Context) (pause time.Duration) {
 	defer d.lease.Release(ctx)
 	work, stop := context.WithCancel(ctx)
 	expire := time.AfterFunc(time.Until(d.lease.Deadline()), stop) // while Hold waits, too
@@ -173,7 +178,7 @@ func (d *duty) hold(ctx context.Context) {
 	ended := make(chan struct{})
 	go func() { // ends before hold does
 		defer close(ended)
-		d.rounds(work)
+		pause = d.rounds(work)
 	}()
 	defer func() {
 		stop()
@@ -184,7 +189,7 @@ func (d *duty) hold(ctx context.Context) {
 	for {
 		select {
 		case <-ended:
-			return
+			return pause
 		case <-renew.C:
 		}
 		if work.Err() == nil && d.lease.Hold(ctx) {
@@ -195,27 +200,34 @@ func (d *duty) hold(ctx context.Context) {
 	}
 }
 
-// rounds works until ctx ends, or until there is nothing to do at the moment and the task is another broker's.
-func (d *duty) rounds(ctx context.Context) {
-	failures := 0
-	for pause := min(d.opts.First, d.task.Every()); sleep(ctx, pause); {
+// rounds works until ctx ends, or until there is nothing to do at the moment and the task is another broker's, or it fails and
+// another broker may have more luck. It returns for how long to leave the task to others.
+func (d *duty) rounds(ctx context.Context) time.Duration {
+	pause := min(d.opts.First, d.task.Every())
+	if d.failures > 0 {
+		pause = 0 // it was waited for before
+	}
+	for sleep(ctx, pause) {
 		begun := time.Now()
 		more, err := d.task.Do(ctx)
 		cut := err != nil && ctx.Err() != nil
-		if failures = d.account(failures, err, cut, time.Since(begun)); cut {
-			return
+		if d.failures = d.account(d.failures, err, cut, time.Since(begun)); cut {
+			return 0
 		}
 		switch {
 		case err != nil:
-			pause = d.backoff(failures)
+			if pause = d.backoff(d.failures); pause >= d.opts.Lease || !d.mine() {
+				return pause
+			}
 		case more:
 			pause = d.opts.Pause
 		case !d.mine():
-			return
+			return 0
 		default:
 			pause = d.task.Every()
 		}
 	}
+	return 0
 }
 
 // account notes how a round ended and returns how many have failed since the last that did not. A row of failures is told of

@@ -35,7 +35,7 @@ var layers = map[string][]string{
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 	"batching/retention":   {"metastore", "planted"},
 
-	"batching/compaction": {"batching/rewrite", "metastore"},
+	"batching/compaction": {"batching/rewrite", "metastore", "objstore"},
 	"batching/rewrite":    {"batching/recordbatch", "batching/segment", "metastore", "objstore", "planted"},
 
 	"metastore":          {"planted"},

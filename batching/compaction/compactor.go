@@ -16,6 +16,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
 )
 
 // Log is what jobs are planned from; a metastore.Replica is one.
@@ -32,7 +33,7 @@ type Compactor struct {
 	opts    Options
 	metrics *metrics
 	bad     *badRuns
-	failed  metastore.SegmentID // that could not be read by the last job; zero: none
+	failed  metastore.SegmentID // that the last job which failed for one could not read; zero: none, or jobs go around it
 	turn    int                 // the kind whose turn it is, in kinds
 
 	mu      sync.Mutex
@@ -149,9 +150,11 @@ func (c *Compactor) rewrite(ctx context.Context, kind Kind, parts []rewrite.Part
 			}
 		}
 	}
-	c.lost(err)
 	if err != nil {
 		c.metrics.jobs.WithLabelValues(string(kind), "failed").Inc()
+		if c.lost(err) && errors.Is(err, objstore.ErrNotFound) {
+			return true, nil // it is told of in the log; with a pause after each, many would take longer than Forgive
+		}
 		return false, fmt.Errorf("%s of %d partitions: %w", kind, len(parts), err)
 	}
 	c.metrics.jobs.WithLabelValues(string(kind), "done").Inc()
@@ -163,16 +166,19 @@ func (c *Compactor) rewrite(ctx context.Context, kind Kind, parts []rewrite.Part
 }
 
 // lost remembers a segment that could not be read. One that is missing may have been replaced and deleted since the job was
-// planned; then the next plan does not name it. If it fails a second time, jobs go around it.
-func (c *Compactor) lost(err error) {
+// planned; then the next plan does not name it. If it fails a second time, jobs go around it: true. Those of other kinds may have
+// succeeded in between.
+func (c *Compactor) lost(err error) (bad bool) {
 	var of *rewrite.SegmentError
 	if !errors.As(err, &of) {
-		c.failed = metastore.SegmentID{}
-		return
+		return false
 	}
-	if c.failed == of.Segment {
-		c.opts.Logger.Error("segment that the commit log names cannot be read", "segment", of.Segment.String(), "error", err)
-		c.bad.addSegment(of.Segment, c.opts.Now().Add(c.opts.Forgive))
+	if c.failed != of.Segment {
+		c.failed = of.Segment
+		return false
 	}
-	c.failed = of.Segment
+	c.opts.Logger.Error("segment that the commit log names cannot be read", "segment", of.Segment.String(), "error", err)
+	c.bad.addSegment(of.Segment, c.opts.Now().Add(c.opts.Forgive))
+	c.failed = metastore.SegmentID{}
+	return true
 }

@@ -141,7 +141,7 @@ var keys = []Key{
 		Doc: "Whether small objects are rewritten as large ones, sorted by partition. Without it a consumer that is far behind costs a GET for each small object, and what brokers hold in memory grows with the number of objects. Compacted topics go by `log.cleaner.enable`. The broker that has the task's lease goes by its own configuration: give all the same.",
 		set: func(c *Config, v value) { c.Compaction.Enabled = v.text == "true" }},
 	{Name: "compaction.delay", Kind: durationFrom(time.Second), Default: "2m",
-		Doc: "How old a segment is at least when it is rewritten: by then, who reads the end of partitions has read it from memory.",
+		Doc: "How old a segment is at least when it is rewritten: by then, who reads the end of partitions has read it from memory. What is little waits for more, up to five times as long.",
 		set: func(c *Config, v value) { c.Compaction.Delay = v.duration }},
 	{Name: "compaction.memory", Kind: size{6 << 20, 1 << 40}, Default: "192MiB",
 		Doc: "Bytes that the broker which rewrites small objects has for it, and as many the one that compacts topics, which may be the same, beside the keys that it remembers (`log.cleaner.dedupe.buffer.size`). A third is for reading ahead, the rest for objects that are made, of 64 MiB at most; less memory makes smaller ones, and more GETs.",

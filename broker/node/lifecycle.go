@@ -92,7 +92,7 @@ func (n *Node) compactionTask(engine *rewrite.Engine) (lifecycle.Task, error) {
 	opts, c := n.opts.Lifecycle.Compaction, &n.opts.Config.Compaction
 	object := engine.Options().ObjectBytes
 	opts.Delay = cmp.Or(opts.Delay, c.Delay)
-	opts.Wait = cmp.Or(opts.Wait, max(opts.Delay, 10*time.Minute))
+	opts.Wait = cmp.Or(opts.Wait, 5*opts.Delay)
 	opts.SmallRun = cmp.Or(opts.SmallRun, min(object/4, 16<<20))
 	opts.MergeBytes = cmp.Or(opts.MergeBytes, object)
 	opts.Now, opts.Logger, opts.Registerer = n.members.Now, n.part("compaction"), n.registry

@@ -74,11 +74,16 @@ func newBroker(t testing.TB, c *cluster, i int, secret, dir string) *broker {
 	own.Metastore, own.Endpoint = metastoreURL(t, own.Metastore, ways), "http://"+b.bucket.Addr
 	b.Broker = harness.Node(t, own, harness.NodeOptions{
 		Log: filepath.Join(dir, b.name+".log"),
-		Set: map[string]string{"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"},
+		Set: map[string]string{
+			"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+			"log.retention.check.interval.ms":                             "1000", "log.cleaner.backoff.ms": "1000",
+		},
 		Env: []string{
 			"RUNNEL_ADVERTISE=" + b.clients.Addr,
 			"RUNNEL_PEER_SECRET=" + secret, "RUNNEL_PEER_LISTEN=" + peer, "RUNNEL_PEER_ADVERTISE=" + b.peers.Addr,
 			fmt.Sprintf("RUNNEL_ZONE=zone-%c", 'a'+i%3),
+			// What is stored is rewritten and deleted as soon as may be.
+			"RUNNEL_COMPACTION_DELAY=2s", "RUNNEL_GARBAGE_GRACE=1m", "RUNNEL_GARBAGE_SWEEP=1m",
 		},
 	})
 	return b

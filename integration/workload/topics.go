@@ -74,6 +74,7 @@ func (r *run) settings(topic string) (map[string]*string, *history.Topic) {
 		of("cleanup.policy", "compact")
 		of("delete.retention.ms", millis(r.Tombstones))
 		of("min.cleanable.dirty.ratio", "0.1")
+		of("segment.ms", "1000") // little waits no longer for more
 		told.Compacted, told.Tombstones = true, r.Tombstones
 	case timed:
 		of("retention.ms", millis(r.Retention))

@@ -40,7 +40,7 @@ func TestTheHistoryIsToldWhatSettingsLetGo(t *testing.T) {
 		settings string
 		told     history.Topic
 	}{
-		1: {"cleanup.policy=compact delete.retention.ms=9000 min.cleanable.dirty.ratio=0.1", history.Topic{Compacted: true, Tombstones: 9 * time.Second}},
+		1: {"cleanup.policy=compact delete.retention.ms=9000 min.cleanable.dirty.ratio=0.1 segment.ms=1000", history.Topic{Compacted: true, Tombstones: 9 * time.Second}},
 		2: {"retention.ms=7000", history.Topic{Retention: 7 * time.Second}},
 		4: {"retention.bytes=1600", history.Topic{Kept: 10}},
 	} {

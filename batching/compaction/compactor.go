@@ -84,6 +84,9 @@ func (c *Compactor) Backlog() Backlog {
 	return c.backlog
 }
 
+// Behind tells whether tier 0 was longer than two jobs at the last plan: segments come faster than they are rewritten.
+func (c *Compactor) Behind() bool { return c.Backlog().Bytes > 2*c.opts.JobBytes }
+
 // plan looks at the whole log.
 func (c *Compactor) plan() *planner {
 	opts, now := c.opts, c.opts.Now()

@@ -382,6 +382,19 @@ func TestSegmentsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestBehindIsMoreThanTwoJobs: a compactor that one job of the delay's worth brings up to date is not behind.
+func TestBehindIsMoreThanTwoJobs(t *testing.T) {
+	w := rewritetest.New(t, 1, 1, 1)
+	b := w.RandomBatch()
+	c := compactor(t, w, rewrite.Options{}, compaction.Options{JobBytes: int64(len(b)), Wait: time.Hour})
+	for written, behind := range []bool{false, false, true} {
+		w.Write(rewritetest.Batch{TopicPartition: w.Partitions()[0], Bytes: b})
+		if _, err := c.Do(t.Context()); err != nil || c.Behind() != behind {
+			t.Errorf("behind %v after %d batches, %v", c.Behind(), written+1, err)
+		}
+	}
+}
+
 // TestBacklogIsTold: on the broker that plans, and for as long as it does.
 func TestBacklogIsTold(t *testing.T) {
 	w := rewritetest.New(t, 1, 1, 1)

@@ -80,8 +80,12 @@ func (n *Node) taskMemory() (bytes int64) {
 // mostObject is the size of an object of tier 1.
 const mostObject = 64 << 20
 
-// pace lets rewriting go as fast as reads of old records: not at the cost of those at the tail, be they read or written.
+// pace lets rewriting go as fast as reads of old records: not at the cost of those at the tail, be they read or written. When
+// more is written than is rewritten, it has to go faster: all of what it owes is still to be done, and read in small pieces.
 func (n *Node) pace(ctx context.Context, bytes int64) error {
+	if n.compactor.Behind() {
+		return ctx.Err()
+	}
 	if n.writer.Busy() {
 		n.blocks.ahead.Hurry()
 	}
@@ -96,10 +100,11 @@ func (n *Node) compactionTask(engine *rewrite.Engine) (lifecycle.Task, error) {
 	opts.SmallRun = cmp.Or(opts.SmallRun, min(object/4, 16<<20))
 	opts.MergeBytes = cmp.Or(opts.MergeBytes, object)
 	opts.Now, opts.Logger, opts.Registerer = n.members.Now, n.part("compaction"), n.registry
-	compactor, err := compaction.New(n.replica, engine, opts)
+	var err error
+	n.compactor, err = compaction.New(n.replica, engine, opts)
 	task := lifecycle.Task{Name: compactionName, Every: always(cmp.Or(n.opts.Lifecycle.CompactionEvery, 20*time.Second))}
 	if c.Enabled && err == nil {
-		task.Do = compactor.Do
+		task.Do = n.compactor.Do
 	}
 	return task, err
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runnel-io/runnel/batching"
+	"github.com/runnel-io/runnel/batching/compaction"
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker"
@@ -68,19 +69,20 @@ type Node struct {
 	// unwritable is why the log takes no commit of this broker any more.
 	unwritable atomic.Pointer[error]
 
-	members  *cluster.Membership
-	replica  *metastore.Replica
-	settings *settings.Live
-	seq      *sequencer.Sequencer
-	peers    *peer.Server // nil: no peer port
-	callers  *peer.Client // nil: no peer port
-	writer   *batching.Writer
-	blocks   *blocks
-	groups   *group.Coordinator
-	reaper   *txn.Reaper
-	life     *lifecycle.Lifecycle
-	marks    *mark.Keeper
-	server   *wire.Server
+	members   *cluster.Membership
+	replica   *metastore.Replica
+	settings  *settings.Live
+	seq       *sequencer.Sequencer
+	peers     *peer.Server // nil: no peer port
+	callers   *peer.Client // nil: no peer port
+	writer    *batching.Writer
+	blocks    *blocks
+	groups    *group.Coordinator
+	reaper    *txn.Reaper
+	life      *lifecycle.Lifecycle
+	compactor *compaction.Compactor
+	marks     *mark.Keeper
+	server    *wire.Server
 }
 
 // Open binds the addresses and puts the parts together. It does not touch the stores: a broker starts while they are

@@ -1,7 +1,7 @@
 // Command bench measures the broker of this checkout with a fixed set of loads, on servers that it starts itself, and
 // writes docs/benchmarks.md:
 //
-//	go run ./bench [-small] [-only a,f] [-out FILE] [-perf DIR]
+//	go run ./bench [-small] [-only a,f] [-out FILE] [-perf DIR] [-life 10m]
 //
 // Client, broker, PostgreSQL and the S3 server share the machine, so the numbers compare versions and ratios; they are
 // not what a cluster does.
@@ -29,10 +29,11 @@ func main() {
 	only := flag.String("only", "", "letters of the loads to run, separated by commas; all if empty")
 	out := flag.String("out", "", "file to write; standard output if empty")
 	perf := flag.String("perf", "", "directory for CPU profiles of the broker (Linux perf) during loads a, f, k, l, n and p")
+	life := flag.Duration("life", 0, "how long load r writes beside the compactor; 0 is 10 minutes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *small, *only, *out, *perf); err != nil {
+	if err := run(ctx, *small, *only, *out, *perf, *life); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -104,7 +105,7 @@ var loads = []load{
 	{"r", "Writing for long beside the compactor", "rows flat after 3 minutes, under 50 per GiB; compactor under 25 % of the CPU; tail p99 rises by at most 20 %; at most 1 GET per 16 MiB", lifeOfData},
 }
 
-func run(ctx context.Context, small bool, only, out, perf string) (err error) {
+func run(ctx context.Context, small bool, only, out, perf string, life time.Duration) (err error) {
 	began := time.Now()
 	m, err := openMachine(ctx)
 	if err != nil {
@@ -115,9 +116,15 @@ func run(ctx context.Context, small bool, only, out, perf string) (err error) {
 	if small {
 		m.size = tiny
 	}
+	if life > 0 {
+		m.size.life = life
+	}
 	r := report{began: began, before: uptime(ctx), command: "make bench"}
 	if only != "" {
 		r.command = "cd integration && go run ./bench -only " + only
+	}
+	if life > 0 {
+		r.command += " -life " + life.String()
 	}
 	for _, l := range loads {
 		if only != "" && !strings.Contains(","+only+",", ","+l.letter+",") {

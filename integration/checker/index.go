@@ -23,6 +23,7 @@ type index struct {
 	readers    []reader
 	start      int64                     // history's Start
 	ahead      time.Duration             // and Ahead
+	gains      time.Duration             // and the more of it and Gains
 	topics     map[string]*history.Topic // that lose records by their settings
 	removals   map[string]removal        // of topics
 	lineages   map[lineageKey]*lineage   // of compacted topics
@@ -73,7 +74,7 @@ func newIndex(h *history.History) *index {
 		ops = slices.Clone(ops)
 		slices.SortStableFunc(ops, earlier)
 	}
-	x := &index{ops: ops, pipelines: h.Pipelines, start: h.Start, ahead: h.Ahead, ids: map[history.Partition]int32{}}
+	x := &index{ops: ops, pipelines: h.Pipelines, start: h.Start, ahead: h.Ahead, gains: max(h.Ahead, h.Gains), ids: map[history.Partition]int32{}}
 	x.indexTopics(h.Topics)
 	x.indexSends()
 	readerOf := x.indexReaders()

@@ -73,7 +73,7 @@ func (x *index) mayBeAborted(s *send) bool { return s.fate != history.OK && s.co
 
 // forgotten tells whether a record is a tombstone that may have gone by then.
 func (x *index) forgotten(s *send, then instant) bool {
-	return s.record.Tombstone && (then.seq == never || x.sentAt(s)+x.partitions[s.partition].topic.Tombstones <= then.at+x.ahead)
+	return s.record.Tombstone && (then.seq == never || x.sentAt(s)+x.partitions[s.partition].topic.Tombstones <= then.at+x.gains)
 }
 
 // checkValues finds those who read a compacted partition from where it begins to where it ends, in less time than tombstones
@@ -94,7 +94,7 @@ func checkValues(x *index, f *findings) {
 
 // checkWhole judges one reading of a partition.
 func (x *index) checkWhole(f *findings, o *history.Operation, partition int32, end int64) {
-	if o.Ended.At-o.Begun.At+x.ahead >= x.partitions[partition].topic.Tombstones {
+	if o.Ended.At-o.Begun.At+x.gains >= x.partitions[partition].topic.Tombstones {
 		return
 	}
 	last := x.lastRead(o, x.partitions[partition].Partition)

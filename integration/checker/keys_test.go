@@ -121,6 +121,16 @@ func TestTombstones(t *testing.T) {
 			b.h.Ahead = tombstones
 			b.final(rc, only(t0), last)
 		}),
+		compacted("it is gone in time by a clock that was behind and was set right", func(b *script) {
+			deleted(b)
+			b.h.Gains = tombstones
+			b.final(rc, only(t0), last)
+		}),
+		compacted("it is gone before even that clock would have it", func(b *script) {
+			deleted(b)
+			b.h.Gains = tombstones / 2
+			b.final(rc, only(t0), last)
+		}, checker.LostWrite),
 		compacted("it is gone in time, and what it deleted is there again", func(b *script) {
 			deleted(b)
 			b.pass(tombstones)

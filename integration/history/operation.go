@@ -218,4 +218,6 @@ type History struct {
 	Start int64 `json:"start,omitempty"`
 	// Ahead is how far ahead of it the clock may have been at some time that the cluster goes by.
 	Ahead time.Duration `json:"ahead,omitempty"`
+	// Gains is how much more than what passed may have passed on that clock between two moments: if it was behind, and set right.
+	Gains time.Duration `json:"gains,omitempty"`
 }

@@ -18,6 +18,7 @@ type Recorder struct {
 	topics     []Topic
 	start      int64
 	ahead      time.Duration
+	gains      time.Duration
 }
 
 // NewRecorder returns a recorder. now is the time since the start of the run.
@@ -88,18 +89,19 @@ func (r *Recorder) Clock(now time.Time) {
 	r.start = now.UnixMilli() - r.now().Milliseconds()
 }
 
-// Ahead says that the clock that the cluster goes by may be so far ahead of that of records at some time.
-func (r *Recorder) Ahead(d time.Duration) {
+// Jumps says that the clock that the cluster goes by may be set forward by so much at some time, or back if d is negative, and
+// then set right.
+func (r *Recorder) Jumps(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ahead = max(r.ahead, d)
+	r.ahead, r.gains = max(r.ahead, d), max(r.gains, d.Abs())
 }
 
 // History returns what was recorded, once whoever records has stopped.
 func (r *Recorder) History(seed uint64) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead}
+	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead, Gains: r.gains}
 	for _, o := range r.operations {
 		h.Operations = append(h.Operations, *o)
 	}

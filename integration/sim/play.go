@@ -83,7 +83,7 @@ func Play(t *testing.T, seed uint64, opts PlayOptions) *Played {
 				Duration: opts.Duration, Brokers: len(w.Brokers), Clients: opts.Clients, Kinds: opts.Kinds,
 			})
 			for i := range p.Plan {
-				w.History.Ahead(p.Plan[i].Jump)
+				w.History.Jumps(p.Plan[i].Jump)
 			}
 		}
 		p.play(ctx, w, nemesis, opts)

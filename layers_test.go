@@ -30,8 +30,9 @@ var layers = map[string][]string{
 	"batching":             {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/hedge", "planted"},
 	"batching/lifecycle":   {"metastore", "metastore/lease"},
 	"batching/cleaning":    {"batching/recordbatch", "batching/rewrite", "batching/segment", "metastore", "objstore", "planted"},
-	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/mark", "objstore"},
+	"batching/fsck":        {"batching/recordbatch", "batching/segment", "metastore", "metastore/index", "metastore/mark", "objstore"},
 	"batching/garbage":     {"batching/segment", "metastore", "metastore/mark", "objstore", "planted"},
+	"batching/rebuild":     {"batching/recordbatch", "batching/segment", "metastore", "metastore/index", "metastore/mark", "objstore"},
 	"batching/reader":      {"batching/recordbatch", "batching/segment", "metastore", "objstore", "objstore/readahead", "planted"},
 	"batching/retention":   {"metastore", "planted"},
 
@@ -40,6 +41,7 @@ var layers = map[string][]string{
 
 	"metastore":          {"planted"},
 	"metastore/fault":    {"metastore"},
+	"metastore/index":    {"metastore", "objstore"},
 	"metastore/lease":    {"metastore"},
 	"metastore/mark":     {"metastore", "objstore"},
 	"metastore/memory":   {"metastore"},
@@ -75,12 +77,12 @@ var layers = map[string][]string{
 		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",
 		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
-		"metastore", "metastore/mark", "metastore/memory", "metastore/postgres",
+		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
 	},
 
 	"cmd/runnel/bench": {"metastore"},
-	"cmd/runnel":       {"batching/fsck", "batching/recordbatch", "batching/segment", "broker", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench", "metastore", "objstore"},
+	"cmd/runnel":       {"batching/fsck", "batching/rebuild", "batching/recordbatch", "batching/segment", "broker", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench", "metastore", "objstore"},
 }
 
 // confined says which packages may import a foreign module. Modules that are not listed are not confined.

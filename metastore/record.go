@@ -28,6 +28,7 @@ const (
 	kindCollected           kind = 13
 	kindTouch               kind = 14
 	kindCleaned             kind = 15
+	kindRestore             kind = 16
 )
 
 // nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
@@ -127,6 +128,11 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = touch{}
 	case kindCleaned:
 		r.change = decodeNoteCleaned(d)
+	case kindRestore:
+		var err error
+		if r.change, err = decodeRestore(d); err != nil {
+			return record{}, err
+		}
 	default:
 		return record{}, fmt.Errorf("%w: entry kind %d", ErrNewerFormat, k)
 	}

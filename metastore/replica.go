@@ -300,7 +300,7 @@ func (r *Replica) foldEntry(e Entry) error {
 	if at := r.Position(); e.Seq < at.Seq || e.Position == at {
 		return nil // folded before: it is not worth decoding
 	}
-	rec, err := decodeRecord(e.Payload)
+	rec, err := decodeEntry(e)
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", e.Seq, err)
 	}

@@ -194,7 +194,7 @@ func (s *Survey) next(at Position, e Entry) (record, bool, error) {
 		s.broken(e.Seq, fmt.Sprintf("entry %d after %d has checksum %016x, its payload gives %016x", e.Seq, at.Seq, e.Checksum, want.Checksum))
 		return record{}, false, nil
 	}
-	rec, err := decodeRecord(e.Payload)
+	rec, err := decodeEntry(e)
 	if errors.Is(err, ErrCorrupt) {
 		s.broken(e.Seq, fmt.Sprintf("entry %d cannot be read: %v", e.Seq, err))
 		return record{}, false, nil

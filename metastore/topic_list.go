@@ -48,6 +48,9 @@ func (l *topicList) applied(s *State, c change) {
 		list = replaced(list, s.topics[c.id])
 	case setReplicationFactor:
 		list = replaced(list, s.topics[c.id])
+	case restoreState:
+		l.forget()
+		return
 	default:
 		return
 	}

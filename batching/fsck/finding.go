@@ -34,6 +34,7 @@ const (
 	OffsetBeyondEnd    Kind = "offset-beyond-end"   // a group's offset lies past the high watermark
 	OffsetOfNoTopic    Kind = "offset-of-no-topic"  // or belongs to a partition that does not exist
 	StuckTransaction   Kind = "stuck-transaction"   // open for much longer than its time-out
+	CorruptIndex       Kind = "corrupt-index"       // a copy of what the metastore knows cannot be read
 )
 
 // Kinds lists all kinds, in the order in which reports have them.
@@ -41,7 +42,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Regressed, BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction,
 		MissingObject, SizeMismatch, CorruptObject, IndexMismatch,
-		OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction,
+		OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction, CorruptIndex,
 	}
 }
 
@@ -57,7 +58,7 @@ const (
 // Severity is that of all findings of the kind.
 func (k Kind) Severity() Severity {
 	switch k {
-	case OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction:
+	case OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction, CorruptIndex:
 		return Warning
 	}
 	return Error
@@ -97,6 +98,8 @@ func (k Kind) Advice() string {
 		return "Of a deleted topic; expires with the group's other offsets."
 	case StuckTransaction:
 		return "read_committed consumers wait for it. Is a broker running? Else abort it: runnel txn abort ID."
+	case CorruptIndex:
+		return "If the metastore were lost now, an older copy would be used. Brokers write a new one once in index.interval, and delete the old ones."
 	}
 	return ""
 }

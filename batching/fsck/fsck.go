@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/index"
 	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore"
 )
@@ -114,6 +115,7 @@ type check struct {
 	survey  *metastore.Survey
 
 	marks     []mark.Mark             // listed, the newest of this cluster
+	indexes   []index.Found           // likewise
 	strangers []stranger              // listed, and not named by the survey
 	absent    []metastore.SegmentRuns // named by the survey, and not there
 	suspects  []suspect               // offsets of groups that do not fit the survey
@@ -146,6 +148,9 @@ func (c *check) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := c.checkMarks(ctx); err != nil {
+		return err
+	}
+	if err := c.checkIndexes(ctx); err != nil {
 		return err
 	}
 	if err := c.checkGroups(ctx); err != nil {

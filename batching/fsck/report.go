@@ -31,6 +31,7 @@ type Report struct {
 	Objects     int64 // in the bucket
 	ObjectBytes int64
 	Marks       int64 // among the objects: what brokers of this cluster say that they have seen of the log
+	Indexes     int64 // among the objects: copies of what this cluster's metastore knows
 	Checked     int64 // objects that were there and were looked at
 	BytesRead   int64
 	Batches     int64 // with Deep

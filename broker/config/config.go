@@ -37,6 +37,7 @@ type Config struct {
 	Memory      Memory
 	Compaction  Compaction
 	Garbage     Garbage
+	Index       Index
 	Log         Log
 	Drain       Drain
 }
@@ -125,6 +126,11 @@ type Garbage struct {
 	Grace  time.Duration // that an object stays
 	Sweep  time.Duration // in which the bucket is looked through once; 0: never
 	DryRun bool          // what would be deleted is logged
+}
+
+// Index is the copying of what the metastore knows to the bucket.
+type Index struct {
+	Interval time.Duration // 0: never
 }
 
 // Log says how the process logs.

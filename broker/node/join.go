@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/index"
 	"github.com/runnel-io/runnel/metastore/mark"
 )
 
@@ -22,6 +23,9 @@ func (n *Node) join(ctx context.Context) error {
 		checkErr, logErr := n.checkObjects(ctx), error(nil)
 		if metaErr == nil && checkErr == nil {
 			if logErr = n.compareMarks(ctx); logErr == nil {
+				logErr = n.lookForLost(ctx)
+			}
+			if logErr == nil {
 				metaErr = n.register(ctx)
 			}
 		}
@@ -81,6 +85,28 @@ func (n *Node) compareMarks(ctx context.Context) error {
 			"stop all brokers and delete what lies under %s in %s", err, mark.Prefix(cluster), n.opts.Config.ObjectStore.URL)
 	}
 	return err
+}
+
+// lookForLost refuses an empty log where another cluster has left copies of its own. Either that cluster's metastore was lost,
+// and this one is where it is to be made anew, or was begun to be: to serve from it would give the offsets of its records
+// away. Or the two use one bucket, and would delete each other's objects.
+func (n *Node) lookForLost(ctx context.Context) error {
+	if n.replica.Position().Seq > 0 {
+		return nil
+	}
+	cluster, err := n.clusterID(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	other, err := index.Other(ctx, n.opts.Stores.Objects, cluster)
+	if err != nil || other == nil {
+		return err
+	}
+	return fmt.Errorf("the metastore is empty, and %s in %s is a copy of what cluster %s knew. If its metastore was lost, `runnel rebuild` makes it anew "+
+		"in this one (docs/recovery.md). If it is another cluster, give each a prefix of its own; if nothing of it is wanted, delete what lies under %s: %w",
+		other.Key(), n.opts.Config.ObjectStore.URL, other.Cluster, index.Prefix(other.Cluster), metastore.ErrRegressed)
 }
 
 func (n *Node) clusterID(ctx context.Context) (string, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/batching/retention"
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/index"
 	"github.com/runnel-io/runnel/objstore/metered"
 )
 
@@ -30,6 +31,7 @@ type LifecycleOptions struct {
 	Retention       retention.Options
 	GarbageEvery    time.Duration // default 30 s
 	Garbage         garbage.Options
+	IndexEvery      time.Duration
 }
 
 // Names of the tasks that have none of their own; see assembleLifecycle.
@@ -60,7 +62,7 @@ func (n *Node) assembleLifecycle(objects *metered.Store) (*lifecycle.Lifecycle, 
 	}
 	running := n.opts.Lifecycle.Tasks
 	running.Logger, running.Registerer = n.part("lifecycle"), n.registry
-	tasks := []lifecycle.Task{compact, clean, n.retentionTask(), n.garbageTask(objects)}
+	tasks := []lifecycle.Task{compact, clean, n.retentionTask(), n.garbageTask(objects), n.indexTask(objects)}
 	return lifecycle.New(n.opts.Stores.Metastore, n.members, tasks, running), nil
 }
 
@@ -151,6 +153,18 @@ func (n *Node) garbageTask(objects *metered.Store) lifecycle.Task {
 	opts.Logger, opts.Registerer = n.part("garbage"), n.registry
 	every := cmp.Or(n.opts.Lifecycle.GarbageEvery, 30*time.Second)
 	return lifecycle.Task{Name: garbage.LeaseName, Every: always(every), Do: garbage.New(objects, n.replica, opts).Do}
+}
+
+func (n *Node) indexTask(objects *metered.Store) lifecycle.Task {
+	every := cmp.Or(n.opts.Lifecycle.IndexEvery, n.opts.Config.Index.Interval)
+	copies := index.NewTask(objects, n.opts.Stores.Metastore, n.replica, index.Options{
+		Interval: every, Logger: n.part("index"), Registerer: n.registry,
+	})
+	task := lifecycle.Task{Name: index.LeaseName, Every: copies.Every}
+	if every > 0 {
+		task.Do = copies.Do
+	}
+	return task
 }
 
 func always(every time.Duration) func() time.Duration { return func() time.Duration { return every } }

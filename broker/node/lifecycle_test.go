@@ -19,6 +19,7 @@ import (
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/retention"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/metastore/index"
 )
 
 // hasty lets a broker do within a second what takes hours.
@@ -283,7 +284,7 @@ func TestTasksMoveToTheBrokersThatAreLeft(t *testing.T) {
 	stores := memoryStores()
 	a, stopA := startHasty(t, stores, unwritten)
 	b, _ := startHasty(t, stores, unwritten)
-	eventually(t, "each has its tasks", func() bool { return a.holds(retention.LeaseName) && b.holds(garbage.LeaseName) })
+	eventually(t, "each has its tasks", func() bool { return a.holds(retention.LeaseName, index.LeaseName) && b.holds(garbage.LeaseName) })
 	var roles []string
 	for _, r := range a.roles() {
 		roles = append(roles, r.Name)
@@ -293,7 +294,7 @@ func TestTasksMoveToTheBrokersThatAreLeft(t *testing.T) {
 	}
 	create(t, b, "t", map[string]string{"retention.ms": "100"})
 	stopA()
-	eventually(t, "the other has all", func() bool { return b.holds(retention.LeaseName, garbage.LeaseName) })
+	eventually(t, "the other has all", func() bool { return b.holds(retention.LeaseName, garbage.LeaseName, index.LeaseName) })
 	c := client(t, b)
 	send(t, c, "t", 3)
 	eventually(t, "it does them", func() bool { return len(segments(t, stores)) == 0 })

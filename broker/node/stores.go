@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"strings"
 
@@ -57,6 +58,30 @@ func OpenToRead(ctx context.Context, c *config.Config) (*Stores, error) {
 	return &Stores{Metastore: meta, Objects: objects}, nil
 }
 
+// OpenToRebuild opens the stores for one that makes the metastore anew from the objects, which must be there. In a dry run
+// nothing is made, and a metastore that is not there yet is an empty one.
+func OpenToRebuild(ctx context.Context, c *config.Config, dryRun bool) (*Stores, error) {
+	objects, err := OpenObjectsToRead(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	stores := &Stores{Objects: objects}
+	if !dryRun {
+		if err := stores.closeObjects(); err != nil {
+			return nil, err
+		}
+		return OpenStores(ctx, c)
+	}
+	stores.Metastore, err = openMetastoreToRead(ctx, c.Metastore.URL)
+	if errors.Is(err, fs.ErrNotExist) {
+		stores.Metastore, err = metamemory.New(metamemory.Options{}), nil
+	}
+	if err != nil {
+		return nil, errors.Join(err, stores.closeObjects())
+	}
+	return stores, nil
+}
+
 // errInMemory: there is nothing that another process could read.
 var errInMemory = errors.New("memory:// is in the memory of a broker's process, and no other can read it")
 
@@ -91,11 +116,14 @@ func InUse(err error) bool { return errors.Is(err, metamemory.ErrLocked) }
 
 // Close closes both.
 func (s *Stores) Close() error {
-	err := s.Metastore.Close()
+	return errors.Join(s.Metastore.Close(), s.closeObjects())
+}
+
+func (s *Stores) closeObjects() error {
 	if c, ok := s.Objects.(io.Closer); ok {
-		err = errors.Join(err, c.Close())
+		return c.Close()
 	}
-	return err
+	return nil
 }
 
 func openMetastore(ctx context.Context, address string) (metastore.Store, error) {

@@ -177,6 +177,7 @@ type fsckCheckedJSON struct {
 	Objects        int64 `json:"objects"`
 	ObjectBytes    int64 `json:"object_bytes"`
 	Marks          int64 `json:"marks"`
+	Indexes        int64 `json:"indexes"`
 	BytesRead      int64 `json:"bytes_read"`
 	Batches        int64 `json:"batches"`
 	Records        int64 `json:"records"`
@@ -214,7 +215,7 @@ func fsckJSONOf(r *fsck.Report, failed error) fsckJSON {
 		Errors: r.Errors(), Warnings: r.Warnings(), Counts: map[string]int64{}, Findings: []fsckFindingJSON{}, Unjudged: append([]string{}, r.Unjudged...),
 		Checked: fsckCheckedJSON{
 			Entries: r.Entries, Topics: r.Topics, Partitions: r.Partitions, Runs: r.Runs, Markers: r.Markers, Transactional: r.Txns,
-			Groups: r.Groups, Offsets: r.Offsets, Segments: r.Segments, Checked: r.Checked, Objects: r.Objects, ObjectBytes: r.ObjectBytes, Marks: r.Marks,
+			Groups: r.Groups, Offsets: r.Offsets, Segments: r.Segments, Checked: r.Checked, Objects: r.Objects, ObjectBytes: r.ObjectBytes, Marks: r.Marks, Indexes: r.Indexes,
 			BytesRead: r.BytesRead, Batches: r.Batches, Records: r.Records,
 			InFlight: r.InFlight, CommittedSince: r.CommittedSince, OrphanBytes: r.OrphanBytes,
 			Rewritten: r.Rewritten, Garbage: r.Garbage, GarbageBytes: r.GarbageBytes,

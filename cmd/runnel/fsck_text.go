@@ -58,8 +58,9 @@ func writeChecked(env *environment, r *fsck.Report) error {
 	t.row("groups", fmt.Sprintf("%s with %s", grouped(int64(r.Groups)), plural(int64(r.Offsets), "offset", "offsets")))
 	t.row("segments", fmt.Sprintf("%s named by runs, of them %s rewritten; %s there; read %s, %s", grouped(int64(r.Segments)), grouped(int64(r.Rewritten)),
 		grouped(r.Checked), read, bytesText(r.BytesRead)))
-	t.row("bucket", fmt.Sprintf("%s, %s; %s in flight, %s committed since, %s of the log's position", plural(r.Objects, "object", "objects"),
-		bytesText(r.ObjectBytes), grouped(r.InFlight), grouped(r.CommittedSince), plural(r.Marks, "mark", "marks")))
+	t.row("bucket", fmt.Sprintf("%s, %s; %s in flight, %s committed since, %s of the log's position, %s of the metastore's state",
+		plural(r.Objects, "object", "objects"), bytesText(r.ObjectBytes), grouped(r.InFlight), grouped(r.CommittedSince), plural(r.Marks, "mark", "marks"),
+		plural(r.Indexes, "copy", "copies")))
 	t.row("garbage", fmt.Sprintf("%s, %s, named by no run any more", plural(r.Garbage, "object", "objects"), bytesText(r.GarbageBytes)))
 	return t.flush()
 }

@@ -116,6 +116,10 @@ type Objects interface {
 type RegressedError struct{ Mark Mark }
 
 func (e *RegressedError) Error() string {
+	if e.Mark.IsRebuilt() {
+		return fmt.Sprintf("the metastore of cluster %s was given up and made anew as another cluster's, as %s in the bucket says: this one is no longer to be used",
+			e.Mark.Cluster, e.Mark.Key())
+	}
 	return fmt.Sprintf("the metastore went back in time: node %d had seen entry %d of the commit log with checksum %016x, as %s in the bucket says, and the log does not hold it",
 		e.Mark.Node, e.Mark.Seq, e.Mark.Checksum, e.Mark.Key())
 }

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/mark"
@@ -211,4 +214,31 @@ func TestAnotherClustersMarksAreFoundWhereverTheySort(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAClusterThatWasRebuiltElsewhereIsRefused, by brokers that start and by those that run.
+func TestAClusterThatWasRebuiltElsewhereIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, mark.Options{Keep: 1})
+		r.grow(3)
+		r.run()
+		sleep(2 * time.Minute)
+		rebuilt := mark.Rebuilt(r.cluster)
+		if got, err := mark.Parse(rebuilt.Key()); err != nil || got != rebuilt || !got.IsRebuilt() {
+			t.Fatalf("%q is read as %+v, %v", rebuilt.Key(), got, err)
+		}
+		r.must(r.objects.Put(t.Context(), rebuilt.Key(), [][]byte{mark.RebuiltText(r.cluster, "another")}))
+		err := r.keeper.Compare(t.Context(), r.cluster)
+		if !errors.Is(err, metastore.ErrRegressed) || !strings.Contains(err.Error(), "made anew") || !strings.Contains(err.Error(), rebuilt.Key()) {
+			t.Errorf("a broker that starts: %v", err)
+		}
+		r.grow(1)
+		sleep(2 * time.Minute)
+		if err := r.replica.Health(); !errors.Is(err, metastore.ErrRegressed) {
+			t.Errorf("a broker that runs: %v", err)
+		}
+		if marks := r.marks(); !slices.Contains(marks, "9223372036854775807/-1") {
+			t.Errorf("it is gone: %v", marks)
+		}
+	})
 }

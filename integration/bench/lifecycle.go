@@ -17,8 +17,10 @@ import (
 const (
 	lifePartitions = 500
 	lifeSample     = 10 * time.Second
-	// lifeKept bounds what is on the disk of the machine: partitions keep so many bytes, and deleted objects stay for lifeGrace.
+	// What bounds the bytes on the disk of the machine: partitions keep lifeKept, segments are rewritten after lifeDelay, and
+	// deleted objects stay for lifeGrace.
 	lifeKept  = 20 << 20
+	lifeDelay = 30 * time.Second
 	lifeGrace = time.Minute
 )
 
@@ -41,10 +43,10 @@ func lifeOfData(ctx context.Context, m *machine) (s section, err error) {
 		with.leastRows, with.mostRows, number(compactor), number(with.behind/(1<<20)), number(with.catchUp.Seconds()), number(tail),
 		number(with.getsPer16MiB), number(with.rowsPerGiB))
 	s.note = fmt.Sprintf("One broker, %d partitions, batches as a producer without compression makes them of records of 1 KiB, for %v without and %v with the compactor. "+
-		"Partitions keep %d MiB, deleted objects stay for %v, so that the disk is large enough. The tail is a record every 20 ms of another topic. "+
+		"Partitions keep %d MiB, segments are rewritten after %v, deleted objects stay for %v, so that the disk is large enough. The tail is a record every 20 ms of another topic. "+
 		"The compactor's CPU is the difference of what the broker takes per GiB. When the producers have ended and the compactor has nothing left to do, one consumer reads a partition from its start; "+
 		"rows per GiB are those of all tables then, by what was written.",
-		lifePartitions, m.size.life/4, m.size.life, lifeKept>>20, lifeGrace)
+		lifePartitions, m.size.life/4, m.size.life, lifeKept>>20, lifeDelay, lifeGrace)
 	return s, nil
 }
 
@@ -61,7 +63,8 @@ type ingested struct {
 }
 
 func (m *machine) ingest(ctx context.Context, s *section, compactor bool, long time.Duration) (r ingested, err error) {
-	c, err := m.startCluster(ctx, 1, m.s3.Endpoint(), "RUNNEL_COMPACTION_ENABLE="+strconv.FormatBool(compactor), "RUNNEL_GARBAGE_GRACE="+lifeGrace.String())
+	c, err := m.startCluster(ctx, 1, m.s3.Endpoint(), "RUNNEL_COMPACTION_ENABLE="+strconv.FormatBool(compactor), "RUNNEL_GARBAGE_GRACE="+lifeGrace.String(),
+		"RUNNEL_COMPACTION_DELAY="+lifeDelay.String())
 	if err != nil {
 		return r, err
 	}
@@ -172,18 +175,19 @@ func (r *ingested) sample(ctx context.Context, c *cluster, rows *rowCount) error
 // afterwards waits for the compactor, and reads.
 func (r *ingested) afterwards(ctx context.Context, c *cluster, rows *rowCount) error {
 	start := time.Now()
-	for last := -1.0; ; { // until a minute brings nothing new
-		done, err := metric(ctx, c.admins[0], "runnel_compaction_read_bytes_total")
-		if err != nil {
+	for last := -1.0; ; { // until nothing is left in tier 0, and a minute brings nothing new
+		done, err1 := metric(ctx, c.admins[0], "runnel_rewrite_read_bytes_total")
+		left, err2 := metric(ctx, c.admins[0], "runnel_compaction_tier0_bytes")
+		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		if done == last {
+		if done == last && left == 0 {
 			break
 		}
-		last = done
-		if time.Since(start) > 30*time.Minute {
-			return errors.New("the compactor does not come to an end")
+		if time.Since(start) > 20*time.Minute {
+			return fmt.Errorf("the compactor does not come to an end: %.0f bytes are left", left)
 		}
+		last = done
 		select {
 		case <-time.After(time.Minute):
 		case <-ctx.Done():

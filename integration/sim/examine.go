@@ -29,7 +29,7 @@ func (p *Played) examine(ctx context.Context, w *World) {
 	for _, f := range found {
 		p.anomaly(f.Name, f.Text)
 	}
-	found, err = audit.Deletions(ctx, w.bucket, w.opts.Lifecycle.Garbage.Grace)
+	found, err = audit.Deletions(ctx, w.bucket, w.opts.Lifecycle.Garbage.Grace-clockError)
 	p.stuck(err)
 	for _, f := range found {
 		p.anomaly(f.Name, f.Text)

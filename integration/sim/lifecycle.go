@@ -40,6 +40,10 @@ func hasty() *node.LifecycleOptions {
 	}
 }
 
+// clockError is how far a broker may take the metastore's clock to be ahead: half of the slowest look that cluster.Membership
+// goes by.
+const clockError = 500 * time.Millisecond
+
 // sweepEvery is in what time brokers look for orphans in the whole bucket.
 const sweepEvery = 20 * time.Second
 

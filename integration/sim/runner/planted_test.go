@@ -59,7 +59,7 @@ var showing = []shows{
 	{bug: planted.SwapUnchecked, names: []string{checker.WrongValue, checker.AbortedRead, checker.LostWrite, checker.PollSkip},
 		kinds: []faults.Kind{faults.GetSlow, faults.PutSlow, faults.LeaseLost}},
 	{bug: planted.MarkerUnwritten, names: []string{checker.LostWrite, checker.PollSkip, string(fsck.CorruptObject)}, kinds: []faults.Kind{faults.Crash}},
-	{bug: planted.RetentionPastOpen, names: []string{checker.LogStartAhead, checker.BadMarks}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.RetentionPastOpen, names: []string{checker.LogStartAhead}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.TombstoneEarly, names: []string{checker.LostWrite, checker.PollSkip, checker.WrongValue}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.AbortedUnlisted, names: []string{checker.AbortedRead}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.CleanedTooFar, names: []string{checker.WrongValue}, kinds: []faults.Kind{faults.GetFails, faults.PutLost, faults.SlowDown, faults.CommitLost}},

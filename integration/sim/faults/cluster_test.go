@@ -115,6 +115,7 @@ func (w *writers) write(ctx context.Context, name string, m *meta.Store, o *obje
 		_, _ = m.ClaimGroup(ctx, name, 0)
 		_, _ = m.HoldLease(ctx, "role", 0, 1, time.Second)
 		_, _ = o.Get(ctx, what, 0, 1)
+		_ = o.Delete(ctx, []string{"gone/" + what})
 		_ = m.SaveSnapshot(ctx, metastore.Snapshot{Position: at})
 		_ = o.Check(ctx)
 		time.Sleep(20 * time.Millisecond)
@@ -208,7 +209,7 @@ func TestPlansAreCarriedOutAndHealed(t *testing.T) {
 			t.Errorf("%s befell nobody", kind)
 		}
 	}
-	for _, kind := range []Kind{PutLate, CommitLate, GroupWriteLate, UpkeepLate} {
+	for _, kind := range []Kind{PutLate, DeleteLate, CommitLate, GroupWriteLate, UpkeepLate} {
 		if landed[kind] == 0 {
 			t.Errorf("no call that was %s landed", kind)
 		}

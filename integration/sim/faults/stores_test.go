@@ -39,9 +39,28 @@ func newBench(t *testing.T, opts Options) *bench {
 type step struct {
 	do   func(ctx context.Context, m *meta.Store, o *object.Store, n int) error // the n-th, from 1
 	done func(t *testing.T, b *bench) int                                       // how many took effect
+	// before, if set, is what has to be there.
+	before func(t *testing.T, b *bench)
 }
 
 func key(n int) string { return fmt.Sprintf("k/%d", n) }
+
+// doomed is how many objects are there to be deleted.
+const doomed = 5
+
+func doomedKey(n int) string { return fmt.Sprintf("d/%d", n) }
+
+// count is how many objects have a prefix.
+func (b *bench) count(t *testing.T, prefix string) (n int) {
+	t.Helper()
+	for _, err := range b.objects.List(t.Context(), prefix, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
 
 func data(n int) [][]byte { return [][]byte{fmt.Appendf(nil, "object %d", n)} }
 
@@ -68,69 +87,82 @@ func must[T any](t *testing.T) func(T, error) T {
 
 var (
 	putting = step{
-		func(ctx context.Context, _ *meta.Store, o *object.Store, n int) error {
+		do: func(ctx context.Context, _ *meta.Store, o *object.Store, n int) error {
 			return o.Put(ctx, key(n), data(n))
 		},
-		func(_ *testing.T, b *bench) int { return b.objects.Len() },
+		done: func(t *testing.T, b *bench) int { return b.count(t, "k/") },
+	}
+	deleting = step{
+		do: func(ctx context.Context, _ *meta.Store, o *object.Store, n int) error {
+			return o.Delete(ctx, []string{doomedKey(n)})
+		},
+		done: func(t *testing.T, b *bench) int { return doomed - b.count(t, "d/") },
+		before: func(t *testing.T, b *bench) {
+			for n := 1; n <= doomed; n++ {
+				if err := b.objects.Put(t.Context(), doomedKey(n), data(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
 	}
 	appending = step{
-		func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
+		do: func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
 			before, next := entry(n)
 			return m.Append(ctx, before, next)
 		},
-		func(t *testing.T, b *bench) int { return int(must[metastore.Seq](t)(b.meta.End(context.Background()))) },
+		done: func(t *testing.T, b *bench) int { return int(must[metastore.Seq](t)(b.meta.End(context.Background()))) },
 	}
 	appendingWith = step{
-		func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
+		do: func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
 			before, next := entry(n)
 			return m.AppendWith(ctx, before, next, metastore.GroupChanges{})
 		},
-		appending.done,
+		done: appending.done,
 	}
 	claiming = step{
-		func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
+		do: func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
 			_, err := m.ClaimGroup(ctx, key(n), 0)
 			return err
 		},
-		func(t *testing.T, b *bench) int {
+		done: func(t *testing.T, b *bench) int {
 			return len(must[[]metastore.GroupRecord](t)(b.meta.ListGroups(context.Background())))
 		},
 	}
 	registering = step{
-		func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
+		do: func(ctx context.Context, m *meta.Store, _ *object.Store, n int) error {
 			_, err := m.RegisterBroker(ctx, metastore.Broker{NodeID: metastore.NodeID(n)}, time.Hour)
 			return err
 		},
-		func(t *testing.T, b *bench) int {
+		done: func(t *testing.T, b *bench) int {
 			return len(must[[]metastore.Broker](t)(b.meta.LiveBrokers(context.Background())))
 		},
 	}
 	snapping = step{
-		func(ctx context.Context, m *meta.Store, _ *object.Store, _ int) error {
+		do: func(ctx context.Context, m *meta.Store, _ *object.Store, _ int) error {
 			return m.SaveSnapshot(ctx, metastore.Snapshot{State: []byte("empty")})
 		},
-		func(_ *testing.T, b *bench) int {
+		done: func(_ *testing.T, b *bench) int {
 			if _, err := b.meta.LatestSnapshot(context.Background()); err != nil {
 				return 0
 			}
 			return 1
 		},
 	}
-	reading = step{func(ctx context.Context, m *meta.Store, _ *object.Store, _ int) error {
+	reading = step{do: func(ctx context.Context, m *meta.Store, _ *object.Store, _ int) error {
 		_, err := m.End(ctx)
 		return err
-	}, nil}
-	getting = step{func(ctx context.Context, _ *meta.Store, o *object.Store, _ int) error {
+	}}
+	getting = step{do: func(ctx context.Context, _ *meta.Store, o *object.Store, _ int) error {
 		for _, err := range o.List(ctx, "", "") {
 			return err
 		}
 		return nil
-	}, nil}
+	}}
 )
 
 // TestFaultsOfCallsDoWhatTheySay tries every kind, on a broker that it befalls and on one that it does not.
 func TestFaultsOfCallsDoWhatTheySay(t *testing.T) {
-	checking := step{func(ctx context.Context, _ *meta.Store, o *object.Store, _ int) error { return o.Check(ctx) }, nil}
+	checking := step{do: func(ctx context.Context, _ *meta.Store, o *object.Store, _ int) error { return o.Check(ctx) }}
 	tried := map[Kind]bool{}
 	for _, c := range []struct {
 		kind  Kind
@@ -146,7 +178,10 @@ func TestFaultsOfCallsDoWhatTheySay(t *testing.T) {
 		{GetFails, lost, []step{getting}},
 		{GetBroken, unanswered, []step{getting}},
 		{GetSlow, slow, []step{getting}},
-		{SlowDown, lost, []step{putting, getting, checking}},
+		{SlowDown, lost, []step{putting, getting, checking, deleting}},
+		{DeleteLost, lost, []step{deleting}},
+		{DeleteUnanswered, unanswered, []step{deleting}},
+		{DeleteLate, late, []step{deleting}},
 		{CommitLost, lost, []step{appending, appendingWith}},
 		{CommitUnanswered, unanswered, []step{appending, appendingWith}},
 		{CommitLate, late, []step{appending, appendingWith}},
@@ -181,6 +216,9 @@ func TestFaultsOfCallsDoWhatTheySay(t *testing.T) {
 
 func try(t *testing.T, f Fault, e effect, s step) {
 	b := newBench(t, Options{Brokers: 2})
+	if s.before != nil {
+		s.before(t, b)
+	}
 	m, o := b.nemesis.Stores(0)
 	others, otherObjects := b.nemesis.Stores(1)
 	f.Begin, f.Length, f.Brokers, f.OneOf, f.Delay = time.Second, 10*time.Second, []int{0}, 1, measures[f.Kind].delay

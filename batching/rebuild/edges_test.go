@@ -56,8 +56,14 @@ func (w *world) writeTo(partitions ...metastore.TopicPartition) metastore.Segmen
 	return id
 }
 
-// lift puts all batches of partitions, as they are now, in one object of tier 1, in place of others unless it dies before.
-func (w *world) lift(dies bool, partitions ...metastore.TopicPartition) metastore.SegmentID {
+// lift puts all batches of partitions, as they are now, in one object of tier 1, in place of others.
+func (w *world) lift(partitions ...metastore.TopicPartition) metastore.SegmentID {
+	w.t.Helper()
+	return w.liftFrom(0, partitions...)
+}
+
+// liftFrom lifts what is not before an offset.
+func (w *world) liftFrom(from metastore.Offset, partitions ...metastore.TopicPartition) metastore.SegmentID {
 	w.t.Helper()
 	id := metastore.NewRewrittenID(time.Now())
 	b := segment.NewBuilder(id, id.Time())
@@ -66,12 +72,15 @@ func (w *world) lift(dies bool, partitions ...metastore.TopicPartition) metastor
 	for _, tp := range partitions {
 		w.must(b.Begin(tp.Topic, tp.Partition))
 		for _, e := range w.logs[tp] {
+			if e.offset < from {
+				continue
+			}
 			h, err := recordbatch.ParseHeader(e.bytes)
 			w.must(err)
 			w.must(b.Add([][]byte{e.bytes}, segment.InfoOf(h, int64(e.offset))))
 			w.holds[id][e] = true
 		}
-		_, runs, err := w.replica.Runs(tp, w.logStart(tp), 1<<40)
+		_, runs, err := w.replica.Runs(tp, max(w.logStart(tp), from), 1<<40)
 		w.must(err)
 		rewrites = append(rewrites, metastore.Rewrite{TopicPartition: tp, Old: runs})
 	}
@@ -80,10 +89,8 @@ func (w *world) lift(dies bool, partitions ...metastore.TopicPartition) metastor
 	for i := range rewrites {
 		rewrites[i].New = newRuns(rewrites[i].TopicPartition, []segment.Index{x})
 	}
-	if !dies {
-		_, err := w.replica.Swap(w.t.Context(), []metastore.RewrittenSegment{{ID: id, Size: x.Size}}, rewrites)
-		w.must(err)
-	}
+	_, err := w.replica.Swap(w.t.Context(), []metastore.RewrittenSegment{{ID: id, Size: x.Size}}, rewrites)
+	w.must(err)
 	return id
 }
 
@@ -119,14 +126,72 @@ func TestConsumersGetPastRecordsThatAreMissingAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestAPartitionBeginsBehindWhatIsMissingAtItsBeginning: that was deleted, most likely.
+func TestAPartitionBeginsBehindWhatIsMissingAtItsBeginning(t *testing.T) {
+	w, tp := plainWorld(t, nil)
+	first := w.writeTo(tp)
+	second := w.end(tp)
+	w.writeTo(tp)
+	w.writeIndex()
+	w.remove(first)
+	r := w.rebuild(Options{})
+	if start := r.start(tp); start != second || len(r.report.Missing) != 1 || !r.report.Missing[0].Deleted {
+		t.Errorf("it begins at %d, want %d; %+v", start, second, r.report.Missing)
+	}
+	r.lossy = true
+	r.check()
+}
+
+// TestTheEndOfAnAbortedTransactionIsMadeAnewWhereItIsMissing: who is told of the transaction skips what its producer wrote
+// until there.
+func TestTheEndOfAnAbortedTransactionIsMadeAnewWhereItIsMissing(t *testing.T) {
+	w, tp := plainWorld(t, nil)
+	c := w.clients[0] // of version 1, which has one epoch for all
+	write := func(commit bool) {
+		w.begin(c, tp)
+		b, e := w.batch(c, tp)
+		id := metastore.NewSegmentID(time.Now())
+		object, x, err := segment.Assemble(id, id.Time(), []segment.Part{{Topic: tp.Topic, Batches: []segment.Batch{b}}})
+		w.must(err)
+		w.must(w.objects.Put(t.Context(), segment.Key(id), object))
+		e.offset = w.end(tp)
+		e.end = e.offset + metastore.Offset(b.Records)
+		_, err = w.replica.Commit(t.Context(), []metastore.SegmentCommit{{ID: id, Size: x.Size, Runs: []metastore.RunCommit{{TopicPartition: tp, Position: x.Runs[0].Position,
+			Batches: []metastore.BatchCommit{{Length: x.Runs[0].Length, Records: b.Records, ProducerID: c.producer, ProducerEpoch: c.epoch, BaseSequence: b.BaseSequence, Transactional: true}}}}}})
+		w.must(err)
+		w.logs[tp], w.holds[id] = append(w.logs[tp], e), map[*entry]bool{e: true}
+		x2, _ := w.replica.Transaction(c.id)
+		w.transact(metastore.EndTxn{ID: c.id, Producer: c.producer, Epoch: c.epoch, Commit: commit, Version: 1, Number: x2.Number, Fresh: metastore.NoProducerID})
+		w.markers(c, c.epoch, commit)
+	}
+	w.writeTo(tp)
+	from := w.end(tp)
+	write(false)
+	lifted := w.liftFrom(from, tp)
+	for _, g := range w.replica.Garbage(10) {
+		w.remove(g.ID)
+	}
+	write(true)
+	w.writeIndex()
+	w.remove(lifted)
+	r := w.rebuild(Options{})
+	_, _, aborted, err := r.replica.CommittedRuns(tp, 0, 1<<30)
+	w.must(err)
+	if len(aborted) != 1 || len(r.report.Missing) != 1 || !r.found[tp][aborted[0].Last].control {
+		t.Errorf("aborted %+v, missing %+v", aborted, r.report.Missing)
+	}
+	r.lossy = true
+	r.check()
+}
+
 // TestWhatWasReplacedIsLookedForWhereItStillLies: in an object that the index names for other runs.
 func TestWhatWasReplacedIsLookedForWhereItStillLies(t *testing.T) {
 	w, a := plainWorld(t, nil)
 	b := a
 	b.Partition = 1
 	first, second := w.writeTo(a, b), w.writeTo(a, b)
-	w.lift(false, a, b)
-	last := w.lift(false, a)
+	w.lift(a, b)
+	last := w.lift(a)
 	w.writeTo(a)
 	w.writeIndex()
 	w.remove(first, second)
@@ -193,7 +258,7 @@ func TestLogCompactionBeginsAnewWhereRunsWereReplaced(t *testing.T) {
 			w.must(w.replica.NoteCleaned(t.Context(), tp, 1, nil))
 			w.writeIndex()
 			if tt.lift {
-				w.lift(false, tp)
+				w.lift(tp)
 			}
 			r := w.rebuild(Options{})
 			r.check()
@@ -247,7 +312,7 @@ func TestAbortedTransactionsOfWhichNothingIsLeftAreForgotten(t *testing.T) {
 			marker.cleaned, e.cleaned = true, !tt.records
 			all := w.logs[tp]
 			w.logs[tp] = kept
-			w.lift(false, tp)
+			w.lift(tp)
 			w.logs[tp] = all
 			for _, g := range w.replica.Garbage(10) {
 				w.remove(g.ID)

@@ -111,6 +111,7 @@ func TestWhatBecomesOfTransactions(t *testing.T) {
 		{"it ended elsewhere, where it was not open", 1, true, "7@5", []string{"7:3@10 7:3@11c"}, "+7:4a"},
 		{"that is its end, if each has its own epoch", 2, true, "7@5", []string{"7:4@11c"}, "+7:4c"},
 		{"it must have ended, for its producer went on", 2, true, "7@5", []string{"7:4@11 7:5@12c"}, "+7:4a"},
+		{"although nothing of it ended", 2, true, "7@5", []string{"7:4@11"}, "+7:4a"},
 		{"it must have ended in what is missing", 1, true, "7@5 @10-12 7:3@12c", nil, "+7@11a"},
 		{"what is missing may have been before", 2, true, "7@5 @10-12 7:4@12c", nil, "7@12c"},
 
@@ -118,6 +119,7 @@ func TestWhatBecomesOfTransactions(t *testing.T) {
 		{"the end is missing, and known from elsewhere", 0, false, "7:3@10 @11-13 7:4@13 7:5@14a", []string{"7:3@20 7:4@21c"}, "7@10 +7@12c 7@13 7@14a"},
 		{"it went on behind what is missing", 2, false, "7:3@10 @11-13 7:3@13 7:4@14c", nil, "7@10 7@14c"},
 		{"it went on, and its end is missing behind that", 2, false, "7:3@10 @11-13 7:3@13 @14-16 7:4@16 7:5@17c", nil, "7@10 +7@15a 7@16 7@17c"},
+		{"the end behind what is missing is that of a later one", 2, false, "7:3@10 @11-13 7:5@13c", nil, "7@10 +7@12a"},
 		{"two ends in one gap", 0, false, "7:3@10 8:0@11 @12-14 7:3@14 7:3@15c 8:0@16 8:0@17c", nil, "7@10 8@11 +8@12a +7@13a 7@14 7@15c 8@16 8@17c"},
 		{"and no room for them", 0, false, "7:3@10 8:0@11 @12-13 7:3@13 7:3@14c 8:0@15 8:0@16c", nil, "room 12-14"},
 		{"a gap behind the end matters not", 0, false, "7:3@10 7:4@11c @12-20 8:0@20", nil, "7@10 7@11c 8@20 +8:1a"},

@@ -26,7 +26,7 @@ import (
 )
 
 // hastyBroker runs a broker in this process that does within seconds what takes hours. It returns its address.
-func hastyBroker(t *testing.T, s harness.Stores) (address string, stop func()) {
+func hastyBroker(t *testing.T, s harness.Stores, tweaks ...func(*node.LifecycleOptions)) (address string, stop func()) {
 	t.Helper()
 	loaded, err := config.Load(config.Sources{Flags: map[string]string{
 		"listen": "127.0.0.1:0", "admin.listen": "", "drain.timeout": "5s",
@@ -41,18 +41,23 @@ func hastyBroker(t *testing.T, s harness.Stores) (address string, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	life := node.LifecycleOptions{
+		Tasks:           lifecycle.Options{Lease: 2 * time.Second, First: 100 * time.Millisecond, Backoff: 100 * time.Millisecond},
+		CompactionEvery: 200 * time.Millisecond,
+		Compaction:      compaction.Options{Delay: 500 * time.Millisecond, Wait: time.Second, DueBytes: 1 << 20},
+		CleaningEvery:   200 * time.Millisecond,
+		Cleaning:        cleaning.Options{SmallBytes: 1},
+		RetentionEvery:  200 * time.Millisecond,
+		GarbageEvery:    200 * time.Millisecond,
+		Garbage:         garbage.Options{Grace: 3 * time.Second, Settle: time.Second, SweepEvery: 2 * time.Second, Margin: time.Second},
+		IndexEvery:      500 * time.Millisecond,
+	}
+	for _, tweak := range tweaks {
+		tweak(&life)
+	}
 	n, err := node.Open(t.Context(), node.Options{
-		Config: &loaded.Config, Stores: stores, Version: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Lifecycle: node.LifecycleOptions{
-			Tasks:           lifecycle.Options{Lease: 2 * time.Second, First: 100 * time.Millisecond, Backoff: 100 * time.Millisecond},
-			CompactionEvery: 200 * time.Millisecond,
-			Compaction:      compaction.Options{Delay: 500 * time.Millisecond, Wait: time.Second, DueBytes: 1 << 20},
-			CleaningEvery:   200 * time.Millisecond,
-			Cleaning:        cleaning.Options{SmallBytes: 1},
-			RetentionEvery:  200 * time.Millisecond,
-			GarbageEvery:    200 * time.Millisecond,
-			Garbage:         garbage.Options{Grace: 3 * time.Second, Settle: time.Second, SweepEvery: 2 * time.Second, Margin: time.Second},
-		},
+		Config: &loaded.Config, Stores: stores, Version: "test", Lifecycle: life,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		t.Fatal(err)

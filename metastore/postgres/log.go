@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,7 +29,7 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 	if payload == nil {
 		payload = []byte{}
 	}
-	err := s.callWithin(ctx, answerTimeout, fmt.Sprintf("append entry %d", next.Seq), func(ctx context.Context) error {
+	err := s.callWithin(ctx, timeFor(expected.Seq), fmt.Sprintf("append entry %d", next.Seq), func(ctx context.Context) error {
 		return s.commit.affects(ctx, metastore.ErrConflict, appendSQL,
 			int64(next.Seq), int64(next.Checksum), payload, int64(expected.Seq), int64(expected.Checksum))
 	})
@@ -36,6 +37,14 @@ func (s *Store) Append(ctx context.Context, expected metastore.Position, next me
 		s.watch.appended(next.Seq)
 	}
 	return err
+}
+
+// timeFor is how long a call may take that moves the entry after one. The first entry may be as large as a snapshot.
+func timeFor(after metastore.Seq) time.Duration {
+	if after == 0 {
+		return statementTimeout
+	}
+	return answerTimeout
 }
 
 // readSQL begins with the row of the position itself, without its payload, and ends with the size. The first row comes
@@ -52,7 +61,7 @@ order by seq`
 // Read implements metastore.Log. It returns no more than 1000 entries.
 func (s *Store) Read(ctx context.Context, after metastore.Position, maxBytes int) ([]metastore.Entry, error) {
 	var entries []metastore.Entry
-	err := s.callWithin(ctx, answerTimeout, fmt.Sprintf("read after entry %d", after.Seq), func(ctx context.Context) error {
+	err := s.callWithin(ctx, timeFor(after.Seq), fmt.Sprintf("read after entry %d", after.Seq), func(ctx context.Context) error {
 		rows, err := collect(ctx, s.read, scanEntry, readSQL, int64(after.Seq), int64(maxBytes))
 		if err == nil {
 			entries, err = follow(after, rows)

@@ -95,7 +95,8 @@ type Operation struct {
 	Final bool `json:"final,omitempty"`
 
 	// Whole marks a Poll that asked one broker for Partitions from where they begin to their end as that broker told it,
-	// each read one after the other and nothing read ahead. If it is OK it came to Offsets, where the ends were.
+	// each read one after the other and nothing read ahead, once the broker had promised to know all that was told before
+	// the Poll began. If it is OK it came to Offsets, where the ends were.
 	Whole bool `json:"whole,omitempty"`
 
 	// Isolation of reads.

@@ -71,6 +71,9 @@ func (w *whole) read(ctx context.Context) error {
 	op := w.Recorder.Begin(w.op)
 	at := history.At{Partition: op.Partitions[0]}
 	read := func() error {
+		if err := w.catchUp(ctx, at.Partition); err != nil {
+			return err
+		}
 		for {
 			end, err := w.once(ctx, &at, op)
 			if err != nil || end {
@@ -94,6 +97,18 @@ func (w *whole) read(ctx context.Context) error {
 		op.Offsets = []history.At{at}
 	}
 	w.Recorder.End(op, outcome, err)
+	return err
+}
+
+// catchUp has the broker look at what it may not have heard of: one that shows old values of keys for a while, and then others,
+// would otherwise show neither a value that came in between nor its tombstone.
+func (w *whole) catchUp(ctx context.Context, partition history.Partition) error {
+	if w.probe.byIDs {
+		return nil // nothing of these partitions is compacted
+	}
+	limited, cancel := context.WithTimeout(ctx, w.Operation)
+	defer cancel()
+	_, err := w.probe.latest(limited, history.ReadUncommitted, partition)
 	return err
 }
 

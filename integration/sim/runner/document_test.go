@@ -23,7 +23,7 @@ func TestDocumentSaysWhatIsPlayed(t *testing.T) {
 	if kinds := fmt.Sprintf("%d kinds in all", len(faults.Kinds())); !strings.Contains(text, kinds) {
 		t.Errorf("it does not say %q", kinds)
 	}
-	for _, name := range []string{sim.Stuck, sim.Panic, audit.BrokenLog, audit.StateMismatch, audit.SizeMismatch} {
+	for _, name := range []string{sim.Stuck, sim.Panic, audit.BrokenLog, audit.StateMismatch, audit.SizeMismatch, audit.EarlyDeletion} {
 		if !strings.Contains(text, "\n| "+name+" | ") {
 			t.Errorf("no table has a row of %s", name)
 		}

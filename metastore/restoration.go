@@ -185,13 +185,14 @@ type RestoredPartition struct {
 	Forgotten []Offset
 	Producers []*RestoredProducer // what they wrote since
 	Unclean   bool                // log compaction is to begin anew
+	CleanedTo Offset              // it has got so far at least, as gaps show; 0: says nothing
 }
 
 // SetPartition makes a partition what it is said to be. ErrInvalidRestoration.
 func (r *Restoration) SetPartition(is *RestoredPartition) error {
 	s, t := r.state, r.state.topics[is.Topic]
 	p := t.partition(is.Partition)
-	if p == nil || is.LogStart < p.logStart || is.High < p.high || is.LogStart > is.High {
+	if p == nil || is.LogStart < p.logStart || is.High < p.high || is.LogStart > is.High || is.CleanedTo > is.High {
 		return fmt.Errorf("%w: %s from %d to %d", ErrInvalidRestoration, is.TopicPartition, is.LogStart, is.High)
 	}
 	if err := r.setRuns(p, is); err != nil {
@@ -217,6 +218,7 @@ func (r *Restoration) SetPartition(is *RestoredPartition) error {
 	if is.Unclean {
 		p.cleanedTo = 0
 	}
+	p.cleanedTo = max(p.cleanedTo, is.CleanedTo)
 	for _, known := range is.Producers {
 		r.setProducer(t, p, is.Partition, known)
 	}
@@ -286,14 +288,14 @@ func (r *Restoration) setProducer(t *topicState, p *partition, number int32, sin
 	table.seen(n, was)
 }
 
-// AddTopic makes a topic of whose creation the copy does not know. ErrInvalidRestoration.
-func (r *Restoration) AddTopic(id TopicID, name string, partitions int32) error {
+// AddTopic makes a topic of whose creation the copy does not know, with overrides of configs. ErrInvalidRestoration.
+func (r *Restoration) AddTopic(id TopicID, name string, partitions int32, configs map[string]string) error {
 	if _, there := r.state.topics[id]; there || r.state.names[name] != nil || partitions < 1 || partitions > MaxPartitions {
 		return fmt.Errorf("%w: topic %s, %q with %d partitions", ErrInvalidRestoration, id, name, partitions)
 	}
 	s := r.state
 	r.added[id] = struct{}{}
-	s.addTopic(createTopic{id: id, name: name, partitions: partitions, replicationFactor: 1}, r.now)
+	s.addTopic(createTopic{id: id, name: name, partitions: partitions, replicationFactor: 1, configs: configs}, r.now)
 	for n := range s.txns.used { // what a transaction wrote to a topic that was deleted
 		if o := s.txns.at(n).ongoing; o != nil {
 			maps.DeleteFunc(s.txns.own(n, r.now).partitions, func(tp TopicPartition, _ Offset) bool { return tp.Topic == id })

@@ -229,6 +229,7 @@ func TestARestorationThatContradictsItselfIsRefused(t *testing.T) {
 		"no such partition":             {TopicPartition: TopicPartition{TopicID{1}, 2}, High: 9},
 		"the log start goes back":       {TopicPartition: TopicPartition{TopicID{1}, 0}, LogStart: -1, High: 9},
 		"the high watermark goes back":  {TopicPartition: tp, High: 2},
+		"cleaned behind its end":        {TopicPartition: tp, High: 9, CleanedTo: 10},
 		"it starts behind its end":      {TopicPartition: tp, LogStart: 10, High: 9},
 		"runs overlap":                  {TopicPartition: tp, High: 9, Runs: []Run{one, one}},
 		"a run behind the end":          {TopicPartition: tp, High: 4, Runs: []Run{one}},
@@ -251,7 +252,7 @@ func TestARestorationThatContradictsItselfIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(r.AddTopic(TopicID{1}, "x", 1), r.AddTopic(TopicID{8}, "a", 1), r.AddTopic(TopicID{8}, "x", 0), r.GrowTopic(TopicID{1}, 1), r.GrowTopic(TopicID{8}, 1)); strings.Count(fmt.Sprint(err), "\n") != 4 {
+	if err := errors.Join(r.AddTopic(TopicID{1}, "x", 1, nil), r.AddTopic(TopicID{8}, "a", 1, nil), r.AddTopic(TopicID{8}, "x", 0, nil), r.GrowTopic(TopicID{1}, 1), r.GrowTopic(TopicID{8}, 1)); strings.Count(fmt.Sprint(err), "\n") != 4 {
 		t.Errorf("topics: %v", err)
 	}
 	// Its marker is there, and the transactional id has it ongoing still.

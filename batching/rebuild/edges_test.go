@@ -157,7 +157,7 @@ func TestTheEndOfAnAbortedTransactionIsMadeAnewWhereItIsMissing(t *testing.T) {
 		e.offset = w.end(tp)
 		e.end = e.offset + metastore.Offset(b.Records)
 		_, err = w.replica.Commit(t.Context(), []metastore.SegmentCommit{{ID: id, Size: x.Size, Runs: []metastore.RunCommit{{TopicPartition: tp, Position: x.Runs[0].Position,
-			Batches: []metastore.BatchCommit{{Length: x.Runs[0].Length, Records: b.Records, ProducerID: c.producer, ProducerEpoch: c.epoch, BaseSequence: b.BaseSequence, Transactional: true}}}}}})
+			Batches: []metastore.BatchCommit{{Length: x.Runs[0].Length, Records: b.Records, MaxTimestamp: b.MaxTimestamp, ProducerID: c.producer, ProducerEpoch: c.epoch, BaseSequence: b.BaseSequence, Transactional: true}}}}}})
 		w.must(err)
 		w.logs[tp], w.holds[id] = append(w.logs[tp], e), map[*entry]bool{e: true}
 		x2, _ := w.replica.Transaction(c.id)
@@ -296,7 +296,7 @@ func TestAbortedTransactionsOfWhichNothingIsLeftAreForgotten(t *testing.T) {
 			w.must(err)
 			w.must(w.objects.Put(t.Context(), segment.Key(id), object))
 			_, err = w.replica.Commit(t.Context(), []metastore.SegmentCommit{{ID: id, Size: x.Size, Runs: []metastore.RunCommit{{TopicPartition: tp, Position: x.Runs[0].Position,
-				Batches: []metastore.BatchCommit{{Length: x.Runs[0].Length, Records: b.Records, ProducerID: c.producer, ProducerEpoch: c.epoch, Transactional: true, Implicit: true}}}}}})
+				Batches: []metastore.BatchCommit{{Length: x.Runs[0].Length, Records: b.Records, MaxTimestamp: b.MaxTimestamp, ProducerID: c.producer, ProducerEpoch: c.epoch, Transactional: true, Implicit: true}}}}}})
 			w.must(err)
 			w.logs[tp], w.holds[id] = append(w.logs[tp], e), map[*entry]bool{e: true}
 			r := w.transact(metastore.EndTxn{ID: c.id, Producer: c.producer, Epoch: c.epoch, Version: 2, Number: 0, Fresh: metastore.NoProducerID})

@@ -31,8 +31,9 @@ type partition struct {
 	missing   []span
 	forgotten []metastore.Offset // markers of aborted transactions of which nothing is left
 	history   *history
-	pieces    int // of runs
-	beyond    int64
+	pieces    int              // of runs
+	beyond    int64            // offsets that the index did not know
+	cleanedTo metastore.Offset // gaps between batches of a run show that log compaction has got so far
 }
 
 // plan finds the runs of the partition and reads what is beyond the index. It does not use runs that turn out to be damaged,
@@ -71,7 +72,7 @@ func (p *partition) try(ctx context.Context, with *planner) error {
 	for _, s := range p.without {
 		links = except(links, s)
 	}
-	p.runs, p.missing, p.forgotten, p.pieces, p.beyond, p.rewritten = nil, nil, nil, 0, 0, false
+	p.runs, p.missing, p.forgotten, p.pieces, p.beyond, p.cleanedTo, p.rewritten = nil, nil, nil, 0, 0, 0, false
 	from := make([]int, 0, len(links)) // sources of the runs
 	for _, l := range links {
 		run, s := usable[l.source].Run, &usable[l.source]
@@ -150,10 +151,15 @@ func (p *partition) read(ctx context.Context, with *planner, from []int) error {
 			next = run.End()
 			p.beyond += int64(run.End() - max(run.Base, p.should.high))
 		}
+		follows := run.Base
 		err := eachBatch(ctx, with.objects, s, func(b *batch) error {
 			if !holds(run, b) {
 				return nil
 			}
+			if b.offset > follows || b.end()-b.offset > metastore.Offset(b.Records) {
+				p.cleanedTo = run.End()
+			}
+			follows = b.end()
 			if b.Control() {
 				delete(ends, b.offset)
 			}

@@ -212,6 +212,11 @@ func TestWithoutAnIndexTier1IsRecovered(t *testing.T) {
 	if len(r.report.Unknown) == 0 || r.report.Unknown[0].As != "recovered-"+r.report.Unknown[0].ID.String() || r.report.Index != "" || !r.report.Losses() {
 		t.Errorf("%+v", r.report)
 	}
+	for _, topic := range r.replica.Topics() {
+		if topic.Configs["retention.ms"] != "-1" || topic.Configs["retention.bytes"] != "-1" {
+			t.Errorf("records of %s may go by %v", topic.Name, topic.Configs)
+		}
+	}
 	r.check()
 }
 

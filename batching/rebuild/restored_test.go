@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnel-io/runnel/batching/fsck"
 	"github.com/runnel-io/runnel/metastore"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
 )
@@ -146,6 +147,7 @@ func (r *restored) gaveWay(tp metastore.TopicPartition, e *entry) bool {
 // check compares what is read with what must be there.
 func (r *restored) check() {
 	r.t.Helper()
+	r.checkStores()
 	for tp, log := range r.logs {
 		if _, there := r.found[tp]; !there {
 			if _, known := r.index.marks[tp]; known {
@@ -160,6 +162,21 @@ func (r *restored) check() {
 	}
 	r.checkOffsets()
 	r.checkProducers()
+}
+
+// checkStores: bucket and metastore agree, but for what the report says is missing.
+func (r *restored) checkStores() {
+	r.t.Helper()
+	report, err := fsck.Check(r.t.Context(), r.meta, r.objects, fsck.Options{Deep: true})
+	r.must(err)
+	for _, f := range report.Findings {
+		switch missing := r.report.MissingRanges > 0; {
+		case f.Kind == fsck.CorruptObject && slices.ContainsFunc(r.report.Damaged, func(d Damaged) bool { return d.Key == f.Key }):
+		case f.Kind.Severity() == fsck.Warning, missing && f.Kind == fsck.Gap, missing && f.Kind == fsck.ProducerMismatch:
+		default:
+			r.t.Errorf("fsck: %s: %s %s %v", f.Kind, f.Key, f.Detail, f.Affects)
+		}
+	}
 }
 
 // checkBatches: what must be there is there, and nothing else, at its offset.

@@ -68,6 +68,9 @@ func (b *rebuild) settlePartition(ctx context.Context, p *partition, filler meta
 		TopicPartition: p.TopicPartition, LogStart: p.start(), High: p.high(), Steps: r.steps, Forgotten: p.forgotten,
 		Unclean: p.rewritten,
 	}
+	if !p.compact { // and was, when that was rewritten; else it goes by what is known
+		set.CleanedTo = p.cleanedTo
+	}
 	set.Runs = p.withEnds(r, set.LogStart, filler)
 	for _, m := range r.tail {
 		set.Steps = append(set.Steps, endStep(set.High, m.Producer, m.Commit))

@@ -50,7 +50,9 @@ func (b *rebuild) growTopics() error {
 		u.Partitions = n
 		if b.opts.RecoverUnknown {
 			u.As = "recovered-" + id.String()
-			if err := b.state.AddTopic(id, u.As, n); err != nil {
+			// Nobody has said yet that anything of it may go.
+			keep := map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}
+			if err := b.state.AddTopic(id, u.As, n, keep); err != nil {
 				return err
 			}
 		}

@@ -205,3 +205,14 @@ func TestRecorderOrdersWhatItRecorded(t *testing.T) {
 	}
 	_ = open
 }
+
+// TestJumpsAddUp: a clock that was behind, and then is ahead, has gained both.
+func TestJumpsAddUp(t *testing.T) {
+	r := history.NewRecorder(func() time.Duration { return 0 })
+	for _, d := range []time.Duration{2 * time.Second, -3 * time.Second, time.Second, -time.Second} {
+		r.Jumps(d)
+	}
+	if h := r.History(1); h.Ahead != 2*time.Second || h.Gains != 5*time.Second {
+		t.Errorf("ahead by %v, gains of %v", h.Ahead, h.Gains)
+	}
+}

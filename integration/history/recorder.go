@@ -18,7 +18,7 @@ type Recorder struct {
 	topics     []Topic
 	start      int64
 	ahead      time.Duration
-	gains      time.Duration
+	behind     time.Duration
 }
 
 // NewRecorder returns a recorder. now is the time since the start of the run.
@@ -90,18 +90,18 @@ func (r *Recorder) Clock(now time.Time) {
 }
 
 // Jumps says that the clock that the cluster goes by may be set forward by so much at some time, or back if d is negative, and
-// then set right.
+// then set right. From back to forward it is both, though they come one after the other: what was dated then is older by both.
 func (r *Recorder) Jumps(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ahead, r.gains = max(r.ahead, d), max(r.gains, d.Abs())
+	r.ahead, r.behind = max(r.ahead, d), max(r.behind, -d)
 }
 
 // History returns what was recorded, once whoever records has stopped.
 func (r *Recorder) History(seed uint64) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead, Gains: r.gains}
+	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead, Gains: r.ahead + r.behind}
 	for _, o := range r.operations {
 		h.Operations = append(h.Operations, *o)
 	}

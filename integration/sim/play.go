@@ -83,9 +83,10 @@ func Play(t *testing.T, seed uint64, opts PlayOptions) *Played {
 				Duration: opts.Duration, Brokers: len(w.Brokers), Clients: opts.Clients, Kinds: opts.Kinds,
 			})
 			for i := range p.Plan {
-				w.History.Jumps(p.Plan[i].Jump)
+				w.History.Jumps(p.Plan[i].Jump + clockError)
 			}
 		}
+		w.History.Jumps(clockError)
 		p.play(ctx, w, nemesis, opts)
 		p.Hits = nemesis.Hits()
 	})

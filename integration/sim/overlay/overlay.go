@@ -33,10 +33,12 @@ var changes = []change{
 	{"runtime/rand.go", "	seed := &globalRand.seed\n	if len(startupRand) >= 16 &&",
 		"	seed := &globalRand.seed\n	seed[0] = 1\n	startupRand = nil\n	if true {\n	} else if len(startupRand) >= 16 &&"},
 	// What a bubble draws comes from a generator (SplitMix64) that nobody else draws from, on whatever thread: the order of
-	// maps, hashes, math/rand, the choice among ready cases of a select.
+	// maps, hashes, math/rand, the choice among ready cases of a select. What goroutines draw outside, such as the seeds of
+	// hashes that packages make when they are initialised, comes from another: each thread has one of its own otherwise, and
+	// on which of them a goroutine runs is a matter of chance.
 	{"runtime/rand.go", "	mp := getg().m\n	c := &mp.chacha8\n",
-		"	if inSim() {\n		return simRand()\n	}\n	mp := getg().m\n	c := &mp.chacha8\n"},
-	{"runtime/rand.go", "// rand32 is uint32(rand()), called from compiler-generated code.\n", `var simState uint64
+		"	if inSim() {\n		return simRand()\n	}\n	if getg().m.curg != nil {\n		return simOutside()\n	}\n	mp := getg().m\n	c := &mp.chacha8\n"},
+	{"runtime/rand.go", "// rand32 is uint32(rand()), called from compiler-generated code.\n", `var simState, simStateOutside uint64
 
 // simSeed seeds what bubbles draw.
 //
@@ -52,7 +54,14 @@ func inSim() bool {
 //go:nosplit
 func simRand() uint64 {
 	simState += 0x9e3779b97f4a7c15
-	x := simState
+	return simMix(simState)
+}
+
+//go:nosplit
+func simOutside() uint64 { return simMix(atomic.Xadd64(&simStateOutside, 0x1e3779b97f4a7c15)) }
+
+//go:nosplit
+func simMix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
@@ -73,6 +82,7 @@ func simCheaprandn(n uint32) uint32 {
 
 // rand32 is uint32(rand()), called from compiler-generated code.
 `},
+	{"runtime/rand.go", "	\"internal/runtime/math\"\n", "	\"internal/runtime/atomic\"\n	\"internal/runtime/math\"\n"},
 	{"runtime/select.go", "j := cheaprandn(uint32(norder + 1))", "j := simCheaprandn(uint32(norder + 1))"},
 	{"runtime/sema.go", "s.ticket = cheaprand() | 1", "s.ticket = simCheaprand() | 1"},
 	{"runtime/time.go", "t.rand = cheaprand()", "t.rand = uint32(simRand())"},

@@ -103,6 +103,31 @@ func simCheaprandn(n uint32) uint32 {
 
 func (s *Server) closeListenersLocked() error {
 `},
+	// Contexts end in the order in which they were made, which does not depend on where they lie in memory either: what the
+	// process has threads for takes memory, too.
+	{"context/context.go", "	children map[canceler]struct{} //", "	children map[canceler]uint64 //"},
+	{"context/context.go", "				p.children = make(map[canceler]struct{})\n", "				p.children = make(map[canceler]uint64)\n"},
+	{"context/context.go", "			p.children[child] = struct{}{}\n", "			p.children[child] = simOrder.Add(1)\n"},
+	{"context/context.go", "	for child := range c.children {\n", "	for _, child := range c.simChildren() {\n"},
+	{"context/context.go", "	\"internal/reflectlite\"\n", "	\"internal/reflectlite\"\n	\"slices\"\n"},
+	{"context/context.go", "// cancel closes c.done, cancels each of c's children, and, if\n", `var simOrder atomic.Uint64
+
+func (c *cancelCtx) simChildren() []canceler {
+	all := make([]canceler, 0, len(c.children))
+	for child := range c.children {
+		all = append(all, child)
+	}
+	slices.SortFunc(all, func(a, b canceler) int {
+		if c.children[a] < c.children[b] {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// cancel closes c.done, cancels each of c's children, and, if
+`},
 	// Nobody is interrupted for having run for long, and a processor is not taken from who is in a system call.
 	{"runtime/proc.go", "func retake(now int64) uint32 {\n	n := 0\n", "func retake(now int64) uint32 {\n	n := 0\n	if true {\n		return 0\n	}\n"},
 	// Who has given up the processor runs when nobody else can, not whenever the number of switches, which counts those of

@@ -26,7 +26,7 @@ func TestConfigsAreFoldedInTheOrderOfTheirEntries(t *testing.T) {
 		t.Errorf("a view from before the change has changed: %v", before.on(all))
 	}
 	fold(ConfigChange{all, nil, []string{"b"}}, ConfigChange{third, nil, []string{"a"}})
-	if !s.configs.empty() || s.configs.bytes != 0 {
+	if !s.configs.empty() || s.configs.size() != 0 {
 		t.Errorf("left over: %+v", s.configs)
 	}
 	if version := s.clone().encode()[0]; version != plainSnapshot {
@@ -73,5 +73,43 @@ func TestConfigsAreBounded(t *testing.T) {
 				t.Errorf("%s: what is too large cannot be made smaller: %v", name, err)
 			}
 		}
+	}
+}
+
+// Who may not get in because somebody has set many quotas would be locked out by others.
+func TestEachKindOfConfigsHasBoundsOfItsOwn(t *testing.T) {
+	s := NewState()
+	fill := func(kind ConfigKind, bytes int) error {
+		c, err := s.decideConfigs([]ConfigChange{{ConfigResource{kind, "r"}, map[string]string{"a": strings.Repeat("x", bytes-2)}, nil}})
+		if err == nil {
+			s.apply(Position{Seq: s.at.Seq + 1}, record{change: c}, func(TopicPartition) {})
+		}
+		return err
+	}
+	for kind, most := range map[ConfigKind]int{AccessRules: MaxAccessRuleBytes, Credentials: MaxCredentialBytes, ClientQuotas: MaxClientQuotaBytes, GroupConfig: MaxConfigBytes} {
+		if err := fill(kind, most+1); !errors.Is(err, ErrTooManyConfigs) {
+			t.Errorf("kind %d, a byte too many: %v", kind, err)
+		}
+		if err := fill(kind, most); err != nil {
+			t.Errorf("kind %d, as much as is allowed: %v", kind, err)
+		}
+	}
+}
+
+// Whoever makes something of the overrides of a kind does so again when the pointer has changed, and only then.
+func TestOverridesOfAKindAreTheSameUntilOneChanges(t *testing.T) {
+	s := NewState()
+	alter := func(kind ConfigKind, value string) {
+		s.apply(Position{Seq: s.at.Seq + 1}, record{change: alterConfigs{[]ConfigChange{{ConfigResource{kind, "r"}, map[string]string{"a": value}, nil}}}}, func(TopicPartition) {})
+	}
+	alter(AccessRules, "1")
+	rules := s.configs.kind(AccessRules)
+	alter(ClientQuotas, "1")
+	if s.configs.kind(AccessRules) != rules {
+		t.Error("rules changed with quotas")
+	}
+	alter(AccessRules, "2")
+	if s.configs.kind(AccessRules) == rules || rules.On("r")["a"] != "1" {
+		t.Error("a set that was handed out has changed")
 	}
 }

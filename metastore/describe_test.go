@@ -54,16 +54,16 @@ func describe(t fataler, s *State) description {
 		Partitions: make(map[TopicPartition]partitionDescription),
 	}
 	if s.configs != nil {
-		d.Configs = maps.Clone(s.configs.of)
+		d.Configs = s.configs.all()
 		bytes := 0
 		for of, overrides := range d.Configs {
 			if len(overrides) == 0 {
 				t.Fatalf("%v is there without overrides", of)
 			}
-			bytes += bytesOf(of, overrides)
+			bytes += bytesOf(of.Name, overrides)
 		}
-		if bytes != s.configs.bytes {
-			t.Fatalf("overrides of %d bytes, counted as %d", bytes, s.configs.bytes)
+		if bytes != s.configs.size() {
+			t.Fatalf("overrides of %d bytes, counted as %d", bytes, s.configs.size())
 		}
 	}
 	for name, topic := range s.names {

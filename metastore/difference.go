@@ -48,8 +48,8 @@ func compareStates(is, saved *State, disagrees func(format string, args ...any))
 	if what := listsDiffer(is.allGarbage(), saved.allGarbage(), plainText); what != "" || is.garbage.next != saved.garbage.next {
 		disagrees("its garbage, of numbers up to %d, is not that of the entries, up to %d: %s", saved.garbage.next, is.garbage.next, what)
 	}
-	if what := mapsDiffer(is.configs.all(), saved.configs.all(), maps.Equal, compareConfigs, plainText); what != "" {
-		disagrees("its settings of brokers, groups or metrics are not those of the entries: %s", what)
+	if what := mapsDiffer(is.configs.all(), saved.configs.all(), maps.Equal, compareConfigs, configText); what != "" {
+		disagrees("its settings of brokers, groups, metrics, access or quotas are not those of the entries: %s", what)
 	}
 	compareTxns(is, saved, disagrees)
 	for id, t := range saved.topics {
@@ -100,7 +100,24 @@ func (o *configOverrides) all() map[ConfigResource]map[string]string {
 	if o == nil {
 		return nil
 	}
-	return o.of
+	all := make(map[ConfigResource]map[string]string)
+	for kind, set := range o.sets {
+		for name, overrides := range set.of {
+			all[ConfigResource{kind, name}] = overrides
+		}
+	}
+	return all
+}
+
+// configText leaves out what is secret: credentials, which are named by their mechanism.
+func configText(overrides map[string]string) string {
+	shown := make(map[string]string, len(overrides))
+	for name, value := range overrides {
+		if shown[name] = value; strings.HasPrefix(name, "SCRAM-") {
+			shown[name] = "(hidden)"
+		}
+	}
+	return plainText(shown)
 }
 
 func compareConfigs(a, b ConfigResource) int {

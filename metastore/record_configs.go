@@ -2,10 +2,11 @@ package metastore
 
 import (
 	"encoding/binary"
+	"iter"
 	"maps"
 )
 
-// ConfigKind says what the overrides of a ConfigResource are about, numbered as Kafka's resource types.
+// ConfigKind says what the overrides of a ConfigResource are about. Below 64 they are numbered as Kafka's resource types.
 type ConfigKind byte
 
 // What has overrides in the commit log beside topics, which have their own.
@@ -13,6 +14,11 @@ const (
 	BrokerConfig        ConfigKind = 4  // of the broker that has the name for its node id; "" is all brokers
 	ClientMetricsConfig ConfigKind = 16 // of a subscription to clients' metrics
 	GroupConfig         ConfigKind = 32 // of a group, whether there is one or not
+
+	// Who gets in, and how much they may take. Package metastore does not look into names and values.
+	AccessRules  ConfigKind = 64 // the ACLs of a resource pattern
+	Credentials  ConfigKind = 65 // of a user, by mechanism; never shown
+	ClientQuotas ConfigKind = 66 // of a user, client id or address
 )
 
 // ConfigResource names what overrides are for.
@@ -63,63 +69,128 @@ func (c alterConfigs) apply(s *State, _ int64, _ func(TopicPartition)) {
 	s.configs = s.configs.with(c.changes)
 }
 
-// configOverrides are all overrides there are. They never change: a change makes others, so that they can be read
-// without a lock, and encoded while the state moves on. Changes are rare and overrides few.
+// configOverrides are all overrides there are, by kind. They never change: a change makes others, so that they can be read
+// without a lock, and encoded while the state moves on.
 type configOverrides struct {
-	of    map[ConfigResource]map[string]string
+	sets map[ConfigKind]*ConfigSet // none is empty
+}
+
+// ConfigSet is the overrides of all resources of a kind as of some moment. It never changes, and nothing that its methods
+// return is to be modified. nil is a set of none.
+type ConfigSet struct {
+	of    map[string]map[string]string
 	bytes int // of all names and values
 }
 
-func (o *configOverrides) with(changes []ConfigChange) *configOverrides {
-	next := &configOverrides{of: make(map[ConfigResource]map[string]string), bytes: o.size()}
-	if o != nil {
-		maps.Copy(next.of, o.of)
+// Len is the number of resources.
+func (s *ConfigSet) Len() int {
+	if s == nil {
+		return 0
 	}
+	return len(s.of)
+}
+
+// On returns the overrides of a resource, nil if it has none.
+func (s *ConfigSet) On(name string) map[string]string {
+	if s == nil {
+		return nil
+	}
+	return s.of[name]
+}
+
+// All goes over the resources, in no order.
+func (s *ConfigSet) All() iter.Seq2[string, map[string]string] {
+	if s == nil {
+		return func(func(string, map[string]string) bool) {}
+	}
+	return maps.All(s.of)
+}
+
+func (s *ConfigSet) size() int {
+	if s == nil {
+		return 0
+	}
+	return s.bytes
+}
+
+func (o *configOverrides) with(changes []ConfigChange) *configOverrides {
+	next := &configOverrides{sets: make(map[ConfigKind]*ConfigSet)}
+	if o != nil {
+		maps.Copy(next.sets, o.sets)
+	}
+	copied := make(map[ConfigKind]bool)
 	for _, c := range changes {
-		is := maps.Clone(next.of[c.ConfigResource])
-		if is == nil {
-			is = make(map[string]string)
+		if !copied[c.Kind] {
+			next.sets[c.Kind] = next.sets[c.Kind].copied()
+			copied[c.Kind] = true
 		}
-		next.bytes -= bytesOf(c.ConfigResource, is)
-		maps.Copy(is, c.Set)
-		for _, name := range c.Unset {
-			delete(is, name)
-		}
-		next.bytes += bytesOf(c.ConfigResource, is)
-		if len(is) == 0 {
-			delete(next.of, c.ConfigResource)
-		} else {
-			next.of[c.ConfigResource] = is
+		next.sets[c.Kind].change(&c)
+	}
+	for kind := range copied {
+		if next.sets[kind].Len() == 0 {
+			delete(next.sets, kind)
 		}
 	}
 	return next
 }
 
-func bytesOf(r ConfigResource, overrides map[string]string) int {
+func (s *ConfigSet) copied() *ConfigSet {
+	next := &ConfigSet{of: make(map[string]map[string]string, s.Len()+1), bytes: s.size()}
+	if s != nil {
+		maps.Copy(next.of, s.of)
+	}
+	return next
+}
+
+// change is for a set that is being made.
+func (s *ConfigSet) change(c *ConfigChange) {
+	is := maps.Clone(s.of[c.Name])
+	if is == nil {
+		is = make(map[string]string)
+	}
+	s.bytes -= bytesOf(c.Name, is)
+	maps.Copy(is, c.Set)
+	for _, name := range c.Unset {
+		delete(is, name)
+	}
+	s.bytes += bytesOf(c.Name, is)
+	if len(is) == 0 {
+		delete(s.of, c.Name)
+	} else {
+		s.of[c.Name] = is
+	}
+}
+
+func bytesOf(resource string, overrides map[string]string) int {
 	n := 0
 	for name, value := range overrides {
 		n += len(name) + len(value)
 	}
 	if n > 0 {
-		n += len(r.Name)
+		n += len(resource)
 	}
 	return n
 }
 
 // The methods take nil for none at all.
 
-func (o *configOverrides) size() int {
-	if o == nil {
-		return 0
-	}
-	return o.bytes
-}
-
-func (o *configOverrides) empty() bool { return o == nil || len(o.of) == 0 }
-
-func (o *configOverrides) on(of ConfigResource) map[string]string {
+func (o *configOverrides) kind(kind ConfigKind) *ConfigSet {
 	if o == nil {
 		return nil
 	}
-	return o.of[of]
+	return o.sets[kind]
 }
+
+func (o *configOverrides) size() (bytes int) {
+	if o == nil {
+		return 0
+	}
+	for _, s := range o.sets {
+		bytes += s.bytes
+	}
+	return bytes
+}
+
+func (o *configOverrides) empty() bool { return o == nil || len(o.sets) == 0 }
+
+func (o *configOverrides) on(of ConfigResource) map[string]string { return o.kind(of.Kind).On(of.Name) }

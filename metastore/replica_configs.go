@@ -1,7 +1,6 @@
 package metastore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +8,38 @@ import (
 	"sync/atomic"
 )
 
-// Bounds of the overrides, which all brokers hold in memory and copy when one changes.
+// Bounds of the overrides of brokers, groups and metrics subscriptions together. All brokers hold overrides in memory, and
+// copy those of a kind when one of them changes.
 const (
 	MaxConfigResources = 10_000
 	MaxConfigBytes     = 1 << 20 // of all names and values
 )
 
-// ErrTooManyConfigs: the overrides would exceed MaxConfigResources or MaxConfigBytes.
+// Bounds of what says who gets in and how much they may take, each for itself.
+const (
+	MaxAccessRules      = 100_000 // resource patterns that have ACLs
+	MaxAccessRuleBytes  = 32 << 20
+	MaxCredentials      = 100_000 // users
+	MaxCredentialBytes  = 64 << 20
+	MaxClientQuotas     = 100_000 // entities
+	MaxClientQuotaBytes = 16 << 20
+)
+
+// limits are bounds of kinds of overrides that are counted together.
+var limits = []struct {
+	kinds            []ConfigKind
+	resources, bytes int
+}{
+	{[]ConfigKind{AccessRules}, MaxAccessRules, MaxAccessRuleBytes},
+	{[]ConfigKind{Credentials}, MaxCredentials, MaxCredentialBytes},
+	{[]ConfigKind{ClientQuotas}, MaxClientQuotas, MaxClientQuotaBytes},
+	{[]ConfigKind{BrokerConfig, ClientMetricsConfig, GroupConfig}, MaxConfigResources, MaxConfigBytes},
+}
+
+// ErrTooManyConfigs: the overrides would exceed a bound.
 var ErrTooManyConfigs = errors.New("too many or too large dynamic configs")
 
-// AlterConfigs sets and removes overrides of brokers, groups and metrics subscriptions, all or none of the changes; the
+// AlterConfigs sets and removes overrides, all or none of the changes; the
 // caller has validated them. When it returns nil they are durable, and visible in Configs. ErrTooManyConfigs.
 func (r *Replica) AlterConfigs(ctx context.Context, changes []ConfigChange) error {
 	_, err := r.propose(ctx, alone(func(s *State) (change, error) { return s.decideConfigs(changes) }))
@@ -51,12 +72,32 @@ func (s *State) decideConfigs(changes []ConfigChange) (change, error) {
 	if made.changes == nil {
 		return nil, nil
 	}
-	after := s.configs.with(made.changes)
-	if grows := after.bytes > s.configs.size(); grows && (len(after.of) > MaxConfigResources || after.bytes > MaxConfigBytes) {
-		return nil, fmt.Errorf("%w: %d resources with %d bytes, allowed are %d with %d", ErrTooManyConfigs,
-			len(after.of), after.bytes, MaxConfigResources, MaxConfigBytes)
+	if err := s.configs.bounded(s.configs.with(made.changes)); err != nil {
+		return nil, err
 	}
 	return made, nil
+}
+
+// bounded refuses what would come after o if it is too much and more than o.
+func (o *configOverrides) bounded(after *configOverrides) error {
+	for _, limit := range limits {
+		resources, bytes, before := 0, 0, 0
+		for _, kind := range limit.kinds {
+			resources += after.kind(kind).Len()
+			bytes += after.kind(kind).size()
+			before += o.kind(kind).size()
+		}
+		if bytes > before && (resources > limit.resources || bytes > limit.bytes) {
+			return fmt.Errorf("%w: %d resources with %d bytes, allowed are %d with %d", ErrTooManyConfigs,
+				resources, bytes, limit.resources, limit.bytes)
+		}
+	}
+	return nil
+}
+
+// ConfigsOf returns all overrides of a kind: the same pointer as long as none of them changes.
+func (r *Replica) ConfigsOf(kind ConfigKind) *ConfigSet {
+	return r.configs.overrides.Load().kind(kind)
 }
 
 // Configs returns the overrides of a resource, nil if it has none. They are shared: they are not to be modified.
@@ -66,17 +107,11 @@ func (r *Replica) Configs(of ConfigResource) map[string]string {
 
 // ConfigResources returns the names of the resources of a kind that have overrides, sorted.
 func (r *Replica) ConfigResources(kind ConfigKind) []string {
-	overrides := r.configs.overrides.Load()
-	if overrides == nil {
-		return nil
-	}
 	var names []string
-	for of := range overrides.of {
-		if of.Kind == kind {
-			names = append(names, of.Name)
-		}
+	for name := range r.ConfigsOf(kind).All() {
+		names = append(names, name)
 	}
-	slices.SortFunc(names, cmp.Compare)
+	slices.Sort(names)
 	return names
 }
 

@@ -89,8 +89,8 @@ func (d *decoder) sections(s *State) error {
 
 // encode writes the body of the section as the one change that makes the overrides out of none, by kind and name.
 func (o *configOverrides) encode() []byte {
-	all := alterConfigs{changes: make([]ConfigChange, 0, len(o.of))}
-	for of, overrides := range o.of {
+	var all alterConfigs
+	for of, overrides := range o.all() {
 		all.changes = append(all.changes, ConfigChange{ConfigResource: of, Set: overrides})
 	}
 	slices.SortFunc(all.changes, func(a, b ConfigChange) int {

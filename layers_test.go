@@ -57,6 +57,8 @@ var layers = map[string][]string{
 	"objstore/readahead": {"objstore"},
 	"objstore/s3":        {"objstore"},
 
+	"broker/acl":            {},
+	"broker/audit":          {},
 	"broker/settings":       {"metastore"},
 	"broker/config":         {"broker/settings"},
 	"broker/wire":           {},
@@ -71,7 +73,7 @@ var layers = map[string][]string{
 	"broker/zonecache":      {"metastore", "objstore", "objstore/cache"},
 	"broker": {
 		"batching", "batching/reader", "batching/recordbatch",
-		"broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
+		"broker/acl", "broker/audit", "broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
 	},
 	"broker/node": {
 		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/runnel-io/runnel/broker/audit"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -73,6 +74,8 @@ type Deps struct {
 	States       TransactionStates
 	Transactions Transactions
 	Settings     *settings.Live
+	Access       Access         // default: everybody may do everything
+	Audit        audit.Recorder // default: nothing is recorded
 	Configs      Configs
 	Zones        *zone.Clients // default: by client ids alone
 	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
@@ -117,6 +120,12 @@ func (b *Broker) refreshed(ctx context.Context) bool {
 func New(deps Deps) *Broker {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Access == nil {
+		deps.Access = unlocked{}
+	}
+	if deps.Audit == nil {
+		deps.Audit = audit.Discard{}
 	}
 	if deps.Roles == nil {
 		deps.Roles = func() []Role { return nil }

@@ -91,7 +91,7 @@ func (h *harness) serve() {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(h.t, err)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(context.Background(), ln) }()
+	go func() { served <- srv.Serve(context.Background(), ln, &wire.Endpoint{Name: "PLAINTEXT"}) }()
 	h.conn, err = net.Dial("tcp", ln.Addr().String())
 	must(h.t, err)
 	h.t.Cleanup(func() {

@@ -81,7 +81,7 @@ func benchmarkMetadataOverTCP(b *testing.B, clients int) {
 		b.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(context.Background(), ln) }()
+	go func() { served <- srv.Serve(context.Background(), ln, &wire.Endpoint{Name: "PLAINTEXT"}) }()
 	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench,zone=b")).AppendRequest(nil, allTopics(), 1)
 	times := make([][]time.Duration, clients)
 	var group sync.WaitGroup

@@ -365,7 +365,7 @@ func (n *Node) serve(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(serving, n.kafka) }()
+	go func() { served <- n.server.Serve(serving, n.kafka, &wire.Endpoint{Name: "PLAINTEXT"}) }()
 	n.ready.set(componentBroker, nil)
 	n.log.Info("serving Kafka clients", "address", n.kafka.Addr().String(), "node_id", n.members.Self().NodeID)
 

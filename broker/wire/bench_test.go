@@ -52,7 +52,7 @@ func benchServer(b *testing.B, routes Routes) net.Conn {
 		b.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(context.Background(), ln) }()
+	go func() { served <- srv.Serve(context.Background(), ln, &Endpoint{Name: "PLAINTEXT"}) }()
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		b.Fatal(err)

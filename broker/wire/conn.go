@@ -23,6 +23,8 @@ type Conn struct {
 	remote   string
 	host     string
 	clientID atomic.Pointer[string]
+	endpoint *Endpoint
+	session  atomic.Pointer[Session]
 
 	requests chan *request  // reader to dispatcher
 	begun    sync.WaitGroup // requests that were begun and are not answered
@@ -60,9 +62,9 @@ type request struct {
 	pending Pending
 }
 
-func newConn(s *Server, nc net.Conn, id int64) *Conn {
+func newConn(s *Server, nc net.Conn, id int64, endpoint *Endpoint) *Conn {
 	c := &Conn{
-		id: id, srv: s, nc: nc, remote: nc.RemoteAddr().String(),
+		id: id, srv: s, nc: nc, remote: nc.RemoteAddr().String(), endpoint: endpoint,
 		requests: make(chan *request, s.opts.MaxInFlight),
 		replied:  time.Now(),
 	}
@@ -71,6 +73,7 @@ func newConn(s *Server, nc net.Conn, id int64) *Conn {
 		c.host = host
 	}
 	c.clientID.Store(new(string))
+	c.session.Store(anonymous)
 	c.room.L = &c.mu
 	c.alive, c.die = context.WithCancelCause(context.Background())
 	if tcp, ok := nc.(*net.TCPConn); ok {

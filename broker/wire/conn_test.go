@@ -62,7 +62,7 @@ func serve(t *testing.T, routes Routes, opts Options) *fixture {
 	must(t, err)
 	f.addr = ln.Addr().String()
 	served := make(chan error, 1)
-	go func() { served <- f.srv.Serve(context.Background(), ln) }()
+	go func() { served <- f.srv.Serve(context.Background(), ln, &Endpoint{Name: "PLAINTEXT"}) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

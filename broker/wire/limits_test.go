@@ -254,7 +254,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ctx, ln) }()
+	go func() { served <- srv.Serve(ctx, ln, &Endpoint{Name: "PLAINTEXT"}) }()
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	must(t, err)
 	defer conn.Close()

@@ -111,9 +111,9 @@ func NewServer(routes Routes, opts Options) (*Server, error) {
 	}, nil
 }
 
-// Serve accepts connections from ln, which it owns, and returns when they have ended. It returns ErrServerClosed after
+// Serve accepts connections from ln, which it owns, as of an endpoint, and returns when they have ended. It returns ErrServerClosed after
 // Shutdown. If ctx ends, everything stops at once, answers or not.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+func (s *Server) Serve(ctx context.Context, ln net.Listener, endpoint *Endpoint) error {
 	if !s.addListener(ln) {
 		_ = ln.Close()
 		return ErrServerClosed
@@ -121,7 +121,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	var conns sync.WaitGroup
-	err := s.accept(ctx, ln, &conns)
+	err := s.accept(ctx, ln, endpoint, &conns)
 	if !errors.Is(err, ErrServerClosed) {
 		cancel()
 	}
@@ -132,7 +132,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-func (s *Server) accept(ctx context.Context, ln net.Listener, conns *sync.WaitGroup) error {
+func (s *Server) accept(ctx context.Context, ln net.Listener, endpoint *Endpoint, conns *sync.WaitGroup) error {
 	const firstWait, maxWait = 5 * time.Millisecond, time.Second
 	wait := firstWait
 	for {
@@ -155,7 +155,7 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, conns *sync.WaitGr
 			wait = min(2*wait, maxWait)
 			continue
 		}
-		c := s.newConn(nc)
+		c := s.newConn(nc, endpoint)
 		if c == nil {
 			_ = nc.Close()
 			continue
@@ -230,7 +230,7 @@ func (s *Server) removeListener(ln net.Listener) {
 }
 
 // newConn registers a connection, or returns nil if there is no place for it.
-func (s *Server) newConn(nc net.Conn) *Conn {
+func (s *Server) newConn(nc net.Conn, endpoint *Endpoint) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -245,7 +245,7 @@ func (s *Server) newConn(nc net.Conn) *Conn {
 		return nil
 	}
 	s.nextID++
-	c := newConn(s, nc, s.nextID)
+	c := newConn(s, nc, s.nextID, endpoint)
 	s.conns[c] = struct{}{}
 	s.metrics.connections.Inc()
 	return c

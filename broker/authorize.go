@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"github.com/runnel-io/runnel/broker/acl"
+	"github.com/runnel-io/runnel/broker/audit"
+	"github.com/runnel-io/runnel/broker/wire"
+)
+
+// Access decides what clients may do. No method waits.
+type Access interface {
+	// Enabled tells whether there are rules at all; if not, everybody may do everything, and requests about rules are refused.
+	Enabled() bool
+	Allowed(who acl.Client, op acl.Operation, on acl.Resource) bool
+	// AllowedOnAny tells whether there may be a resource of the type on which the client may do it.
+	AllowedOnAny(who acl.Client, op acl.Operation, on acl.ResourceType) bool
+}
+
+// unlocked is the Access of a broker without rules.
+type unlocked struct{}
+
+func (unlocked) Enabled() bool                                                 { return false }
+func (unlocked) Allowed(acl.Client, acl.Operation, acl.Resource) bool          { return true }
+func (unlocked) AllowedOnAny(acl.Client, acl.Operation, acl.ResourceType) bool { return true }
+
+// client is who sends what is read from a connection at present.
+func client(c *wire.Conn) acl.Client {
+	return acl.Client{Principal: c.Session().Principal, Host: c.ClientHost()}
+}
+
+// may tells whether the peer of a connection may do something, and records that it may not. For questions that decide an
+// error; sees is for those that decide what is shown.
+func (b *Broker) may(c *wire.Conn, op acl.Operation, on acl.ResourceType, name string) bool {
+	if b.sees(c, op, on, name) {
+		return true
+	}
+	b.Audit.Record(audit.Event{
+		Kind: audit.Denial, Principal: c.Session().Principal, Host: c.ClientHost(), ClientID: c.ClientID(), Listener: c.Endpoint().Name,
+		Action: op.String(), Resource: on.String() + ":" + name, Failed: true,
+	})
+	return false
+}
+
+// mayOnCluster is may for the cluster.
+func (b *Broker) mayOnCluster(c *wire.Conn, op acl.Operation) bool {
+	return b.may(c, op, acl.Cluster, acl.ClusterName)
+}
+
+// sees is may without a record: what somebody may not see is left out of lists all the time.
+func (b *Broker) sees(c *wire.Conn, op acl.Operation, on acl.ResourceType, name string) bool {
+	return b.Access.Allowed(client(c), op, acl.Resource{Type: on, Name: name})
+}
+
+// operations are those that the peer may do on a resource, as bits by Kafka's codes.
+func (b *Broker) operations(c *wire.Conn, on acl.ResourceType, name string) int32 {
+	var bits int32
+	for _, op := range on.Operations() {
+		if b.sees(c, op, on, name) {
+			bits |= 1 << op
+		}
+	}
+	return bits
+}

@@ -77,7 +77,7 @@ var layers = map[string][]string{
 	},
 	"broker/node": {
 		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",
-		"broker", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
+		"broker", "broker/audit", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",

@@ -12,7 +12,17 @@ const (
 	Authentication Kind = "authentication" // succeeded or failed
 	Denial         Kind = "denial"         // of an operation, by the rules
 	Change         Kind = "change"         // by an administrator
+	Suppressed     Kind = "suppressed"     // events that were left out; the log makes it
 )
+
+// label is the kind in metrics, which have no other values.
+func (k Kind) label() string {
+	switch k {
+	case Authentication, Denial, Change, Suppressed:
+		return string(k)
+	}
+	return "other"
+}
 
 // Event is one thing that happened.
 type Event struct {

@@ -39,6 +39,7 @@ type Config struct {
 	Garbage     Garbage
 	Index       Index
 	Log         Log
+	Audit       Audit
 	Drain       Drain
 }
 

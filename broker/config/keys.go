@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,7 +58,10 @@ func lookup(name string) (Key, bool) {
 	return Key{}, false
 }
 
-var keys = []Key{
+// keys are all of them, a file for each part.
+var keys = slices.Concat(processKeys, auditKeys)
+
+var processKeys = []Key{
 	{Name: "listen", Kind: address, Default: "0.0.0.0:9092",
 		Doc: "Address on which Kafka clients are served.",
 		set: func(c *Config, v value) { c.Listen = v.text }},

@@ -82,6 +82,7 @@ type Node struct {
 	life      *lifecycle.Lifecycle
 	compactor *compaction.Compactor
 	marks     *mark.Keeper
+	audit     auditor
 	server    *wire.Server
 }
 
@@ -210,11 +211,14 @@ func (n *Node) assemble() error {
 	if n.life, err = n.assembleLifecycle(objects); err != nil {
 		return err
 	}
+	if n.audit, err = n.openAudit(&c.Audit); err != nil {
+		return err
+	}
 	b := broker.New(broker.Deps{
 		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
-		Settings: n.settings, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
+		Settings: n.settings, Audit: n.audit, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
 		Telemetry: telemetry.New(subscriptions(n.replica), telemetry.Options{MaxBytes: c.Cluster.TelemetryMaxBytes, Now: n.members.Now, Registerer: n.registry}),
 		Shown:     shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
 	})
@@ -360,6 +364,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopPeers := start("peer port", n.servePeers)
 	stopRole := start("sequencer's role", n.seq.HoldRole)
 	stopWriter := start("write path", n.write)
+	stopAudit := start("audit log", n.audit.run)
 	stopReaper := start("reaper of transactions", n.reaper.Run)
 	stopLife := start("life of stored data", n.life.Run)
 	serving, stopServing := context.WithCancel(base)
@@ -394,6 +399,7 @@ func (n *Node) serve(ctx context.Context) error {
 		n.log.Warn("connections closed before their requests were answered", "error", drainErr)
 	}
 	<-served
+	stopAudit() // writes what is left, perhaps to a topic
 	stopWriter()
 	stopPeers()
 	stopSequencer()

@@ -196,8 +196,10 @@ func TestNodeSaysWhyItIsNotReadyAndJoinsWhenTheStoreIsBack(t *testing.T) {
 }
 
 func TestMetricsDocIsCurrent(t *testing.T) {
-	// Some exist only where there is a peer port.
-	n, _ := startWith(t, memoryStores(), map[string]string{"peer.listen": "127.0.0.1:0", "peer.secret": "a secret of the tests alone"})
+	// Some exist only where there is a peer port, or an audit log.
+	n, _ := startWith(t, memoryStores(), map[string]string{
+		"peer.listen": "127.0.0.1:0", "peer.secret": "a secret of the tests alone", "audit.to": "topic:audit",
+	})
 	want := metricsDoc(n.registry)
 	const path = "../../docs/metrics.md"
 	if os.Getenv("RUNNEL_UPDATE") != "" {

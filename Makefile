@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 SUITE    := cd integration && go run ./cmd/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-unit test-e2e test-kafka sim chaos bench lint fuzz generate tools clean
+.PHONY: help build run demo test test-unit test-e2e test-kafka sim chaos bench lint vuln fuzz generate tools clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ sim: ## play SEEDS=100 simulated clusters with faults, from SEED_BASE on if give
 lint: ## run the linter on both modules
 	@lint="$$(cd integration && go run ./cmd/toolchain golangci-lint)" && \
 	"$$lint" run ./... && cd integration && "$$lint" run ./...
+
+vuln: ## look for known vulnerabilities in what the binary calls; asks vuln.go.dev, or what GOVULNDB names
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/runnel
 
 fuzz: ## run every fuzz target of both modules for FUZZTIME each (10s); FUZZ=Name runs those whose names contain it
 	@for module in . integration; do (cd $$module && go list -f '{{$$dir := .Dir}}{{range .TestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}' ./...) || exit 1; done \

@@ -17,7 +17,10 @@ func (t *track) passed(x *plannedRun) {
 	if t.replaced(&x.Run) {
 		t.front, t.ahead = cursor{}, 0
 	}
-	u := upcoming{run: x.Run, from: x.from, to: x.to}
+	if sparse(&x.Run) {
+		t.taking += int64(x.to - x.from)
+	}
+	u := upcoming{run: x.Run, from: x.from, to: x.to + x.more}
 	if t.behind(&u) {
 		return
 	}
@@ -46,6 +49,9 @@ func (t *track) asked(u *upcoming) {
 	t.front = cursor{offset: u.run.Base, run: u.run.Base, segment: u.run.Segment, position: u.to}
 	t.ahead += int64(u.to - u.from)
 }
+
+// unread is what is asked for and will be left after the Fetch under way, but for what that takes of tier 0.
+func (t *track) unread() int64 { return max(t.ahead-t.taking, 0) }
 
 // upcoming is a part of a run that is to be loaded ahead.
 type upcoming struct {
@@ -105,36 +111,67 @@ func (r *Reader) mostAhead(s *Scan) int64 {
 	return max(min(r.opts.MaxAhead, share), r.opts.MinAhead)
 }
 
-// mostBytes bounds one GET of a run of tier 1: its last piece may be half as long again, rather than leave a short one.
+// mostBytes bounds one GET of a run of tier 1 that a Fetch has to wait for.
 func (r *Reader) mostBytes(s *Scan) int64 {
 	if s == nil {
 		return 0
 	}
-	return s.window / 4 * 3
+	return max(s.most, 4*r.ahead.GetBytes())
 }
 
 // filling is how much of the window is for each of the tracks.
 type filling struct {
 	low   bool  // at most half of the window is ahead
 	share int64 // of the window
-	piece int64 // bytes that a track asks for at a time of runs of tier 1
+	piece int64 // bytes that a track asks for at a time of runs of tier 1, about
 	most  int64 // bytes of one GET of them
 }
 
 // filling divides the window. A track of tier 1 has two pieces in memory, one that is read and the next one, which is asked
-// for when half of the first is left, or earlier if the window has room for more. Alone, it has pieces of half a window.
-func (s *Scan) filling(r *Reader, active int, ahead int64) filling {
-	f := filling{low: ahead <= s.window/2, share: s.window / int64(active), most: r.mostBytes(s)}
-	f.piece = min(f.share/4*3, s.window/2)
+// for when half of the first is left, or earlier if the window has room for more. One alone has pieces of 5/8 of the window, so
+// that a run of 64 MiB is three of the largest, which have 3/4 at most; with large Fetches, which may need two at a time beside
+// the next one, half of it. While the window grows they may be larger: there is room.
+func (s *Scan) filling(active int, ahead int64) filling {
+	f := filling{low: ahead <= s.window/2, share: s.window / int64(active), most: max(s.most, 1)}
+	alone := s.window / 8 * 5
+	if s.taken > s.window/4 {
+		alone = s.window / 2
+	}
+	f.piece = max(min(f.share/4*3, alone), 1)
 	return f
 }
 
 // wanting tells whether a track is to be read ahead of.
 func (f *filling) wanting(t *track) bool {
 	if t.front.segment.Tier() == 1 {
-		return t.ahead <= max(f.share-f.piece, f.piece/2)
+		return t.unread() <= max(f.share-f.piece, f.piece/2)
 	}
 	return f.low
+}
+
+// part tells how many of the bytes that are left of a run of tier 1 are asked for at a time: about a piece, so that all
+// are about equal and none is short. Up to whole bytes are not divided.
+func (f *filling) part(rest, whole int64) int64 {
+	if rest <= max(min(f.piece/2*3, f.most), whole) {
+		return rest
+	}
+	n := max((rest+f.piece/2)/f.piece, (rest+f.most-1)/f.most)
+	return (rest + n - 1) / n
+}
+
+// join makes what a Fetch has to load itself of a run and what comes next of it one GET, if there is room and unless that would be
+// long to wait for. It returns how much comes next.
+func (f *filling) join(r *Reader, t *track, x *plannedRun, room int64) int64 {
+	if !sparse(&x.Run) || x.seek || x.parts != nil || x.to == x.Length || !t.replaced(&x.Run) && x.Base == t.front.run && x.to < t.front.position {
+		return 0
+	}
+	missing := r.ahead.Missing(segment.Key(x.Segment), x.bytes())
+	next := f.part(int64(x.Length-x.to), r.ahead.GetBytes())
+	if missing == 0 || next > room || missing+next > max(2*r.ahead.GetBytes(), 2*int64(x.to-x.from)) {
+		return 0
+	}
+	x.more = uint32(next)
+	return next
 }
 
 // load asks for what the window has room for, once half of it is read.
@@ -150,7 +187,7 @@ func (s *Scan) load(r *Reader) {
 	if len(active) == 0 {
 		return
 	}
-	f := s.filling(r, len(active), ahead)
+	f := s.filling(len(active), ahead)
 	var next []upcoming
 	for _, tp := range active {
 		if t := s.tracks[tp]; f.wanting(t) {
@@ -215,7 +252,7 @@ func (r *Reader) loadAhead(parts []upcoming, most int64) (asked int64, ok bool) 
 
 // next appends the parts of runs behind the front that are to be loaded. They are of one tier: that of the first.
 func (t *track) next(r *Reader, tp metastore.TopicPartition, f *filling, parts []upcoming) []upcoming {
-	budget := max(2*f.share-t.ahead, f.piece) // at least; runs are whole
+	budget := max(2*f.share-t.unread(), f.piece) // at least; runs are whole
 	_, runs, err := r.log.Runs(tp, t.front.run, int(budget+int64(t.front.position)))
 	if err != nil { // deleted or trimmed meanwhile
 		return parts
@@ -261,15 +298,13 @@ func (t *track) next(r *Reader, tp metastore.TopicPartition, f *filling, parts [
 func (f *filling) take(r *Reader, t *track, u *upcoming, taken int64) int64 {
 	rest := int64(u.run.Length - u.from)
 	if sparse(&u.run) {
-		switch {
-		case taken >= f.piece/2:
+		size := f.part(rest, r.ahead.GetBytes())
+		if taken >= f.piece/2 || taken > 0 && taken+size > f.most {
 			return 0
-		case rest > f.piece/2*3 && rest > r.ahead.GetBytes():
-			return f.piece
 		}
-		return rest
+		return size
 	}
-	left := 2*f.share - t.ahead - taken
+	left := 2*f.share - t.unread() - taken
 	if _, ok := r.inMemory(u.run); ok || left <= 0 {
 		return 0 // and so are those after it, most likely
 	}

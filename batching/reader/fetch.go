@@ -50,8 +50,9 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	if slices.ContainsFunc(plans, plan.hot) {
 		r.ahead.Hurry()
 	}
+	ahead := scan.grow(r, plans)
 	r.begin(ctx, f, plans, r.mostBytes(scan))
-	scan.extend(r, plans)
+	scan.extend(r, plans, ahead)
 	total, late := 0, f.late(ctx, plans)
 	for i, next := 0, 0; i < len(plans); i++ {
 		if next < len(late) && late[next] == i {

@@ -28,6 +28,7 @@ type plan struct {
 type plannedRun struct {
 	metastore.Run
 	from, to uint32           // bytes of the run
+	more     uint32           // bytes from to on that are loaded with them, because they come next
 	offset   metastore.Offset // of the batch at from
 	parts    [][]byte         // the whole run, if it was in the writer's memory
 	cold     bool             // to be read by way of the read-ahead pool
@@ -97,7 +98,11 @@ func (r *Reader) planned(p *plan, runs []metastore.Run, maxBytes int) []plannedR
 			if (i > 0 || maxBytes < p.MaxBytes) && left < min(leastLoad, int64(p.MaxBytes)/8) {
 				break // not worth a GET of its own: the next read begins here
 			}
-			if rest := int64(run.Length - x.from); rest <= p.room && (rest <= int64(r.opts.WindowBytes) || !sparse(&run)) {
+			rest, room := int64(run.Length-x.from), p.room
+			if sparse(&run) { // a Fetch as large as the window leaves the pool not as much
+				room = min(room/2, int64(r.opts.WindowBytes))
+			}
+			if rest <= room {
 				p.room -= int64(run.Length - x.to)
 				x.to = run.Length // the rest is needed next, and comes with the neighbors of the run
 			}
@@ -137,6 +142,21 @@ func (x *plannedRun) begin(mark segment.Mark) int64 {
 // cold tells whether any of the runs is to be read by way of the read-ahead pool.
 func (p *plan) cold() bool {
 	return slices.ContainsFunc(p.runs, func(x plannedRun) bool { return x.cold })
+}
+
+// coldBytes is how much is to be read of the runs by way of the read-ahead pool.
+func (p *plan) coldBytes() (n int64) {
+	for i := range p.runs {
+		if x := &p.runs[i]; x.cold && !x.seek {
+			n += int64(x.to - x.from)
+		}
+	}
+	return n
+}
+
+// long tells whether all runs are of tier 1.
+func (p *plan) long() bool {
+	return !slices.ContainsFunc(p.runs, func(x plannedRun) bool { return !sparse(&x.Run) })
 }
 
 // hot tells whether there are records to be read that are the tail's.
@@ -206,7 +226,9 @@ func (r *Reader) begin(ctx context.Context, f *Fetched, plans []plan, most int64
 				cold.add(x.Run, suffix(&x.Run, suffixBytes))
 			case x.parts != nil || x.seek || x.Marker != nil:
 			case x.cold:
-				cold.add(x.Run, x.bytes())
+				part := x.bytes()
+				part.Length += int64(x.more)
+				cold.add(x.Run, part)
 			default:
 				hot.add(x.Run, x.bytes())
 			}

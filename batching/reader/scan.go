@@ -12,9 +12,12 @@ import (
 // While reads go on where the ones before ended, the window grows from Options.MinAhead to Options.MaxAhead: what is
 // loaded ahead of all its partitions together. They are read ahead together, since their runs lie side by side in the
 // same objects: one GET then serves many of them. Runs of tier 1 that are long are read ahead each for itself, in pieces that
-// grow with the window.
+// grow with the window, and the window with what was read of them: a reader that stops early has not made much be loaded.
 type Scan struct {
 	window int64
+	most   int64  // bytes of one GET ahead of tier 1
+	read   int64  // bytes of old records since reads began to go on
+	taken  int64  // bytes of them that the Fetch under way takes
 	clock  uint64 // Fetches
 	second int64  // of the last one that went on, see scans
 	tracks map[metastore.TopicPartition]*track
@@ -25,6 +28,7 @@ type track struct {
 	at     cursor
 	front  cursor           // what lies before it is loaded, or on its way; its offset is that of its run
 	ahead  int64            // bytes asked for and not read yet
+	taking int64            // of them, those of tier 1 that the Fetch under way takes
 	coldTo metastore.Offset // below this, records are far behind the end of the partition
 	clock  uint64           // of the last Fetch
 	late   time.Time        // since when its reads are put off; zero: they are not
@@ -45,6 +49,9 @@ const (
 	idleFetches = 16
 	// longestLate is for how long others go before a partition whose records are not there.
 	longestLate = 5 * time.Second
+	// aheadOfRead is how many times what was read of tier 1 may be loaded ahead. After a Fetch of 1 MiB, the default of clients,
+	// there are three GETs before the window is the largest.
+	aheadOfRead = 8
 )
 
 // cursor is where the next read is expected to begin.
@@ -101,7 +108,7 @@ func (s *Scan) moved(a *answer) {
 	if s == nil || a.track == nil {
 		return
 	}
-	a.track.late = time.Time{}
+	a.track.late, a.track.taking = time.Time{}, 0
 	if !a.cold() {
 		delete(s.tracks, a.TopicPartition)
 		return
@@ -110,26 +117,65 @@ func (s *Scan) moved(a *answer) {
 		a.track.at = a.at
 	}
 	a.track.ahead = max(a.track.ahead-a.passed, 0)
+	s.read += a.passed
 }
 
-// extend loads ahead of the reads that the plans are of.
-func (s *Scan) extend(r *Reader, plans []plan) {
+// grow sets the window for a Fetch, and tells whether to load ahead of it. Of tier 1 nothing is, before a second Fetch goes on:
+// what that has to load itself and what comes next are one GET then.
+func (s *Scan) grow(r *Reader, plans []plan) bool {
+	if s == nil {
+		return false
+	}
+	active, goesOn, long := 0, false, true
+	s.taken = 0
+	for i := range plans {
+		if p := &plans[i]; p.cold() {
+			active++
+			s.taken += p.coldBytes()
+			goesOn = goesOn || p.track != nil
+			long = long && p.long()
+		}
+	}
+	if active == 0 {
+		return false
+	}
+	if !goesOn {
+		s.window, s.most, s.read = r.opts.MinAhead, r.opts.MinAhead, 0
+		return !long
+	}
+	most := r.mostAhead(s)
+	if long {
+		s.window = min(max(s.window, aheadOfRead*s.read), most)
+	} else {
+		s.window = min(2*s.window, most)
+	}
+	s.most = min(s.window, most/4*3)
+	f, room := s.filling(active, 0), s.window-s.taken
+	for i := range plans {
+		if p := &plans[i]; p.track != nil && len(p.runs) > 0 {
+			room -= f.join(r, p.track, &p.runs[len(p.runs)-1], room)
+		}
+	}
+	return true
+}
+
+// extend notes what the plans take, and loads ahead of it.
+func (s *Scan) extend(r *Reader, plans []plan, ahead bool) {
 	if s == nil {
 		return
 	}
 	s.clock++
-	cold, goesOn := false, false
 	for i := range plans {
 		p := &plans[i]
 		if !p.cold() {
 			continue
 		}
-		cold = true
-		if p.track != nil {
-			goesOn = true
-		} else if p.track = s.begin(p.Want); p.track == nil {
-			continue
+		if p.track == nil {
+			if p.track = s.begin(p.Want); p.track == nil {
+				continue
+			}
 		}
+		p.track.taking = 0
 		for j := range p.runs {
 			if p.runs[j].cold && !p.runs[j].seek {
 				p.track.passed(&p.runs[j])
@@ -137,15 +183,9 @@ func (s *Scan) extend(r *Reader, plans []plan) {
 		}
 	}
 	s.forget()
-	if !cold {
-		return
+	if ahead {
+		s.load(r)
 	}
-	if goesOn {
-		s.window = min(2*s.window, r.mostAhead(s))
-	} else {
-		s.window = r.opts.MinAhead
-	}
-	s.load(r)
 }
 
 // forget drops, now and then, what was not read for a while.

@@ -163,10 +163,16 @@ func (p *Pool) Spare() int64 {
 }
 
 // Has tells whether a range is loaded or being loaded, all of it.
-func (p *Pool) Has(key string, r objstore.Range) bool {
+func (p *Pool) Has(key string, r objstore.Range) bool { return p.Missing(key, r) == 0 }
+
+// Missing is how many bytes of a range are neither loaded nor being loaded.
+func (p *Pool) Missing(key string, r objstore.Range) (n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.missing(key, r)) == 0
+	for _, gap := range p.missing(key, r) {
+		n += gap.Length
+	}
+	return n
 }
 
 // Bound is Options.Bytes.

@@ -37,6 +37,17 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		all  []float64
+		want string
+	}{{nil, "-"}, {[]float64{7}, "7.00 (7.00 to 7.00)"}, {[]float64{9, 1, 5, 3, 7, 2, 8, 4}, "4.50 (3.00 to 7.00)"}} {
+		if got := spread(c.all); got != c.want {
+			t.Errorf("%v: %s, want %s", c.all, got, c.want)
+		}
+	}
+}
+
 func TestPiecesCoverAnObjectOnce(t *testing.T) {
 	got := pieces("k", 2*getBytes+5)
 	want := []piece{{"k", 0, getBytes - 1}, {"k", getBytes, 2*getBytes - 1}, {"k", 2 * getBytes, 2*getBytes + 4}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -17,59 +18,98 @@ import (
 const (
 	lifePartitions = 500
 	lifeSample     = 10 * time.Second
-	// What bounds the bytes on the disk of the machine: partitions keep lifeKept, segments are rewritten after lifeDelay, and
-	// deleted objects stay for lifeGrace.
+	lifeRound      = 25 * time.Second // of the tail
+	lifeQuiet      = 45 * time.Second // without anything rewritten: the compactor, which looks every 20 s, has nothing left to do
+	// What bounds the bytes on the disk of the machine: partitions keep lifeKept, segments are rewritten after lifeDelay, or an
+	// eighth of the time, and deleted objects stay for lifeGrace.
 	lifeKept  = 20 << 20
 	lifeDelay = 30 * time.Second
 	lifeGrace = time.Minute
 )
 
-// lifeOfData writes as fast as the machine takes it, to many partitions, without the compactor for a while and then with it
-// for long; then it reads a partition from its start.
+// lifeOfData writes as fast as the machine takes it, to many partitions, with the compactor for long and without it for a while
+// before and after that, so that what changes about the machine meanwhile is not taken for the compactor's; then it reads one of
+// the partitions, and a large one, from their starts.
 func lifeOfData(ctx context.Context, m *machine) (s section, err error) {
-	s = newSection("compactor", "written, MB/s", "broker CPU, s/GiB", "rows in PostgreSQL, least / most, after the third minute", "tier 0 not rewritten yet, most, MiB",
-		"tail p50 / p99 of each round, ms")
-	without, err := m.ingest(ctx, &s, false, m.size.life/4)
-	if err != nil {
-		return s, err
+	s = newSection("compactor", "written, MB/s", "broker CPU, s/GiB", "rows in PostgreSQL, least / most, after the third minute", "tier 0 not rewritten yet, most / at the end, MiB",
+		"tail p50 / p99 of each round, ms", "p99, median (quartiles), ms")
+	var without, with ingested
+	for _, phase := range []struct {
+		compactor bool
+		long      time.Duration
+	}{{false, m.size.life / 4}, {true, m.size.life}, {false, m.size.life / 4}} {
+		r, err := m.ingest(ctx, &s, phase.compactor, phase.long)
+		if err != nil {
+			return s, err
+		}
+		if phase.compactor {
+			with = r
+			continue
+		}
+		without.gib, without.cpu = without.gib+r.gib, without.cpu+r.cpu
+		without.tail99 = append(without.tail99, r.tail99...)
 	}
-	with, err := m.ingest(ctx, &s, true, m.size.life)
-	if err != nil {
-		return s, err
-	}
-	compactor := (with.cpu - without.cpu) * with.gib / with.took.Seconds() / float64(runtime.NumCPU()) * 100
+	compactor := (with.cpu/with.gib - without.cpu/without.gib) * with.gib / with.took.Seconds() / float64(runtime.NumCPU()) * 100
 	tail := (median(with.tail99)/median(without.tail99) - 1) * 100
-	s.outcome = fmt.Sprintf("rows %d to %d after the third minute; compactor %s %% of the CPU, behind by %s MiB at most, %s s at the end; tail p99 %s %% more; %s GET per 16 MiB; %s rows per GiB",
-		with.leastRows, with.mostRows, number(compactor), number(with.behind/(1<<20)), number(with.catchUp.Seconds()), number(tail),
-		number(with.getsPer16MiB), number(with.rowsPerGiB))
-	s.note = fmt.Sprintf("One broker, %d partitions, batches as a producer without compression makes them of records of 1 KiB, for %v without and %v with the compactor. "+
-		"Partitions keep %d MiB, segments are rewritten after %v, deleted objects stay for %v, so that the disk is large enough. The tail is a record every 20 ms of another topic. "+
-		"The compactor's CPU is the difference of what the broker takes per GiB. When the producers have ended and the compactor has nothing left to do, one consumer reads a partition from its start; "+
-		"rows per GiB are those of all tables then, by what was written.",
-		lifePartitions, m.size.life/4, m.size.life, lifeKept>>20, lifeDelay, lifeGrace)
+	s.outcome = fmt.Sprintf("rows %d to %d after the third minute; compactor %s %% of the CPU, behind by %s MiB at most and %s at the end of writing, which it made up for in %s s; "+
+		"tail p99 %s with and %s ms without, medians (quartiles) of %d and %d rounds: %s %% more; %s GET per 16 MiB of a partition of %d MiB, at %s MB/s (one of %d MiB: %s); %s rows per GiB",
+		with.leastRows, with.mostRows, number(compactor), number(with.behind/(1<<20)), number(with.behindAtEnd/(1<<20)), number(with.catchUp.Seconds()),
+		spread(with.tail99), spread(without.tail99), len(with.tail99), len(without.tail99), number(tail),
+		number(with.large.getsPer16MiB), with.large.size>>20, number(with.large.rate), with.small.size>>20, number(with.small.getsPer16MiB), number(with.rowsPerGiB))
+	s.note = fmt.Sprintf("One broker, %d partitions, batches as a producer without compression makes them of records of 1 KiB, for %v with the compactor and %v without it before and after that. "+
+		"Partitions keep %d MiB, segments are rewritten after %v, deleted objects stay for %v, so that the disk is large enough. The tail is a record every 20 ms of another topic, in rounds of %v; "+
+		"the first of each time, when nothing is to be rewritten yet, does not count if there are more than two. "+
+		"The compactor's CPU is the difference of what the broker takes per GiB. When the producers have ended and the compactor has nothing left to do, one consumer with default settings reads a partition from its start; "+
+		"rows per GiB are those of all tables then, by what was written. Its runs are as small as %d partitions make them, each with a GET. "+
+		"Then a topic of one partition is written, of %d MiB, and read from its start when it is rewritten.",
+		lifePartitions, m.size.life, m.size.life/4, lifeKept>>20, m.lifeDelay(), lifeGrace, m.lifeRound(), lifePartitions, m.size.large>>20)
 	return s, nil
+}
+
+func (m *machine) lifeDelay() time.Duration { return min(lifeDelay, m.size.life/8) }
+
+func (m *machine) lifeRound() time.Duration {
+	return min(lifeRound, m.size.life/12).Truncate(time.Second)
+}
+
+// spread is the median and the quartiles.
+func spread(all []float64) string {
+	sorted := slices.Sorted(slices.Values(all))
+	n := len(sorted)
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s (%s to %s)", number(median(sorted)), number(sorted[n/4]), number(sorted[n-1-n/4]))
 }
 
 // ingested is what a time of writing cost.
 type ingested struct {
 	took                time.Duration
-	gib, cpu            float64 // written; s/GiB of the broker
+	gib, cpu            float64 // written; s of the broker
 	leastRows, mostRows int64
-	behind              float64 // bytes
-	tail99              []float64
+	behind, behindAtEnd float64       // bytes
+	tail99              []float64     // of the rounds that count
 	catchUp             time.Duration // of the compactor, after the end
-	getsPer16MiB        float64
 	rowsPerGiB          float64
+	small, large        fromStart
+}
+
+// fromStart is how a partition was read.
+type fromStart struct {
+	size         int64
+	getsPer16MiB float64
+	rate         float64 // MB/s
 }
 
 func (m *machine) ingest(ctx context.Context, s *section, compactor bool, long time.Duration) (r ingested, err error) {
 	c, err := m.startCluster(ctx, 1, m.s3.Endpoint(), "RUNNEL_COMPACTION_ENABLE="+strconv.FormatBool(compactor), "RUNNEL_GARBAGE_GRACE="+lifeGrace.String(),
-		"RUNNEL_COMPACTION_DELAY="+lifeDelay.String())
+		"RUNNEL_COMPACTION_DELAY="+m.lifeDelay().String())
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	if err := createLifeTopic(ctx, c.addresses[0]); err != nil {
+	kept := strconv.Itoa(lifeKept)
+	if err := createLifeTopic(ctx, c.addresses[0], topicName(0), lifePartitions, map[string]*string{"retention.bytes": &kept}); err != nil {
 		return r, err
 	}
 	rows, err := watchRows(ctx, c.dsn)
@@ -81,7 +121,9 @@ func (m *machine) ingest(ctx context.Context, s *section, compactor bool, long t
 	defer stop()
 	var written atomic.Int64
 	wrote := make(chan error, 1)
-	go func() { wrote <- writeUntil(ctx, writing, c.addresses[0], &written) }()
+	go func() {
+		wrote <- write(ctx, c.addresses[0], topicName(0), &written, func() bool { return writing.Err() == nil })
+	}()
 	sampled := make(chan error, 1)
 	go func() { sampled <- r.sample(writing, c, rows) }()
 	cpu, err := cpuTime(c.processes[0].Pid())
@@ -100,33 +142,32 @@ func (m *machine) ingest(ctx context.Context, s *section, compactor bool, long t
 		return r, err
 	}
 	r.gib = float64(written.Load()) / (1 << 30)
-	r.cpu = (after - cpu).Seconds() / r.gib
+	r.cpu = (after - cpu).Seconds()
 	if compactor {
-		if err := r.afterwards(ctx, c, rows); err != nil {
+		if err := r.afterwards(ctx, m, c, rows); err != nil {
 			return r, err
 		}
 	}
-	s.row(map[bool]string{false: "off", true: "on"}[compactor], number(float64(written.Load())/1e6/r.took.Seconds()), number(r.cpu),
-		fmt.Sprintf("%d / %d", r.leastRows, r.mostRows), number(r.behind/(1<<20)), text)
+	s.row(map[bool]string{false: "off", true: "on"}[compactor], number(float64(written.Load())/1e6/r.took.Seconds()), number(r.cpu/r.gib),
+		fmt.Sprintf("%d / %d", r.leastRows, r.mostRows), number(r.behind/(1<<20))+" / "+number(r.behindAtEnd/(1<<20)), text, spread(r.tail99))
 	return r, nil
 }
 
-func createLifeTopic(ctx context.Context, address string) error {
+func createLifeTopic(ctx context.Context, address, topic string, partitions int32, configs map[string]*string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(address))
 	if err != nil {
 		return err
 	}
 	admin := kadm.NewClient(client)
 	defer admin.Close()
-	kept := strconv.Itoa(lifeKept)
-	_, err = admin.CreateTopic(ctx, lifePartitions, 1, map[string]*string{"retention.bytes": &kept}, topicName(0))
+	_, err = admin.CreateTopic(ctx, partitions, 1, configs, topic)
 	return err
 }
 
-// lifeTail measures the tail in rounds until ctx ends, beginning when the load has settled.
+// lifeTail measures the tail in rounds until ctx ends.
 func (m *machine) lifeTail(ctx context.Context, s *section, c *cluster, r *ingested) (text string, err error) {
 	for ctx.Err() == nil {
-		one, err := m.runnelBench(ctx, &s.commands, "e2e", "--bootstrap", c.bootstrap(), "--duration", "25s", "--rate", "50")
+		one, err := m.runnelBench(ctx, &s.commands, "e2e", "--bootstrap", c.bootstrap(), "--duration", m.lifeRound().String(), "--rate", "50")
 		if ctx.Err() != nil {
 			break // cut short
 		}
@@ -139,6 +180,9 @@ func (m *machine) lifeTail(ctx context.Context, s *section, c *cluster, r *inges
 		}
 		text += number(one.P50) + " / " + number(one.P99)
 		r.tail99 = append(r.tail99, one.P99)
+	}
+	if len(r.tail99) > 2 {
+		r.tail99 = r.tail99[1:]
 	}
 	return text, nil
 }
@@ -167,59 +211,74 @@ func (r *ingested) sample(ctx context.Context, c *cluster, rows *rowCount) error
 			r.mostRows = max(r.mostRows, n)
 		}
 		if behind, err := metric(ctx, c.admins[0], "runnel_compaction_tier0_bytes"); err == nil {
-			r.behind = max(r.behind, behind)
+			r.behind, r.behindAtEnd = max(r.behind, behind), behind
 		}
 	}
 }
 
 // afterwards waits for the compactor, and reads.
-func (r *ingested) afterwards(ctx context.Context, c *cluster, rows *rowCount) error {
-	start := time.Now()
-	for last := -1.0; ; { // until nothing is left in tier 0, and a minute brings nothing new
-		done, err1 := metric(ctx, c.admins[0], "runnel_rewrite_read_bytes_total")
-		left, err2 := metric(ctx, c.admins[0], "runnel_compaction_tier0_bytes")
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		if done == last && left == 0 {
-			break
-		}
-		if time.Since(start) > 20*time.Minute {
-			return fmt.Errorf("the compactor does not come to an end: %.0f bytes are left", left)
-		}
-		last = done
-		select {
-		case <-time.After(time.Minute):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+func (r *ingested) afterwards(ctx context.Context, m *machine, c *cluster, rows *rowCount) (err error) {
+	if r.catchUp, err = settle(ctx, c); err != nil {
+		return err
 	}
-	r.catchUp = max(time.Since(start)-2*time.Minute, 0)
 	n, err := rows.now(ctx)
 	if err != nil {
 		return err
 	}
 	r.rowsPerGiB = float64(n) / r.gib
-	const gets = `runnel_objstore_requests_total{op="get",outcome="ok"}`
-	before, err := metric(ctx, c.admins[0], gets)
-	if err != nil {
+	if r.small, err = readFromStart(ctx, c, topicName(0)); err != nil {
 		return err
 	}
-	size, err := readPartition(ctx, c.addresses[0], 0)
-	if err != nil {
+	if err := createLifeTopic(ctx, c.addresses[0], topicName(1), 1, nil); err != nil {
 		return err
 	}
-	after, err := metric(ctx, c.admins[0], gets)
-	if err != nil {
+	var written atomic.Int64
+	var asked int64
+	if err := write(ctx, c.addresses[0], topicName(1), &written, func() bool {
+		asked += lifeValue
+		return asked <= m.size.large
+	}); err != nil {
 		return err
 	}
-	r.getsPer16MiB = (after - before) / (float64(size) / (16 << 20))
-	return nil
+	if _, err := settle(ctx, c); err != nil {
+		return err
+	}
+	r.large, err = readFromStart(ctx, c, topicName(1))
+	return err
 }
 
-// writeUntil writes records of 1 KiB until one context ends; the other is for the last answers.
-func writeUntil(ctx, until context.Context, address string, written *atomic.Int64) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DefaultProduceTopic(topicName(0)), kgo.ProducerBatchCompression(kgo.NoCompression()),
+// settle waits until nothing is left in tier 0 and nothing is rewritten for a while, and returns how long it took until then.
+func settle(ctx context.Context, c *cluster) (took time.Duration, err error) {
+	start := time.Now()
+	changed := start
+	for last := -1.0; ; {
+		done, err1 := metric(ctx, c.admins[0], "runnel_rewrite_read_bytes_total")
+		left, err2 := metric(ctx, c.admins[0], "runnel_compaction_tier0_bytes")
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, err
+		}
+		if done != last || left > 0 {
+			last, changed = done, time.Now()
+		}
+		if time.Since(changed) >= lifeQuiet {
+			return changed.Sub(start), nil
+		}
+		if time.Since(start) > 20*time.Minute {
+			return 0, fmt.Errorf("the compactor does not come to an end: %.0f bytes are left", left)
+		}
+		select {
+		case <-time.After(5 * time.Second):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+const lifeValue = 1 << 10 // bytes of a record
+
+// write writes records while more says so, and waits for the last answers.
+func write(ctx context.Context, address, topic string, written *atomic.Int64, more func() bool) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedBytes(64<<20), kgo.MaxBufferedRecords(60_000), kgo.ProducerLinger(50*time.Millisecond))
 	if err != nil {
 		return err
@@ -227,8 +286,8 @@ func writeUntil(ctx, until context.Context, address string, written *atomic.Int6
 	defer client.Close()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	value := make([]byte, 1<<10)
-	for until.Err() == nil && ctx.Err() == nil {
+	value := make([]byte, lifeValue)
+	for ctx.Err() == nil && more() {
 		client.Produce(ctx, &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				fail(err)
@@ -240,10 +299,27 @@ func writeUntil(ctx, until context.Context, address string, written *atomic.Int6
 	return errors.Join(client.Flush(ctx), context.Cause(ctx))
 }
 
-// readPartition reads one partition of the first topic from its start to its end and returns the bytes of its values.
-func readPartition(ctx context.Context, address string, partition int32) (size int64, err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.FetchMaxPartitionBytes(8<<20),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topicName(0): {partition: kgo.NewOffset().AtStart()}}))
+// readFromStart reads the first partition of a topic from its start, and counts the GETs.
+func readFromStart(ctx context.Context, c *cluster, topic string) (r fromStart, err error) {
+	const gets = `runnel_objstore_requests_total{op="get",outcome="ok"}`
+	before, err := metric(ctx, c.admins[0], gets)
+	if err != nil {
+		return r, err
+	}
+	start := time.Now()
+	if r.size, err = readPartition(ctx, c.addresses[0], topic, 0); err != nil {
+		return r, err
+	}
+	r.rate = float64(r.size) / 1e6 / time.Since(start).Seconds()
+	after, err := metric(ctx, c.admins[0], gets)
+	r.getsPer16MiB = (after - before) / (float64(r.size) / (16 << 20))
+	return r, err
+}
+
+// readPartition reads one partition of a topic from its start to its end and returns the bytes of its values.
+func readPartition(ctx context.Context, address, topic string, partition int32) (size int64, err error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(address),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().AtStart()}}))
 	if err != nil {
 		return 0, err
 	}

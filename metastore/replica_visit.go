@@ -55,7 +55,7 @@ func (r *Replica) VisitPartitions(visit func(*PartitionView) bool) {
 	s := r.state // if a later snapshot takes its place, it stays what it is
 	r.mu.RUnlock()
 	var at visitPlace
-	views := make([]PartitionView, 0, visitPartitions)
+	var views []PartitionView // grows to what is there, which is less than visitPartitions as a rule
 	step := func() (more bool) {
 		views, more = r.viewPartitions(s, &at, views[:0])
 		defer r.thaw(s)

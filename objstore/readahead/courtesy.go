@@ -68,10 +68,12 @@ func (c *courtesy) begin(now time.Time, bytes int64) (wait time.Duration, look b
 
 // watch looks at timers until ctx ends, or nothing was loaded beside the tail for a while.
 func (c *courtesy) watch(ctx context.Context) {
-	for {
+	timer := time.NewTimer(courtesyTimer)
+	defer timer.Stop()
+	for ; ; timer.Reset(courtesyTimer) {
 		due := time.Now().Add(courtesyTimer)
 		select {
-		case <-time.After(courtesyTimer):
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}

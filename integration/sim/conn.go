@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -177,7 +178,12 @@ func (c *conn) Write(b []byte) (int, error) {
 	n := c.host.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.trace.notef("write %d %s>%s %d %08x", c.id, c.host.name, c.peer.host.name, len(b), crc32.ChecksumIEEE(b))
+	n.trace.note(func(line []byte) []byte {
+		line = strconv.AppendInt(append(line, "write "...), c.id, 10)
+		line = append(append(append(append(line, ' '), c.host.name...), '>'), c.peer.host.name...)
+		line = strconv.AppendInt(append(line, ' '), int64(len(b)), 10)
+		return appendSum(append(line, ' '), crc32.ChecksumIEEE(b))
+	})
 	for written := 0; ; {
 		if err := c.state("write", c.writeBy); err != nil {
 			return written, err

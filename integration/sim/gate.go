@@ -63,7 +63,9 @@ func (g *gate) stores(name string, of *node.Stores, trace *Trace) *node.Stores {
 		if err := g.pass(); err != nil {
 			return err
 		}
-		trace.notef("meta %s %s", name, call)
+		trace.note(func(line []byte) []byte {
+			return call.Append(append(append(append(line, "meta "...), name...), ' '))
+		})
 		return nil
 	})
 	meta.After(func(_ context.Context, _ metafault.Call, result error) error { return g.after(result) })
@@ -71,7 +73,9 @@ func (g *gate) stores(name string, of *node.Stores, trace *Trace) *node.Stores {
 		if err := g.pass(); err != nil {
 			return err
 		}
-		trace.notef("objects %s %s", name, call)
+		trace.note(func(line []byte) []byte {
+			return call.Append(append(append(append(line, "objects "...), name...), ' '))
+		})
 		return nil
 	})
 	objects.After(func(_ context.Context, _ objfault.Call, result error) error { return g.after(result) })

@@ -2,8 +2,7 @@ package fault
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"strconv"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -73,22 +72,24 @@ func (c Call) Writes() bool {
 }
 
 // String returns the call as one line of a trace.
-func (c Call) String() string {
-	var b strings.Builder
-	b.WriteString(string(c.Op))
+func (c Call) String() string { return string(c.Append(nil)) }
+
+// Append appends String to b.
+func (c Call) Append(b []byte) []byte {
+	b = append(b, c.Op...)
 	if c.Seq != 0 {
-		fmt.Fprintf(&b, " %d", c.Seq)
+		b = strconv.AppendInt(append(b, ' '), int64(c.Seq), 10)
 	}
-	for _, name := range []string{c.Group, c.Lease} {
+	for _, name := range [...]string{c.Group, c.Lease} {
 		if name != "" {
-			fmt.Fprintf(&b, " %q", name)
+			b = strconv.AppendQuote(append(b, ' '), name)
 		}
 	}
 	if c.NodeID != metastore.AnyNodeID {
-		fmt.Fprintf(&b, " of %d", c.NodeID)
+		b = strconv.AppendInt(append(b, " of "...), int64(c.NodeID), 10)
 	}
 	if c.Bytes != 0 {
-		fmt.Fprintf(&b, " %dB", c.Bytes)
+		b = append(strconv.AppendInt(append(b, ' '), int64(c.Bytes), 10), 'B')
 	}
-	return b.String()
+	return b
 }

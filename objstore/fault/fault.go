@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/runnel-io/runnel/objstore"
@@ -46,18 +47,26 @@ func (c Call) Later() func(context.Context) error {
 }
 
 // String returns the call as one line of a golden trace.
-func (c Call) String() string {
+func (c Call) String() string { return string(c.Append(nil)) }
+
+// Append appends String to b.
+func (c Call) Append(b []byte) []byte {
+	b = append(b, c.Op...)
 	switch c.Op {
-	case Put, GetSuffix:
-		return fmt.Sprintf("%s %s %d", c.Op, c.Key, c.Length)
-	case Get:
-		return fmt.Sprintf("%s %s %d+%d", c.Op, c.Key, c.Offset, c.Length)
-	case Delete:
-		return fmt.Sprintf("%s %q", c.Op, c.Keys)
 	case Check:
-		return string(c.Op)
+		return b
+	case Delete:
+		return fmt.Appendf(b, " %q", c.Keys)
 	}
-	return fmt.Sprintf("%s %s", c.Op, c.Key)
+	b = append(append(b, ' '), c.Key...)
+	switch c.Op {
+	case Get:
+		b = strconv.AppendInt(append(b, ' '), c.Offset, 10)
+		b = strconv.AppendInt(append(b, '+'), c.Length, 10)
+	case Put, GetSuffix:
+		b = strconv.AppendInt(append(b, ' '), c.Length, 10)
+	}
+	return b
 }
 
 // Before runs before a call takes effect; an error is the call's result, and it has none. It may wait: a slow store.

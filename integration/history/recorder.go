@@ -102,6 +102,7 @@ func (r *Recorder) History(seed uint64) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead, Gains: r.ahead + r.behind}
+	h.Operations = make([]Operation, 0, len(r.operations))
 	for _, o := range r.operations {
 		h.Operations = append(h.Operations, *o)
 	}

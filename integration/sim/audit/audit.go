@@ -123,7 +123,7 @@ type claim struct {
 	of    Replica
 	at    metastore.Position
 	sum   [sha256.Size]byte
-	whole bool // it is compared field by field, too: see states
+	whole bool // it is compared field by field, too: see saved
 }
 
 func claimOf(by string, r Replica) claim {
@@ -139,13 +139,25 @@ func (c *claim) differences(entries *metastore.Replica) string {
 	return "in nothing that can be named: one state has two digests"
 }
 
-// states folds the log from its first entry on, and compares on the way what others have made of it. Snapshots it compares
-// field by field: a digest is made of what a snapshot holds, so what is missing from one is missing from the other.
+// states folds the log from its first entry on, and compares on the way what others have made of it.
 func (e *examination) states(ctx context.Context, brokers map[string]Replica) error {
-	var claims []claim
+	claims := e.saved(ctx)
 	for name, r := range brokers {
 		claims = append(claims, claimOf(name, r))
 	}
+	last, err := e.fromLastSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	claims = append(claims, last...)
+	slices.SortFunc(claims, func(a, b claim) int { return cmp.Or(cmp.Compare(a.at.Seq, b.at.Seq), cmp.Compare(a.by, b.by)) })
+	return e.compare(ctx, claims)
+}
+
+// saved is what snapshots say. They are compared field by field: a digest is made of what a snapshot holds, so what is missing
+// from one is missing from the other.
+func (e *examination) saved(ctx context.Context) []claim {
+	var claims []claim
 	for i := range e.snapshots {
 		s := &e.snapshots[i]
 		name := fmt.Sprintf("the snapshot at %d", s.Seq)
@@ -158,13 +170,7 @@ func (e *examination) states(ctx context.Context, brokers map[string]Replica) er
 		c.whole = true
 		claims = append(claims, c)
 	}
-	last, err := e.fromLastSnapshot(ctx)
-	if err != nil {
-		return err
-	}
-	claims = append(claims, last...)
-	slices.SortFunc(claims, func(a, b claim) int { return cmp.Or(cmp.Compare(a.at.Seq, b.at.Seq), cmp.Compare(a.by, b.by)) })
-	return e.compare(ctx, claims)
+	return claims
 }
 
 // fromLastSnapshot folds the log as a broker does that starts now.

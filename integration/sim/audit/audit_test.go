@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,6 +163,36 @@ func TestSnapshotOfAnotherStateIsFound(t *testing.T) {
 		}
 		l.brokers["broker-7"] = wrong
 		want(t, l.examine(t), StateMismatch, fmt.Sprintf("broker-7 has another state at %d", forged.Seq))
+	})
+}
+
+// lacking is a state that lacks what no snapshot holds, so that its digest is right.
+type lacking struct{ Replica }
+
+func (lacking) Differences(*metastore.Replica) []string {
+	return []string{"its time is not that of the entries"}
+}
+
+func TestWhatNoSnapshotHoldsIsFoundMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := run(t, 1)
+		e := &examination{archive: l.archive}
+		e.entries, e.snapshots = l.archive.kept()
+		claims := e.saved(t.Context())
+		if len(claims) != len(e.snapshots) || len(claims) < 3 {
+			t.Fatalf("%d snapshots say something, of %d", len(claims), len(e.snapshots))
+		}
+		for i := range claims {
+			claims[i].of = lacking{claims[i].of}
+		}
+		slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.at.Seq, b.at.Seq) })
+		if err := e.compare(t.Context(), claims); err != nil {
+			t.Fatal(err)
+		}
+		if len(e.findings) != len(claims) {
+			t.Errorf("%d findings about %d snapshots", len(e.findings), len(claims))
+		}
+		want(t, e.findings, StateMismatch, "its time is not that of the entries")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -112,14 +113,14 @@ func (p *pipe) arrived(n *Network) (bytes int, next time.Time) {
 // take removes bytes from the front.
 func (p *pipe) take(b []byte, arrived int) int {
 	n := copy(b, p.buf[:arrived])
-	p.buf = p.buf[n:]
+	p.buf = p.buf[:copy(p.buf, p.buf[n:])] // its memory is used again; little is left as a rule
 	for left := n; left > 0; {
 		if m := &p.marks[0]; m.bytes > left {
 			m.bytes -= left
 			break
 		}
 		left -= p.marks[0].bytes
-		p.marks = p.marks[1:]
+		p.marks = slices.Delete(p.marks, 0, 1)
 	}
 	return n
 }

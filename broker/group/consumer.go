@@ -30,6 +30,13 @@ type ConsumerHeartbeatRequest struct {
 	TopicRegex                    *string // RE2; "" ends the subscription by expression
 	Assignor                      *string
 	Owned                         []metastore.TopicPartition
+	Sight                         Sight
+}
+
+// Sight is which topics a member may know of. The zero value is all.
+type Sight struct {
+	Who  string                  // members with the same have the same; "" only for all
+	Sees func(topic string) bool // does not wait; it is asked at any time while there is the member
 }
 
 // ConsumerHeartbeatResponse tells a member what it has.
@@ -115,6 +122,7 @@ type consumerMember struct {
 	rebalance            time.Duration
 	names                []string // subscribed, sorted, each once
 	regex                string   // subscribed, or ""
+	sight                Sight    // as of its last heartbeat; not durable
 	assignor             string   // that it asks for, or ""
 
 	epoch, previous MemberEpoch // previous: what it knows if it did not get our answer

@@ -49,7 +49,9 @@ func (m *consumerMachine) beat(now time.Time, req ConsumerHeartbeatRequest) (Con
 	}
 	before := mb.assigned
 	resubscribed := m.update(mb, req) || joined
-	if m.lookAtTopics(now, resubscribed) || resubscribed {
+	m.see(mb, req.Sight)
+	unresolved := mb.regex != "" && m.regexes[mb.regexKey()] == nil
+	if m.lookAtTopics(now, resubscribed || unresolved) || resubscribed {
 		m.epoch++
 	}
 	m.assign(now)
@@ -79,7 +81,7 @@ func (m *consumerMachine) admit(req ConsumerHeartbeatRequest) error {
 	if req.Assignor != nil && *req.Assignor != "" && !slices.Contains(m.limits.assignors, *req.Assignor) {
 		return fmt.Errorf("%w: %q; there are %q", ErrUnsupportedAssignor, *req.Assignor, m.limits.assignors)
 	}
-	if req.TopicRegex == nil || *req.TopicRegex == "" || m.regexes[*req.TopicRegex] != nil {
+	if req.TopicRegex == nil || *req.TopicRegex == "" || m.regexes[regexKey{*req.TopicRegex, req.Sight.Who}] != nil {
 		return nil
 	}
 	_, err := compileRegex(*req.TopicRegex)

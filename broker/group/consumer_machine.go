@@ -40,10 +40,12 @@ type consumerMachine struct {
 	bytes           int // of all members
 	dead            bool
 
-	seen       *topicView        // that lookAtTopics has looked at
-	metadata   uint64            // digest of the topics that the target was computed from
-	regexes    map[string]*regex // of all members
-	regexAfter time.Time         // when they may be resolved again
+	seen       *topicView          // that lookAtTopics has looked at
+	metadata   uint64              // digest of the topics that the target was computed from
+	regexes    map[regexKey]*regex // of all members
+	regexAfter time.Time           // when they may be resolved again
+	sighted    bool                // members have been heard of that may not know of all topics
+	sightUntil time.Time           // when what they see is to be asked again
 
 	changed    bool // something durable, since the last persist effect
 	lastTicket ticket
@@ -66,7 +68,7 @@ func newConsumerMachine(l consumerLimits) *consumerMachine {
 		members: make(map[string]*consumerMember),
 		static:  make(map[string]*consumerMember),
 		owners:  make(map[metastore.TopicPartition]*consumerMember),
-		regexes: make(map[string]*regex),
+		regexes: make(map[regexKey]*regex),
 	}
 }
 

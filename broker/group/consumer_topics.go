@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -14,6 +15,11 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
+// regexKey names an expression of members that see the same topics.
+type regexKey struct{ text, who string }
+
+func (mb *consumerMember) regexKey() regexKey { return regexKey{mb.regex, mb.sight.Who} }
+
 // regex is a regular expression that members subscribe to, with the topics that it matched.
 type regex struct {
 	compiled *regexp.Regexp
@@ -26,7 +32,50 @@ const (
 	maxRegexBytes = 8192
 	// regexPause is how long a group that has regular expressions does not look at topics that changed, after it did.
 	regexPause = time.Second
+	// sightAge is for how long expressions are not resolved anew that members have who may not know of all topics. What they may
+	// is asked again then: rules change without a word, as in Kafka, which asks again after ten minutes.
+	sightAge = time.Minute
 )
+
+// see notes which topics a member may know of.
+func (m *consumerMachine) see(mb *consumerMember, s Sight) {
+	mb.sight = s
+	m.sighted = m.sighted || s.Who != ""
+}
+
+// unheard tells that it is not known which topics a member may know of: the group was read from its record, and the member
+// has not been heard of since.
+func (m *consumerMachine) unheard(mb *consumerMember) bool {
+	return m.sighted && mb.regex != "" && mb.sight.Who == ""
+}
+
+// expressions returns a function that gives a member's regular expression as it was resolved, nil if it was not. Of a member that
+// is unheard it is that of another with the same text.
+func (m *consumerMachine) expressions() func(mb *consumerMember) *regex {
+	heard := make(map[string]*regex)
+	if m.sighted {
+		for _, mb := range m.order {
+			if !m.unheard(mb) && heard[mb.regex] == nil {
+				heard[mb.regex] = m.regexes[mb.regexKey()]
+			}
+		}
+	}
+	return func(mb *consumerMember) *regex {
+		if m.unheard(mb) {
+			return heard[mb.regex]
+		}
+		return m.regexes[mb.regexKey()]
+	}
+}
+
+// waits tells whether there are members of whom nothing says what their expressions match.
+func (m *consumerMachine) waits() bool {
+	if !m.sighted {
+		return false
+	}
+	expression := m.expressions()
+	return slices.ContainsFunc(m.order, func(mb *consumerMember) bool { return m.unheard(mb) && expression(mb) == nil })
+}
 
 // compileRegex compiles an expression that has to match whole names, as in Kafka. Both are RE2.
 func compileRegex(text string) (*regexp.Regexp, error) {
@@ -47,12 +96,19 @@ func compileRegex(text string) (*regexp.Regexp, error) {
 // something else than before. Its cost is bounded: names are looked up, and expressions go over all topics at most once in
 // regexPause, but for those that are new.
 func (m *consumerMachine) lookAtTopics(now time.Time, force bool) (changed bool) {
-	if m.seen == m.topics && !force {
+	stale := m.sighted && len(m.regexes) > 0 && !now.Before(m.sightUntil)
+	if m.seen == m.topics && !force && !stale {
 		return false
 	}
 	pausing := now.Before(m.regexAfter)
 	if len(m.regexes) > 0 && pausing && !force {
 		return false
+	}
+	if stale {
+		for _, r := range m.regexes {
+			r.view = nil
+		}
+		m.sightUntil = now.Add(sightAge)
 	}
 	if !m.resolveRegexes(pausing) && !pausing {
 		m.regexAfter = now.Add(regexPause)
@@ -63,27 +119,32 @@ func (m *consumerMachine) lookAtTopics(now time.Time, force bool) (changed bool)
 			m.seen = nil // look again
 		}
 	}
+	if !force && m.waits() {
+		m.seen = nil // when all have been heard of; what they had stays theirs so long
+		return false
+	}
 	return m.digest() != m.metadata
 }
 
 // resolveRegexes resolves the members' expressions: all whose topics are old, or only new ones. It tells whether there was
 // nothing to do.
 func (m *consumerMachine) resolveRegexes(onlyNew bool) (none bool) {
-	used := make(map[string]bool)
+	used := make(map[regexKey]bool)
 	none = true
 	for _, mb := range m.order {
-		if mb.regex == "" || used[mb.regex] {
+		key := mb.regexKey()
+		if mb.regex == "" || used[key] || m.unheard(mb) {
 			continue
 		}
-		used[mb.regex] = true
-		r := m.regexes[mb.regex]
+		used[key] = true
+		r := m.regexes[key]
 		if r == nil {
 			compiled, err := compileRegex(mb.regex)
 			if err != nil {
 				continue // of a record that another version wrote: it matches nothing
 			}
 			r = &regex{compiled: compiled}
-			m.regexes[mb.regex] = r
+			m.regexes[key] = r
 		}
 		if r.view == m.topics || r.view != nil && onlyNew {
 			continue
@@ -91,21 +152,25 @@ func (m *consumerMachine) resolveRegexes(onlyNew bool) (none bool) {
 		none = false
 		r.view, r.topics = m.topics, r.topics[:0]
 		for _, t := range m.topics.list {
-			if r.compiled.MatchString(t.Name) {
+			if r.compiled.MatchString(t.Name) && (mb.sight.Sees == nil || mb.sight.Sees(t.Name)) {
 				r.topics = append(r.topics, t.ID)
 			}
 		}
 	}
-	maps.DeleteFunc(m.regexes, func(text string, _ *regex) bool { return !used[text] })
+	maps.DeleteFunc(m.regexes, func(key regexKey, _ *regex) bool { return !used[key] })
 	return none
 }
 
 // subscribedTopics returns a function that gives the existing topics of a member, sorted. Members that subscribe to the same
 // share a list.
 func (m *consumerMachine) subscribedTopics() func(mb *consumerMember) []metastore.TopicID {
-	known := make(map[string][]metastore.TopicID)
+	known, expression := make(map[string][]metastore.TopicID), m.expressions()
 	return func(mb *consumerMember) []metastore.TopicID {
-		key := mb.regex + "\x00" + strings.Join(mb.names, "\x00")
+		r := expression(mb)
+		key := mb.sight.Who + "\x00" + mb.regex + "\x00" + strings.Join(mb.names, "\x00")
+		if r == nil && m.unheard(mb) {
+			key += "\x00" + mb.id
+		}
 		if topics, ok := known[key]; ok {
 			return topics
 		}
@@ -115,11 +180,17 @@ func (m *consumerMachine) subscribedTopics() func(mb *consumerMember) []metastor
 				topics = append(topics, t.ID)
 			}
 		}
-		if r := m.regexes[mb.regex]; r != nil {
-			for _, id := range r.topics {
-				if m.topics.byID[id] != nil {
-					topics = append(topics, id)
-				}
+		var matched []metastore.TopicID
+		if r != nil {
+			matched = r.topics
+		} else if m.unheard(mb) {
+			for _, tp := range mb.target {
+				matched = append(matched, tp.Topic)
+			}
+		}
+		for _, id := range matched {
+			if m.topics.byID[id] != nil {
+				topics = append(topics, id)
 			}
 		}
 		slices.SortFunc(topics, compareTopicIDs)
@@ -136,10 +207,12 @@ func compareTopicIDs(a, b metastore.TopicID) int {
 // they have, and what each expression matches. That of the target is durable, so that another coordinator sees whether topics changed since.
 func (m *consumerMachine) digest() uint64 {
 	all := make(map[metastore.TopicID]bool)
-	used := make(map[string]bool)
-	topics := m.subscribedTopics()
+	used := make(map[*regex]string)
+	topics, expression := m.subscribedTopics(), m.expressions()
 	for _, mb := range m.order {
-		used[mb.regex] = m.regexes[mb.regex] != nil
+		if r := expression(mb); r != nil {
+			used[r] = mb.regex
+		}
 		for _, t := range topics(mb) {
 			all[t] = true
 		}
@@ -150,15 +223,21 @@ func (m *consumerMachine) digest() uint64 {
 		b = binary.BigEndian.AppendUint32(append(b[:0], t[:]...), uint32(m.topics.byID[t].Partitions))
 		_, _ = h.Write(b)
 	}
-	for _, text := range slices.Sorted(maps.Keys(used)) {
-		if !used[text] {
-			continue
-		}
-		b = append(binary.BigEndian.AppendUint32(b[:0], uint32(len(text))), text...)
-		for _, t := range m.regexes[text].topics {
+	type match struct{ text, topics string }
+	matches := make(map[match]bool) // not who: that the members are others changes nothing
+	for r, text := range used {
+		b = b[:0]
+		for _, t := range r.topics {
 			b = append(b, t[:]...)
 		}
-		_, _ = h.Write(b)
+		matches[match{text, string(b)}] = true
+	}
+	byText := func(x, y match) int {
+		return cmp.Or(strings.Compare(x.text, y.text), strings.Compare(x.topics, y.topics))
+	}
+	for _, x := range slices.SortedFunc(maps.Keys(matches), byText) {
+		b = append(binary.BigEndian.AppendUint32(b[:0], uint32(len(x.text))), x.text...)
+		_, _ = h.Write(append(b, x.topics...))
 	}
 	return h.Sum64()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching"
 	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -52,6 +53,7 @@ type production struct {
 	batches []batching.Batch // until they are appended
 	admits  []admittedBatch  // admits[i] is of batches[i]
 	refused error            // any of the refusals
+	writes  *permits         // of topics
 	retire  bool             // acks=0, and other brokers have the partitions
 
 	recompressing chan struct{} // has a place for each request that may recompress
@@ -66,18 +68,19 @@ type admittedBatch struct {
 	transactional bool
 }
 
-func (b *Broker) production(req *kmsg.ProduceRequest) *production {
+func (b *Broker) production(c *wire.Conn, req *kmsg.ProduceRequest) *production {
 	return &production{
-		acks: req.Acks, timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, version: req.Version,
+		writes: b.permits(c, acl.Write, acl.Topic),
+		acks:   req.Acks, timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, version: req.Version,
 		resp: respond[*kmsg.ProduceResponse](req), now: b.Now(), recompressing: b.recompressing,
 	}
 }
 
 func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request) wire.Pending {
 	req := request.(*kmsg.ProduceRequest)
-	p := b.production(req)
-	b.learn(ctx, req)
-	if err := b.checkTransaction(ctx, req); err != nil {
+	p := b.production(c, req)
+	b.learn(ctx, p.writes, req)
+	if err := b.checkTransaction(ctx, c, req); err != nil {
 		p.refuseAll(req, err)
 	} else {
 		b.admit(ctx, p, req)
@@ -108,9 +111,12 @@ func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request
 
 // learn looks for what this broker has not heard of, and another broker may have made a moment ago. A producer that sends
 // its first batches to such a topic would have the first refused and, when the topic is known by then, the
-// second taken; the first would never get in.
-func (b *Broker) learn(ctx context.Context, req *kmsg.ProduceRequest) {
+// second taken; the first would never get in. Nobody can make it look by naming topics that are not theirs.
+func (b *Broker) learn(ctx context.Context, writes *permits, req *kmsg.ProduceRequest) {
 	for i := range req.Topics {
+		if req.Version < 13 && !writes.allow(req.Topics[i].Topic) {
+			continue
+		}
 		topic, err := b.topicByNameOrID(req.Topics[i].Topic, req.Topics[i].TopicID, req.Version >= 13)
 		known := err == nil
 		for j := range req.Topics[i].Partitions {
@@ -138,6 +144,9 @@ func (b *Broker) admit(ctx context.Context, p *production, req *kmsg.ProduceRequ
 		topic, err := b.topicByNameOrID(from.Topic, from.TopicID, p.version >= 13)
 		var rules recordbatch.Rules
 		var set settings.Topic
+		if name := nameOf(topic, from.Topic); name != "" && !p.writes.allow(name) {
+			err = errTopicDenied
+		}
 		if err == nil {
 			set = defaults.Topic(topic.Configs)
 			rules = produceRules(set, p.now, p.version)
@@ -173,6 +182,15 @@ func (b *Broker) topicByNameOrID(name string, id [16]byte, byID bool) (*metastor
 		return nil, refuse(kerr.UnknownTopicOrPartition, "no topic has such a name")
 	}
 	return nil, refuse(kerr.UnknownTopicOrPartition, fmt.Sprintf("no topic %q", name))
+}
+
+// nameOf is the name of the topic that a request is about: of the topic that was found, or as the request has it, "" if it has
+// an id that no topic has.
+func nameOf(t *metastore.Topic, asked string) string {
+	if t != nil {
+		return t.Name
+	}
+	return asked
 }
 
 func produceRules(set settings.Topic, now time.Time, version int16) recordbatch.Rules {

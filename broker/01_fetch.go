@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -65,15 +66,44 @@ type fetch struct {
 	looked     bool        // the commit log was, because of an offset beyond a high watermark
 	fresh      bool        // and it could be read
 	unknownYet *kerr.Error // for an offset beyond a high watermark, while not fresh
+	reads      *readable
 }
 
 // fetchFrom is the Handler of Fetch.
 func (b *Broker) fetchFrom(_ context.Context, c *wire.Conn, req kmsg.Request) wire.Pending {
 	scan := &attached(c).scan
-	return func(ctx context.Context) kmsg.Response { return b.fetch(ctx, c, scan, req.(*kmsg.FetchRequest)) }
+	return func(ctx context.Context) kmsg.Response {
+		asked := req.(*kmsg.FetchRequest)
+		return b.fetch(ctx, c, b.readable(c, asked), scan, asked)
+	}
 }
 
-func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *kmsg.FetchRequest) *fetchResponse {
+// readable tells what a client may fetch: topics that it may read, or all or nothing if it fetches as a follower.
+type readable struct {
+	*permits
+	follower, all bool
+}
+
+func (b *Broker) readable(c *wire.Conn, req *kmsg.FetchRequest) *readable {
+	r := &readable{permits: b.permits(c, acl.Read, acl.Topic)}
+	replica := req.ReplicaID
+	if req.Version >= 15 {
+		replica = req.ReplicaState.ID
+	}
+	if replica >= 0 {
+		r.follower, r.all = true, b.mayOnCluster(c, acl.ClusterAction)
+	}
+	return r
+}
+
+func (r *readable) allow(topic string) bool {
+	if r.follower {
+		return r.all
+	}
+	return r.permits.allow(topic)
+}
+
+func (b *Broker) fetch(ctx context.Context, c holder, reads *readable, scan *reader.Scan, req *kmsg.FetchRequest) *fetchResponse {
 	resp := &fetchResponse{FetchResponse: respond[*kmsg.FetchResponse](req), committed: req.IsolationLevel == 1}
 	session, failed := b.sessions.begin(req, b.Now())
 	if failed == nil {
@@ -81,7 +111,7 @@ func (b *Broker) fetch(ctx context.Context, c holder, scan *reader.Scan, req *km
 			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(req.Version, req.Rack),
 			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.Load().FetchMaxBytes)),
 			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond, unknownYet: kerr.OffsetNotAvailable,
-			scan: scan,
+			scan: scan, reads: reads,
 		}
 		if req.Version < 11 {
 			f.unknownYet = kerr.NotLeaderForPartition
@@ -229,10 +259,13 @@ func (f *fetch) plan() *fetchPlan {
 
 // look finds out where a partition stands, and how many bytes there are for the client, at most.
 func (f *fetch) look(p fetchPartition, read *fetchRead) (row fetchedPartition, there int) {
+	topic, err := f.topicByNameOrID(p.topic, p.id, f.byIDs)
+	if name := nameOf(topic, p.topic); name != "" && !f.reads.allow(name) {
+		return p.failed(kerr.TopicAuthorizationFailed), 0
+	}
 	if moved := f.moved(); moved != nil {
 		return p.failed(moved), 0
 	}
-	topic, err := f.topicByNameOrID(p.topic, p.id, f.byIDs)
 	if err != nil {
 		return p.failed(kafkaError(err)), 0
 	}

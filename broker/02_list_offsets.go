@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -45,11 +46,12 @@ const (
 // searchParallelism bounds the searches by time of one request: each reads and decompresses batches.
 const searchParallelism = 4
 
-func (b *Broker) listOffsets(ctx context.Context, _ *wire.Conn, req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
+func (b *Broker) listOffsets(ctx context.Context, c *wire.Conn, req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 	resp := respond[*kmsg.ListOffsetsResponse](req)
 	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
 	twice, answered := askedTwice(req), make(map[fetchKey]bool)
 	fresh := !asksForNews(req) || b.refreshed(ctx)
+	describes := b.permits(c, acl.Describe, acl.Topic)
 	slots := make(chan struct{}, searchParallelism)
 	var searches sync.WaitGroup
 	for i := range req.Topics {
@@ -67,6 +69,10 @@ func (b *Broker) listOffsets(ctx context.Context, _ *wire.Conn, req *kmsg.ListOf
 			row := &to.Partitions[len(to.Partitions)-1]
 			row.Partition = asked.Partition
 			q := offsetQuery{Broker: b, topic: from.Topic, committed: req.IsolationLevel == 1, version: req.Version, fresh: fresh, asked: asked}
+			if !describes.allow(from.Topic) {
+				q.fail(row, kerr.TopicAuthorizationFailed)
+				continue
+			}
 			if twice[key] {
 				q.fail(row, kerr.InvalidRequest)
 				continue

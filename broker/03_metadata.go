@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -24,12 +25,15 @@ import (
 // brokers, if the zone is unknown or has none. It is where the clients of a zone meet, nothing more: every other would do.
 // The replicas are brokers of further zones, so that assignors that look at racks (KIP-881) find every partition in as many
 // zones as the replication factor allows. A broker that is about to leave is listed and leads nothing.
+//
+// Of all topics those that the client may not describe are left out; if they are named they are refused, whether they exist or
+// not. An id says only that a topic exists, which Kafka does not hide either.
 
 // autoCreateWait bounds how long a Metadata request waits for the topics it makes.
 const autoCreateWait = 5 * time.Second
 
 func (b *Broker) metadata(ctx context.Context, c *wire.Conn, req *kmsg.MetadataRequest) metadataResponse {
-	return metadataResponse{b.metadataFor(ctx, b.zone(c), req)}
+	return metadataResponse{b.metadataFor(ctx, c, b.zone(c), req)}
 }
 
 // metadataResponse makes room for itself at once: it may be large, and a buffer that grows is copied over and over.
@@ -49,7 +53,7 @@ func (r metadataResponse) AppendTo(dst []byte) []byte {
 }
 
 // metadataFor answers a client in a zone.
-func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+func (b *Broker) metadataFor(ctx context.Context, c *wire.Conn, zone string, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	resp := respond[*kmsg.MetadataResponse](req)
 	live := b.brokers()
 	placement := cluster.Place(live, zone)
@@ -61,27 +65,31 @@ func (b *Broker) metadataFor(ctx context.Context, zone string, req *kmsg.Metadat
 	resp.ClusterID = orNil(b.Membership.ClusterID())
 	resp.ControllerID = b.controller(live)
 	if req.IncludeClusterAuthorizedOperations {
-		resp.AuthorizedOperations = clusterOperations
+		resp.AuthorizedOperations = b.clusterOperations(c)
 	}
 
 	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
-		topics := b.Topics.Topics()
+		topics, shown := b.Topics.Topics(), b.sights(c, acl.Describe, acl.Topic)
 		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(topics))
 		for _, t := range topics {
-			resp.Topics = append(resp.Topics, metadataTopic(t, placement))
+			if shown.allow(t.Name) {
+				resp.Topics = append(resp.Topics, metadataTopic(t, placement))
+			}
 		}
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 		defer cancel()
-		create := b.Settings.Load().AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
+		q := topicQuery{Broker: b, conn: c, version: req.Version, placement: placement}
+		q.create = b.Settings.Load().AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
 		for _, asked := range once(req.Topics, keyOf(req.Version)) {
-			resp.Topics = append(resp.Topics, b.metadataOf(ctx, req.Version, asked, create, placement))
+			resp.Topics = append(resp.Topics, q.answer(ctx, asked))
 		}
 	}
 	if req.IncludeTopicAuthorizedOperations {
 		for i := range resp.Topics {
-			if resp.Topics[i].Topic != nil { // whether it exists or not
-				resp.Topics[i].AuthorizedOperations = topicOperations
+			t := &resp.Topics[i]
+			if t.Topic != nil && t.ErrorCode != kerr.TopicAuthorizationFailed.Code { // whether it exists or not
+				t.AuthorizedOperations = b.operations(c, acl.Topic, *t.Topic)
 			}
 		}
 	}
@@ -105,23 +113,45 @@ func keyOf(version int16) func(kmsg.MetadataRequestTopic) topicKey {
 	}
 }
 
-func (b *Broker) metadataOf(ctx context.Context, version int16, asked kmsg.MetadataRequestTopic, create bool, placement *cluster.Placement) kmsg.MetadataResponseTopic {
-	t, err := b.findTopic(version, asked)
-	if errors.Is(err, errNoSuchName) && create {
-		t, err = b.autoCreate(ctx, *asked.Topic)
+// topicQuery is what a client asks of topics that it names.
+type topicQuery struct {
+	*Broker
+	conn      *wire.Conn
+	version   int16
+	create    bool // what is not there
+	placement *cluster.Placement
+}
+
+func (q *topicQuery) answer(ctx context.Context, asked kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
+	t, err := q.find(ctx, asked)
+	if err == nil {
+		return metadataTopic(t, q.placement)
 	}
-	if err != nil {
-		failed := kmsg.NewMetadataResponseTopic()
-		failed.ErrorCode, failed.Topic, failed.TopicID = code(err), asked.Topic, asked.TopicID
-		switch {
-		case asked.TopicID != [16]byte{} && version >= 12:
-			failed.Topic = nil // the id counts
-		case failed.Topic == nil && version < 12:
-			failed.Topic = kmsg.StringPtr("")
-		}
-		return failed
+	failed := kmsg.NewMetadataResponseTopic()
+	failed.ErrorCode, failed.Topic, failed.TopicID = code(err), asked.Topic, asked.TopicID
+	switch {
+	case asked.TopicID != [16]byte{} && q.version >= 12:
+		failed.Topic = nil // the id counts
+	case failed.Topic == nil && q.version < 12:
+		failed.Topic = kmsg.StringPtr("")
 	}
-	return metadataTopic(t, placement)
+	return failed
+}
+
+// find finds or creates a topic that the client may know of.
+func (q *topicQuery) find(ctx context.Context, asked kmsg.MetadataRequestTopic) (*metastore.Topic, error) {
+	t, err := q.findTopic(q.version, asked)
+	switch {
+	case errors.Is(err, errEarlyID), errors.Is(err, errNoSuchID):
+		return nil, err
+	case !q.may(q.conn, acl.Describe, acl.Topic, nameOf(t, deref(asked.Topic))):
+		return nil, errTopicDenied
+	case !errors.Is(err, errNoSuchName) || !q.create:
+		return t, err
+	case !q.sees(q.conn, acl.Create, acl.Cluster, acl.ClusterName) && !q.may(q.conn, acl.Create, acl.Topic, *asked.Topic):
+		return nil, errTopicDenied
+	}
+	return q.autoCreate(ctx, q.conn, *asked.Topic)
 }
 
 var (
@@ -151,7 +181,7 @@ func (b *Broker) findTopic(version int16, asked kmsg.MetadataRequestTopic) (*met
 }
 
 // autoCreate makes a topic with the cluster's defaults. If that does not succeed in time, clients are told to ask again.
-func (b *Broker) autoCreate(ctx context.Context, name string) (*metastore.Topic, error) {
+func (b *Broker) autoCreate(ctx context.Context, c *wire.Conn, name string) (*metastore.Topic, error) {
 	if ctx.Err() != nil {
 		return nil, refuse(kerr.LeaderNotAvailable, "the topics before it took too long")
 	}
@@ -162,6 +192,7 @@ func (b *Broker) autoCreate(ctx context.Context, name string) (*metastore.Topic,
 	t, err := b.Changes.CreateTopic(ctx, plan)
 	if err == nil {
 		b.Logger.Info("created a topic that a client asked for", "topic", name, "topic_id", t.ID.String(), "partitions", t.Partitions)
+		b.changed(c, "Metadata", topicResource(t.Name), nil, topicFacts(t))
 		return t, nil
 	}
 	if t, ok := b.Topics.Topic(name); ok { // somebody was faster

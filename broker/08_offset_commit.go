@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -19,7 +20,7 @@ import (
 // The retention time of v2 to v4 is ignored, where Kafka lets such an offset expire by it: offsets.retention.minutes
 // applies to all, so that an old client does not lose what newer ones would keep.
 
-func (b *Broker) offsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+func (b *Broker) offsetCommit(ctx context.Context, c *wire.Conn, req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.OffsetCommitResponse](req)
@@ -29,10 +30,17 @@ func (b *Broker) offsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.Offse
 	}
 	type place struct{ topic, partition int }
 	var places []place // places[i] is the answer to commit.Offsets[i]
+	denied := !b.may(c, acl.Read, acl.Group, req.Group)
+	reads := b.permits(c, acl.Read, acl.Topic)
 	for _, asked := range req.Topics {
 		topic := kmsg.NewOffsetCommitResponseTopic()
 		topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
 		t, err := b.topicOf(req.Version >= 10, asked.Topic, asked.TopicID)
+		if denied {
+			err = errGroupDenied
+		} else if name := nameOf(t, asked.Topic); name != "" && !reads.allow(name) {
+			err = errTopicDenied
+		}
 		for _, p := range asked.Partitions {
 			answer := kmsg.NewOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -21,13 +22,14 @@ import (
 //
 // Inside, every version is one of v10's groups; v1 to v7 have one, and v1 has no place for an error but its partitions.
 
-func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
+func (b *Broker) offsetFetch(ctx context.Context, c *wire.Conn, req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.OffsetFetchResponse](req)
+	describes := b.permits(c, acl.Describe, acl.Topic)
 	if req.Version >= 8 {
 		for _, asked := range once(req.Groups, func(g kmsg.OffsetFetchRequestGroup) string { return g.Group }) {
-			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(ctx, req, asked))
+			resp.Groups = append(resp.Groups, b.fetchGroupOffsets(ctx, describes, req, asked))
 		}
 		return resp
 	}
@@ -41,7 +43,7 @@ func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.Offset
 		topic.Topic, topic.Partitions = t.Topic, t.Partitions
 		asked.Topics = append(asked.Topics, topic)
 	}
-	single := b.fetchGroupOffsets(ctx, req, asked)
+	single := b.fetchGroupOffsets(ctx, describes, req, asked)
 	resp.ErrorCode = single.ErrorCode
 	if req.Version < 2 && single.ErrorCode != 0 {
 		single.Topics = refusedTopics(asked.Topics, single.ErrorCode)
@@ -57,15 +59,19 @@ func (b *Broker) offsetFetch(ctx context.Context, _ *wire.Conn, req *kmsg.Offset
 	return resp
 }
 
-func (b *Broker) fetchGroupOffsets(ctx context.Context, req *kmsg.OffsetFetchRequest, asked kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (b *Broker) fetchGroupOffsets(ctx context.Context, describes *permits, req *kmsg.OffsetFetchRequest, asked kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	version := req.Version
 	answer := kmsg.NewOffsetFetchResponseGroup()
 	answer.Group = asked.Group
+	if !b.may(describes.conn, acl.Describe, acl.Group, asked.Group) {
+		answer.ErrorCode = code(errGroupDenied)
+		return answer
+	}
 	all := asked.Topics == nil && version >= 2
 	var wanted []metastore.TopicPartition
 	if !all {
 		asked.Topics = distinct(asked.Topics)
-		wanted = b.wantedOffsets(version, asked.Topics)
+		wanted = b.wantedOffsets(describes, version, asked.Topics)
 	}
 	err := b.Groups.CheckFetch(ctx, asked.Group, asked.MemberID, group.MemberEpoch(asked.MemberEpoch))
 	var unstable map[metastore.TopicPartition]bool
@@ -80,9 +86,9 @@ func (b *Broker) fetchGroupOffsets(ctx context.Context, req *kmsg.OffsetFetchReq
 	case err != nil:
 		answer.ErrorCode = groupCode(err)
 	case all:
-		answer.Topics = b.allOffsets(committed, unstable)
+		answer.Topics = b.allOffsets(describes.conn, committed, unstable)
 	default:
-		answer.Topics = b.someOffsets(version, asked.Topics, committed, unstable)
+		answer.Topics = b.someOffsets(describes, version, asked.Topics, committed, unstable)
 	}
 	return answer
 }
@@ -133,11 +139,20 @@ func (b *Broker) unstable(ctx context.Context, groupID string, wanted []metastor
 	return unstable, nil
 }
 
+// describable is topicOf for a client that may describe the topic.
+func (b *Broker) describable(describes *permits, byID bool, name string, id [16]byte) (*metastore.Topic, error) {
+	t, err := b.topicOf(byID, name, id)
+	if name = nameOf(t, name); name != "" && !describes.allow(name) {
+		return nil, errTopicDenied
+	}
+	return t, err
+}
+
 // wantedOffsets are the partitions asked for, of topics that exist; not nil.
-func (b *Broker) wantedOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic) []metastore.TopicPartition {
+func (b *Broker) wantedOffsets(describes *permits, version int16, topics []kmsg.OffsetFetchRequestGroupTopic) []metastore.TopicPartition {
 	wanted := []metastore.TopicPartition{}
 	for _, asked := range topics {
-		t, err := b.topicOf(version >= 10, asked.Topic, asked.TopicID)
+		t, err := b.describable(describes, version >= 10, asked.Topic, asked.TopicID)
 		if err != nil {
 			continue
 		}
@@ -148,12 +163,13 @@ func (b *Broker) wantedOffsets(version int16, topics []kmsg.OffsetFetchRequestGr
 	return wanted
 }
 
-// allOffsets groups by topic what is ordered by topic, without topics that are gone.
-func (b *Broker) allOffsets(committed []metastore.CommittedOffset, unstable map[metastore.TopicPartition]bool) []kmsg.OffsetFetchResponseGroupTopic {
+// allOffsets groups by topic what is ordered by topic, without topics that are gone and those that the client may not see.
+func (b *Broker) allOffsets(c *wire.Conn, committed []metastore.CommittedOffset, unstable map[metastore.TopicPartition]bool) []kmsg.OffsetFetchResponseGroupTopic {
 	topics := []kmsg.OffsetFetchResponseGroupTopic{}
+	shown := b.sights(c, acl.Describe, acl.Topic)
 	for _, o := range committed {
 		t, ok := b.Topics.TopicByID(o.Topic)
-		if !ok {
+		if !ok || !shown.allow(t.Name) {
 			continue
 		}
 		if n := len(topics); n == 0 || topics[n-1].TopicID != [16]byte(o.Topic) {
@@ -171,15 +187,15 @@ func (b *Broker) allOffsets(committed []metastore.CommittedOffset, unstable map[
 	return topics
 }
 
-func (b *Broker) someOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic, committed []metastore.CommittedOffset, unstable map[metastore.TopicPartition]bool) []kmsg.OffsetFetchResponseGroupTopic {
+func (b *Broker) someOffsets(describes *permits, version int16, topics []kmsg.OffsetFetchRequestGroupTopic, committed []metastore.CommittedOffset, unstable map[metastore.TopicPartition]bool) []kmsg.OffsetFetchResponseGroupTopic {
 	found := make(map[metastore.TopicPartition]metastore.CommittedOffset, len(committed))
 	for _, o := range committed {
 		found[o.TopicPartition] = o
 	}
 	answers := []kmsg.OffsetFetchResponseGroupTopic{}
 	for _, asked := range topics {
-		t, err := b.topicOf(version >= 10, asked.Topic, asked.TopicID)
-		if errors.Is(err, errNoSuchID) {
+		t, err := b.describable(describes, version >= 10, asked.Topic, asked.TopicID)
+		if errors.Is(err, errNoSuchID) || errors.Is(err, errTopicDenied) {
 			answers = append(answers, refusedTopic(asked, code(err)))
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/wire"
 )
@@ -21,10 +22,10 @@ const (
 	shareCoordinator       = 2
 )
 
-func (b *Broker) findCoordinator(_ context.Context, _ *wire.Conn, req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
+func (b *Broker) findCoordinator(_ context.Context, c *wire.Conn, req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
 	resp := respond[*kmsg.FindCoordinatorResponse](req)
 	if req.Version < 4 {
-		found := b.coordinator(req.CoordinatorType, req.CoordinatorKey)
+		found := b.coordinator(c, req.CoordinatorType, req.CoordinatorKey)
 		resp.ErrorCode, resp.ErrorMessage = found.ErrorCode, found.ErrorMessage
 		resp.NodeID, resp.Host, resp.Port = found.NodeID, found.Host, found.Port
 		if found.ErrorCode == 0 {
@@ -33,21 +34,25 @@ func (b *Broker) findCoordinator(_ context.Context, _ *wire.Conn, req *kmsg.Find
 		return resp
 	}
 	for _, key := range req.CoordinatorKeys {
-		resp.Coordinators = append(resp.Coordinators, b.coordinator(req.CoordinatorType, key))
+		resp.Coordinators = append(resp.Coordinators, b.coordinator(c, req.CoordinatorType, key))
 	}
 	return resp
 }
 
-func (b *Broker) coordinator(kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+func (b *Broker) coordinator(c *wire.Conn, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	found := kmsg.NewFindCoordinatorResponseCoordinator()
 	found.Key = key
 	found.NodeID, found.Port = -1, -1
 	var err error
-	switch kind {
-	case groupCoordinator, transactionCoordinator:
+	switch {
+	case kind == groupCoordinator && !b.may(c, acl.Describe, acl.Group, key):
+		err = errGroupDenied
+	case kind == transactionCoordinator && !b.may(c, acl.Describe, acl.TransactionalID, key):
+		err = errTxnDenied
+	case kind == groupCoordinator, kind == transactionCoordinator:
 		owner, _ := cluster.Owner(key, b.brokers())
 		found.NodeID, found.Host, found.Port = int32(owner.NodeID), owner.Host, owner.Port
-	case shareCoordinator:
+	case kind == shareCoordinator:
 		err = refuse(kerr.UnsupportedVersion, "this broker does not support share groups")
 	default:
 		err = refuse(kerr.InvalidRequest, "unknown type of coordinator")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 )
@@ -29,8 +30,11 @@ func (b *Broker) joinGroup(ctx context.Context, c *wire.Conn, req *kmsg.JoinGrou
 	for _, p := range req.Protocols {
 		join.Protocols = append(join.Protocols, group.Protocol{Name: p.Name, Metadata: p.Metadata})
 	}
-	joined, err := b.Groups.Join(ctx, join)
-
+	var joined group.JoinResponse
+	err := errGroupDenied
+	if b.may(c, acl.Read, acl.Group, req.Group) {
+		joined, err = b.Groups.Join(ctx, join)
+	}
 	resp := respond[*kmsg.JoinGroupResponse](req)
 	resp.ErrorCode = groupCode(err)
 	resp.Generation = int32(group.NoGeneration)

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 )
@@ -13,11 +14,15 @@ import (
 // SyncGroup (14), versions 0 to 5: the leader brings everybody's assignment, and every member waits for its own. v3 has
 // static members (KIP-345), v5 names the protocol again, which must be that of the generation (KIP-559).
 
-func (b *Broker) syncGroup(ctx context.Context, _ *wire.Conn, req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
+func (b *Broker) syncGroup(ctx context.Context, c *wire.Conn, req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
 	resp := respond[*kmsg.SyncGroupResponse](req)
 	resp.MemberAssignment = []byte{}
 	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
 		resp.ErrorCode = kerr.InconsistentGroupProtocol.Code
+		return resp
+	}
+	if !b.may(c, acl.Read, acl.Group, req.Group) {
+		resp.ErrorCode = code(errGroupDenied)
 		return resp
 	}
 	sync := group.SyncRequest{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 )
@@ -15,16 +16,21 @@ import (
 // then on (KIP-1043). A group that is
 // named twice is answered once.
 
-func (b *Broker) describeGroups(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
+func (b *Broker) describeGroups(ctx context.Context, c *wire.Conn, req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.DescribeGroupsResponse](req)
 	for _, id := range once(req.Groups, func(id string) string { return id }) {
-		described, err := b.Groups.Describe(ctx, id)
 		answer := kmsg.NewDescribeGroupsResponseGroup()
 		answer.Group = id
+		if !b.may(c, acl.Describe, acl.Group, id) {
+			answer.ErrorCode = code(errGroupDenied)
+			resp.Groups = append(resp.Groups, answer)
+			continue
+		}
+		described, err := b.Groups.Describe(ctx, id)
 		if req.IncludeAuthorizedOperations && (err == nil || errors.Is(err, group.ErrGroupNotFound) && req.Version < 6) {
-			answer.AuthorizedOperations = groupOperations
+			answer.AuthorizedOperations = b.operations(c, acl.Group, id)
 		}
 		if err != nil {
 			answer.State = group.Dead.String()

@@ -7,20 +7,25 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
 // ListGroups (16), versions 0 to 5: the groups that this broker coordinates; clients ask every broker. v4 filters by
 // state (KIP-518), v5 by type (KIP-848), whatever the case of the letters.
 
-func (b *Broker) listGroups(ctx context.Context, _ *wire.Conn, req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
+func (b *Broker) listGroups(ctx context.Context, c *wire.Conn, req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.ListGroupsResponse](req)
 	groups, err := b.Groups.List(ctx)
 	resp.ErrorCode = groupCode(err)
+	all := b.sees(c, acl.Describe, acl.Cluster, acl.ClusterName)
 	for _, g := range groups {
 		if !passes(req.StatesFilter, g.State.String()) || !passes(req.TypesFilter, g.Type.String()) {
+			continue
+		}
+		if !all && !b.sees(c, acl.Describe, acl.Group, g.GroupID) {
 			continue
 		}
 		listed := kmsg.NewListGroupsResponseGroup()

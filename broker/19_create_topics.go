@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -31,7 +32,7 @@ const (
 	maxReplicas          = 1_000_000
 )
 
-func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
+func (b *Broker) createTopics(ctx context.Context, c *wire.Conn, req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
 	tooMany := refuse(kerr.PolicyViolation, fmt.Sprintf("a request creates at most %d topics", maxTopicsCreated))
@@ -40,6 +41,7 @@ func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Creat
 		times[t.Topic]++
 	}
 	resp := respond[*kmsg.CreateTopicsResponse](req)
+	all, creates := b.sees(c, acl.Create, acl.Cluster, acl.ClusterName), b.permits(c, acl.Create, acl.Topic)
 	for _, asked := range req.Topics {
 		answer := kmsg.NewCreateTopicsResponseTopic()
 		answer.Topic, answer.Configs = asked.Topic, []kmsg.CreateTopicsResponseTopicConfig{}
@@ -50,8 +52,10 @@ func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Creat
 			answer.ErrorCode, answer.ErrorMessage = failure(tooMany)
 		case n > 1:
 			answer.ErrorCode, answer.ErrorMessage = failure(refuse(kerr.InvalidRequest, "the request names the topic twice"))
+		case !all && !creates.allow(asked.Topic):
+			answer.ErrorCode, answer.ErrorMessage = failure(errTopicDenied)
 		default:
-			b.createTopic(ctx, asked, req.ValidateOnly, &answer)
+			b.createTopic(ctx, c, asked, req.ValidateOnly, &answer)
 		}
 		times[asked.Topic] = 0
 		resp.Topics = append(resp.Topics, answer)
@@ -59,17 +63,22 @@ func (b *Broker) createTopics(ctx context.Context, _ *wire.Conn, req *kmsg.Creat
 	return resp
 }
 
-func (b *Broker) createTopic(ctx context.Context, asked kmsg.CreateTopicsRequestTopic, validateOnly bool, answer *kmsg.CreateTopicsResponseTopic) {
+func (b *Broker) createTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreateTopicsRequestTopic, validateOnly bool, answer *kmsg.CreateTopicsResponseTopic) {
 	plan, err := b.planTopic(asked)
 	if err == nil && !validateOnly {
 		var t *metastore.Topic
 		if t, err = b.Changes.CreateTopic(ctx, plan); err == nil {
 			answer.TopicID = t.ID
 			b.Logger.Info("created topic", "topic", t.Name, "topic_id", t.ID.String(), "partitions", t.Partitions)
+			b.changed(c, "CreateTopics", topicResource(t.Name), nil, topicFacts(t))
 		}
 	}
 	if err != nil {
 		answer.ErrorCode, answer.ErrorMessage = failure(err)
+		return
+	}
+	if !b.sees(c, acl.DescribeConfigs, acl.Topic, asked.Topic) {
+		answer.ConfigErrorCode = code(errTopicDenied)
 		return
 	}
 	answer.NumPartitions, answer.ReplicationFactor = plan.Partitions, plan.ReplicationFactor

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -18,7 +19,7 @@ import (
 // last offset counts, as in Kafka. Every broker can do it, whoever leads; the records are gone for all readers at once. What
 // they took in the object store is not freed by this: objects go once nothing names them, after a grace (batching/garbage).
 
-func (b *Broker) deleteRecords(ctx context.Context, _ *wire.Conn, req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
+func (b *Broker) deleteRecords(ctx context.Context, c *wire.Conn, req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
 	resp := respond[*kmsg.DeleteRecordsResponse](req)
@@ -36,7 +37,7 @@ func (b *Broker) deleteRecords(ctx context.Context, _ *wire.Conn, req *kmsg.Dele
 			asked[row] = partitionDeletion{topic: t.Topic, partition: p.Partition, before: metastore.Offset(p.Offset)}
 		}
 	}
-	b.deletePartitionRecords(ctx, asked)
+	b.deletePartitionRecords(ctx, c, asked)
 	topics := make(map[string]int) // in the answer
 	for _, a := range asked {
 		at, known := topics[a.topic]
@@ -65,18 +66,21 @@ type partitionDeletion struct {
 }
 
 // deletePartitionRecords fills in the outcomes.
-func (b *Broker) deletePartitionRecords(ctx context.Context, asked []partitionDeletion) {
+func (b *Broker) deletePartitionRecords(ctx context.Context, c *wire.Conn, asked []partitionDeletion) {
 	if len(asked) == 0 {
 		return
 	}
 	fresh := b.refreshed(ctx) // else a broker that is behind would find offsets beyond the high watermark
 	var changes []metastore.RecordDeletion
 	var rows []int
+	deletes, moves := b.permits(c, acl.Delete, acl.Topic), newLogStarts(b.Topics)
 	for i := range asked {
 		a := &asked[i]
 		a.logStart = metastore.NoOffset
 		t, ok := b.Topics.Topic(a.topic)
 		switch {
+		case !deletes.allow(a.topic):
+			a.err = errTopicDenied
 		case !ok || a.partition < 0 || a.partition >= t.Partitions:
 			a.err = errNoSuchName
 		case !b.Settings.Load().Topic(t.Configs).Deleted:
@@ -88,6 +92,7 @@ func (b *Broker) deletePartitionRecords(ctx context.Context, asked []partitionDe
 				TopicPartition: metastore.TopicPartition{Topic: t.ID, Partition: a.partition}, Before: a.before,
 			})
 			rows = append(rows, i)
+			moves.note(t, a.partition)
 		}
 	}
 	if len(changes) == 0 {
@@ -100,5 +105,11 @@ func (b *Broker) deletePartitionRecords(ctx context.Context, asked []partitionDe
 			continue
 		}
 		asked[row].logStart, asked[row].err = results[i].LogStart, results[i].Err
+		if results[i].Err == nil {
+			moves.moved(asked[row].topic, asked[row].partition, results[i].LogStart)
+		}
+	}
+	for _, topic := range moves.topics {
+		b.changed(c, "DeleteRecords", topicResource(topic), moves.before[topic], moves.after[topic])
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -21,9 +22,9 @@ import (
 // An open transaction is aborted in the same entry, so nobody is told to come again with CONCURRENT_TRANSACTIONS, as Kafka
 // does until its markers are written. When the epochs are used up the transactional id gets another producer id.
 
-func (b *Broker) initProducerID(ctx context.Context, _ *wire.Conn, req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
+func (b *Broker) initProducerID(ctx context.Context, c *wire.Conn, req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
 	resp := respond[*kmsg.InitProducerIDResponse](req)
-	id, epoch, err := b.initProducer(ctx, req)
+	id, epoch, err := b.initProducer(ctx, c, req)
 	if err != nil {
 		id, epoch = metastore.NoProducerID, -1
 		resp.ErrorCode = txnCode(err, fencedSince(4, req.Version))
@@ -32,7 +33,23 @@ func (b *Broker) initProducerID(ctx context.Context, _ *wire.Conn, req *kmsg.Ini
 	return resp
 }
 
-func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDRequest) (metastore.ProducerID, metastore.ProducerEpoch, error) {
+// mayProduce tells whether the client may have a producer id: to write with a transactional id, or at all.
+func (b *Broker) mayProduce(c *wire.Conn, transactionalID *string) error {
+	switch {
+	case transactionalID != nil && !b.may(c, acl.Write, acl.TransactionalID, *transactionalID):
+		return errTxnDenied
+	case transactionalID != nil, !b.Access.Enabled(), b.Access.AllowedOnAny(client(c), acl.Write, acl.Topic):
+		return nil
+	case !b.mayOnCluster(c, acl.IdempotentWrite):
+		return errClusterDenied
+	}
+	return nil
+}
+
+func (b *Broker) initProducer(ctx context.Context, c *wire.Conn, req *kmsg.InitProducerIDRequest) (metastore.ProducerID, metastore.ProducerEpoch, error) {
+	if err := b.mayProduce(c, req.TransactionalID); err != nil {
+		return 0, 0, err
+	}
 	if req.Version >= 3 && (req.ProducerID < 0) != (req.ProducerEpoch < 0) {
 		return 0, 0, errHalfAProducer
 	}

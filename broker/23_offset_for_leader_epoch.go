@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -16,14 +17,21 @@ import (
 // Consumers ask whenever the leader changes, and go back to the end that they are told of if they were beyond it. So the
 // end is told after a look at the commit log; if it cannot be read the answer is OFFSET_NOT_AVAILABLE, and clients try again.
 
-func (b *Broker) offsetForLeaderEpoch(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
+func (b *Broker) offsetForLeaderEpoch(ctx context.Context, c *wire.Conn, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
 	resp := respond[*kmsg.OffsetForLeaderEpochResponse](req)
 	fresh := b.refreshed(ctx)
+	all, describes := b.sees(c, acl.ClusterAction, acl.Cluster, acl.ClusterName), b.permits(c, acl.Describe, acl.Topic)
 	for _, asked := range req.Topics {
 		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		topic.Topic = asked.Topic
 		for _, p := range asked.Partitions {
-			topic.Partitions = append(topic.Partitions, b.endOfEpoch(asked.Topic, p, fresh))
+			if all || describes.allow(asked.Topic) {
+				topic.Partitions = append(topic.Partitions, b.endOfEpoch(asked.Topic, p, fresh))
+				continue
+			}
+			denied := noEndOfEpoch(p.Partition)
+			denied.ErrorCode = code(errTopicDenied)
+			topic.Partitions = append(topic.Partitions, denied)
 		}
 		resp.Topics = append(resp.Topics, topic)
 	}
@@ -31,8 +39,7 @@ func (b *Broker) offsetForLeaderEpoch(ctx context.Context, _ *wire.Conn, req *km
 }
 
 func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequestTopicPartition, fresh bool) kmsg.OffsetForLeaderEpochResponseTopicPartition {
-	p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-	p.Partition, p.LeaderEpoch, p.EndOffset = asked.Partition, -1, int64(metastore.NoOffset)
+	p := noEndOfEpoch(asked.Partition)
 	if moved := b.moved(); moved != nil {
 		p.ErrorCode = moved.Code
 		return p
@@ -59,6 +66,12 @@ func (b *Broker) endOfEpoch(topic string, asked kmsg.OffsetForLeaderEpochRequest
 	case asked.LeaderEpoch < -1: // before all epochs, as Kafka answers; -1 is none
 		p.LeaderEpoch, p.EndOffset = asked.LeaderEpoch, int64(marks.LogStart)
 	}
+	return p
+}
+
+func noEndOfEpoch(partition int32) kmsg.OffsetForLeaderEpochResponseTopicPartition {
+	p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+	p.Partition, p.LeaderEpoch, p.EndOffset = partition, -1, int64(metastore.NoOffset)
 	return p
 }
 

@@ -6,21 +6,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
 // AddPartitionsToTxn (24), versions 0 to 5: registers partitions with a producer's transaction before it writes to them, and
-// begins the transaction (transaction version 1). All or nothing: if one partition is unknown the others are not attempted.
+// begins the transaction (transaction version 1). All or nothing: if one partition is unknown, or not the client's to write to,
+// the others are not attempted.
 // v2 (KIP-588) has PRODUCER_FENCED. v4 (KIP-890) is for Kafka's brokers: several transactions at once, and a question
 // whether partitions are in a transaction. No client sends it, and no broker of ours; it is served for who tries it out.
 
-func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *wire.Conn, req *kmsg.AddPartitionsToTxnRequest) *kmsg.AddPartitionsToTxnResponse {
+func (b *Broker) addPartitionsToTxn(ctx context.Context, c *wire.Conn, req *kmsg.AddPartitionsToTxnRequest) *kmsg.AddPartitionsToTxnResponse {
 	ctx, cancel := context.WithTimeout(ctx, txnWait)
 	defer cancel()
 	resp := respond[*kmsg.AddPartitionsToTxnResponse](req)
 	look := oneLook{broker: b}
 	if req.Version >= 4 {
+		if !b.mayOnCluster(c, acl.ClusterAction) {
+			resp.ErrorCode = code(errClusterDenied)
+			return resp
+		}
 		for _, t := range req.Transactions {
 			topics := make([]kmsg.AddPartitionsToTxnRequestTopic, len(t.Topics))
 			for i, topic := range t.Topics {
@@ -28,7 +34,7 @@ func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *wire.Conn, req *kmsg
 			}
 			answer := kmsg.NewAddPartitionsToTxnResponseTransaction()
 			answer.TransactionalID = t.TransactionalID
-			for _, topic := range b.addPartitions(ctx, &look, req.Version, t, topics) {
+			for _, topic := range b.addPartitions(ctx, nil, &look, req.Version, t, topics) {
 				row := kmsg.NewAddPartitionsToTxnResponseTransactionTopic()
 				row.Topic = topic.Topic
 				for _, p := range topic.Partitions {
@@ -42,17 +48,28 @@ func (b *Broker) addPartitionsToTxn(ctx context.Context, _ *wire.Conn, req *kmsg
 	}
 	single := kmsg.NewAddPartitionsToTxnRequestTransaction()
 	single.TransactionalID, single.ProducerID, single.ProducerEpoch = req.TransactionalID, req.ProducerID, req.ProducerEpoch
-	resp.Topics = b.addPartitions(ctx, &look, req.Version, single, req.Topics)
+	if !b.may(c, acl.Write, acl.TransactionalID, req.TransactionalID) {
+		resp.Topics = addedPartitions(req.Topics, func(string, int32) int16 { return code(errTxnDenied) })
+		return resp
+	}
+	writes, denied := b.permits(c, acl.Write, acl.Topic), make(map[string]bool)
+	for _, t := range req.Topics {
+		denied[t.Topic] = !writes.allow(t.Topic)
+	}
+	resp.Topics = b.addPartitions(ctx, denied, &look, req.Version, single, req.Topics)
 	return resp
 }
 
-// addPartitions answers for one transaction.
-func (b *Broker) addPartitions(ctx context.Context, look *oneLook, version int16, t kmsg.AddPartitionsToTxnRequestTransaction, topics []kmsg.AddPartitionsToTxnRequestTopic) []kmsg.AddPartitionsToTxnResponseTopic {
-	partitions, unknown := b.partitionsOf(ctx, look, topics)
+// addPartitions answers for one transaction, to which topics that are denied are not added.
+func (b *Broker) addPartitions(ctx context.Context, denied map[string]bool, look *oneLook, version int16, t kmsg.AddPartitionsToTxnRequestTransaction, topics []kmsg.AddPartitionsToTxnRequestTopic) []kmsg.AddPartitionsToTxnResponseTopic {
+	partitions, unknown := b.partitionsOf(ctx, denied, look, topics)
 	outcome := func(topic string, p int32) int16 { return 0 }
 	switch {
 	case len(unknown) > 0:
 		outcome = func(topic string, p int32) int16 {
+			if denied[topic] {
+				return code(errTopicDenied)
+			}
 			if unknown[namedPartition{topic, p}] {
 				return kerr.UnknownTopicOrPartition.Code
 			}
@@ -66,6 +83,10 @@ func (b *Broker) addPartitions(ctx context.Context, look *oneLook, version int16
 		code := txnCode(err, fencedSince(2, version))
 		outcome = func(string, int32) int16 { return code }
 	}
+	return addedPartitions(topics, outcome)
+}
+
+func addedPartitions(topics []kmsg.AddPartitionsToTxnRequestTopic, outcome func(topic string, p int32) int16) []kmsg.AddPartitionsToTxnResponseTopic {
 	var answers []kmsg.AddPartitionsToTxnResponseTopic
 	for _, asked := range topics {
 		answer := kmsg.NewAddPartitionsToTxnResponseTopic()
@@ -112,16 +133,18 @@ type namedPartition struct {
 	partition int32
 }
 
-// partitionsOf finds the partitions by name, each once, and those that there are not, not even after a look at the log.
-func (b *Broker) partitionsOf(ctx context.Context, look *oneLook, topics []kmsg.AddPartitionsToTxnRequestTopic) (found []metastore.TopicPartition, unknown map[namedPartition]bool) {
+// partitionsOf finds the partitions by name, each once, and those that there are not, not even after a look at the log. What is
+// denied counts as unknown, and is not looked for.
+func (b *Broker) partitionsOf(ctx context.Context, denied map[string]bool, look *oneLook, topics []kmsg.AddPartitionsToTxnRequestTopic) (found []metastore.TopicPartition, unknown map[namedPartition]bool) {
 	for {
-		behind := !look.taken
+		missing, behind := false, !look.taken
 		found, unknown = nil, make(map[namedPartition]bool)
 		seen := make(map[metastore.TopicPartition]bool)
 		for _, asked := range topics {
 			topic, ok := b.Topics.Topic(asked.Topic)
 			for _, p := range asked.Partitions {
-				if !ok || p < 0 || p >= topic.Partitions {
+				if denied[asked.Topic] || !ok || p < 0 || p >= topic.Partitions {
+					missing = missing || !denied[asked.Topic]
 					unknown[namedPartition{asked.Topic, p}] = true
 					continue
 				}
@@ -131,7 +154,7 @@ func (b *Broker) partitionsOf(ctx context.Context, look *oneLook, topics []kmsg.
 				}
 			}
 		}
-		if len(unknown) == 0 || !behind || !look.take(ctx) {
+		if !missing || !behind || !look.take(ctx) {
 			return found, unknown
 		}
 	}

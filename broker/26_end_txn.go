@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -15,10 +16,14 @@ import (
 // version 2: the producer goes on at the next epoch, or with another producer id, which the answer names, so that whatever
 // is late of the transaction is refused everywhere.
 
-func (b *Broker) endTxn(ctx context.Context, _ *wire.Conn, req *kmsg.EndTxnRequest) *kmsg.EndTxnResponse {
+func (b *Broker) endTxn(ctx context.Context, c *wire.Conn, req *kmsg.EndTxnRequest) *kmsg.EndTxnResponse {
 	ctx, cancel := context.WithTimeout(ctx, txnWait)
 	defer cancel()
 	resp := respond[*kmsg.EndTxnResponse](req)
+	if !b.may(c, acl.Write, acl.TransactionalID, req.TransactionalID) {
+		resp.ErrorCode = code(errTxnDenied)
+		return resp
+	}
 	result, err := b.end(ctx, req)
 	resp.ErrorCode = txnCode(err, fencedSince(2, req.Version))
 	if err == nil && req.Version >= 5 {

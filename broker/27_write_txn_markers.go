@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -18,11 +20,12 @@ import (
 // Commits of single partitions are refused. The epoch of Kafka's coordinator and the transaction version (v2, KIP-1228) do
 // not matter.
 
-func (b *Broker) writeTxnMarkers(ctx context.Context, _ *wire.Conn, req *kmsg.WriteTxnMarkersRequest) *kmsg.WriteTxnMarkersResponse {
+func (b *Broker) writeTxnMarkers(ctx context.Context, c *wire.Conn, req *kmsg.WriteTxnMarkersRequest) *kmsg.WriteTxnMarkersResponse {
 	ctx, cancel := context.WithTimeout(ctx, txnWait)
 	defer cancel()
 	resp := respond[*kmsg.WriteTxnMarkersResponse](req)
-	fresh := b.refreshed(ctx)
+	denied := !b.sees(c, acl.Alter, acl.Cluster, acl.ClusterName) && !b.mayOnCluster(c, acl.ClusterAction)
+	fresh := !denied && b.refreshed(ctx)
 	open := b.openTransactions(req.Markers)
 	for _, m := range req.Markers {
 		answer := kmsg.NewWriteTxnMarkersResponseMarker()
@@ -34,8 +37,11 @@ func (b *Broker) writeTxnMarkers(ctx context.Context, _ *wire.Conn, req *kmsg.Wr
 				row := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
 				row.Partition = p
 				row.ErrorCode = kerr.CoordinatorNotAvailable.Code
-				if fresh {
-					row.ErrorCode = txnCode(b.abortIn(ctx, m, asked.Topic, p, open), kerr.InvalidProducerEpoch)
+				switch {
+				case denied:
+					row.ErrorCode = code(errClusterDenied)
+				case fresh:
+					row.ErrorCode = txnCode(b.abortIn(ctx, c, m, asked.Topic, p, open), kerr.InvalidProducerEpoch)
 				}
 				topic.Partitions = append(topic.Partitions, row)
 			}
@@ -71,7 +77,7 @@ func (b *Broker) openTransactions(markers []kmsg.WriteTxnMarkersRequestMarker) m
 var errMarkerCommits = refuse(kerr.InvalidRequest, "single partitions of a transaction cannot be committed")
 
 // abortIn aborts the producer's transaction if it is open in the partition.
-func (b *Broker) abortIn(ctx context.Context, m kmsg.WriteTxnMarkersRequestMarker, name string, partition int32, open map[metastore.ProducerID]metastore.Transaction) error {
+func (b *Broker) abortIn(ctx context.Context, c *wire.Conn, m kmsg.WriteTxnMarkersRequestMarker, name string, partition int32, open map[metastore.ProducerID]metastore.Transaction) error {
 	topic, ok := b.Topics.Topic(name)
 	if !ok || partition < 0 || partition >= topic.Partitions {
 		return errNoSuchName
@@ -97,6 +103,10 @@ func (b *Broker) abortIn(ctx context.Context, m kmsg.WriteTxnMarkersRequestMarke
 		return err
 	case errors.Is(results[0].Err, metastore.ErrTxnMoved):
 		return nil // it has ended, for one by an abort in another of the partitions
+	case results[0].Err == nil:
+		b.changed(c, "WriteTxnMarkers", acl.TransactionalID.String()+":"+t.ID,
+			map[string]string{"state": stateNames[t.State], "producer.id": strconv.FormatInt(m.ProducerID, 10)},
+			map[string]string{"state": stateNames[metastore.TxnCompleteAbort]})
 	}
 	return results[0].Err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -18,7 +19,7 @@ import (
 // is added to the transaction, and the transaction begun, if need be. A producer with an old epoch is told
 // INVALID_PRODUCER_EPOCH at all versions, as in Kafka, whose partitions of offsets say so.
 
-func (b *Broker) txnOffsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.TxnOffsetCommitRequest) *kmsg.TxnOffsetCommitResponse {
+func (b *Broker) txnOffsetCommit(ctx context.Context, c *wire.Conn, req *kmsg.TxnOffsetCommitRequest) *kmsg.TxnOffsetCommitResponse {
 	ctx, cancel := context.WithTimeout(ctx, txnWait)
 	defer cancel()
 	resp := respond[*kmsg.TxnOffsetCommitResponse](req)
@@ -28,6 +29,8 @@ func (b *Broker) txnOffsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.Tx
 	}
 	type place struct{ topic, partition int }
 	var places []place // places[i] is the answer to commit.Offsets[i]
+	denied := b.mayCommitIn(c, req)
+	reads := b.permits(c, acl.Read, acl.Topic)
 	for _, asked := range req.Topics {
 		topic := kmsg.NewTxnOffsetCommitResponseTopic()
 		topic.Topic = asked.Topic
@@ -35,9 +38,14 @@ func (b *Broker) txnOffsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.Tx
 		for _, p := range asked.Partitions {
 			answer := kmsg.NewTxnOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition
-			if err != nil || p.Partition < 0 || p.Partition >= t.Partitions {
+			switch {
+			case denied != nil:
+				answer.ErrorCode = code(denied)
+			case !reads.allow(asked.Topic):
+				answer.ErrorCode = code(errTopicDenied)
+			case err != nil || p.Partition < 0 || p.Partition >= t.Partitions:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
-			} else {
+			default:
 				places = append(places, place{len(resp.Topics), len(topic.Partitions)})
 				commit.Offsets = append(commit.Offsets, group.CommitOffset{
 					TopicPartition: metastore.TopicPartition{Topic: t.ID, Partition: p.Partition}, TopicName: t.Name,
@@ -60,6 +68,17 @@ func (b *Broker) txnOffsetCommit(ctx context.Context, _ *wire.Conn, req *kmsg.Tx
 		resp.Topics[at.topic].Partitions[at.partition].ErrorCode = txnCommitCode(outcome, req.Version)
 	}
 	return resp
+}
+
+// mayCommitIn tells whether the client may commit offsets of the group in the transaction at all.
+func (b *Broker) mayCommitIn(c *wire.Conn, req *kmsg.TxnOffsetCommitRequest) error {
+	switch {
+	case !b.may(c, acl.Write, acl.TransactionalID, req.TransactionalID):
+		return errTxnDenied
+	case !b.may(c, acl.Read, acl.Group, req.Group):
+		return errGroupDenied
+	}
+	return nil
 }
 
 func (b *Broker) commitInTransaction(ctx context.Context, req *kmsg.TxnOffsetCommitRequest, commit group.CommitRequest) ([]error, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -23,7 +24,7 @@ import (
 //
 // The answer holds what any broker answered before: tools alter through one and look through another.
 
-func (b *Broker) describeConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
+func (b *Broker) describeConfigs(ctx context.Context, c *wire.Conn, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := respond[*kmsg.DescribeConfigsResponse](req)
 	if mayBeElsewhere(req.Resources) {
 		b.refreshed(ctx)
@@ -41,7 +42,9 @@ func (b *Broker) describeConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.De
 		var entries []settings.Entry
 		err := errTooManyDefaults
 		if defaulted <= metastore.MaxConfigResources || !neverMissing(asked.ResourceType) {
-			entries, err = b.settingsOf(asked.ResourceType, asked.ResourceName)
+			if err = b.mayConfigure(c, acl.DescribeConfigs, asked.ResourceType, asked.ResourceName); err == nil {
+				entries, err = b.settingsOf(asked.ResourceType, asked.ResourceName)
+			}
 		}
 		answer.ErrorMessage = new(string) // not null, as in Kafka
 		if err != nil {

@@ -14,13 +14,13 @@ import (
 // default. Old clients use it where IncrementalAlterConfigs (44) loses nothing that others set. The resources are the
 // same, without loggers, as in Kafka.
 
-func (b *Broker) alterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
+func (b *Broker) alterConfigs(ctx context.Context, c *wire.Conn, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
 	resp := respond[*kmsg.AlterConfigsResponse](req)
 	named := func(r kmsg.AlterConfigsRequestResource) namedResource {
 		return namedResource{r.ResourceType, r.ResourceName}
 	}
-	alterEach(ctx, b, req.Resources, named, func(ctx context.Context, asked kmsg.AlterConfigsRequestResource) error {
-		return b.replaceConfigs(ctx, asked, req.ValidateOnly)
+	alterEach(ctx, b, c, req.Resources, named, func(ctx context.Context, asked kmsg.AlterConfigsRequestResource) error {
+		return b.replaceConfigs(ctx, c, asked, req.ValidateOnly)
 	}, func(r namedResource, err error) {
 		answer := kmsg.NewAlterConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = r.kind, r.name
@@ -30,7 +30,7 @@ func (b *Broker) alterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.Alter
 	return resp
 }
 
-func (b *Broker) replaceConfigs(ctx context.Context, asked kmsg.AlterConfigsRequestResource, validateOnly bool) error {
+func (b *Broker) replaceConfigs(ctx context.Context, conn *wire.Conn, asked kmsg.AlterConfigsRequestResource, validateOnly bool) error {
 	set := make(map[string]string)
 	for _, c := range asked.Configs {
 		_, twice := set[c.Name]
@@ -52,5 +52,9 @@ func (b *Broker) replaceConfigs(ctx context.Context, asked kmsg.AlterConfigsRequ
 			unset = append(unset, name)
 		}
 	}
-	return c.alter(ctx, set, unset, validateOnly)
+	changed, err := c.alter(ctx, set, unset, validateOnly)
+	if changed {
+		b.changedConfigs(conn, "AlterConfigs", c.resource, c.overrides, set, unset)
+	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -14,8 +15,9 @@ import (
 // object store: to put a partition there is a success that changes nothing, and every other directory is
 // LOG_DIR_NOT_FOUND. v2 is flexible.
 
-func (b *Broker) alterReplicaLogDirs(_ context.Context, _ *wire.Conn, req *kmsg.AlterReplicaLogDirsRequest) *kmsg.AlterReplicaLogDirsResponse {
+func (b *Broker) alterReplicaLogDirs(_ context.Context, c *wire.Conn, req *kmsg.AlterReplicaLogDirsRequest) *kmsg.AlterReplicaLogDirsResponse {
 	resp := respond[*kmsg.AlterReplicaLogDirsResponse](req)
+	denied := !b.mayOnCluster(c, acl.Alter)
 	for _, dir := range req.Dirs {
 		for _, asked := range dir.Topics {
 			topic := kmsg.NewAlterReplicaLogDirsResponseTopic()
@@ -24,6 +26,8 @@ func (b *Broker) alterReplicaLogDirs(_ context.Context, _ *wire.Conn, req *kmsg.
 				p := kmsg.NewAlterReplicaLogDirsResponseTopicPartition()
 				p.Partition = partition
 				switch {
+				case denied:
+					p.ErrorCode = code(errClusterDenied)
 				case dir.Dir != b.LogDir:
 					p.ErrorCode = kerr.LogDirNotFound.Code
 				case !b.hasPartition(asked.Topic, partition):

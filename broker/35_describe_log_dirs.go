@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -29,6 +30,10 @@ const unknownBytes = -1
 
 func (b *Broker) describeLogDirs(_ context.Context, c *wire.Conn, req *kmsg.DescribeLogDirsRequest) *kmsg.DescribeLogDirsResponse {
 	resp := respond[*kmsg.DescribeLogDirsResponse](req)
+	if !b.mayOnCluster(c, acl.Describe) {
+		resp.ErrorCode = code(errClusterDenied)
+		return resp
+	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = b.LogDir, unknownBytes, unknownBytes
 	placement := b.placement(b.Zones.Agreed(c.ClientID(), c.ClientHost()))

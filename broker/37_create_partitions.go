@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -14,7 +16,7 @@ import (
 // CreatePartitions (37), versions 0 to 3 (KIP-195): grows topics, each for itself. An assignment must have an entry per
 // new partition; where the replicas are to be is not kept.
 
-func (b *Broker) createPartitions(ctx context.Context, _ *wire.Conn, req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
+func (b *Broker) createPartitions(ctx context.Context, c *wire.Conn, req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
 	times := make(map[string]int)
@@ -22,6 +24,7 @@ func (b *Broker) createPartitions(ctx context.Context, _ *wire.Conn, req *kmsg.C
 		times[t.Topic]++
 	}
 	resp := respond[*kmsg.CreatePartitionsResponse](req)
+	alters := b.permits(c, acl.Alter, acl.Topic)
 	for _, asked := range req.Topics {
 		var err error
 		switch n := times[asked.Topic]; {
@@ -29,8 +32,10 @@ func (b *Broker) createPartitions(ctx context.Context, _ *wire.Conn, req *kmsg.C
 			continue
 		case n > 1:
 			err = refuse(kerr.InvalidRequest, "the request names the topic twice")
+		case !alters.allow(asked.Topic):
+			err = errTopicDenied
 		default:
-			err = b.growTopic(ctx, asked, req.ValidateOnly)
+			err = b.growTopic(ctx, c, asked, req.ValidateOnly)
 		}
 		times[asked.Topic] = 0
 		answer := kmsg.NewCreatePartitionsResponseTopic()
@@ -41,7 +46,7 @@ func (b *Broker) createPartitions(ctx context.Context, _ *wire.Conn, req *kmsg.C
 	return resp
 }
 
-func (b *Broker) growTopic(ctx context.Context, asked kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+func (b *Broker) growTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
 	t, ok := b.Topics.Topic(asked.Topic)
 	switch {
 	case !ok:
@@ -63,5 +68,10 @@ func (b *Broker) growTopic(ctx context.Context, asked kmsg.CreatePartitionsReque
 	if validateOnly {
 		return nil
 	}
-	return b.Changes.CreatePartitions(ctx, t.ID, asked.Count)
+	if err := b.Changes.CreatePartitions(ctx, t.ID, asked.Count); err != nil {
+		return err
+	}
+	b.changed(c, "CreatePartitions", topicResource(t.Name),
+		map[string]string{"partitions": strconv.Itoa(int(t.Partitions))}, map[string]string{"partitions": strconv.Itoa(int(asked.Count))})
+	return nil
 }

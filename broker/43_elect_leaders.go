@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
@@ -23,8 +24,12 @@ const (
 // errNoSuchPartition does not repeat the name of the topic, which stands above all of its partitions, and may be long.
 var errNoSuchPartition = refuse(kerr.UnknownTopicOrPartition, "there is no such partition")
 
-func (b *Broker) electLeaders(_ context.Context, _ *wire.Conn, req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
+func (b *Broker) electLeaders(_ context.Context, c *wire.Conn, req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
 	resp := respond[*kmsg.ElectLeadersResponse](req)
+	if !b.mayOnCluster(c, acl.Alter) {
+		resp.ErrorCode = code(errClusterDenied)
+		return resp
+	}
 	var unknownType error
 	if req.ElectionType != preferredElection && req.ElectionType != uncleanElection {
 		unknownType = refuse(kerr.InvalidRequest, fmt.Sprintf("there is no election type %d", req.ElectionType))

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
@@ -25,13 +26,13 @@ import (
 
 const alterConfigsWait = 20 * time.Second
 
-func (b *Broker) incrementalAlterConfigs(ctx context.Context, _ *wire.Conn, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
+func (b *Broker) incrementalAlterConfigs(ctx context.Context, c *wire.Conn, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
 	resp := respond[*kmsg.IncrementalAlterConfigsResponse](req)
 	named := func(r kmsg.IncrementalAlterConfigsRequestResource) namedResource {
 		return namedResource{r.ResourceType, r.ResourceName}
 	}
-	alterEach(ctx, b, req.Resources, named, func(ctx context.Context, asked kmsg.IncrementalAlterConfigsRequestResource) error {
-		return b.alterConfigsBy(ctx, asked, req.ValidateOnly)
+	alterEach(ctx, b, c, req.Resources, named, func(ctx context.Context, asked kmsg.IncrementalAlterConfigsRequestResource) error {
+		return b.alterConfigsBy(ctx, c, asked, req.ValidateOnly)
 	}, func(r namedResource, err error) {
 		answer := kmsg.NewIncrementalAlterConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = r.kind, r.name
@@ -47,7 +48,7 @@ type namedResource struct {
 }
 
 // alterEach alters what a request names, in order, and nothing that it names twice.
-func alterEach[R any](ctx context.Context, b *Broker, resources []R, named func(R) namedResource, alter func(context.Context, R) error, answer func(namedResource, error)) {
+func alterEach[R any](ctx context.Context, b *Broker, conn *wire.Conn, resources []R, named func(R) namedResource, alter func(context.Context, R) error, answer func(namedResource, error)) {
 	ctx, cancel := context.WithTimeout(ctx, alterConfigsWait)
 	defer cancel()
 	b.refreshed(ctx) // topics and settings that another broker has just made or changed
@@ -58,7 +59,9 @@ func alterEach[R any](ctx context.Context, b *Broker, resources []R, named func(
 	for _, r := range resources {
 		err := errResourceTwice
 		if times[named(r)] == 1 {
-			err = alter(ctx, r)
+			if err = b.mayConfigure(conn, acl.AlterConfigs, named(r).kind, named(r).name); err == nil {
+				err = alter(ctx, r)
+			}
 		}
 		answer(named(r), err)
 	}
@@ -66,12 +69,12 @@ func alterEach[R any](ctx context.Context, b *Broker, resources []R, named func(
 
 var errResourceTwice = refuse(kerr.InvalidRequest, "the request names the resource twice")
 
-func (b *Broker) alterConfigsBy(ctx context.Context, asked kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
+func (b *Broker) alterConfigsBy(ctx context.Context, conn *wire.Conn, asked kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
 	if err := checkOperations(asked.Configs); err != nil {
 		return err
 	}
 	if asked.ResourceType == kmsg.ConfigResourceTypeBrokerLogger {
-		return b.alterLoggers(asked.ResourceName, asked.Configs, validateOnly)
+		return b.alterLoggers(conn, asked.ResourceName, asked.Configs, validateOnly)
 	}
 	c, err := b.configurable(asked.ResourceType, asked.ResourceName)
 	if err != nil {
@@ -81,7 +84,11 @@ func (b *Broker) alterConfigsBy(ctx context.Context, asked kmsg.IncrementalAlter
 	if err != nil {
 		return err
 	}
-	return c.alter(ctx, set, unset, validateOnly)
+	changed, err := c.alter(ctx, set, unset, validateOnly)
+	if changed {
+		b.changedConfigs(conn, "IncrementalAlterConfigs", c.resource, c.overrides, set, unset)
+	}
+	return err
 }
 
 // checkOperations refuses what no resource takes.
@@ -121,8 +128,8 @@ func (c *configurable) changes(operations []kmsg.IncrementalAlterConfigsRequestR
 	return set, unset, nil
 }
 
-// alter validates changes, and makes them unless that is all.
-func (c *configurable) alter(ctx context.Context, set map[string]string, unset []string, validateOnly bool) error {
+// alter validates changes, and makes them unless that is all; it tells whether it made them.
+func (c *configurable) alter(ctx context.Context, set map[string]string, unset []string, validateOnly bool) (changed bool, err error) {
 	after := make(map[string]string, len(c.overrides)+len(set))
 	maps.Copy(after, c.overrides)
 	maps.Copy(after, set)
@@ -130,9 +137,10 @@ func (c *configurable) alter(ctx context.Context, set map[string]string, unset [
 		delete(after, name)
 	}
 	if err := c.validate(set, after); err != nil || validateOnly || len(set)+len(unset) == 0 {
-		return err
+		return false, err
 	}
-	return c.store(ctx, set, unset)
+	err = c.store(ctx, set, unset)
+	return err == nil, err
 }
 
 // alteredList adds words to a comma-separated list, where they are missing, or removes them.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -19,15 +21,19 @@ import (
 // How many replicas there are is kept, as tools that change it look afterwards. It is one number for all partitions of a topic,
 // the greatest that the request gives to one of them: who changes it partition by partition has it with the first.
 
-func (b *Broker) alterPartitionReassignments(ctx context.Context, _ *wire.Conn, req *kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse {
+func (b *Broker) alterPartitionReassignments(ctx context.Context, c *wire.Conn, req *kmsg.AlterPartitionAssignmentsRequest) *kmsg.AlterPartitionAssignmentsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
 	resp := respond[*kmsg.AlterPartitionAssignmentsResponse](req)
 	resp.AllowReplicationFactorChange = req.AllowReplicationFactorChange
+	if !b.mayOnCluster(c, acl.Alter) {
+		resp.ErrorCode, resp.ErrorMessage = failure(errClusterDenied)
+		return resp
+	}
 	for _, asked := range req.Topics {
 		topic := kmsg.NewAlterPartitionAssignmentsResponseTopic()
 		topic.Topic = asked.Topic
-		for i, err := range b.reassign(ctx, asked, req.Version == 0 || req.AllowReplicationFactorChange) {
+		for i, err := range b.reassign(ctx, c, asked, req.Version == 0 || req.AllowReplicationFactorChange) {
 			p := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
 			p.Partition = asked.Partitions[i].Partition
 			p.ErrorCode, p.ErrorMessage = failure(err)
@@ -39,7 +45,7 @@ func (b *Broker) alterPartitionReassignments(ctx context.Context, _ *wire.Conn, 
 }
 
 // reassign returns what became of each partition asked for.
-func (b *Broker) reassign(ctx context.Context, asked kmsg.AlterPartitionAssignmentsRequestTopic, mayChangeFactor bool) []error {
+func (b *Broker) reassign(ctx context.Context, c *wire.Conn, asked kmsg.AlterPartitionAssignmentsRequestTopic, mayChangeFactor bool) []error {
 	errs, factor := make([]error, len(asked.Partitions)), 0
 	t, ok := b.Topics.Topic(asked.Topic)
 	for i, p := range asked.Partitions {
@@ -77,6 +83,8 @@ func (b *Broker) reassign(ctx context.Context, asked kmsg.AlterPartitionAssignme
 		}
 		return errs
 	}
+	b.changed(c, "AlterPartitionReassignments", topicResource(t.Name),
+		map[string]string{"replication.factor": strconv.Itoa(int(t.ReplicationFactor))}, map[string]string{"replication.factor": strconv.Itoa(factor)})
 	b.Logger.Info("changed the replication factor of a topic", "topic", t.Name, "topic_id", t.ID.String(), "replication_factor", factor)
 	return errs
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -14,10 +15,15 @@ import (
 // OffsetDelete (47), version 0 (KIP-496): forgets positions of a group, except in topics that its members are subscribed
 // to.
 
-func (b *Broker) offsetDelete(ctx context.Context, _ *wire.Conn, req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
+func (b *Broker) offsetDelete(ctx context.Context, c *wire.Conn, req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.OffsetDeleteResponse](req)
+	if !b.may(c, acl.Delete, acl.Group, req.Group) {
+		resp.ErrorCode = code(errGroupDenied)
+		return resp
+	}
+	reads := b.permits(c, acl.Read, acl.Topic)
 	type place struct{ topic, partition int }
 	var places []place // places[i] is the answer to forget[i]
 	var forget []group.PartitionOf
@@ -28,12 +34,15 @@ func (b *Broker) offsetDelete(ctx context.Context, _ *wire.Conn, req *kmsg.Offse
 		for _, p := range asked.Partitions {
 			answer := kmsg.NewOffsetDeleteResponseTopicPartition()
 			answer.Partition = p.Partition
-			if known && p.Partition >= 0 && p.Partition < t.Partitions {
+			switch {
+			case !reads.allow(asked.Topic):
+				answer.ErrorCode = code(errTopicDenied)
+			case known && p.Partition >= 0 && p.Partition < t.Partitions:
 				places = append(places, place{len(resp.Topics), len(topic.Partitions)})
 				forget = append(forget, group.PartitionOf{
 					TopicPartition: metastore.TopicPartition{Topic: t.ID, Partition: p.Partition}, TopicName: t.Name,
 				})
-			} else {
+			default:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			}
 			topic.Partitions = append(topic.Partitions, answer)
@@ -49,8 +58,15 @@ func (b *Broker) offsetDelete(ctx context.Context, _ *wire.Conn, req *kmsg.Offse
 		resp.ErrorCode, resp.Topics = groupCode(err), nil
 		return resp
 	}
+	gone := make(map[string]string)
 	for i, at := range places {
 		resp.Topics[at.topic].Partitions[at.partition].ErrorCode = groupCode(outcomes[i])
+		if outcomes[i] == nil {
+			tellPartition(gone, forget[i].TopicName, forget[i].Partition, "committed")
+		}
+	}
+	if len(gone) > 0 {
+		b.changed(c, "OffsetDelete", groupResource(req.Group), gone, nil)
 	}
 	return resp
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
@@ -20,8 +21,12 @@ import (
 
 const metadataLog = "__cluster_metadata"
 
-func (b *Broker) describeQuorum(_ context.Context, _ *wire.Conn, req *kmsg.DescribeQuorumRequest) *kmsg.DescribeQuorumResponse {
+func (b *Broker) describeQuorum(_ context.Context, c *wire.Conn, req *kmsg.DescribeQuorumRequest) *kmsg.DescribeQuorumResponse {
 	resp := respond[*kmsg.DescribeQuorumResponse](req)
+	if !b.mayOnCluster(c, acl.Describe) {
+		resp.ErrorCode, resp.ErrorMessage = failure(errClusterDenied)
+		return resp
+	}
 	resp.ErrorMessage = kmsg.StringPtr("") // none, as Kafka says it
 	if len(req.Topics) != 1 || req.Topics[0].Topic != metadataLog || len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].Partition != 0 {
 		for _, asked := range req.Topics {

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 )
 
@@ -23,8 +24,12 @@ const (
 	unsafeDowngrade = 3
 )
 
-func (b *Broker) updateFeatures(_ context.Context, _ *wire.Conn, req *kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse {
+func (b *Broker) updateFeatures(_ context.Context, c *wire.Conn, req *kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse {
 	resp := respond[*kmsg.UpdateFeaturesResponse](req)
+	if !b.mayOnCluster(c, acl.Alter) {
+		resp.ErrorCode, resp.ErrorMessage = failure(errClusterDenied)
+		return resp
+	}
 	for _, asked := range req.FeatureUpdates {
 		if req.Version == 0 {
 			asked.UpgradeType = upgrade

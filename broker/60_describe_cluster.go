@@ -19,7 +19,7 @@ const (
 	controllerEndpoints = 2
 )
 
-func (b *Broker) describeCluster(_ context.Context, _ *wire.Conn, req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
+func (b *Broker) describeCluster(_ context.Context, c *wire.Conn, req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
 	resp := respond[*kmsg.DescribeClusterResponse](req)
 	resp.EndpointType = brokerEndpoints
 	if req.Version >= 1 && req.EndpointType != brokerEndpoints {
@@ -38,7 +38,7 @@ func (b *Broker) describeCluster(_ context.Context, _ *wire.Conn, req *kmsg.Desc
 		resp.Brokers = append(resp.Brokers, broker)
 	}
 	if req.IncludeClusterAuthorizedOperations {
-		resp.ClusterAuthorizedOperations = clusterOperations
+		resp.ClusterAuthorizedOperations = b.clusterOperations(c)
 	}
 	return resp
 }

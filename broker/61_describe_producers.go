@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -18,9 +19,10 @@ import (
 // Different from Kafka: producers come by id; the last timestamp is when a batch was committed, by the brokers' clocks, and
 // not the batch's own; coordinators have no epochs, which is -1, as for a producer without a marker.
 
-func (b *Broker) describeProducers(ctx context.Context, _ *wire.Conn, req *kmsg.DescribeProducersRequest) *kmsg.DescribeProducersResponse {
+func (b *Broker) describeProducers(ctx context.Context, c *wire.Conn, req *kmsg.DescribeProducersRequest) *kmsg.DescribeProducersResponse {
 	resp := respond[*kmsg.DescribeProducersResponse](req)
 	b.refreshed(ctx)
+	reads := b.permits(c, acl.Read, acl.Topic)
 	answered := make(map[namedPartition]bool) // a partition may have very many producers, and its name takes four bytes
 	resp.Topics = make([]kmsg.DescribeProducersResponseTopic, len(req.Topics))
 	for i := range req.Topics {
@@ -34,7 +36,10 @@ func (b *Broker) describeProducers(ctx context.Context, _ *wire.Conn, req *kmsg.
 			answered[at] = true
 			row := kmsg.NewDescribeProducersResponseTopicPartition()
 			row.Partition = partition
-			producers, err := b.producersOf(from.Topic, partition)
+			producers, err := []metastore.PartitionProducer(nil), errTopicDenied
+			if reads.allow(from.Topic) {
+				producers, err = b.producersOf(from.Topic, partition)
+			}
 			row.ErrorCode, row.ErrorMessage = failure(err)
 			row.ActiveProducers = activeProducers(producers)
 			to.Partitions = append(to.Partitions, row)

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -18,7 +19,7 @@ import (
 // v2 (KIP-1152) what a regular expression in the syntax of RE2 does not match as a whole. Kafka's states in between are
 // known as filters, and nothing is ever in them.
 
-func (b *Broker) listTransactions(ctx context.Context, _ *wire.Conn, req *kmsg.ListTransactionsRequest) *kmsg.ListTransactionsResponse {
+func (b *Broker) listTransactions(ctx context.Context, c *wire.Conn, req *kmsg.ListTransactionsRequest) *kmsg.ListTransactionsResponse {
 	resp := respond[*kmsg.ListTransactionsResponse](req)
 	wanted, err := newTransactionFilter(req, b.Now())
 	switch {
@@ -32,7 +33,7 @@ func (b *Broker) listTransactions(ctx context.Context, _ *wire.Conn, req *kmsg.L
 	resp.UnknownStateFilters = wanted.unknownStates
 	live := b.brokers()
 	b.States.Transactions(func(t *metastore.Transaction) bool {
-		if wanted.matches(t) && b.coordinates(t.ID, live) {
+		if wanted.matches(t) && b.coordinates(t.ID, live) && b.sees(c, acl.Describe, acl.TransactionalID, t.ID) {
 			row := kmsg.NewListTransactionsResponseTransactionState()
 			row.TransactionalID, row.ProducerID, row.TransactionState = t.ID, int64(t.Producer), stateNames[t.State]
 			resp.TransactionStates = append(resp.TransactionStates, row)

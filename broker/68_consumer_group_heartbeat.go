@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -16,6 +17,9 @@ import (
 // assignments. v1 has member ids made by clients, and subscriptions by regular expression, which the broker resolves. What is null
 // is as it was before.
 //
+// Topics that are named must be the member's to describe, and expressions match only those that are, which is asked again
+// every minute.
+//
 // A join may name topics that were created a moment ago through another broker, so it looks at the commit log if it names one
 // that is not known. Racks are kept and shown; assignors do not look at them, as in Kafka.
 
@@ -23,11 +27,7 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *wire.Conn, req *
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.ConsumerGroupHeartbeatResponse](req)
-	err := checkConsumerHeartbeat(req)
-	if err == nil && !b.Settings.Load().GroupConsumerProtocol {
-		err = refuse(kerr.UnsupportedVersion, "the consumer protocol is disabled by group.coordinator.rebalance.protocols")
-	}
-	if err != nil {
+	if err := b.mayConsume(c, req); err != nil {
 		resp.ErrorCode, resp.ErrorMessage = failure(err)
 		return resp
 	}
@@ -36,7 +36,7 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *wire.Conn, req *
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: deref(req.InstanceID),
 		ClientID: c.ClientID(), ClientHost: "/" + c.ClientHost(), // as Java prints addresses
 		Epoch: group.MemberEpoch(req.MemberEpoch), Rack: req.RackID, RebalanceTimeout: millis(req.RebalanceTimeoutMillis),
-		TopicNames: req.SubscribedTopicNames, TopicRegex: req.SubscribedTopicRegex, Assignor: req.ServerAssignor,
+		TopicNames: req.SubscribedTopicNames, TopicRegex: req.SubscribedTopicRegex, Assignor: req.ServerAssignor, Sight: b.sight(c),
 	}
 	if req.Topics != nil {
 		beat.Owned = []metastore.TopicPartition{}
@@ -58,6 +58,34 @@ func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *wire.Conn, req *
 		resp.Assignment = heartbeatAssignment(told.Assignment)
 	}
 	return resp
+}
+
+// mayConsume refuses what the client may not, or should not, ask for.
+func (b *Broker) mayConsume(c *wire.Conn, req *kmsg.ConsumerGroupHeartbeatRequest) error {
+	switch {
+	case !b.Settings.Load().GroupConsumerProtocol:
+		return refuse(kerr.UnsupportedVersion, "the consumer protocol is disabled by group.coordinator.rebalance.protocols")
+	case !b.may(c, acl.Read, acl.Group, req.Group):
+		return errGroupDenied
+	}
+	describes := b.permits(c, acl.Describe, acl.Topic)
+	for _, name := range req.SubscribedTopicNames {
+		if !describes.allow(name) {
+			return errTopicDenied
+		}
+	}
+	return checkConsumerHeartbeat(req)
+}
+
+// sight is which topics the client may know of, now and later.
+func (b *Broker) sight(c *wire.Conn) group.Sight {
+	if !b.Access.Enabled() {
+		return group.Sight{}
+	}
+	who, access := client(c), b.Access
+	return group.Sight{Who: who.Principal + "@" + who.Host, Sees: func(topic string) bool {
+		return access.Allowed(who, acl.Describe, acl.Resource{Type: acl.Topic, Name: topic})
+	}}
 }
 
 // lookForTopics makes sure that topics which exist are known, if there are any among the names that are not.

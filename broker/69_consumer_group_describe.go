@@ -3,9 +3,12 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -21,13 +24,19 @@ const (
 	consumerMember = 1
 )
 
-func (b *Broker) consumerGroupDescribe(ctx context.Context, _ *wire.Conn, req *kmsg.ConsumerGroupDescribeRequest) *kmsg.ConsumerGroupDescribeResponse {
+func (b *Broker) consumerGroupDescribe(ctx context.Context, c *wire.Conn, req *kmsg.ConsumerGroupDescribeRequest) *kmsg.ConsumerGroupDescribeResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)
 	defer cancel()
 	resp := respond[*kmsg.ConsumerGroupDescribeResponse](req)
+	describes := b.permits(c, acl.Describe, acl.Topic)
 	for _, id := range once(req.Groups, func(id string) string { return id }) {
 		answer := kmsg.NewConsumerGroupDescribeResponseGroup()
 		answer.Group = id
+		if !b.may(c, acl.Describe, acl.Group, id) {
+			answer.ErrorCode, answer.ErrorMessage = failure(errGroupDenied)
+			resp.Groups = append(resp.Groups, answer)
+			continue
+		}
 		described, err := b.Groups.DescribeConsumer(ctx, id)
 		if err != nil {
 			_, answer.ErrorMessage = failure(fmt.Errorf("consumer group %q: %w", id, err))
@@ -35,8 +44,13 @@ func (b *Broker) consumerGroupDescribe(ctx context.Context, _ *wire.Conn, req *k
 			resp.Groups = append(resp.Groups, answer)
 			continue
 		}
+		if !b.describesAll(described.Members, describes) {
+			answer.ErrorCode, answer.ErrorMessage = failure(errMembersTopics)
+			resp.Groups = append(resp.Groups, answer)
+			continue
+		}
 		if req.IncludeAuthorizedOperations {
-			answer.AuthorizedOperations = groupOperations
+			answer.AuthorizedOperations = b.operations(c, acl.Group, id)
 		}
 		answer.State, answer.Epoch, answer.AssignmentEpoch = described.State.String(), described.Epoch, described.AssignmentEpoch
 		answer.AssignorName = described.Assignor
@@ -46,6 +60,23 @@ func (b *Broker) consumerGroupDescribe(ctx context.Context, _ *wire.Conn, req *k
 		resp.Groups = append(resp.Groups, answer)
 	}
 	return resp
+}
+
+var errMembersTopics = refuse(kerr.TopicAuthorizationFailed, "not authorized for topics that members of the group have")
+
+// describesAll tells whether the client may describe all topics that members have or are to have.
+func (b *Broker) describesAll(members []group.ConsumerMemberDescription, describes *permits) bool {
+	if describes.open {
+		return true
+	}
+	for _, m := range members {
+		for _, tp := range slices.Concat(m.Assignment, m.Target) {
+			if t, ok := b.Topics.TopicByID(tp.Topic); ok && !describes.allow(t.Name) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (b *Broker) describedMember(m group.ConsumerMemberDescription) kmsg.ConsumerGroupDescribeResponseGroupMember {

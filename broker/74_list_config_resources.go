@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -23,8 +24,12 @@ var listedKinds = []kmsg.ConfigResourceType{
 	kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeTopic,
 }
 
-func (b *Broker) listConfigResources(_ context.Context, _ *wire.Conn, req *kmsg.ListConfigResourcesRequest) *kmsg.ListConfigResourcesResponse {
+func (b *Broker) listConfigResources(_ context.Context, c *wire.Conn, req *kmsg.ListConfigResourcesRequest) *kmsg.ListConfigResourcesResponse {
 	resp := respond[*kmsg.ListConfigResourcesResponse](req)
+	if !b.mayOnCluster(c, acl.DescribeConfigs) {
+		resp.ErrorCode = code(errClusterDenied)
+		return resp
+	}
 	asked := []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeClientMetrics}
 	if req.Version >= 1 {
 		asked = nil

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -14,7 +15,8 @@ import (
 )
 
 // DescribeTopicPartitions (75), version 0 (KIP-966): Metadata of topics in pages, in the order of their names, with the
-// leaders and replicas of Metadata. No topics asked for are all topics. The answer holds partitions up to the limit, and a cursor to the first one left out.
+// leaders and replicas of Metadata. No topics asked for are all topics that the client may describe. The answer holds partitions
+// up to the limit, and a cursor to the first one left out.
 
 // maxPartitionsPerPage is Kafka's max.request.partition.size.limit.
 const maxPartitionsPerPage = 2000
@@ -31,7 +33,13 @@ func (b *Broker) describeTopicPartitions(_ context.Context, c *wire.Conn, req *k
 	}
 	placement := b.placement(b.zone(c))
 	left := int(min(max(req.ResponsePartitionLimit, 1), maxPartitionsPerPage))
-	for _, name := range b.pageTopics(req) {
+	names, denied := b.pageTopics(c, req)
+	for i := range denied {
+		refused := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		refused.Topic, refused.ErrorCode = &denied[i], code(errTopicDenied)
+		resp.Topics = append(resp.Topics, refused)
+	}
+	for _, name := range names {
 		if left == 0 {
 			resp.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: name}
 			return resp
@@ -39,7 +47,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, c *wire.Conn, req *k
 		t, ok := b.Topics.Topic(name)
 		if !ok {
 			missing := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			missing.Topic, missing.ErrorCode, missing.AuthorizedOperations = &name, kerr.UnknownTopicOrPartition.Code, topicOperations
+			missing.Topic, missing.ErrorCode, missing.AuthorizedOperations = &name, kerr.UnknownTopicOrPartition.Code, b.operations(c, acl.Topic, name)
 			if settings.ValidTopicName(name) != nil {
 				missing.ErrorCode = kerr.InvalidTopicException.Code
 			}
@@ -51,6 +59,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, c *wire.Conn, req *k
 			first = req.Cursor.Partition
 		}
 		described := describedTopic(t, first, left, placement)
+		described.AuthorizedOperations = b.operations(c, acl.Topic, name)
 		resp.Topics = append(resp.Topics, described)
 		left -= len(described.Partitions)
 		if next := first + int32(len(described.Partitions)); next < t.Partitions {
@@ -76,13 +85,15 @@ func checkCursor(req *kmsg.DescribeTopicPartitionsRequest) error {
 	return nil
 }
 
-// pageTopics are the names asked for, from that of the cursor on.
-func (b *Broker) pageTopics(req *kmsg.DescribeTopicPartitionsRequest) []string {
-	var names []string
+// pageTopics are the names asked for, from that of the cursor on, and of those that are named the ones that the client may not
+// describe.
+func (b *Broker) pageTopics(c *wire.Conn, req *kmsg.DescribeTopicPartitionsRequest) (names, denied []string) {
+	shown := b.permits(c, acl.Describe, acl.Topic)
 	for _, t := range req.Topics {
 		names = append(names, t.Topic)
 	}
 	if len(req.Topics) == 0 {
+		shown.quiet = true
 		for _, t := range b.Topics.Topics() {
 			names = append(names, t.Name)
 		}
@@ -93,12 +104,21 @@ func (b *Broker) pageTopics(req *kmsg.DescribeTopicPartitionsRequest) []string {
 		at, _ := slices.BinarySearch(names, req.Cursor.Topic)
 		names = names[at:]
 	}
-	return names
+	names = slices.DeleteFunc(names, func(name string) bool {
+		if shown.allow(name) {
+			return false
+		}
+		if !shown.quiet {
+			denied = append(denied, name)
+		}
+		return true
+	})
+	return names, denied
 }
 
 func describedTopic(t *metastore.Topic, first int32, limit int, placement *cluster.Placement) kmsg.DescribeTopicPartitionsResponseTopic {
 	answer := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	answer.Topic, answer.TopicID, answer.AuthorizedOperations = &t.Name, t.ID, topicOperations
+	answer.Topic, answer.TopicID = &t.Name, t.ID
 	n := min(int(max(t.Partitions-first, 0)), limit)
 	for i, replicas := range replicaLists(t, first, n, placement) {
 		p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()

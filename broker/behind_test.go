@@ -158,7 +158,7 @@ func TestALookAtTheLogIsBounded(t *testing.T) {
 		req.SetVersion(13)
 		req.MaxWaitMillis = 60_000
 		begun := time.Now()
-		resp := h.broker.fetch(t.Context(), nil, nil, req)
+		resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 		equal(t, "error", resp.rows[0].err, kerr.OffsetNotAvailable)
 		equal(t, "took", time.Since(begun), refreshWait)
 	})
@@ -188,7 +188,7 @@ func TestWaitingFetchFollowsATopicThatIsCreatedAgain(t *testing.T) {
 		req.MinBytes, req.MaxWaitMillis = 1, 60_000
 		begun := time.Now()
 		answered := make(chan *fetchResponse, 1)
-		go func() { answered <- h.broker.fetch(t.Context(), nil, nil, req) }()
+		go func() { answered <- h.broker.fetch(t.Context(), nil, anyTopic, nil, req) }()
 		synctest.Wait()
 		topics.gate.Lock() // so that the fetch sees nothing in between
 		must(t, h.replica.DeleteTopic(t.Context(), topic.ID))
@@ -250,7 +250,7 @@ func TestABrokerThatLostItsLeaseSendsWaitingConsumersAway(t *testing.T) {
 					req.SetVersion(13)
 					req.MaxWaitMillis = 500
 					req.Topics[0].Partitions[0].FetchOffset = tc.offset
-					go func() { results <- h.broker.fetch(t.Context(), nil, nil, req).rows[0].err }()
+					go func() { results <- h.broker.fetch(t.Context(), nil, anyTopic, nil, req).rows[0].err }()
 				}
 				first, second := <-results, <-results
 				if first == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
 )
 
 // The levels of a broker's log, as DescribeConfigs and IncrementalAlterConfigs have them under resource type 8 (KIP-412).
@@ -30,13 +31,19 @@ func (b *Broker) describeLoggers(broker string) ([]settings.Entry, error) {
 	if err := b.checkLoggers(broker); err != nil {
 		return nil, err
 	}
+	name := levelName(b.LogLevel.Level())
+	return []settings.Entry{{Name: rootLogger, Value: &name, Source: settings.FromLogger}}, nil
+}
+
+// levelName is the name of the highest level that is not above one.
+func levelName(level slog.Level) string {
 	name := logLevels[0].name
 	for _, l := range logLevels {
-		if l.level <= b.LogLevel.Level() {
+		if l.level <= level {
 			name = l.name
 		}
 	}
-	return []settings.Entry{{Name: rootLogger, Value: &name, Source: settings.FromLogger}}, nil
+	return name
 }
 
 func (b *Broker) checkLoggers(broker string) error {
@@ -49,28 +56,28 @@ func (b *Broker) checkLoggers(broker string) error {
 	return nil
 }
 
-func (b *Broker) alterLoggers(broker string, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig, validateOnly bool) error {
+func (b *Broker) alterLoggers(c *wire.Conn, broker string, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig, validateOnly bool) error {
 	if err := b.checkLoggers(broker); err != nil {
 		return err
 	}
 	level := b.LogLevel.Level()
-	for _, c := range changes {
+	for _, change := range changes {
 		switch {
-		case c.Op == kmsg.IncrementalAlterConfigOpAppend || c.Op == kmsg.IncrementalAlterConfigOpSubtract:
+		case change.Op == kmsg.IncrementalAlterConfigOpAppend || change.Op == kmsg.IncrementalAlterConfigOpSubtract:
 			return refuse(kerr.InvalidRequest, "the level of a logger is no list")
-		case c.Name != rootLogger:
-			return refuse(kerr.InvalidConfig, fmt.Sprintf("there is no logger %q, only %s", c.Name, rootLogger))
-		case c.Op == kmsg.IncrementalAlterConfigOpDelete:
+		case change.Name != rootLogger:
+			return refuse(kerr.InvalidConfig, fmt.Sprintf("there is no logger %q, only %s", change.Name, rootLogger))
+		case change.Op == kmsg.IncrementalAlterConfigOpDelete:
 			return refuse(kerr.InvalidRequest, "the level of the logger root cannot be removed")
 		}
 		at := slices.IndexFunc(logLevels, func(l struct {
 			name  string
 			level slog.Level
 		}) bool {
-			return l.name == *c.Value
+			return l.name == *change.Value
 		})
 		if at < 0 {
-			return refuse(kerr.InvalidConfig, fmt.Sprintf("%q is no log level: there are %s", *c.Value, levelNames()))
+			return refuse(kerr.InvalidConfig, fmt.Sprintf("%q is no log level: there are %s", *change.Value, levelNames()))
 		}
 		level = logLevels[at].level
 	}
@@ -78,6 +85,7 @@ func (b *Broker) alterLoggers(broker string, changes []kmsg.IncrementalAlterConf
 		b.LogLevel.Set(min(level, was)) // of the two, the one that shows more
 		b.Logger.Warn("log level changes", "from", was, "to", level)
 		b.LogLevel.Set(level)
+		b.changed(c, "IncrementalAlterConfigs", "BrokerLogger:"+broker, map[string]string{rootLogger: levelName(was)}, map[string]string{rootLogger: levelName(level)})
 	}
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -31,12 +33,32 @@ const (
 
 // configurable is a resource whose settings can be altered.
 type configurable struct {
+	resource  string                   // its name in records of changes
 	overrides map[string]string        // that it has; not to be modified
 	isList    func(name string) bool   // whether APPEND and SUBTRACT are for the setting
 	value     func(name string) string // in force
 	// validate judges what is set, and the overrides as they would be then.
 	validate func(set, after map[string]string) error
 	store    func(ctx context.Context, set map[string]string, unset []string) error
+}
+
+// mayConfigure asks for an operation on what has the settings: a topic, a group, or the cluster for all else.
+func (b *Broker) mayConfigure(c *wire.Conn, op acl.Operation, kind kmsg.ConfigResourceType, name string) error {
+	switch kind {
+	case kmsg.ConfigResourceTypeTopic:
+		if !b.may(c, op, acl.Topic, name) {
+			return errTopicDenied
+		}
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if !b.may(c, op, acl.Group, name) {
+			return errGroupDenied
+		}
+	case kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics:
+		if !b.mayOnCluster(c, op) {
+			return errClusterDenied
+		}
+	}
+	return nil // others have none
 }
 
 func (b *Broker) configurable(kind kmsg.ConfigResourceType, name string) (*configurable, error) {
@@ -62,6 +84,7 @@ func (b *Broker) configurableTopic(name string) (*configurable, error) {
 		return nil, err
 	}
 	return &configurable{
+		resource:  topicResource(t.Name),
 		overrides: t.Configs,
 		isList: func(name string) bool {
 			d, _ := settings.LookupTopic(name)
@@ -99,7 +122,7 @@ func (b *Broker) configurableBroker(name string) (*configurable, error) {
 		name = strconv.Itoa(int(b.Membership.Self().NodeID))
 	}
 	shown := b.shown()
-	c := b.altered(metastore.ConfigResource{Kind: metastore.BrokerConfig, Name: name})
+	c := b.altered(metastore.ConfigResource{Kind: metastore.BrokerConfig, Name: name}, "Broker:"+name)
 	c.isList = settings.IsList
 	c.value = func(name string) string { return valueIn(b.Settings.Load().DescribeBroker(nil), name) }
 	c.validate = func(_, after map[string]string) error {
@@ -135,7 +158,7 @@ func (b *Broker) configurableGroup(name string) (*configurable, error) {
 	if err := checkResourceName(name); err != nil {
 		return nil, err
 	}
-	c := b.altered(metastore.ConfigResource{Kind: metastore.GroupConfig, Name: name})
+	c := b.altered(metastore.ConfigResource{Kind: metastore.GroupConfig, Name: name}, groupResource(name))
 	c.validate = func(_, after map[string]string) error { return b.Settings.Load().ValidateGroup(after) }
 	return c, nil
 }
@@ -147,7 +170,7 @@ func (b *Broker) configurableSubscription(name string) (*configurable, error) {
 	if err := checkResourceName(name); err != nil {
 		return nil, err
 	}
-	c := b.altered(metastore.ConfigResource{Kind: metastore.ClientMetricsConfig, Name: name})
+	c := b.altered(metastore.ConfigResource{Kind: metastore.ClientMetricsConfig, Name: name}, "ClientMetrics:"+name)
 	c.validate = func(_, after map[string]string) error {
 		err := settings.ValidateClientMetrics(after)
 		_, unknown := errors.AsType[*settings.UnknownError](err)
@@ -161,8 +184,9 @@ func (b *Broker) configurableSubscription(name string) (*configurable, error) {
 }
 
 // altered is the common part of what the commit log has overrides of.
-func (b *Broker) altered(of metastore.ConfigResource) *configurable {
+func (b *Broker) altered(of metastore.ConfigResource, resource string) *configurable {
 	return &configurable{
+		resource:  resource,
 		overrides: b.Configs.Configs(of),
 		isList:    func(string) bool { return false },
 		store: func(ctx context.Context, set map[string]string, unset []string) error {

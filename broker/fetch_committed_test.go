@@ -149,7 +149,7 @@ func TestFetchAtTheLastStableOffsetWaits(t *testing.T) {
 				defer close(ended)
 				tc.events()
 			}()
-			resp := h.broker.fetch(t.Context(), nil, nil, req)
+			resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 			if took := time.Since(begin); took > tc.want+10*time.Millisecond || took < tc.want-longestStep {
 				t.Errorf("%s: took %v, want %v", tc.name, took, tc.want)
 			}
@@ -172,7 +172,7 @@ func TestMinBytesCountWhatIsStable(t *testing.T) {
 		fetch.SetVersion(12)
 		fetch.MinBytes, fetch.MaxWaitMillis = int32(len(testBatch(1)))+100, 10_000
 		begin := time.Now()
-		resp := h.broker.fetch(t.Context(), nil, nil, fetch)
+		resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, fetch)
 		if took := time.Since(begin); took < 9*time.Second {
 			t.Errorf("took %v", took)
 		}
@@ -252,7 +252,7 @@ func TestFetchBeyondTheLastStableOffsetWaitsForIt(t *testing.T) {
 			later.end(true, 2)
 		}()
 		begin := time.Now()
-		row := h.broker.fetch(t.Context(), nil, nil, req).rows[0]
+		row := h.broker.fetch(t.Context(), nil, anyTopic, nil, req).rows[0]
 		if took := time.Since(begin).Round(10 * time.Millisecond); took != 2*time.Second {
 			t.Errorf("took %v", took)
 		}

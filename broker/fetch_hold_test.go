@@ -70,7 +70,7 @@ func TestFetchReadsNoMoreThanWasPlannedWhenMuchIsWrittenMeanwhile(t *testing.T) 
 		req := fetchRequest(topic, all...)
 		req.SetVersion(12)
 		req.MaxBytes = int32(8 * len(batch))
-		resp := h.broker.fetch(t.Context(), holdsAfter(func() { produce(4) }), nil, req)
+		resp := h.broker.fetch(t.Context(), holdsAfter(func() { produce(4) }), anyTopic, nil, req)
 		total := 0
 		for i := range resp.rows {
 			total += resp.rows[i].size

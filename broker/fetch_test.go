@@ -267,7 +267,7 @@ func TestFetchHearsOfWhatMovesBeforeItWatches(t *testing.T) {
 		req.SetVersion(12)
 		req.MinBytes, req.MaxWaitMillis = 1, 10_000
 		begin := time.Now()
-		resp := h.broker.fetch(t.Context(), nil, nil, req)
+		resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 		if took := time.Since(begin); took > time.Second || resp.rows[0].size == 0 {
 			t.Errorf("answered %d bytes after %v", resp.rows[0].size, took)
 		}
@@ -314,7 +314,7 @@ func TestFetchWaits(t *testing.T) {
 			req.Topics[0].Partitions[0].FetchOffset = int64(marks.High)
 			begin := time.Now()
 			go tc.events()
-			resp := h.broker.fetch(t.Context(), nil, nil, req)
+			resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 			if took := time.Since(begin).Round(10 * time.Millisecond); took > tc.want.Round(10*time.Millisecond) || took < tc.want-longestStep {
 				t.Errorf("%s: took %v, want %v", tc.name, took, tc.want)
 			}
@@ -350,7 +350,7 @@ func TestWaitingFetchEnds(t *testing.T) {
 				req.SetVersion(13)
 				req.MaxWaitMillis = 60_000
 				begin := time.Now()
-				resp := h.broker.fetch(ctx, nil, nil, req)
+				resp := h.broker.fetch(ctx, nil, anyTopic, nil, req)
 				equal(t, "took", time.Since(begin), time.Second)
 				equal(t, "error", resp.rows[0].err, tc.want)
 			})
@@ -375,7 +375,7 @@ func TestWaitingFetchHearsThatItsRecordsAreDeleted(t *testing.T) {
 			_, err := h.replica.DeleteRecords(t.Context(), []metastore.RecordDeletion{{TopicPartition: metastore.TopicPartition{Topic: topic.ID}, Before: 9}})
 			must(t, err)
 		}()
-		resp := h.broker.fetch(t.Context(), nil, nil, req)
+		resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 		equal(t, "waited", time.Since(begin), 2*time.Second)
 		equal(t, "error", resp.rows[0].err, kerr.OffsetOutOfRange)
 	})
@@ -391,7 +391,7 @@ func TestWaitingFetchDoesNoIO(t *testing.T) {
 		req.MaxWaitMillis = 60_000
 		req.Topics[0].Partitions[0].FetchOffset = 4
 		before := h.objects.gets.Load()
-		h.broker.fetch(t.Context(), nil, nil, req)
+		h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 		equal(t, "GETs", h.objects.gets.Load(), before)
 	})
 }
@@ -454,7 +454,7 @@ func TestWhatCannotBeReadIsLoggedOnceInAWhile(t *testing.T) {
 	fetch := func() {
 		req := fetchRequest(topic, 0, 1)
 		req.SetVersion(12)
-		equal(t, "error", h.broker.fetch(t.Context(), nil, nil, req).rows[1].err, kerr.KafkaStorageError)
+		equal(t, "error", h.broker.fetch(t.Context(), nil, anyTopic, nil, req).rows[1].err, kerr.KafkaStorageError)
 	}
 	for range 10 {
 		fetch()

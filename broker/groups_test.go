@@ -377,7 +377,7 @@ func TestRequestsForGroupsOfOtherBrokers(t *testing.T) {
 	h.topic("events", 1, 1)
 	for i := range 100 {
 		id := fmt.Sprintf("group-%d", i)
-		if c := h.broker.coordinator(groupCoordinator, id); c.NodeID == 0 {
+		if c := h.broker.coordinator(nil, groupCoordinator, id); c.NodeID == 0 {
 			continue
 		}
 		equal(t, "join", h.join(5, id, "").ErrorCode, kerr.NotCoordinator.Code)

@@ -62,7 +62,7 @@ func BenchmarkMetadata(b *testing.B) {
 		b.ReportAllocs()
 		b.ResetTimer()
 		for range b.N {
-			size = len(metadataResponse{large.metadataFor(b.Context(), "b", allTopics())}.AppendTo(nil))
+			size = len(metadataResponse{large.metadataFor(b.Context(), new(wire.Conn), "b", allTopics())}.AppendTo(nil))
 		}
 		b.ReportMetric(float64(size), "bytes/answer")
 	})

@@ -108,7 +108,7 @@ func TestWaitingFetchIsAnsweredWhenTheBrokerHandsOver(t *testing.T) {
 				req.SetVersion(13)
 				req.MaxWaitMillis = 60_000
 				begin := time.Now()
-				resp := h.broker.fetch(t.Context(), nil, nil, req)
+				resp := h.broker.fetch(t.Context(), nil, anyTopic, nil, req)
 				if took := time.Since(begin); took > tc.took || took < tc.took-longestStep {
 					t.Errorf("took %v, want %v", took, tc.took)
 				}
@@ -170,7 +170,7 @@ func TestBrokerThatLeavesIsListedAndNamedForNothing(t *testing.T) {
 		}
 		equal(t, step+": brokers described", len(ask[*kmsg.DescribeClusterResponse](h.harness, 0, kmsg.NewPtrDescribeClusterRequest()).Brokers), 2)
 		for _, group := range []string{"a", "b", "c", "d", "e", "f"} {
-			equal(t, step+": coordinator", h.broker.coordinator(groupCoordinator, group).NodeID, 1)
+			equal(t, step+": coordinator", h.broker.coordinator(nil, groupCoordinator, group).NodeID, 1)
 		}
 	}
 	if !h.membership.Leave(t.Context()) {

@@ -83,10 +83,3 @@ func orNil(s string) *string {
 	}
 	return &s
 }
-
-// The operations that everybody may do while there is no authorizer, as bits by Kafka's codes of operations.
-const (
-	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
-	groupOperations   = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
-	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
-)

@@ -8,6 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
+	"github.com/runnel-io/runnel/broker/acl"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -26,13 +28,15 @@ type incarnation struct {
 
 // checkTransaction refuses a request, with all its batches, that has transactional ones without a transactional id, of
 // several producers, or of one that does not have the id. Whether there is a transaction for each is decided in the log.
-func (b *Broker) checkTransaction(ctx context.Context, req *kmsg.ProduceRequest) error {
+func (b *Broker) checkTransaction(ctx context.Context, c *wire.Conn, req *kmsg.ProduceRequest) error {
 	by, several, ok := transactionalProducer(req)
 	switch {
 	case !ok:
 		return nil
 	case req.TransactionID == nil:
 		return refuse(kerr.TransactionalIDAuthorizationFailed, "transactional records need a transactional id in the request")
+	case !b.may(c, acl.Write, acl.TransactionalID, *req.TransactionID):
+		return errTxnDenied
 	case several:
 		return refuse(kerr.InvalidProducerIDMapping, "transactional records of several producers")
 	}

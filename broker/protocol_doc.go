@@ -23,7 +23,9 @@ not listed is not advertised; [below](#not-served) is why.
   time.
 - Requests above socket.request.max.bytes close the connection, and so do requests other than Produce above 16 MiB.
 - Bytes that a request has left over close the connection; Kafka ignores them.
-- No authorizer exists yet: everything is allowed. The column "needs" is what Kafka would check.
+- What clients may is asked as Kafka asks it. The column "needs" has the operations and the error that who may not gets, of
+  the part of the request that it is about; "left out" means that the answer is without it. Answers do not tell whether what
+  may not be seen exists, except that topic ids are no secret, as in Kafka: an id that is not known is UNKNOWN_TOPIC_ID.
 - A broker that stops while others live refuses Produce, Fetch, ListOffsets and OffsetForLeaderEpoch with
   NOT_LEADER_OR_FOLLOWER for a moment before it closes connections. The answers never name the new leader (KIP-951): at a
   leader epoch that does not grow, clients ignore that or, worse, stop looking. Until then it is listed and leads nothing.
@@ -106,7 +108,7 @@ func ProtocolDoc() string {
 		if a.order == wire.Overlapping {
 			notes = strings.TrimSpace("Pipelined. " + notes)
 		}
-		fmt.Fprintf(&doc, "| %d | %s | %d-%d | %s | %s |\n", a.key, a.name, a.min-a.claimed, a.max, a.needs, notes)
+		fmt.Fprintf(&doc, "| %d | %s | %d-%d | %s | %s |\n", a.key, a.name, a.min-a.claimed, a.max, describeNeeds(a.needs), notes)
 	}
 	doc.WriteString(protocolDocUnserved)
 	for _, u := range unservedKeys {

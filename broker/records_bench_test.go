@@ -68,7 +68,7 @@ func BenchmarkAdmit(b *testing.B) {
 	b.SetBytes(int64(len(req.Topics[0].Partitions[0].Records)))
 	b.ReportAllocs()
 	for b.Loop() {
-		p := broker.production(req)
+		p := broker.production(new(wire.Conn), req)
 		broker.admit(context.Background(), p, req)
 		if len(p.batches) != 1 {
 			b.Fatal(p.refused)
@@ -84,7 +84,7 @@ func BenchmarkFetch(b *testing.B) {
 	req.SetVersion(12)
 	b.ReportAllocs()
 	for b.Loop() {
-		resp := broker.fetch(b.Context(), nil, nil, req)
+		resp := broker.fetch(b.Context(), nil, anyTopic, nil, req)
 		b.SetBytes(int64(resp.rows[0].size))
 		resp.AppendSegments(nil)
 		resp.Release()
@@ -104,7 +104,7 @@ func BenchmarkIdleFetch(b *testing.B) {
 	req := fetchRequest(topic, 0, 1, 2, 3)
 	req.SetVersion(12)
 	req.MinBytes, req.MaxWaitMillis, req.SessionEpoch = 1, 500, 0
-	first := broker.fetch(ctx, nil, nil, req)
+	first := broker.fetch(ctx, nil, anyTopic, nil, req)
 	if len(first.rows) != 4 || first.SessionID == 0 {
 		b.Fatal(first.rows)
 	}
@@ -112,7 +112,7 @@ func BenchmarkIdleFetch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		req.SessionEpoch++
-		if resp := broker.fetch(ctx, nil, nil, req); resp.ErrorCode != 0 || len(resp.rows) != 0 {
+		if resp := broker.fetch(ctx, nil, anyTopic, nil, req); resp.ErrorCode != 0 || len(resp.rows) != 0 {
 			b.Fatal(resp.ErrorCode, resp.rows)
 		}
 	}

@@ -166,7 +166,7 @@ func TestMetadataStopsCreatingTopicsInTime(t *testing.T) {
 	h := newHarness(t, nil, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := h.broker.autoCreate(ctx, "late")
+	_, err := h.broker.autoCreate(ctx, nil, "late")
 	equal(t, "code", code(err), kerr.LeaderNotAvailable.Code)
 	equal(t, "topics", len(h.replica.Topics()), 0)
 }

@@ -221,7 +221,7 @@ func (m *txnModel) fetch(c *modelConsumer) {
 		rows := req.Topics[0].Partitions
 		rows[i], rows[j] = rows[j], rows[i]
 	})
-	answer := m.broker.fetch(m.t.Context(), nil, &c.scan, req)
+	answer := m.broker.fetch(m.t.Context(), nil, anyTopic, &c.scan, req)
 	resp := kmsg.NewPtrFetchResponse()
 	resp.SetVersion(16)
 	must(m.t, resp.ReadFrom(answer.AppendTo(nil)))

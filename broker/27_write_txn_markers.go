@@ -24,7 +24,7 @@ func (b *Broker) writeTxnMarkers(ctx context.Context, c *wire.Conn, req *kmsg.Wr
 	ctx, cancel := context.WithTimeout(ctx, txnWait)
 	defer cancel()
 	resp := respond[*kmsg.WriteTxnMarkersResponse](req)
-	denied := !b.sees(c, acl.Alter, acl.Cluster, acl.ClusterName) && !b.mayOnCluster(c, acl.ClusterAction)
+	denied := !b.sees(c, acl.ClusterAction, acl.Cluster, acl.ClusterName) && !b.mayOnCluster(c, acl.Alter)
 	fresh := !denied && b.refreshed(ctx)
 	open := b.openTransactions(req.Markers)
 	for _, m := range req.Markers {

@@ -16,7 +16,7 @@ type privilege struct {
 
 // requirement is what a request, or a part of it, is served for only if its client may.
 type requirement struct {
-	any     []privilege // one of them will do; the first says with what error the others are refused
+	any     []privilege // one of them will do; the first is the one that is missed, in error and record
 	when    string      // in which cases; "": always
 	filters bool        // what the client may not see is left out, without an error
 	refusal *kerr.Error // default: that of the first resource type
@@ -71,7 +71,7 @@ func (r requirement) String() string {
 	}
 	text := strings.Join(ways, " or ")
 	if r.when != "" {
-		text += " " + r.when
+		text += " (" + r.when + ")"
 	}
 	if r.filters {
 		return text + ": left out"

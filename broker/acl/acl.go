@@ -38,7 +38,35 @@ const (
 	IdempotentWrite Operation = 12
 	CreateTokens    Operation = 13
 	DescribeTokens  Operation = 14
+	TwoPhaseCommit  Operation = 15 // KIP-939
 )
+
+// Pattern is how the name of a rule is meant, by Kafka's codes (org.apache.kafka.common.resource.PatternType).
+type Pattern int8
+
+// The patterns. Rules have the last two.
+const (
+	AnyPattern Pattern = 1 // in filters: every pattern
+	Match      Pattern = 2 // in filters: whatever applies to the name
+	Literal    Pattern = 3
+	Prefixed   Pattern = 4
+)
+
+// Permission is what a rule does, by Kafka's codes (org.apache.kafka.common.acl.AclPermissionType).
+type Permission int8
+
+// The permissions.
+const (
+	AnyPermission Permission = 1 // in filters
+	Deny          Permission = 2
+	Allow         Permission = 3
+)
+
+// Wildcard is every host, or as a literal name every resource of a type.
+const Wildcard = "*"
+
+// Everybody is the principal of rules that are about all.
+const Everybody = "User:*"
 
 // Client is who asks.
 type Client struct {

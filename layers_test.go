@@ -66,6 +66,7 @@ var layers = map[string][]string{
 	"broker/group":          {"broker/group/assignor", "metastore", "planted"},
 	"broker/group/assignor": {"metastore"},
 	"broker/peer":           {"metastore"},
+	"broker/quota":          {"metastore"},
 	"broker/sequencer":      {"metastore"},
 	"broker/telemetry":      {"batching/recordbatch", "broker/settings"},
 	"broker/txn":            {"metastore", "metastore/lease"},
@@ -73,11 +74,11 @@ var layers = map[string][]string{
 	"broker/zonecache":      {"metastore", "objstore", "objstore/cache"},
 	"broker": {
 		"batching", "batching/reader", "batching/recordbatch",
-		"broker/acl", "broker/audit", "broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
+		"broker/acl", "broker/audit", "broker/cluster", "broker/group", "broker/quota", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
 	},
 	"broker/node": {
 		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",
-		"broker", "broker/audit", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
+		"broker", "broker/audit", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/quota", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",

@@ -1,0 +1,196 @@
+package quota
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// Options of a Limiter. The zero value of a field means its default.
+type Options struct {
+	Window    Window // default: DefaultWindow
+	Mutations Window // of Mutation; default: DefaultWindow
+	// MaxAccounts bounds who is measured at a time, of each kind; default 100,000. Whoever is above it is measured with the
+	// others that are. An account that nothing was taken from for a whole window is forgotten.
+	MaxAccounts int
+	Shared      bool                  // quotas are the cluster's: see Shares
+	Registerer  prometheus.Registerer // default: metrics are not registered
+}
+
+// Limiter measures what clients take against their quotas. Its methods may run concurrently.
+type Limiter struct {
+	quotas  func() *metastore.ConfigSet
+	opts    Options
+	index   atomic.Pointer[Index]
+	making  sync.Mutex // held by whoever makes the next index
+	tables  [kinds]*table
+	metrics *metrics
+}
+
+// NewLimiter makes a limiter. quotas are the overrides of clients' quotas: the same pointer as long as none changes.
+func NewLimiter(quotas func() *metastore.ConfigSet, opts Options) *Limiter {
+	if opts.Window == (Window{}) {
+		opts.Window = DefaultWindow
+	}
+	if opts.Mutations == (Window{}) {
+		opts.Mutations = DefaultWindow
+	}
+	if opts.MaxAccounts <= 0 {
+		opts.MaxAccounts = 100_000
+	}
+	l := &Limiter{quotas: quotas, opts: opts}
+	for k := range l.tables {
+		l.tables[k] = newTable(opts.MaxAccounts)
+	}
+	l.metrics = newMetrics(opts.Registerer, l)
+	return l
+}
+
+// Index is the quotas as of now.
+func (l *Limiter) Index() *Index {
+	set := l.quotas()
+	if x := l.index.Load(); x != nil && x.set == set {
+		return x
+	}
+	l.making.Lock()
+	defer l.making.Unlock()
+	x := l.index.Load()
+	if x == nil || x.set != set {
+		x = NewIndex(set)
+		l.index.Store(x)
+	}
+	return x
+}
+
+// Any tells whether there is any quota of users or clients. It is what every request costs if there is none.
+func (l *Limiter) Any() bool { return l != nil && l.Index().any }
+
+// window is how a kind is measured.
+func (l *Limiter) window(kind Kind) Window {
+	if kind == Mutation {
+		return l.opts.Mutations
+	}
+	return l.opts.Window
+}
+
+// Meter finds the account of a client. The zero Meter has no limit.
+func (l *Limiter) Meter(kind Kind, c Client, now time.Time) Meter {
+	if l == nil {
+		return Meter{}
+	}
+	limit, key, ok := l.Index().limit(kind, c)
+	if !ok {
+		return Meter{}
+	}
+	a := l.tables[kind].account(key, now, l.window(kind).span())
+	return Meter{limiter: l, account: a, kind: kind, limit: limit}
+}
+
+// Meter is the account that a client has for a kind, and the limit as of when it was looked for.
+type Meter struct {
+	limiter *Limiter
+	account *account
+	kind    Kind
+	limit   float64
+}
+
+// account is what was taken under one quota.
+type account struct {
+	mu    sync.Mutex
+	rate  Rate
+	token Bucket
+	used  time.Time
+	share share
+}
+
+// Limited tells whether there is a limit.
+func (m Meter) Limited() bool { return m.account != nil }
+
+// granted is the limit on this broker. Caller holds the account's mu.
+func (m Meter) granted() float64 {
+	if !m.limiter.opts.Shared {
+		return m.limit
+	}
+	return m.account.share.of(m.limit)
+}
+
+// Record notes what was taken, and tells for how long the client is to be throttled, at most a whole window: later calls
+// throttle for the rest. Of Request it is a sample at most, as in Kafka.
+func (m Meter) Record(amount float64, now time.Time) time.Duration {
+	if m.account == nil {
+		return 0
+	}
+	w, a := m.limiter.window(m.kind), m.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.note(amount, now)
+	a.rate.Record(w, amount, now)
+	return m.throttled(a.rate.throttle(w, m.granted(), now))
+}
+
+// throttled bounds a throttle, and counts it. Caller holds the account's mu.
+func (m Meter) throttled(wait time.Duration) time.Duration {
+	w := m.limiter.window(m.kind)
+	if m.kind == Request {
+		wait = min(wait, w.Size)
+	}
+	if wait = min(wait, w.span()); wait > 0 {
+		m.account.share.refused = true
+		m.limiter.metrics.throttled(m.kind, wait)
+	}
+	return wait
+}
+
+// note marks the account as used. Caller holds mu.
+func (a *account) note(amount float64, now time.Time) {
+	a.used = now
+	a.share.taken += max(amount, 0)
+}
+
+// Room is how much may be taken now. If that is less than what comes in a tenth of a sample, wait is how long it takes until
+// a quarter may be, and room is 0; but who took nothing in a whole window is never told to wait, so that what is
+// larger than a window allows gets on at all.
+func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
+	w, a := m.limiter.window(m.kind), m.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = now
+	limit := m.granted()
+	size := limit * w.Size.Seconds()
+	sum, over := a.rate.measure(w, limit, now)
+	if sum <= 0 {
+		return max(limit*w.least().Seconds(), size), 0
+	}
+	if room = limit*over.Seconds() - sum; room >= size/10 {
+		return room, 0
+	}
+	return 0, m.throttled(excess(sum+size/4, limit, over))
+}
+
+// Take takes tokens for changes of topics, unless the bucket is overdrawn and strict: false. wait is how long it takes until
+// it is not any more.
+func (m Meter) Take(amount float64, strict bool, now time.Time) (wait time.Duration, ok bool) {
+	if m.account == nil {
+		return 0, true
+	}
+	w, a := m.limiter.window(m.kind), m.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	limit := m.granted()
+	a.used = now
+	if strict {
+		if wait := m.throttled(a.token.wait(w, limit, now)); wait > 0 {
+			return wait, false
+		}
+	}
+	a.note(amount, now)
+	a.token.take(w, amount, limit, now)
+	if strict {
+		return 0, true // it is told the next time
+	}
+	return m.throttled(a.token.wait(w, limit, now)), true
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/quota"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/metastore"
@@ -63,6 +64,7 @@ var causes = []struct {
 	{group.ErrUnsupportedVersion, kerr.UnsupportedVersion},
 	{group.ErrUnreadableSubscription, kerr.UnknownServerError}, // as Kafka
 	{group.ErrOffsetMetadataTooLarge, kerr.OffsetMetadataTooLarge},
+	{quota.ErrInvalid, kerr.InvalidRequest},
 	{telemetry.ErrTooEarly, kerr.ThrottlingQuotaExceeded},
 	{telemetry.ErrUnknownSubscription, kerr.UnknownSubscriptionID},
 	{telemetry.ErrTerminated, kerr.InvalidRequest},

@@ -15,7 +15,6 @@ const (
 	shareInternal = "Between Kafka's brokers, for share groups."
 	streamsLater  = "Streams groups: later. Kafka Streams uses classic groups."
 	aclsLater     = "Access control: later. Everything is allowed."
-	quotasLater   = "Quotas: later."
 	saslLater     = "Authentication: later."
 	tokensNever   = "Delegation tokens: not intended."
 )
@@ -35,8 +34,6 @@ var unservedKeys = []unserved{
 	{39, "RenewDelegationToken", tokensNever},
 	{40, "ExpireDelegationToken", tokensNever},
 	{41, "DescribeDelegationToken", tokensNever},
-	{48, "DescribeClientQuotas", quotasLater},
-	{49, "AlterClientQuotas", quotasLater},
 	{50, "DescribeUserScramCredentials", saslLater},
 	{51, "AlterUserScramCredentials", saslLater},
 	{52, "Vote", internal},

@@ -107,6 +107,9 @@ func (w *world) values(key, version int16) map[string]any {
 		"InitProducerID.ProducerID": -1, "InitProducerID.ProducerEpoch": -1, "TransactionTimeoutMillis": 60_000, "WriteTxnMarkers.ProducerID": 987654,
 		"AddOffsetsToTxn.Group": idleGroup, "TxnOffsetCommit.Group": idleGroup, "TxnOffsetCommit.MemberID": "", "TxnOffsetCommit.Generation": -1,
 
+		"DescribeClientQuotas.EntityType": "client-id", "MatchType": 2, "Match": nil,
+		"AlterClientQuotas.Type": "client-id", "AlterClientQuotas.Name": nil, "AlterClientQuotas.Key": "producer_byte_rate", "AlterClientQuotas.Value": 1e15,
+
 		"ClientSoftwareName": "fuzz", "ClientSoftwareVersion": "1.0", "ClientInstanceID": w.instance, "SubscriptionID": w.subscription, "Metrics": w.metrics,
 	}
 	switch {

@@ -24,23 +24,27 @@ func (c *Conn) dispatch(base context.Context) {
 		}
 	}()
 	for r := range c.requests {
+		if c.refuses(r) {
+			c.drop(r)
+			continue
+		}
 		if r.route.Order == Serial {
 			c.begun.Wait()
-			c.start(base, r)
+			c.startRequest(base, r)
 			c.answer(r)
 			continue
 		}
 		if answers == nil {
 			answers = make(chan *request, c.srv.opts.MaxInFlight)
-			writer.Go(func() { c.write(answers) })
+			writer.Go(func() { c.answerInOrder(answers) })
 		}
 		c.begun.Add(1)
-		c.start(base, r)
+		c.startRequest(base, r)
 		answers <- r
 	}
 }
 
-func (c *Conn) start(base context.Context, r *request) {
+func (c *Conn) startRequest(base context.Context, r *request) {
 	if r.pending == nil {
 		r.pending = c.begin(base, r)
 	}
@@ -60,6 +64,13 @@ func (c *Conn) begin(base context.Context, r *request) (pending Pending) {
 	return pending
 }
 
+// drop is for a request that does not begin.
+func (c *Conn) drop(r *request) {
+	c.doneWithFrame(r)
+	r.grant.release()
+	c.giveBack(r.size)
+}
+
 // recovered turns a panic into the end of the connection.
 func (c *Conn) recovered(r *request) {
 	if p := recover(); p != nil {
@@ -68,8 +79,8 @@ func (c *Conn) recovered(r *request) {
 	}
 }
 
-// write answers Overlapping requests in order.
-func (c *Conn) write(answers <-chan *request) {
+// answerInOrder answers Overlapping requests.
+func (c *Conn) answerInOrder(answers <-chan *request) {
 	for r := range answers {
 		c.answer(r)
 		c.begun.Done()
@@ -80,6 +91,9 @@ func (c *Conn) write(answers <-chan *request) {
 func (c *Conn) answer(r *request) {
 	resp := c.await(r)
 	r.body = nil
+	if c.refusal > 0 {
+		c.pause(c.refusal, c.hurry)
+	}
 	if resp != nil && c.alive.Err() == nil && !c.retired {
 		c.send(r, resp)
 	}
@@ -111,21 +125,31 @@ func (c *Conn) send(r *request, resp kmsg.Response) {
 	if c.buf == nil && c.large {
 		c.buf, _ = c.srv.large.Get().([]byte)
 	}
-	frame := encode(c.buf, r.correlation, resp)
+	var frame [][]byte
+	if token, ok := resp.(tokenReply); ok {
+		frame = [][]byte{token.encode(c.buf)}
+	} else {
+		frame = encode(c.buf, r.correlation, resp)
+	}
 	c.buf = frame[0]
 	defer c.keep(c.buf)
+	c.transmit(frame)
+}
+
+// transmit writes a frame within the time that it may take.
+func (c *Conn) transmit(frame [][]byte) {
 	size := 0
 	for _, b := range frame {
 		size += len(b)
 	}
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.stall(size))); err != nil {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(c.stall(size))); err != nil {
 		c.fail(errPeerGone)
 		return
 	}
 	if c.alive.Err() != nil { // fail may have set its deadline before ours
 		return
 	}
-	if err := writeTo(c.nc, frame); err != nil {
+	if err := c.write(frame); err != nil {
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			c.fail(fmt.Errorf("%w: the peer does not read its answers: %v", errSlowReader, err))
@@ -147,11 +171,15 @@ func (c *Conn) keep(buf []byte) {
 	}
 }
 
-func writeTo(nc net.Conn, frame net.Buffers) error {
+// write sends the slices behind each other.
+func (c *Conn) write(frame net.Buffers) error {
 	if len(frame) == 1 {
-		_, err := nc.Write(frame[0])
+		_, err := c.nc.Write(frame[0])
 		return err
 	}
-	_, err := frame.WriteTo(nc)
+	if c.nc != c.raw {
+		return writeRecords(c.nc, frame)
+	}
+	_, err := frame.WriteTo(c.nc)
 	return err
 }

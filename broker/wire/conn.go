@@ -1,8 +1,8 @@
 package wire
 
 import (
+	"container/list"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,19 +19,31 @@ import (
 type Conn struct {
 	id       int64
 	srv      *Server
-	nc       net.Conn
+	raw      net.Conn // as it was accepted
+	nc       net.Conn // what requests and answers go through: raw, or TLS above it
 	remote   string
 	host     string
 	clientID atomic.Pointer[string]
 	endpoint *Endpoint
 	session  atomic.Pointer[Session]
 
+	door      *door
+	place     *list.Element // among the door's strangers; the server's mu guards it
+	release   func()        // of Connections
+	mustProve bool          // the peer is served once it is known
+
 	requests chan *request  // reader to dispatcher
 	begun    sync.WaitGroup // requests that were begun and are not answered
+	refusing bool           // the dispatcher begins no more
+	refusal  time.Duration  // how long the answer waits that tells the peer that it failed to log in
 
 	// alive ends when the peer goes away or the connection is to be closed; the Pendings run under it.
-	alive context.Context
-	die   context.CancelCauseFunc
+	alive     context.Context
+	die       context.CancelCauseFunc
+	reported  atomic.Bool
+	stopped   chan struct{} // closed when nothing more is read
+	hurry     chan struct{} // closed when the server shuts down
+	hurryOnce sync.Once
 
 	// Attached is what Handlers keep with the connection, and only they: they are called one at a time, so that they may
 	// use it without a lock; Pendings may not.
@@ -49,6 +61,11 @@ type Conn struct {
 	bytes    int  // of them
 	draining bool // reads nothing more
 	replied  time.Time
+	known    bool // the peer is served
+	patience *time.Timer
+	tokens   func([]byte) ([]byte, error) // takes frames until the peer is known
+	muting   time.Duration                // from the next answer on
+	muted    time.Time                    // nothing is read until then
 }
 
 type request struct {
@@ -57,22 +74,26 @@ type request struct {
 	body    kmsg.Request
 	frame   []byte // that body lies in, if it is to be used again
 	size    int
+	early   bool // came before its peer was known
 	grant   grant
 	arrived time.Time
+	at      time.Time // the same by the clock of sessions
 	pending Pending
 }
 
-func newConn(s *Server, nc net.Conn, id int64, endpoint *Endpoint) *Conn {
+var noClientID = new(string)
+
+func newConn(s *Server, nc net.Conn, id int64, door *door) *Conn {
+	endpoint := door.endpoint
 	c := &Conn{
-		id: id, srv: s, nc: nc, remote: nc.RemoteAddr().String(), endpoint: endpoint,
-		requests: make(chan *request, s.opts.MaxInFlight),
-		replied:  time.Now(),
+		id: id, srv: s, raw: nc, nc: nc, remote: nc.RemoteAddr().String(), endpoint: endpoint, door: door,
+		mustProve: endpoint.SASL || endpoint.TLS != nil,
+		stopped:   make(chan struct{}), hurry: make(chan struct{}),
+		replied: time.Now(),
 	}
-	c.host = c.remote
-	if host, _, err := net.SplitHostPort(c.remote); err == nil {
-		c.host = host
-	}
-	c.clientID.Store(new(string))
+	c.known = !c.mustProve
+	c.host = hostOf(c.remote)
+	c.clientID.Store(noClientID)
 	c.session.Store(anonymous)
 	c.room.L = &c.mu
 	c.alive, c.die = context.WithCancelCause(context.Background())
@@ -95,7 +116,7 @@ func (c *Conn) ClientPort() string {
 }
 
 // LocalAddr is the address on which the connection was accepted.
-func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
 
 // ClientID is the client id of the latest request, "" if it had none. Clients do not change it in a connection.
 func (c *Conn) ClientID() string { return *c.clientID.Load() }
@@ -115,69 +136,83 @@ func (c *Conn) Retire() {
 	}
 }
 
-// closeWrite ends the stream of answers, and tells whether the network can do that.
-func (c *Conn) closeWrite() bool {
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	return ok && half.CloseWrite() == nil
-}
-
-// errPeerGone is the cause of an end that needs no log line.
-var errPeerGone = errors.New("peer closed the connection")
-
-// fail ends the connection; the first cause counts.
-func (c *Conn) fail(cause error) {
-	c.mu.Lock()
-	first := c.alive.Err() == nil
-	c.die(cause)
-	c.room.Broadcast()
-	c.mu.Unlock()
-	if !first {
-		return
-	}
-	_ = c.nc.SetDeadline(time.Unix(1, 0))
-	if errors.Is(cause, errPeerGone) || errors.Is(cause, ErrServerClosed) {
-		return
-	}
-	reason := "other"
-	for _, fault := range faultsByReason {
-		if errors.Is(cause, fault) {
-			reason = fault.Error()
-		}
-	}
-	c.srv.metrics.errors.WithLabelValues(reason).Inc()
-	if suppressed, ok := c.srv.complaints.next(time.Now()); ok {
-		c.srv.log.Warn("closing client connection", "peer", c.remote, "client_id", c.ClientID(), "cause", cause, "others_not_logged", suppressed)
-	}
-}
-
 func (c *Conn) kill() { c.fail(ErrServerClosed) }
 
-// drain lets the reader stop where it is.
+// drain lets the reader stop where it is, as the server shuts down.
 func (c *Conn) drain() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.draining = true
-	c.room.Broadcast()
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.stopReading()
+	c.hurryOnce.Do(func() { close(c.hurry) })
 }
 
-// serve returns when the connection is closed and its handlers have returned. base is the ctx of Handlers.
-func (c *Conn) serve(base context.Context) {
-	stop := context.AfterFunc(base, c.kill)
-	var wg sync.WaitGroup
-	wg.Go(func() { c.dispatch(base) })
-	err := c.read(base)
-	close(c.requests)
-	if err != nil {
-		c.fail(err)
+// stopReading lets the reader stop where it is.
+func (c *Conn) stopReading() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return
 	}
-	wg.Wait()
+	c.draining = true
+	close(c.stopped)
+	c.room.Broadcast()
+	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// serve returns when the connection is closed and its handlers have returned. It begins after a while. base is the ctx
+// of Handlers.
+func (c *Conn) serve(base context.Context, wait time.Duration) {
+	stop := context.AfterFunc(base, c.kill)
+	c.start(wait)
+	if c.shakeHands() {
+		c.converse(base)
+	}
 	stop()
 	if c.alive.Err() == nil {
 		c.linger()
 	}
+	c.stopPatience()
 	c.fail(ErrServerClosed)
-	_ = c.nc.Close()
+	_ = c.raw.Close()
+}
+
+// start waits, and begins the time that the peer has to become known.
+func (c *Conn) start(wait time.Duration) {
+	if wait > 0 {
+		c.pause(wait, c.stopped)
+		c.srv.beginAfterDelay(c)
+	}
+	if c.mustProve {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.patience = time.AfterFunc(c.srv.opts.AuthenticationTimeout, c.losePatience)
+	}
+}
+
+// pause waits for so long, unless the connection ends or the channel says that there is no time.
+func (c *Conn) pause(d time.Duration, until <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-until:
+	case <-c.alive.Done():
+	}
+}
+
+// converse reads requests and answers them until the connection ends or drains. The dispatcher starts with the first one:
+// many connections never bring any.
+func (c *Conn) converse(base context.Context) {
+	var dispatcher sync.WaitGroup
+	err := c.read(base, func() {
+		c.requests = make(chan *request, c.srv.opts.MaxInFlight)
+		dispatcher.Go(func() { c.dispatch(base) })
+	})
+	if c.requests != nil {
+		close(c.requests)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	dispatcher.Wait()
 }
 
 // linger lets the peer read the last answers: closing a socket that holds unread bytes resets it, and a reset may
@@ -186,15 +221,15 @@ func (c *Conn) linger() {
 	if !c.closeWrite() {
 		return
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, 64<<20))
+	_ = c.raw.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.raw, 64<<20))
 }
 
 func (c *Conn) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.draining && c.alive.Err() == nil {
-		_ = c.nc.SetReadDeadline(t)
+		_ = c.raw.SetReadDeadline(t)
 	}
 }
 
@@ -228,6 +263,7 @@ func (c *Conn) giveBack(size int) {
 	c.inFlight--
 	c.bytes -= size
 	c.replied = time.Now()
+	c.startMute(c.replied)
 	c.room.Signal()
 }
 

@@ -30,6 +30,8 @@ type fixture struct {
 	srv  *Server
 	addr string
 	logs lockedBuffer
+
+	registry *prometheus.Registry
 }
 
 type lockedBuffer struct {
@@ -51,9 +53,15 @@ func (l *lockedBuffer) String() string {
 
 func serve(t *testing.T, routes Routes, opts Options) *fixture {
 	t.Helper()
+	return serveAt(t, &Endpoint{Name: "PLAINTEXT"}, routes, opts)
+}
+
+func serveAt(t *testing.T, endpoint *Endpoint, routes Routes, opts Options) *fixture {
+	t.Helper()
 	f := &fixture{t: t}
 	opts.Logger = slog.New(slog.NewTextHandler(&f.logs, nil))
-	opts.Registerer = prometheus.NewRegistry()
+	f.registry = prometheus.NewRegistry()
+	opts.Registerer = f.registry
 	var err error
 	f.srv, err = NewServer(routes, opts)
 	must(t, err)
@@ -62,7 +70,7 @@ func serve(t *testing.T, routes Routes, opts Options) *fixture {
 	must(t, err)
 	f.addr = ln.Addr().String()
 	served := make(chan error, 1)
-	go func() { served <- f.srv.Serve(context.Background(), ln, &Endpoint{Name: "PLAINTEXT"}) }()
+	go func() { served <- f.srv.Serve(context.Background(), ln, endpoint) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

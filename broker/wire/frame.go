@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
@@ -17,19 +16,6 @@ const (
 	apiVersionsKey = 18
 	// headerPrefix is what every request header begins with: key, version, correlation id.
 	headerPrefix = 8
-)
-
-// Why the broker closes a connection. The texts are the values of the reason label.
-var (
-	errFrameSize   = errors.New("frame_size")
-	errUnknownAPI  = errors.New("unknown_api")
-	errVersion     = errors.New("unsupported_version")
-	errMalformed   = errors.New("malformed_request")
-	errSlowReader  = errors.New("write_failed")
-	errSlowSender  = errors.New("read_failed")
-	errPanic       = errors.New("panic")
-	errHandler     = errors.New("handler")
-	faultsByReason = []error{errFrameSize, errUnknownAPI, errVersion, errMalformed, errSlowReader, errSlowSender, errPanic, errHandler}
 )
 
 // header is the fixed beginning of a request.

@@ -4,6 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	connections prometheus.Gauge
+	strangers   prometheus.Gauge
 	requests    *prometheus.CounterVec   // api
 	seconds     *prometheus.HistogramVec // api
 	bytesIn     prometheus.Counter
@@ -15,6 +16,9 @@ func newMetrics(reg prometheus.Registerer, frames *frames) *metrics {
 	m := &metrics{
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "runnel_wire_connections", Help: "Open client connections.",
+		}),
+		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "runnel_wire_unauthenticated_connections", Help: "Open client connections whose peer has not authenticated yet, or not shaken hands.",
 		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "runnel_wire_requests_total", Help: "Requests decoded, by API.",
@@ -35,7 +39,7 @@ func newMetrics(reg prometheus.Registerer, frames *frames) *metrics {
 		}, []string{"reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.requests, m.seconds, m.bytesIn, m.bytesOut, m.errors,
+		reg.MustRegister(m.connections, m.strangers, m.requests, m.seconds, m.bytesIn, m.bytesOut, m.errors,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "runnel_wire_idle_frame_bytes", Help: "Memory that lies ready for the frames of Produce requests.",
 			}, func() float64 { return float64(frames.bytes()) }))

@@ -11,42 +11,79 @@ import (
 	"time"
 )
 
-// read takes frames until the connection ends (an error) or drains (nil).
-func (c *Conn) read(base context.Context) error {
+// read takes frames until the connection ends (an error) or drains (nil). It calls begin before the first one is handed on.
+func (c *Conn) read(base context.Context, begin func()) error {
 	br := bufio.NewReaderSize(c.nc, 8<<10)
 	for {
 		if !c.waitForFrame(br) {
 			return c.endOfReading(br)
 		}
+		early, tokens, ok := c.step()
+		if !ok {
+			return c.alive.Err()
+		}
 		prefix, _ := br.Peek(4)
 		size := int(int32(binary.BigEndian.Uint32(prefix)))
-		if size < headerPrefix || size > c.srv.opts.MaxRequestBytes {
-			return fmt.Errorf("%w: %d bytes, allowed are %d to %d", errFrameSize, size, headerPrefix, c.srv.opts.MaxRequestBytes)
+		if err := c.checkSize(prefix, size, early, tokens != nil); err != nil {
+			return err
 		}
 		if !c.makeRoom(size) {
 			return c.alive.Err()
 		}
-		r, err := c.readRequest(base, br, size)
+		var r *request
+		var err error
+		if tokens != nil {
+			r, err = c.readToken(br, size, tokens)
+		} else {
+			r, err = c.readRequest(br, size, early)
+		}
 		if err != nil || r == nil {
 			c.giveBack(size)
 			return err
+		}
+		if c.requests == nil {
+			begin()
 		}
 		c.requests <- r // has room: inFlight is bounded
 	}
 }
 
+// checkSize tells whether a frame is too large, or no frame at all.
+func (c *Conn) checkSize(prefix []byte, size int, early, token bool) error {
+	least, most := headerPrefix, c.srv.opts.MaxRequestBytes
+	if early {
+		most = min(most, c.srv.opts.MaxUnauthenticatedBytes)
+	}
+	if token {
+		least = 0
+	}
+	switch {
+	case size >= least && size <= most:
+		return nil
+	case prefix[0] == recordTypeHandshake && prefix[1] == 3 && c.endpoint.TLS == nil:
+		return fmt.Errorf("%w: the peer speaks TLS, and listener %s does not", errUnexpectedTLS, c.endpoint.Name)
+	}
+	return fmt.Errorf("%w: %d bytes, allowed are %d to %d", errFrameSize, size, least, most)
+}
+
 // waitForFrame tells whether the size of a frame is there, after waiting for as long as the connection is not idle.
 func (c *Conn) waitForFrame(br *bufio.Reader) bool {
 	for {
+		if !c.sitOutMute(br) {
+			return false
+		}
 		c.mu.Lock()
 		if c.inFlight > 0 {
 			c.replied = time.Now()
 		}
-		idleAt := c.replied.Add(c.srv.opts.IdleTimeout)
+		idleAt := c.idleAt()
 		c.mu.Unlock()
 		c.setReadDeadline(idleAt)
 		_, err := br.Peek(4)
 		if err == nil {
+			if c.isMuted() {
+				continue
+			}
 			return !c.isDraining()
 		}
 		var timeout net.Error
@@ -54,7 +91,7 @@ func (c *Conn) waitForFrame(br *bufio.Reader) bool {
 			return false
 		}
 		c.mu.Lock()
-		idle := c.inFlight == 0 && !time.Now().Before(c.replied.Add(c.srv.opts.IdleTimeout))
+		idle := c.inFlight == 0 && !time.Now().Before(c.idleAt())
 		c.mu.Unlock()
 		if idle {
 			return false
@@ -74,30 +111,20 @@ func (c *Conn) endOfReading(br *bufio.Reader) error {
 }
 
 // readRequest reads and decodes one frame. It returns nil if the connection drains before the frame is there.
-func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*request, error) {
+func (c *Conn) readRequest(br *bufio.Reader, size int, early bool) (*request, error) {
 	c.setReadDeadline(time.Now().Add(c.stall(size)))
 	var fixed [4 + headerPrefix]byte
 	if _, err := io.ReadFull(br, fixed[:]); err != nil {
 		return nil, c.readFailed(err)
 	}
-	r := &request{header: parseHeader(fixed[4:]), size: size}
+	r := &request{header: parseHeader(fixed[4:]), size: size, early: early}
 	if err := c.findRoute(r); err != nil {
 		return nil, err
 	}
-	start, err := c.pay(r)
-	if err != nil {
+	rest, err := c.readFrame(br, r, size-headerPrefix)
+	if err != nil || rest == nil {
 		return nil, err
 	}
-	rest, err := c.readBody(br, r, start)
-	if err != nil {
-		r.grant.release()
-		return nil, c.readFailed(err)
-	}
-	if r.route.Borrows {
-		r.frame = rest
-	}
-	c.srv.metrics.bytesIn.Add(float64(4 + size))
-	r.arrived = time.Now()
 	if r.pending != nil {
 		return r, nil
 	}
@@ -115,11 +142,34 @@ func (c *Conn) readRequest(base context.Context, br *bufio.Reader, size int) (*r
 	return r, nil
 }
 
+// readFrame reads what follows what was read of a frame, n bytes. It returns nil if the connection drains before.
+func (c *Conn) readFrame(br *bufio.Reader, r *request, n int) ([]byte, error) {
+	start, err := c.pay(r)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := c.readBody(br, r, n, start)
+	if err != nil {
+		r.grant.release()
+		return nil, c.readFailed(err)
+	}
+	if r.route.Borrows && !r.early {
+		r.frame = rest
+	}
+	c.srv.metrics.bytesIn.Add(float64(4 + r.size))
+	r.arrived, r.at = time.Now(), c.srv.opts.Now()
+	return rest, nil
+}
+
 // pay takes the frame's bytes from the budget of its kind and returns how many may be allocated before any arrived.
 func (c *Conn) pay(r *request) (start int, err error) {
 	const free = 16 << 10
 	var budget *Budget
 	switch {
+	case r.early && r.size <= free:
+		return earlyFrame, nil
+	case r.early:
+		start, budget = earlyFrame, c.srv.strangers
 	case r.route.Budgeted:
 		start, budget = trustedFrame, c.srv.opts.Budget
 	case r.size > c.srv.opts.MaxControlBytes:
@@ -136,12 +186,11 @@ func (c *Conn) pay(r *request) (start int, err error) {
 	return start, nil
 }
 
-// readBody reads what follows the fixed header. A frame that has bytes of a budget is given up if it does not get on
+// readBody reads n bytes. A frame that has bytes of a budget is given up if it does not get on
 // while others wait for them.
-func (c *Conn) readBody(br *bufio.Reader, r *request, start int) ([]byte, error) {
-	n := r.size - headerPrefix
+func (c *Conn) readBody(br *bufio.Reader, r *request, n, start int) ([]byte, error) {
 	read := func(from io.Reader) ([]byte, error) { return readGrowing(from, n, start) }
-	if r.route.Borrows {
+	if r.route.Borrows && !r.early {
 		read = func(from io.Reader) ([]byte, error) { return c.srv.frames.read(from, n) }
 	}
 	if r.grant.budget == nil {
@@ -168,6 +217,9 @@ func (c *Conn) findRoute(r *request) error {
 	route, ok := c.srv.routes[r.key]
 	if !ok {
 		return fmt.Errorf("%w: key %d version %d", errUnknownAPI, r.key, r.version)
+	}
+	if r.early && !route.Unauthenticated {
+		return fmt.Errorf("%w: %s before the peer has authenticated", errUnauthenticated, route.Name)
 	}
 	r.route = route
 	if r.version >= route.Min && r.version <= route.Max {

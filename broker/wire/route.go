@@ -62,6 +62,8 @@ type Route struct {
 	// Borrows says that the Handler keeps nothing of the request once it has returned: the frame's memory is then used
 	// for another. Its Pending must not look at the request either.
 	Borrows bool
+	// Unauthenticated says that peers may ask before they are known, and when their session has ended. Its Order is Serial.
+	Unauthenticated bool
 }
 
 // Routes maps API keys to routes. It is not changed once a Server has it.

@@ -13,65 +13,7 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
-
-// Options of a Server. The zero value of a field means its default.
-type Options struct {
-	Logger     *slog.Logger          // default: slog.DiscardHandler
-	Registerer prometheus.Registerer // default: metrics are not registered
-	Budget     *Budget               // for Budgeted routes; default: a Budget of 512 MiB
-
-	MaxRequestBytes    int           // socket.request.max.bytes; default 100 MiB. Larger frames close the connection
-	MaxControlBytes    int           // the same for routes that are not Budgeted; default 16 MiB
-	ControlBudget      *Budget       // for frames above 16 KiB of routes that are not Budgeted; default 256 MiB
-	FrameBytes         int64         // idle memory kept for frames of routes that Borrow; default 32 MiB, negative is none
-	AnswerBudget       *Budget       // for what Conn.Hold takes; default 128 MiB
-	MaxConnections     func() int    // asked for each connection; default 10,000. Those above it are closed at once
-	MaxInFlight        int           // requests per connection that are read but not answered; default 64
-	MaxConnectionBytes int           // bytes of such requests, unless it is a single one; default 32 MiB
-	IdleTimeout        time.Duration // connections.max.idle.ms; default 10 minutes, negative is never
-	StallTimeout       time.Duration // for a frame to arrive or leave, plus 1 s per 256 KiB; default 30 s
-}
-
-func (o Options) withDefaults() Options {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Budget == nil {
-		o.Budget = NewBudget(512 << 20)
-	}
-	if o.ControlBudget == nil {
-		o.ControlBudget = NewBudget(256 << 20)
-	}
-	if o.AnswerBudget == nil {
-		o.AnswerBudget = NewBudget(128 << 20)
-	}
-	if o.FrameBytes == 0 {
-		o.FrameBytes = 32 << 20
-	}
-	setDefault(&o.MaxRequestBytes, 100<<20)
-	setDefault(&o.MaxControlBytes, 16<<20)
-	o.MaxControlBytes = min(o.MaxControlBytes, o.MaxRequestBytes)
-	if o.MaxConnections == nil {
-		o.MaxConnections = func() int { return 10_000 }
-	}
-	setDefault(&o.MaxInFlight, 64)
-	setDefault(&o.MaxConnectionBytes, 32<<20)
-	if o.IdleTimeout < 0 {
-		o.IdleTimeout = 100 * 365 * 24 * time.Hour
-	}
-	setDefault(&o.IdleTimeout, 10*time.Minute)
-	setDefault(&o.StallTimeout, 30*time.Second)
-	return o
-}
-
-func setDefault[T int | time.Duration](v *T, d T) {
-	if *v <= 0 {
-		*v = d
-	}
-}
 
 // ErrServerClosed is what Serve returns after Shutdown.
 var ErrServerClosed = errors.New("server closed")
@@ -86,12 +28,15 @@ type Server struct {
 	large   sync.Pool // of []byte, for answers that are large
 
 	complaints complaints
+	strangers  *Budget // for larger frames of peers that are not known yet
 
 	mu        sync.Mutex
 	closing   bool
 	nextID    int64
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]struct{}
+	doors     map[*Endpoint]*door
+	delayed   int       // connections that wait for their beginning
 	full      time.Time // of the last log line about MaxConnections
 	serving   sync.WaitGroup
 }
@@ -102,12 +47,16 @@ func NewServer(routes Routes, opts Options) (*Server, error) {
 		if _, ok := shapes[key]; !ok {
 			return nil, fmt.Errorf("API key %d (%s) has no shape in package wire", key, route.Name)
 		}
+		if route.Unauthenticated && route.Order != Serial {
+			return nil, fmt.Errorf("API key %d (%s) is for peers that are not known, and not serial", key, route.Name)
+		}
 	}
 	opts = opts.withDefaults()
 	frames := newFrames(opts.FrameBytes)
 	return &Server{
 		routes: routes, opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer, frames), frames: frames,
-		listeners: make(map[net.Listener]struct{}), conns: make(map[*Conn]struct{}),
+		strangers: NewBudget(strangersBytes),
+		listeners: make(map[net.Listener]struct{}), conns: make(map[*Conn]struct{}), doors: make(map[*Endpoint]*door),
 	}, nil
 }
 
@@ -121,7 +70,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, endpoint *Endpoint)
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	var conns sync.WaitGroup
-	err := s.accept(ctx, ln, endpoint, &conns)
+	err := s.accept(ctx, ln, s.doorOf(endpoint), &conns)
 	if !errors.Is(err, ErrServerClosed) {
 		cancel()
 	}
@@ -132,7 +81,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, endpoint *Endpoint)
 	return err
 }
 
-func (s *Server) accept(ctx context.Context, ln net.Listener, endpoint *Endpoint, conns *sync.WaitGroup) error {
+func (s *Server) accept(ctx context.Context, ln net.Listener, door *door, conns *sync.WaitGroup) error {
 	const firstWait, maxWait = 5 * time.Millisecond, time.Second
 	wait := firstWait
 	for {
@@ -155,14 +104,14 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, endpoint *Endpoint
 			wait = min(2*wait, maxWait)
 			continue
 		}
-		c := s.newConn(nc, endpoint)
+		c, wait := s.admit(nc, door)
 		if c == nil {
 			_ = nc.Close()
 			continue
 		}
 		conns.Go(func() {
 			defer s.removeConn(c)
-			c.serve(ctx)
+			c.serve(ctx, wait)
 		})
 	}
 }
@@ -227,33 +176,4 @@ func (s *Server) removeListener(ln net.Listener) {
 	defer s.mu.Unlock()
 	delete(s.listeners, ln)
 	s.serving.Done()
-}
-
-// newConn registers a connection, or returns nil if there is no place for it.
-func (s *Server) newConn(nc net.Conn, endpoint *Endpoint) *Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return nil
-	}
-	if limit := s.opts.MaxConnections(); len(s.conns) >= limit {
-		if now := time.Now(); now.Sub(s.full) > 10*time.Second {
-			s.full = now
-			s.log.Warn("too many connections", "limit", limit, "peer", nc.RemoteAddr().String())
-		}
-		s.metrics.errors.WithLabelValues("too_many_connections").Inc()
-		return nil
-	}
-	s.nextID++
-	c := newConn(s, nc, s.nextID, endpoint)
-	s.conns[c] = struct{}{}
-	s.metrics.connections.Inc()
-	return c
-}
-
-func (s *Server) removeConn(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	s.metrics.connections.Dec()
 }

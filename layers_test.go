@@ -59,6 +59,7 @@ var layers = map[string][]string{
 
 	"broker/acl":            {},
 	"broker/audit":          {},
+	"broker/auth":           {"metastore"},
 	"broker/settings":       {"metastore"},
 	"broker/config":         {"broker/settings"},
 	"broker/wire":           {},
@@ -79,6 +80,8 @@ var layers = map[string][]string{
 	"broker/node": {
 		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",
 		"broker", "broker/audit", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/quota", "broker/sequencer", "broker/settings",
+		"broker/acl", "broker/audit", "broker/auth", "broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
+		"broker", "broker/auth", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
@@ -100,7 +103,9 @@ var confined = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kgo":      {"cmd/runnel"},
 	"github.com/twmb/franz-go/pkg/kadm":     {"cmd/runnel"},
 	"github.com/twmb/franz-go/pkg/kversion": {},
+	"github.com/twmb/franz-go/pkg/sasl":     {"cmd/runnel"},
 	"github.com/spf13/":                     {"cmd/runnel"},
+	"github.com/xdg-go/":                    {"broker/auth"},
 }
 
 // testSupport: conformance suites and builders of test input, in packages named for it. They import what they test and

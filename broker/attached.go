@@ -11,6 +11,7 @@ type attachment struct {
 	source *batching.Source
 	scan   reader.Scan // of its Fetches, which are Serial
 
+	login    login                          // for SaslHandshake and SaslAuthenticate, which are Serial
 	software struct{ name, version string } // of the client, from ApiVersions
 }
 

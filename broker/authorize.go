@@ -42,6 +42,9 @@ func (b *Broker) may(c *wire.Conn, op acl.Operation, on acl.ResourceType, name s
 	return false
 }
 
+// errCluster is what mayOnCluster forbids.
+var errCluster = refuse(kerr.ClusterAuthorizationFailed, "Cluster authorization failed.")
+
 // mayOnCluster is may for the cluster.
 func (b *Broker) mayOnCluster(c *wire.Conn, op acl.Operation) bool {
 	return b.may(c, op, acl.Cluster, acl.ClusterName)

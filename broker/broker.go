@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/broker/audit"
+	"github.com/runnel-io/runnel/broker/auth"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -59,6 +60,18 @@ type Membership interface {
 	Held() bool
 }
 
+// Authentication is the mechanisms of SASL that clients may use.
+type Authentication interface {
+	Enabled() []auth.Mechanism
+	Start(mechanism string) (auth.Exchange, error) // auth.ErrUnsupported
+}
+
+// noAuthentication is none.
+type noAuthentication struct{}
+
+func (noAuthentication) Enabled() []auth.Mechanism           { return nil }
+func (noAuthentication) Start(string) (auth.Exchange, error) { return nil, auth.ErrUnsupported }
+
 // Deps is what a Broker needs; all of it, except where a default is named.
 type Deps struct {
 	Topics       Topics
@@ -74,11 +87,13 @@ type Deps struct {
 	States       TransactionStates
 	Transactions Transactions
 	Settings     *settings.Live
-	Access       Access         // default: everybody may do everything
-	Audit        audit.Recorder // default: nothing is recorded
-	Configs      Configs
-	Zones        *zone.Clients // default: by client ids alone
-	LogDir       string        // what the object store is called in DescribeLogDirs, default "/"
+	// Authentication is for listeners where clients authenticate; default: they cannot.
+	Authentication Authentication
+	Access         Access         // default: everybody may do everything
+	Audit          audit.Recorder // default: nothing is recorded
+	Configs        Configs
+	Zones          *zone.Clients // default: by client ids alone
+	LogDir         string        // what the object store is called in DescribeLogDirs, default "/"
 	// Shown are settings of this broker for DescribeConfigs that are not the cluster's: node.id, listeners, ...
 	Shown     map[string]string
 	Telemetry Telemetry // default: one that asks for nothing
@@ -121,6 +136,9 @@ func New(deps Deps) *Broker {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
+	if deps.Authentication == nil {
+		deps.Authentication = noAuthentication{}
+	}
 	if deps.Access == nil {
 		deps.Access = unlocked{}
 	}
@@ -150,7 +168,8 @@ func New(deps Deps) *Broker {
 func (b *Broker) Routes() wire.Routes {
 	routes := make(wire.Routes)
 	for _, a := range b.apis() {
-		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: a.handle, Order: a.order, Budgeted: a.budgeted, Borrows: a.borrows}
+		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: a.handle, Order: a.order, Budgeted: a.budgeted, Borrows: a.borrows,
+			Unauthenticated: a.open}
 	}
 	return routes
 }

@@ -20,6 +20,7 @@ type api struct {
 	order    wire.Order
 	budgeted bool
 	borrows  bool
+	open     bool // to clients that have not authenticated
 	needs    []requirement
 	notes    string // for docs/protocol.md: what is different from Kafka
 }
@@ -52,7 +53,9 @@ func (b *Broker) apis() []api {
 		{key: 15, name: "DescribeGroups", min: 0, max: 6, handle: blocking(b.describeGroups), needs: needs(need(acl.Describe, acl.Group)),
 			notes: "Assignments of earlier generations are not shown in a rebalance."},
 		{key: 16, name: "ListGroups", min: 0, max: 5, handle: blocking(b.listGroups), needs: needs(need(acl.Describe, acl.Group).or(acl.Describe, acl.Cluster).leavesOut())},
-		{key: 18, name: "ApiVersions", min: 0, max: 4, handle: b.apiVersionsTo, needs: needs(),
+		{key: 17, name: "SaslHandshake", min: 0, max: 1, handle: b.saslHandshake, needs: needs(), open: true,
+			notes: "ApiVersions may be asked for any number of times before. Requests between the handshake and the end of a re-authentication are those of the session that still lasts."},
+		{key: 18, name: "ApiVersions", min: 0, max: 4, handle: b.apiVersionsTo, open: true, needs: needs(),
 			notes: "The features are those of the software: transaction.version 2 and group.version 1 are finalized, and cannot be lowered."},
 		{key: 19, name: "CreateTopics", min: 2, max: 7, handle: blocking(b.createTopics), needs: needs(need(acl.Create, acl.Topic).or(acl.Create, acl.Cluster), need(acl.DescribeConfigs, acl.Topic).only("for the settings in the answer")),
 			notes: "Any replication factor up to 128 is accepted, if the topic has no more than a million replicas. Replica assignments count as numbers of partitions. With validate only, there is no topic id."},
@@ -87,6 +90,8 @@ func (b *Broker) apis() []api {
 			notes: "There is one directory, and everything is there."},
 		{key: 35, name: "DescribeLogDirs", min: 1, max: 5, handle: blocking(b.describeLogDirs), needs: needs(need(acl.Describe, acl.Cluster)),
 			notes: "One directory, the object store. A partition is reported by the broker that is named its leader to the client, and by no other, so that sums over all brokers are right. The size of the volume is unknown."},
+		{key: 36, name: "SaslAuthenticate", min: 0, max: 2, handle: b.saslAuthenticate, needs: needs(), open: true,
+			notes: "PLAIN has no users of its own: the password is checked against the credentials of SCRAM. Delegation tokens are refused. What cannot be decided at present, such as while the keys of an identity provider cannot be had, closes the connection, so that clients try again."},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, handle: blocking(b.createPartitions), needs: needs(need(acl.Alter, acl.Topic)),
 			notes: "Brokers that are assigned need not exist."},
 		{key: 42, name: "DeleteGroups", min: 0, max: 3, handle: blocking(b.deleteGroups), needs: needs(need(acl.Delete, acl.Group)),
@@ -105,6 +110,9 @@ func (b *Broker) apis() []api {
 		{key: 48, name: "DescribeClientQuotas", min: 0, max: 1, handle: blocking(b.describeClientQuotas), needs: needs(need(acl.DescribeConfigs, acl.Cluster))},
 		{key: 49, name: "AlterClientQuotas", min: 0, max: 1, handle: blocking(b.alterClientQuotas), needs: needs(need(acl.AlterConfigs, acl.Cluster)),
 			notes: "Entities of type ip are addresses, not names of hosts. An entity that is named twice is not altered at all. All quotas are bounded together: 100,000 entities, 16 MiB."},
+		{key: 50, name: "DescribeUserScramCredentials", min: 0, max: 0, handle: blocking(b.describeUserScramCredentials), needs: needs(need(acl.Describe, acl.Cluster))},
+		{key: 51, name: "AlterUserScramCredentials", min: 0, max: 0, handle: blocking(b.alterUserScramCredentials), needs: needs(need(acl.Alter, acl.Cluster)),
+			notes: "Any broker takes it. Names that nobody could log in with, and salts and keys of wrong lengths, are UNACCEPTABLE_CREDENTIAL."},
 		{key: 55, name: "DescribeQuorum", min: 0, max: 2, handle: blocking(b.describeQuorum), needs: needs(need(acl.Describe, acl.Cluster)),
 			notes: "There is no quorum: the commit log is the metastore's. Every live broker is shown as a voter at the end of the log, the one with the lowest id as the leader, the epoch of its registration as the leader epoch."},
 		{key: 57, name: "UpdateFeatures", min: 0, max: 2, handle: blocking(b.updateFeatures), needs: needs(need(acl.Alter, acl.Cluster)),

@@ -15,7 +15,6 @@ const (
 	shareInternal = "Between Kafka's brokers, for share groups."
 	streamsLater  = "Streams groups: later. Kafka Streams uses classic groups."
 	aclsLater     = "Access control: later. Everything is allowed."
-	saslLater     = "Authentication: later."
 	tokensNever   = "Delegation tokens: not intended."
 )
 
@@ -25,17 +24,13 @@ var unservedKeys = []unserved{
 	{5, "StopReplica", gone},
 	{6, "UpdateMetadata", gone},
 	{7, "ControlledShutdown", gone},
-	{17, "SaslHandshake", saslLater},
 	{29, "DescribeAcls", aclsLater},
 	{30, "CreateAcls", aclsLater},
 	{31, "DeleteAcls", aclsLater},
-	{36, "SaslAuthenticate", saslLater},
 	{38, "CreateDelegationToken", tokensNever},
 	{39, "RenewDelegationToken", tokensNever},
 	{40, "ExpireDelegationToken", tokensNever},
 	{41, "DescribeDelegationToken", tokensNever},
-	{50, "DescribeUserScramCredentials", saslLater},
-	{51, "AlterUserScramCredentials", saslLater},
 	{52, "Vote", internal},
 	{53, "BeginQuorumEpoch", internal},
 	{54, "EndQuorumEpoch", internal},

@@ -6,8 +6,12 @@ package settings
 var brokerTable = []Definition{
 	{Name: "auto.create.topics.enable", Type: Boolean, Default: "true",
 		Doc: "Whether a topic that a client asks for is created, if the client allows it too."},
+	{Name: "connections.failed.authentication.delay.ms", Type: Int, Default: "100", Check: atLeast(0),
+		Doc: "How long a connection stays open after an authentication that failed, so that clients do not try again at once."},
 	{Name: "connections.max.idle.ms", Type: Long, Default: "600000",
 		Doc: "After what silence a connection is closed; negative is never."},
+	{Name: "connections.max.reauth.ms", Type: Long, Default: "0",
+		Doc: "After what time clients that came by SASL must have authenticated anew (KIP-368); 0 is never. Tokens that expire earlier set an earlier end."},
 	{Name: "default.replication.factor", Type: Int, Default: "1", Check: atLeast(1),
 		Doc:  "The replication factor of topics that are created without one.",
 		Note: "Only shown to clients: durability is the object store's and does not depend on it."},

@@ -20,7 +20,9 @@ type Cluster struct {
 	FetchSessionSlots          int
 	MaxConnections             int
 	ConnectionsMaxIdle         time.Duration // negative: for ever
-	OffsetMetadataMaxBytes     int           // UTF-16 units, as Java counts
+	ConnectionsMaxReauth       time.Duration // 0: no limit
+	FailedAuthenticationDelay  time.Duration
+	OffsetMetadataMaxBytes     int // UTF-16 units, as Java counts
 	OffsetsRetention           time.Duration
 	OffsetsRetentionCheck      time.Duration // how often
 	ProducerIDExpiration       time.Duration
@@ -180,6 +182,8 @@ func (c *Cluster) resolve() {
 	c.FetchSessionSlots = int(c.Int("max.incremental.fetch.session.cache.slots"))
 	c.MaxConnections = int(c.Int("max.connections"))
 	c.ConnectionsMaxIdle = c.milliseconds("connections.max.idle.ms")
+	c.ConnectionsMaxReauth = max(c.milliseconds("connections.max.reauth.ms"), 0)
+	c.FailedAuthenticationDelay = c.milliseconds("connections.failed.authentication.delay.ms")
 	c.OffsetMetadataMaxBytes = int(c.Int("offset.metadata.max.bytes"))
 	c.OffsetsRetention = time.Duration(min(c.Int("offsets.retention.minutes"), int64(longest/time.Minute))) * time.Minute
 	c.OffsetsRetentionCheck = c.milliseconds("offsets.retention.check.interval.ms")

@@ -19,8 +19,13 @@ import (
 
 // Config is a checked configuration. Fields are named after the keys.
 type Config struct {
+	// Listeners are at least one; the first is where clients are sent of which it is not known by which they came. Listen,
+	// Advertise and Protocol are what the only one was made of, if no others were named.
+	Listeners []Listener
 	Listen    string // host:port, host may be empty for all interfaces
-	Advertise string // host:port for clients; "": derived by Advertised
+	Advertise string
+	Protocol  string
+	TLS       TLS
 	NodeID    int32  // -1: the lowest free id is leased
 	Zone      string // availability zone; "" if none
 	Client    Client
@@ -73,7 +78,7 @@ type Peer struct {
 // Enabled tells whether there is a peer port: not without something that authenticates other brokers.
 func (p *Peer) Enabled() bool { return p.Listen != "" && (p.Secret != "" || p.Certificate != "") }
 
-// Advertised returns the address that other brokers are told, for a port that listens on bound; see Config.Advertised.
+// Advertised returns the address that other brokers are told, for a port that listens on bound; see Listener.Advertised.
 func (p *Peer) Advertised(bound net.Addr) (host string, port int32, err error) {
 	return advertised(p.Advertise, bound)
 }
@@ -143,12 +148,6 @@ type Log struct {
 // Drain bounds a graceful stop.
 type Drain struct {
 	Timeout time.Duration
-}
-
-// Advertised returns the address that clients are told, for a broker that listens on bound: the key advertise, or the
-// bound address, with the machine's host name in place of a wildcard.
-func (c *Config) Advertised(bound net.Addr) (host string, port int32, err error) {
-	return advertised(c.Advertise, bound)
 }
 
 func advertised(address string, bound net.Addr) (host string, port int32, err error) {

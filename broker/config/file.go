@@ -103,6 +103,10 @@ func (f *file) entry(name string, key, child *yaml.Node) {
 		f.clusterDefault(setting, key, child)
 		return
 	}
+	if rest, ok := strings.CutPrefix(name, listenersKey+"."); ok {
+		f.listener(rest, key, child)
+		return
+	}
 	if name == "version" {
 		f.version = child
 		return
@@ -122,6 +126,27 @@ func (f *file) entry(name string, key, child *yaml.Node) {
 		return
 	}
 	f.problem(f.at(key), "unknown key %q", name)
+}
+
+// listener takes a listener's mapping, or one of its keys.
+func (f *file) listener(path string, key, child *yaml.Node) {
+	if name, _, nested := strings.Cut(path, "."); !nested {
+		if !f.validListener(f.at(key), name) {
+			return
+		}
+		spelt := listenersKey + "." + strings.ToUpper(name)
+		if line, ok := f.seen[spelt]; ok && line != key.Line {
+			f.problem(f.at(key), "listener %s stands here and in line %d: upper and lower case are one", name, line)
+			return
+		}
+		f.seen[spelt] = key.Line
+		f.listeners.mention(name)
+		f.mapping(listenersKey+"."+path+".", child)
+		return
+	}
+	if text, ok := f.scalar(listenersKey+"."+path, child); ok {
+		f.listenerSetting(path, setting{text: text, origin: f.at(key)})
+	}
 }
 
 // clusterDefault takes one setting below cluster; a YAML list is a Kafka list.
@@ -160,7 +185,7 @@ func (f *file) scalar(name string, n *yaml.Node) (string, bool) {
 
 // isSection tells whether keys stand below the path.
 func isSection(path string) bool {
-	if path == clusterKey {
+	if path == clusterKey || path == listenersKey {
 		return true
 	}
 	for _, k := range keys {
@@ -173,7 +198,7 @@ func isSection(path string) bool {
 
 // pathsAndSections returns all that may stand in a file, for suggestions.
 func pathsAndSections() []string {
-	paths := []string{"version", clusterKey}
+	paths := []string{"version", clusterKey, listenersKey}
 	for _, k := range keys {
 		paths = append(paths, k.Name)
 		if section, _, ok := strings.Cut(k.Name, "."); ok {

@@ -66,6 +66,16 @@ func (w words) parse(s string) (value, error) {
 	return value{text: s}, nil
 }
 
+// optional is a kind whose value may be missing.
+type optional struct{ Kind }
+
+func (k optional) parse(s string) (value, error) {
+	if s == "" {
+		return value{}, nil
+	}
+	return k.Kind.parse(s)
+}
+
 // number is a whole number in an interval.
 type number struct{ min, max int64 }
 

@@ -19,6 +19,7 @@ type Sources struct {
 	Env      []string          // NAME=value, as os.Environ gives it
 	Flags    map[string]string // flags that were given, by key name
 	Set      []string          // cluster defaults given by flag, each name=value
+	Listener []string          // keys of listeners given by flag, each listener.key=value
 	Optional []string          // required keys that the caller can do without
 }
 
@@ -50,6 +51,9 @@ func (p *Problem) Error() string {
 	return p.Origin + ": " + p.Text
 }
 
+// byDefault is the origin of a value that nobody has set.
+const byDefault = "default"
+
 // setting is a value as a source gives it, and from where.
 type setting struct {
 	text   string
@@ -58,11 +62,12 @@ type setting struct {
 
 // loader collects values by precedence and all that is wrong with them.
 type loader struct {
-	keys     map[string]setting
-	cluster  map[string]setting
-	problems []error
-	warnings []string
-	unread   bool // the file is not YAML
+	keys      map[string]setting
+	listeners *listenerSettings
+	cluster   map[string]setting
+	problems  []error
+	warnings  []string
+	unread    bool // the file is not YAML
 }
 
 func (l *loader) problem(origin, format string, args ...any) {
@@ -71,9 +76,9 @@ func (l *loader) problem(origin, format string, args ...any) {
 
 // Load resolves and checks a configuration. The error joins a *Problem for every mistake.
 func Load(src Sources) (*Loaded, error) {
-	l := &loader{keys: make(map[string]setting), cluster: make(map[string]setting)}
+	l := &loader{keys: make(map[string]setting), listeners: newListenerSettings(), cluster: make(map[string]setting)}
 	for _, k := range keys {
-		l.keys[k.Name] = setting{text: k.Default, origin: "default"}
+		l.keys[k.Name] = setting{text: k.Default, origin: byDefault}
 	}
 	if src.File != nil {
 		l.readFile(src.FileName, src.File)
@@ -104,6 +109,7 @@ func (l *loader) readEnv(environ []string) {
 	for i := range names {
 		names[i] = strings.TrimPrefix(names[i], envPrefix)
 	}
+	var listeners []string
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")
 		if !strings.HasPrefix(name, envPrefix) || notOurs.MatchString(name) {
@@ -111,6 +117,8 @@ func (l *loader) readEnv(environ []string) {
 		}
 		key, ok := known[name]
 		switch {
+		case strings.HasPrefix(name, listenersEnv):
+			listeners = append(listeners, pair)
 		case !ok:
 			l.unknownEnv(name, names)
 		case key == "":
@@ -119,6 +127,11 @@ func (l *loader) readEnv(environ []string) {
 		default:
 			l.keys[key] = setting{text: text, origin: name}
 		}
+	}
+	slices.Sort(listeners) // which is the first does not depend on the order of an environment
+	for _, pair := range listeners {
+		name, text, _ := strings.Cut(pair, "=")
+		l.listenerEnv(name, text)
 	}
 }
 
@@ -147,6 +160,14 @@ func (l *loader) readFlags(src Sources) {
 		}
 		l.cluster[strings.TrimSpace(name)] = setting{text: text, origin: "--" + ClusterFlag}
 	}
+	for _, pair := range src.Listener {
+		path, text, ok := strings.Cut(pair, "=")
+		if !ok {
+			l.problem("--"+ListenerFlag, "%q is not of the form name.key=value", pair)
+			continue
+		}
+		l.listenerSetting(strings.TrimSpace(path), setting{text: text, origin: "--" + ListenerFlag})
+	}
 }
 
 // resolve parses every value and checks those that depend on each other.
@@ -168,6 +189,7 @@ func (l *loader) resolve(optional []string) *Config {
 		}
 		k.set(c, v)
 	}
+	l.resolveListeners(c)
 	l.resolveCluster(c)
 	if len(l.problems) == 0 {
 		l.crossCheck(c)
@@ -215,6 +237,7 @@ func (l *loader) crossCheck(c *Config) {
 	if (c.ObjectStore.AccessKey == "") != (c.ObjectStore.SecretKey == "") {
 		l.problem("", "object_store.access_key and object_store.secret_key must be set together")
 	}
+	l.crossCheckListeners(c)
 	l.crossCheckPeer(c)
 	objectsForgotten, metadataForgotten := c.ObjectStore.URL == "memory://", c.Metastore.URL == "memory://"
 	switch {

@@ -279,7 +279,7 @@ func TestAdvertised(t *testing.T) {
 		advertise, host string
 		port            int32
 	}{{"", name, 9092}, {"b.example:19092", "b.example", 19092}, {"[::1]:9", "::1", 9}} {
-		c := &Config{Advertise: tt.advertise}
+		c := &Listener{Advertise: tt.advertise}
 		host, port, err := c.Advertised(bound)
 		if err != nil || host != tt.host || port != tt.port {
 			t.Errorf("%q: %s:%d, %v", tt.advertise, host, port, err)

@@ -50,6 +50,10 @@ func Markdown() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | `%s` | `--%s` | %s | %s | %s |\n", k.Name, k.Env(), k.Flag(), k.Kind, value, k.Doc)
 	}
+	for _, k := range listenerKeys {
+		fmt.Fprintf(&b, "| `%s.NAME.%s` | `%s` | `--%s NAME.%s=VALUE` | %s | | %s |\n",
+			listenersKey, k.Name, k.Env("name"), ListenerFlag, k.Name, k.Kind, k.Doc)
+	}
 	fmt.Fprintf(&b, "| `%s.NAME` | `%s` | `--%s NAME=VALUE` | | | A cluster default by its Kafka name; in variables `num.partitions` is `%s`. |\n\n",
 		clusterKey, ClusterEnv("name"), ClusterFlag, ClusterEnv("num.partitions"))
 	settings.WriteMarkdown(&b)

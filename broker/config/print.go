@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -66,8 +67,19 @@ func secretParameter(name string) bool {
 func (l *loader) values() []Value {
 	var values []Value
 	for _, k := range keys {
+		if len(l.listeners.order) > 0 && isListenKey(k.Name) {
+			continue // listeners stand in their place
+		}
 		s := l.keys[k.Name]
-		values = append(values, Value{Key: k.Name, Text: k.redact(s.text), Origin: s.origin, Default: s.origin == "default"})
+		values = append(values, Value{Key: k.Name, Text: k.redact(s.text), Origin: s.origin, Default: s.origin == byDefault})
+	}
+	for _, name := range l.listeners.order {
+		for _, k := range listenerKeys {
+			s := l.listeners.values[name][k.Name]
+			values = append(values, Value{
+				Key: l.listeners.path(name, k.Name), Text: s.text, Origin: cmp.Or(s.origin, byDefault), Default: s.origin == "",
+			})
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.cluster)) {
 		s := l.cluster[name]
@@ -81,30 +93,37 @@ func (l *loader) values() []Value {
 func (l *Loaded) WriteYAML(w io.Writer, effective bool) error {
 	lines := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(lines, "version: "+fileVersion)
-	section := ""
+	var open []string // sections
 	for _, v := range l.Values {
 		if v.Default && !effective {
 			continue
 		}
-		head, leaf, nested := strings.Cut(v.Key, ".")
-		switch {
-		case !nested:
-			leaf, section = v.Key, ""
-		case head != section:
-			fmt.Fprintln(lines, head+":")
-			section = head
+		sections, leaf := split(v.Key)
+		shared := 0
+		for shared < min(len(open), len(sections)) && open[shared] == sections[shared] {
+			shared++
 		}
-		indent := ""
-		if nested {
-			indent = "  "
+		for i, section := range sections[shared:] {
+			fmt.Fprintf(lines, "%s%s:\n", strings.Repeat("  ", shared+i), section)
 		}
+		open = sections
 		text, err := yamlScalar(v.Text)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", v.Key, err)
 		}
-		fmt.Fprintf(lines, "%s%s: %s\t# %s\n", indent, leaf, text, v.Origin)
+		fmt.Fprintf(lines, "%s%s: %s\t# %s\n", strings.Repeat("  ", len(sections)), leaf, text, v.Origin)
 	}
 	return lines.Flush()
+}
+
+// split returns the sections of the file in which a key stands, and what it is called there. Kafka's names have dots of their
+// own.
+func split(key string) (sections []string, leaf string) {
+	if setting, ok := strings.CutPrefix(key, clusterKey+"."); ok {
+		return []string{clusterKey}, setting
+	}
+	parts := strings.Split(key, ".")
+	return parts[:len(parts)-1], parts[len(parts)-1]
 }
 
 // yamlScalar quotes a value where YAML asks for it.

@@ -99,7 +99,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.ready.set(componentBroker, errors.New("starting"))
 	var err error
-	if n.kafka, err = opts.Network.Listen(ctx, "tcp", opts.Config.Listen); err != nil {
+	if n.kafka, err = opts.Network.Listen(ctx, "tcp", opts.Config.Listeners[0].Listen); err != nil {
 		return nil, fmt.Errorf("listen for Kafka clients: %w", err)
 	}
 	if opts.Config.Admin.Listen != "" {
@@ -164,7 +164,7 @@ func (n *Node) close() {
 
 func (n *Node) assemble() error {
 	c, meta := n.opts.Config, n.opts.Stores.Metastore
-	host, port, err := c.Advertised(n.kafka.Addr())
+	host, port, err := c.Listeners[0].Advertised(n.kafka.Addr())
 	if err != nil {
 		return err
 	}

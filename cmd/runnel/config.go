@@ -18,7 +18,9 @@ type configFlags struct {
 	file   string
 	values map[string]*string // by key name
 	set    []string
-	flags  *pflag.FlagSet
+	// listeners are keys of listeners, each name.key=value.
+	listeners []string
+	flags     *pflag.FlagSet
 }
 
 func newConfigFlags(cmd *cobra.Command) *configFlags {
@@ -43,9 +45,13 @@ func newConfigFlags(cmd *cobra.Command) *configFlags {
 		}
 		c.values[k.Name] = &value.text
 	}
+	flags.StringArrayVar(&c.listeners, config.ListenerFlag, nil, listenerUsageText)
 	flags.StringArrayVar(&c.set, config.ClusterFlag, nil, setUsageText)
 	return c
 }
+
+// listenerUsageText says what the flag listener is for.
+const listenerUsageText = "key of a listener, as `internal.listen=0.0.0.0:9092`; may be repeated"
 
 // setUsageText says what the flag set is for. Help takes the quoted word for the form of the value.
 const setUsageText = "cluster default by its Kafka name, as `num.partitions=3`; may be repeated"
@@ -64,7 +70,7 @@ func (f *configValueFlag) Set(text string) error {
 // show hides the flags of all other keys from help: the command takes them, to share configurations with brokers, and
 // does not look at them.
 func (c *configFlags) show(names ...string) {
-	hidden := []string{config.ClusterFlag}
+	hidden := []string{config.ClusterFlag, config.ListenerFlag}
 	for _, k := range config.Keys() {
 		if !slices.Contains(names, k.Name) {
 			hidden = append(hidden, k.Flag())
@@ -78,7 +84,7 @@ func (c *configFlags) show(names ...string) {
 // load resolves the configuration from file, environment and flags. Optional are required keys that the command can do
 // without.
 func (c *configFlags) load(env *environment, optional ...string) (*config.Loaded, error) {
-	src := config.Sources{FileName: c.file, Env: env.environ(), Flags: make(map[string]string), Set: c.set, Optional: optional}
+	src := config.Sources{FileName: c.file, Env: env.environ(), Flags: make(map[string]string), Set: c.set, Listener: c.listeners, Optional: optional}
 	if src.FileName == "" {
 		src.FileName = env.getenv("RUNNEL_CONFIG")
 	}

@@ -82,6 +82,10 @@ type Broker struct {
 	Zone    string // "" if none
 	Version string // of the software
 
+	// Listeners are where clients reach it by the name of each listener. Host and Port are those of the first. None: a broker
+	// of a version that had one, see Listener. Not to be modified.
+	Listeners []Listener
+
 	// PeerHost and PeerPort are where other brokers reach it; "" and 0 if they cannot.
 	PeerHost string
 	PeerPort int32

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -39,7 +40,7 @@ func TestBrokersSeeEachOtherComeLeaveAndDie(t *testing.T) {
 			t.Errorf("%d brokers live, want 3", n)
 		}
 		time.Sleep(10 * time.Second) // c never renews
-		if live := a.Live(); len(live) != 2 || live[0] != a.Self() || live[1] != b.Self() {
+		if live := a.Live(); len(live) != 2 || !reflect.DeepEqual(live[0], a.Self()) || !reflect.DeepEqual(live[1], b.Self()) {
 			t.Errorf("live %+v, want a and b", live)
 		}
 		if c.Held() || !a.Held() {
@@ -94,7 +95,7 @@ func TestABrokerWhoseLeaseRanOutDoesNotCountItself(t *testing.T) {
 		reached := &silentBrokers{Brokers: store}
 		a := join(t, reached, 1, metastore.AnyNodeID)
 		stopA := run(t, a)
-		alone := func() bool { live := a.Live(); return len(live) == 1 && live[0] == a.Self() }
+		alone := func() bool { live := a.Live(); return len(live) == 1 && reflect.DeepEqual(live[0], a.Self()) }
 		reached.cut.Store(true)
 		time.Sleep(time.Minute)
 		if !alone() {
@@ -114,7 +115,7 @@ func TestABrokerWhoseLeaseRanOutDoesNotCountItself(t *testing.T) {
 			t.Errorf("live %+v before the lease ran out", a.Live())
 		}
 		time.Sleep(4 * time.Second)
-		if live := a.Live(); len(live) != 1 || live[0] != b.Self() {
+		if live := a.Live(); len(live) != 1 || !reflect.DeepEqual(live[0], b.Self()) {
 			t.Errorf("live %+v, want the other", live)
 		}
 		reached.cut.Store(false)
@@ -196,7 +197,7 @@ func TestBrokerWhoseLeasedNodeIDWasTakenLeasesAnother(t *testing.T) {
 		stopA := run(t, a)
 		time.Sleep(3 * time.Second)
 		for _, m := range []*Membership{a, b} {
-			if live := m.Live(); len(live) != 2 || live[0] != b.Self() || live[1] != a.Self() {
+			if live := m.Live(); len(live) != 2 || !reflect.DeepEqual(live[0], b.Self()) || !reflect.DeepEqual(live[1], a.Self()) {
 				t.Errorf("live %+v, want %+v and %+v", live, b.Self(), a.Self())
 			}
 		}

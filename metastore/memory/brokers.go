@@ -39,6 +39,7 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, length t
 			return nil, fmt.Errorf("register broker %d: held by %s:%d: %w",
 				b.NodeID, held.Host, held.Port, metastore.ErrNodeIDInUse)
 		}
+		b.Listeners = slices.Clone(b.Listeners)
 		b.Epoch, b.Leaving = s.state.brokerEpochs[b.NodeID]+1, false
 		s.leases[b.NodeID] = lease{b, now.Add(length)}
 		return &brokerEpoch{b.NodeID, b.Epoch}, nil

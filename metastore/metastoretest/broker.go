@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -46,13 +47,15 @@ func mustRegister(ctx context.Context, t testing.TB, s metastore.Brokers, b meta
 	return got
 }
 
+func sameBroker(a, b metastore.Broker) bool { return reflect.DeepEqual(a, b) }
+
 func wantLive(ctx context.Context, t testing.TB, s metastore.Brokers, want ...metastore.Broker) {
 	t.Helper()
 	got, err := s.LiveBrokers(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(got, want) {
+	if !slices.EqualFunc(got, want, sameBroker) {
 		t.Errorf("live brokers: %+v, want %+v", got, want)
 	}
 }
@@ -110,16 +113,25 @@ func anyNodeIDRace(ctx context.Context, t *testing.T, s metastore.Store) {
 }
 
 func brokerFields(ctx context.Context, t *testing.T, s metastore.Store) {
-	b := metastore.Broker{NodeID: 7, Host: "broker.example", Port: 19092, Zone: "eu-1a", Version: "0.1.0", PeerHost: "peer.example", PeerPort: 19093}
+	b := metastore.Broker{NodeID: 7, Host: "broker.example", Port: 19092, Zone: "eu-1a", Version: "0.1.0", PeerHost: "peer.example", PeerPort: 19093,
+		Listeners: []metastore.Listener{{Name: "INTERNAL", Host: "broker.example", Port: 19092, Protocol: "PLAINTEXT"},
+			{Name: "PUB-LIC_1", Host: "fd00::1", Port: 65535, Protocol: "SASL_SSL"}}}
 	got := mustRegister(ctx, t, s, b, longLease)
 	if got.Epoch <= 0 {
 		t.Errorf("epoch %d", got.Epoch)
 	}
 	b.Epoch = got.Epoch
-	if got != b {
+	if !sameBroker(got, b) {
 		t.Errorf("registered %+v, want %+v", got, b)
 	}
 	wantLive(ctx, t, s, b)
+	// One that takes its place has its own listeners alone.
+	b.Listeners = nil
+	again := mustRegister(ctx, t, s, b, longLease)
+	if again.Listeners != nil {
+		t.Errorf("registered without listeners, it has %v", again.Listeners)
+	}
+	wantLive(ctx, t, s, again)
 }
 
 func nodeIDInUse(ctx context.Context, t *testing.T, s metastore.Store) {

@@ -23,13 +23,13 @@ chosen as (
 	                (select min(free) from (select 0 as free union all select node_id + 1 from live where node_id < 2147483647) as f
 	                 where free not in (select node_id from live)))
 	       end as node_id)
-insert into brokers as held (node_id, epoch, host, port, zone, version, peer_host, peer_port, registered_at, lease_until)
-select node_id, 1, $2::text, $3::integer, $4::text, $5::text, $6::text, $7::integer, now(), now() + $8::bigint * interval '1 microsecond'
+insert into brokers as held (node_id, epoch, host, port, zone, version, peer_host, peer_port, listeners, registered_at, lease_until)
+select node_id, 1, $2::text, $3::integer, $4::text, $5::text, $6::text, $7::integer, $8::text::jsonb, now(), now() + $9::bigint * interval '1 microsecond'
 from chosen
 on conflict (node_id) do update
 set epoch = held.epoch + 1, host = excluded.host, port = excluded.port, zone = excluded.zone, version = excluded.version,
-    peer_host = excluded.peer_host, peer_port = excluded.peer_port, registered_at = excluded.registered_at,
-    lease_until = excluded.lease_until, leaving = false
+    peer_host = excluded.peer_host, peer_port = excluded.peer_port, listeners = excluded.listeners,
+    registered_at = excluded.registered_at, lease_until = excluded.lease_until, leaving = false
 where held.lease_until is null or held.lease_until <= now()
    or (held.host = excluded.host and held.port = excluded.port and held.host <> '')
 returning node_id, epoch`
@@ -43,10 +43,14 @@ func (s *Store) RegisterBroker(ctx context.Context, b metastore.Broker, lease ti
 	if b.NodeID == metastore.AnyNodeID {
 		attempts = maxRegisterAttempts
 	}
-	err := s.call(ctx, fmt.Sprintf("register broker %d", b.NodeID), func(ctx context.Context) error {
+	listeners, err := encodeListeners(b.Listeners)
+	if err != nil {
+		return metastore.Broker{}, fmt.Errorf("register broker %d: %w", b.NodeID, err)
+	}
+	err = s.call(ctx, fmt.Sprintf("register broker %d", b.NodeID), func(ctx context.Context) error {
 		for range attempts {
 			err := s.background.row(ctx, []any{&b.NodeID, &b.Epoch}, registerSQL,
-				int32(b.NodeID), b.Host, b.Port, b.Zone, b.Version, b.PeerHost, b.PeerPort, lease.Microseconds())
+				int32(b.NodeID), b.Host, b.Port, b.Zone, b.Version, b.PeerHost, b.PeerPort, listeners, lease.Microseconds())
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
 			}
@@ -103,7 +107,7 @@ func (s *Store) UnregisterBroker(ctx context.Context, id metastore.NodeID, epoch
 }
 
 const liveBrokersSQL = `
-select node_id, epoch, host, port, zone, version, peer_host, peer_port, leaving
+select node_id, epoch, host, port, zone, version, peer_host, peer_port, leaving, listeners::text
 from brokers where lease_until > now() order by node_id`
 
 // LiveBrokers implements metastore.Brokers.
@@ -118,6 +122,10 @@ func (s *Store) LiveBrokers(ctx context.Context) ([]metastore.Broker, error) {
 
 func scanBroker(row pgx.CollectableRow) (metastore.Broker, error) {
 	var b metastore.Broker
-	err := row.Scan(&b.NodeID, &b.Epoch, &b.Host, &b.Port, &b.Zone, &b.Version, &b.PeerHost, &b.PeerPort, &b.Leaving)
+	var listeners string
+	err := row.Scan(&b.NodeID, &b.Epoch, &b.Host, &b.Port, &b.Zone, &b.Version, &b.PeerHost, &b.PeerPort, &b.Leaving, &listeners)
+	if err == nil {
+		b.Listeners, err = decodeListeners(listeners, b.Host, b.Port)
+	}
 	return b, err
 }

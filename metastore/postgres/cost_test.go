@@ -163,7 +163,7 @@ func TestRenewalsUnderALongTransactionStayCheap(t *testing.T) {
 	conn := connect(t, dsn)
 	costOf := costs(t, conn)
 	for id := range brokers {
-		exec(t, conn, fmt.Sprintf("execute p_registerSQL(%d, 'broker', %d, 'zone-a', '1.0', 'broker', 1, 36000000000)", id, id))
+		exec(t, conn, fmt.Sprintf("execute p_registerSQL(%d, 'broker', %d, 'zone-a', '1.0', 'broker', 1, '[]', 36000000000)", id, id))
 	}
 	exec(t, conn, "execute p_holdLeaseSQL('sequencer', 1, 1, 36000000000)")
 	longTransaction(t, dsn)

@@ -11,7 +11,7 @@ import (
 func TestMigrationThatMustWaitLetsBrokersPass(t *testing.T) {
 	dsn := migrated(t)
 	conn, dump := connect(t, dsn), connect(t, dsn)
-	exec(t, conn, "alter table brokers drop column leaving")
+	exec(t, conn, "alter table brokers drop column leaving, drop column listeners")
 	exec(t, conn, "delete from schema_migrations where version_id >= 4")
 	exec(t, dump, "begin")
 	exec(t, dump, "lock table brokers in access share mode")

@@ -14,6 +14,7 @@ create table brokers (
 	peer_host text not null default ''::text,
 	peer_port integer not null default 0,
 	leaving boolean not null default false,
+	listeners jsonb not null default '[]'::jsonb,
 	constraint brokers_pkey PRIMARY KEY (node_id)
 ) with (
 	fillfactor=50,

@@ -159,7 +159,7 @@ func TestMigrationFindsHowFarTheLogWasTrimmed(t *testing.T) {
 			conn := connect(t, dsn)
 			exec(t, conn, c.log)
 			exec(t, conn, "alter table meta drop column trimmed_through")
-			exec(t, conn, "alter table brokers drop column leaving")
+			exec(t, conn, "alter table brokers drop column leaving, drop column listeners")
 			exec(t, conn, "delete from schema_migrations where version_id >= 3")
 			if _, err := Migrate(t.Context(), dsn); err != nil {
 				t.Fatal(err)

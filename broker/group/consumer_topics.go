@@ -96,7 +96,7 @@ func compileRegex(text string) (*regexp.Regexp, error) {
 // something else than before. Its cost is bounded: names are looked up, and expressions go over all topics at most once in
 // regexPause, but for those that are new.
 func (m *consumerMachine) lookAtTopics(now time.Time, force bool) (changed bool) {
-	stale := m.sighted && len(m.regexes) > 0 && !now.Before(m.sightUntil)
+	stale := m.sighted && !now.Before(m.sightUntil)
 	if m.seen == m.topics && !force && !stale {
 		return false
 	}
@@ -119,7 +119,7 @@ func (m *consumerMachine) lookAtTopics(now time.Time, force bool) (changed bool)
 			m.seen = nil // look again
 		}
 	}
-	if !force && m.waits() {
+	if m.waits() {
 		m.seen = nil // when all have been heard of; what they had stays theirs so long
 		return false
 	}

@@ -26,16 +26,14 @@ var errNoSuchPartition = refuse(kerr.UnknownTopicOrPartition, "there is no such 
 
 func (b *Broker) electLeaders(_ context.Context, c *wire.Conn, req *kmsg.ElectLeadersRequest) *kmsg.ElectLeadersResponse {
 	resp := respond[*kmsg.ElectLeadersResponse](req)
+	var refused error
 	if !b.mayOnCluster(c, acl.Alter) {
-		resp.ErrorCode = code(errClusterDenied)
-		return resp
+		refused = errClusterDenied
+	} else if req.ElectionType != preferredElection && req.ElectionType != uncleanElection {
+		refused = refuse(kerr.InvalidRequest, fmt.Sprintf("there is no election type %d", req.ElectionType))
 	}
-	var unknownType error
-	if req.ElectionType != preferredElection && req.ElectionType != uncleanElection {
-		unknownType = refuse(kerr.InvalidRequest, fmt.Sprintf("there is no election type %d", req.ElectionType))
-		resp.ErrorCode = code(unknownType)
-	}
-	if req.Topics == nil && unknownType == nil {
+	resp.ErrorCode = code(refused) // which v0 does not have
+	if req.Topics == nil && refused == nil {
 		for _, t := range b.Topics.Topics() {
 			resp.Topics = append(resp.Topics, kmsg.ElectLeadersResponseTopic{Topic: t.Name})
 		}
@@ -47,8 +45,8 @@ func (b *Broker) electLeaders(_ context.Context, c *wire.Conn, req *kmsg.ElectLe
 			p := kmsg.NewElectLeadersResponseTopicPartition()
 			p.Partition = partition
 			err := refuse(kerr.ElectionNotNeeded, "every broker leads every partition")
-			if unknownType != nil {
-				err = unknownType
+			if refused != nil {
+				err = refused
 			} else if !b.hasPartition(asked.Topic, partition) {
 				err = errNoSuchPartition
 			}

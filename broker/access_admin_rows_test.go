@@ -102,7 +102,7 @@ func replaceRequest(of namedResource, name, value string) *kmsg.AlterConfigsRequ
 func deleteRequest(name string) *kmsg.DeleteTopicsRequest {
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.TimeoutMillis = 10_000
-	req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: &name}}
+	req.Topics, req.TopicNames = []kmsg.DeleteTopicsRequestTopic{{Topic: &name}}, []string{name}
 	return req
 }
 

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/audit"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 func TestWhoMayNotDeleteATopicIsToldItsNameOnlyIfTheyMayDescribeIt(t *testing.T) {
@@ -146,6 +149,36 @@ func TestRequestsAreServedButForTheTopicsThatAreDenied(t *testing.T) {
 	second := ask[*kmsg.FetchResponse](g.harness, 12, next)
 	equal(t, "topics", second.Topics[0].Topic, "secret")
 	equal(t, "no longer denied", second.Topics[0].Partitions[0].ErrorCode, 0)
+}
+
+type knownTopics = Topics
+
+// counted counts looks at the commit log.
+type counted struct {
+	knownTopics
+	looks atomic.Int64
+}
+
+func (c *counted) Refresh(ctx context.Context) error {
+	c.looks.Add(1)
+	return c.knownTopics.Refresh(ctx)
+}
+
+// TestNobodyMakesABrokerLookForTopicsThatAreNotTheirs: the time that it takes would tell which there are.
+func TestNobodyMakesABrokerLookForTopicsThatAreNotTheirs(t *testing.T) {
+	g := newGuarded(t)
+	topics := &counted{knownTopics: g.broker.Topics}
+	g.broker.Topics = topics
+	produce := produceRequest(&metastore.Topic{Name: "nowhere"}, 0, testBatch(1))
+	for _, c := range []struct {
+		deny []denial
+		want int64
+	}{{nil, 1}, {[]denial{{}}, 0}} {
+		topics.looks.Store(0)
+		g.rules.deny(c.deny...)
+		ask[*kmsg.ProduceResponse](g.harness, 12, produce)
+		equal(t, "looks", topics.looks.Load(), c.want)
+	}
 }
 
 // TestATopicIsAskedForOnceInARequest: rules may be many, and what is denied is recorded.

@@ -186,15 +186,16 @@ func groupRows() []accessRow {
 
 func coordinatorRequest(kind int8, key string) *kmsg.FindCoordinatorRequest {
 	req := kmsg.NewPtrFindCoordinatorRequest()
-	req.CoordinatorType, req.CoordinatorKeys = kind, []string{key}
+	req.CoordinatorType, req.CoordinatorKeys, req.CoordinatorKey = kind, []string{key}, key
 	return req
 }
 
 func fetchOffsets(_ *guarded, n names) kmsg.Request {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	asked := kmsg.NewOffsetFetchRequestGroup()
-	asked.Group, asked.Topics = n.group, []kmsg.OffsetFetchRequestGroupTopic{{Topic: n.topic, Partitions: []int32{0}}}
+	asked.Group, asked.Topics = n.group, []kmsg.OffsetFetchRequestGroupTopic{{Topic: n.topic, TopicID: n.id, Partitions: []int32{0}}}
 	req.Groups = append(req.Groups, asked)
+	req.Group, req.Topics = n.group, []kmsg.OffsetFetchRequestTopic{{Topic: n.topic, Partitions: []int32{0}}} // before v8
 	return req
 }
 

@@ -207,3 +207,29 @@ func TestWithEverythingDeniedNothingIsToldOrDone(t *testing.T) {
 		})
 	}
 }
+
+// TestDeniedAtEveryVersion: old versions have other places for errors.
+func TestDeniedAtEveryVersion(t *testing.T) {
+	g := newGuarded(t)
+	n := present
+	n.id = g.orders.ID
+	for _, row := range accessRows() {
+		a := apiOf(t, row.key)
+		if a.needs[row.need].filters || row.partial {
+			continue
+		}
+		for version := a.min; version <= a.max; version++ {
+			if a.key == 35 && version < 3 {
+				continue // it has none, and answers that there is nothing
+			}
+			g.rules.deny(denial{})
+			row.version = version
+			req := row.ask(g, n)
+			req.SetVersion(version)
+			resp := g.ask(req)
+			if len(unauthorized(errorCodes(resp))) == 0 {
+				t.Errorf("%s v%d is not refused: %+v", a.name, version, resp)
+			}
+		}
+	}
+}

@@ -93,11 +93,14 @@ func (t *trail) take(kind audit.Kind) (taken []audit.Event) {
 }
 
 // names are what requests of the tests are about.
-type names struct{ topic, group, txn, doomed string }
+type names struct {
+	topic, group, txn, doomed string
+	id                        [16]byte // of the topic, for versions that have it
+}
 
 var (
-	present = names{"orders", "buyers", "till-1", "doomed"}
-	absent  = names{"ordNOT", "buyNOT", "tilNOT", "dooNOT"} // as long: answers are compared
+	present = names{topic: "orders", group: "buyers", txn: "till-1", doomed: "doomed"}
+	absent  = names{topic: "ordNOT", group: "buyNOT", txn: "tilNOT", doomed: "dooNOT"} // as long: answers are compared
 )
 
 // guarded is a broker with rules, a topic with records, groups of both kinds, and a transaction.
@@ -162,7 +165,7 @@ func commitRequest(n names) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation = n.group, -1
 	topic := kmsg.NewOffsetCommitRequestTopic()
-	topic.Topic = n.topic
+	topic.Topic, topic.TopicID = n.topic, n.id
 	topic.Partitions = []kmsg.OffsetCommitRequestTopicPartition{{Offset: 1, LeaderEpoch: -1}}
 	req.Topics = append(req.Topics, topic)
 	return req

@@ -43,6 +43,10 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 func benchServer(b *testing.B, routes Routes) net.Conn {
+	return benchServerAt(b, &Endpoint{Name: "PLAINTEXT"}, routes)
+}
+
+func benchServerAt(b *testing.B, endpoint *Endpoint, routes Routes) net.Conn {
 	srv, err := NewServer(routes, Options{})
 	if err != nil {
 		b.Fatal(err)
@@ -52,7 +56,7 @@ func benchServer(b *testing.B, routes Routes) net.Conn {
 		b.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(context.Background(), ln, &Endpoint{Name: "PLAINTEXT"}) }()
+	go func() { served <- srv.Serve(context.Background(), ln, endpoint) }()
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		b.Fatal(err)

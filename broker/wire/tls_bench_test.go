@@ -97,8 +97,8 @@ func BenchmarkFetchTransport(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleConnections measures what connections cost that have asked something and are idle now, each of them on the
-// server's side: clients are plain sockets, and those of TLS are measured to be taken off.
+// BenchmarkIdleConnections measures what connections cost that have asked something and are idle now, with the sockets of
+// their clients, of which nothing else is kept.
 func BenchmarkIdleConnections(b *testing.B) {
 	for _, transport := range transports {
 		b.Run(transport.name, func(b *testing.B) {

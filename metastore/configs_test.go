@@ -113,3 +113,19 @@ func TestOverridesOfAKindAreTheSameUntilOneChanges(t *testing.T) {
 		t.Error("a set that was handed out has changed")
 	}
 }
+
+func TestNewConfigsLeaveWhatIsThere(t *testing.T) {
+	s, of := NewState(), ConfigResource{Credentials, "u"}
+	for _, name := range []string{"first", "second"} {
+		c, err := s.decideNewConfigs(of, map[string]string{name: "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c != nil {
+			s.apply(Position{Seq: s.at.Seq + 1}, record{change: c}, func(TopicPartition) {})
+		}
+	}
+	if is := s.configs.on(of); len(is) != 1 || is["first"] != "1" {
+		t.Errorf("%v", is)
+	}
+}

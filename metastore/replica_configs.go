@@ -46,6 +46,19 @@ func (r *Replica) AlterConfigs(ctx context.Context, changes []ConfigChange) erro
 	return err
 }
 
+// CreateConfigs is AlterConfigs for a resource that has no overrides when the change is made: others stay as they are.
+func (r *Replica) CreateConfigs(ctx context.Context, of ConfigResource, set map[string]string) error {
+	_, err := r.propose(ctx, alone(func(s *State) (change, error) { return s.decideNewConfigs(of, set) }))
+	return err
+}
+
+func (s *State) decideNewConfigs(of ConfigResource, set map[string]string) (change, error) {
+	if len(s.configs.on(of)) > 0 {
+		return nil, nil
+	}
+	return s.decideConfigs([]ConfigChange{{ConfigResource: of, Set: set}})
+}
+
 // decideConfigs leaves out what is so already: tools set again what is set.
 func (s *State) decideConfigs(changes []ConfigChange) (change, error) {
 	var made alterConfigs

@@ -105,6 +105,7 @@ var confined = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kversion": {},
 	"github.com/twmb/franz-go/pkg/sasl":     {"cmd/runnel"},
 	"github.com/spf13/":                     {"cmd/runnel"},
+	"github.com/coreos/go-oidc":             {"broker/auth"},
 	"github.com/xdg-go/":                    {"broker/auth"},
 }
 

@@ -22,10 +22,11 @@ const (
 	Plain       Mechanism = "PLAIN"
 	ScramSHA256 Mechanism = "SCRAM-SHA-256"
 	ScramSHA512 Mechanism = "SCRAM-SHA-512"
+	OAuthBearer Mechanism = "OAUTHBEARER"
 )
 
 // All are the mechanisms that there are, in the order in which clients are told of them.
-func All() []Mechanism { return []Mechanism{ScramSHA256, ScramSHA512, Plain} }
+func All() []Mechanism { return []Mechanism{ScramSHA256, ScramSHA512, Plain, OAuthBearer} }
 
 // ErrUnsupported: the mechanism is not known or not enabled.
 var ErrUnsupported = errors.New("unsupported SASL mechanism")
@@ -65,12 +66,14 @@ type Users interface {
 
 // Options of Mechanisms.
 type Options struct {
-	Enabled []Mechanism // default: the two of SCRAM
+	Enabled []Mechanism   // default: the two of SCRAM
+	OAuth   *OAuthOptions // required if OAUTHBEARER is enabled
 	// Key is what the salts of users that do not exist are made with; brokers that have the same one give the same answers.
 	// Default: a random one.
 	Key []byte
 	// Derivations is how many passwords are checked at a time; default: the number of processors.
 	Derivations int
+	Now         func() time.Time // default: time.Now
 }
 
 // Mechanisms begins exchanges. All methods may run concurrently.
@@ -78,6 +81,7 @@ type Mechanisms struct {
 	enabled []Mechanism
 	lookup  *lookup
 	checker *passwords
+	tokens  *tokens // nil: no OAUTHBEARER
 }
 
 // New makes the mechanisms of a broker.
@@ -92,6 +96,9 @@ func New(users Users, o Options) (*Mechanisms, error) {
 	if o.Derivations == 0 {
 		o.Derivations = runtime.GOMAXPROCS(0)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	m := &Mechanisms{lookup: newLookup(users, o.Key)}
 	m.checker = newPasswords(m.lookup, o.Derivations)
 	for _, known := range All() {
@@ -102,6 +109,12 @@ func New(users Users, o Options) (*Mechanisms, error) {
 	for _, name := range o.Enabled {
 		if !slices.Contains(m.enabled, name) {
 			return nil, fmt.Errorf("%w: %q", ErrUnsupported, name)
+		}
+	}
+	if slices.Contains(m.enabled, OAuthBearer) {
+		var err error
+		if m.tokens, err = newTokens(o.OAuth, o.Now); err != nil {
+			return nil, err
 		}
 	}
 	return m, nil
@@ -117,6 +130,8 @@ func (m *Mechanisms) Start(mechanism string) (Exchange, error) {
 		return nil, ErrUnsupported
 	case name == Plain:
 		return &plain{checker: m.checker}, nil
+	case name == OAuthBearer:
+		return &bearer{tokens: m.tokens}, nil
 	default:
 		return newScram(m.lookup, name)
 	}

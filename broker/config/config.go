@@ -31,6 +31,8 @@ type Config struct {
 	Client    Client
 	Admin     Admin
 	Peer      Peer
+	SASL      SASL
+	Auth      Auth
 
 	Cluster *settings.Cluster
 

@@ -20,6 +20,7 @@ type value struct {
 	number   int64
 	duration time.Duration
 	subnets  []Subnet
+	list     []string
 }
 
 // Kind is the form of a key's value.
@@ -74,6 +75,22 @@ func (k optional) parse(s string) (value, error) {
 		return value{}, nil
 	}
 	return k.Kind.parse(s)
+}
+
+// someWords is a list of different words of a choice, not empty.
+type someWords []string
+
+func (w someWords) String() string { return "some of " + strings.Join(w, ", ") }
+
+func (w someWords) parse(s string) (value, error) {
+	v := value{text: s}
+	for word := range strings.SplitSeq(s, ",") {
+		if word = strings.TrimSpace(word); !slices.Contains(w, word) || slices.Contains(v.list, word) {
+			return value{}, fmt.Errorf("must be some of %s, separated by commas, each once", strings.Join(w, ", "))
+		}
+		v.list = append(v.list, word)
+	}
+	return v, nil
 }
 
 // number is a whole number in an interval.

@@ -239,6 +239,7 @@ func (l *loader) crossCheck(c *Config) {
 	}
 	l.crossCheckListeners(c)
 	l.crossCheckPeer(c)
+	l.crossCheckAuthentication(c)
 	objectsForgotten, metadataForgotten := c.ObjectStore.URL == "memory://", c.Metastore.URL == "memory://"
 	switch {
 	case objectsForgotten && !metadataForgotten && c.Metastore.URL != "":

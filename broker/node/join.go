@@ -28,6 +28,9 @@ func (n *Node) join(ctx context.Context) error {
 			if logErr == nil {
 				metaErr = n.register(ctx)
 			}
+			if logErr == nil && metaErr == nil {
+				metaErr = n.bootstrapUser(ctx)
+			}
 		}
 		n.note(componentMetastore, metaErr)
 		n.note(componentObjectStore, checkErr)

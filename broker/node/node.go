@@ -214,8 +214,13 @@ func (n *Node) assemble() error {
 	if n.audit, err = n.openAudit(&c.Audit); err != nil {
 		return err
 	}
+	mechanisms, err := authentication(c, n.replica)
+	if err != nil {
+		return err
+	}
 	b := broker.New(broker.Deps{
-		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
+		Authentication: mechanisms,
+		Topics:         n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: n.settings, Audit: n.audit, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
@@ -370,7 +375,9 @@ func (n *Node) serve(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(serving, n.kafka, &wire.Endpoint{Name: "PLAINTEXT"}) }()
+	first := &n.opts.Config.Listeners[0]
+	endpoint := &wire.Endpoint{Name: first.Name, SASL: first.HasSASL()}
+	go func() { served <- n.server.Serve(serving, n.kafka, endpoint) }()
 	n.ready.set(componentBroker, nil)
 	n.log.Info("serving Kafka clients", "address", n.kafka.Addr().String(), "node_id", n.members.Self().NodeID)
 

@@ -29,7 +29,7 @@ type Auth struct {
 
 var authenticationKeys = []Key{
 	{Name: "sasl.mechanisms", Kind: someWords{"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "OAUTHBEARER"}, Default: "SCRAM-SHA-256,SCRAM-SHA-512",
-		Doc: "The mechanisms by which clients may authenticate on listeners with SASL (Kafka's `sasl.enabled.mechanisms`). PLAIN sends the password as it is, which is then checked against the user's credentials of SCRAM: use it with TLS. OAUTHBEARER takes tokens of an identity provider, and needs sasl.oauthbearer.expected_issuer and expected_audience.",
+		Doc: "The mechanisms by which clients may authenticate on listeners with SASL, of SCRAM-SHA-256, SCRAM-SHA-512, PLAIN and OAUTHBEARER (Kafka's `sasl.enabled.mechanisms`). PLAIN sends the password as it is, which is then checked against the user's credentials of SCRAM: use it with TLS. OAUTHBEARER takes tokens of an identity provider, and needs sasl.oauthbearer.expected_issuer and expected_audience.",
 		set: func(c *Config, v value) { c.SASL.Mechanisms = v.list }},
 	{Name: "sasl.oauthbearer.expected_issuer", Kind: endpointURL,
 		Doc: "URL of the identity provider whose tokens (JWT, RFC 7519) are taken, as it stands in their claim `iss`. Its keys are found by OpenID Connect discovery, unless jwks_endpoint_url is set. They are looked for anew after an hour, and when a token names an unknown one, ten seconds after the last look at the earliest; while the provider is down, those that are known serve on.",

@@ -80,7 +80,7 @@ func (k optional) parse(s string) (value, error) {
 // someWords is a list of different words of a choice, not empty.
 type someWords []string
 
-func (w someWords) String() string { return "some of " + strings.Join(w, ", ") }
+func (w someWords) String() string { return "word, ..." }
 
 func (w someWords) parse(s string) (value, error) {
 	v := value{text: s}

@@ -95,10 +95,19 @@ func Load(src Sources) (*Loaded, error) {
 // notOurs matches variables that Kubernetes makes for services whose names begin with runnel.
 var notOurs = regexp.MustCompile(`^RUNNEL(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT)|PORT)(_[A-Z0-9_]+)?$`)
 
+// clientVariables are those of the command line that are no keys.
+var clientVariables = []string{
+	"CONFIG", "BOOTSTRAP", "USER", "PASSWORD", "PASSWORD_FILE", "TOKEN_FILE", "SASL_MECHANISM", "NEW_PASSWORD",
+	"CLIENT_TLS", "CLIENT_TLS_CA", "CLIENT_TLS_CERTIFICATE", "CLIENT_TLS_KEY",
+}
+
 // readEnv takes the variables of keys and cluster defaults. Other variables that begin with RUNNEL_ are refused if
 // they look like a mistyped one, else warned of: they may belong to somebody else.
 func (l *loader) readEnv(environ []string) {
-	known := map[string]string{envPrefix + "CONFIG": "", envPrefix + "BOOTSTRAP": ""}
+	known := make(map[string]string)
+	for _, name := range clientVariables {
+		known[envPrefix+name] = ""
+	}
 	for _, k := range keys {
 		known[k.Env()] = k.Name
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/node"
 )
 
@@ -40,14 +41,27 @@ func startDev(t *testing.T) (bootstrap, admin string) {
 	return bootstrap, admin
 }
 
+// startDevAs changes the broker's configuration before it starts.
+func startDevAs(t *testing.T, change func(*config.Config)) (bootstrap string) {
+	t.Helper()
+	bootstrap, _, _ = startDevWith(t, "", change)
+	return bootstrap
+}
+
 // startDevOn keeps everything in a directory, or in memory; stop may be called before the test ends.
 func startDevOn(t *testing.T, data string) (bootstrap, admin string, stop func()) {
+	t.Helper()
+	return startDevWith(t, data, func(*config.Config) {})
+}
+
+func startDevWith(t *testing.T, data string, change func(*config.Config)) (bootstrap, admin string, stop func()) {
 	t.Helper()
 	o := devOptions{listen: "127.0.0.1:0", admin: "127.0.0.1:0", brokers: 1, logLevel: "warn", data: data}
 	configs, err := o.configs()
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(configs[0])
 	stores, err := node.OpenStores(t.Context(), configs[0])
 	if err != nil {
 		t.Fatal(err)

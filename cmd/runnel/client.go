@@ -36,13 +36,17 @@ func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Clien
 	if len(seeds) == 0 {
 		return nil, usagef("--bootstrap names no broker")
 	}
-	common := []kgo.Opt{
+	who, err := env.login.options(env)
+	if err != nil {
+		return nil, err
+	}
+	common := append(who,
 		kgo.SeedBrokers(seeds...),
 		kgo.ClientID("runnel-cli"),
 		kgo.SoftwareNameAndVersion("runnel-cli", versionForKafka()),
 		kgo.DialTimeout(connectTimeout),
 		kgo.RetryTimeout(retryTimeout),
-	}
+	)
 	if env.verbose {
 		common = append(common, kgo.WithLogger(kgo.BasicLogger(env.err, kgo.LogLevelDebug, nil)))
 	}
@@ -58,6 +62,9 @@ func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Clien
 		client.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if refused := loginFailed(err); refused != nil {
+			return nil, refused
 		}
 		return nil, &unreachableError{env.bootstrap, err}
 	}
@@ -158,7 +165,13 @@ func hint(err error, bootstrap string) string {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &name):
 		return "Is the server up, and is this its address?"
 	case isUnreachable:
-		return "Is it a Kafka listener without TLS? Name another with --bootstrap or RUNNEL_BOOTSTRAP."
+		return "Does the listener ask for a login (--user, --token-file), or for TLS (--tls)? Name another with --bootstrap or RUNNEL_BOOTSTRAP."
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		return "Are --user and the password right, and does the user have credentials of this --sasl-mechanism (`runnel user list`)?"
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		return "Choose another --sasl-mechanism."
+	case errors.Is(err, kerr.IllegalSaslState):
+		return "The listener does not ask for a login: leave out --user and the like."
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		return "See what exists with `runnel topic list`; make one with `runnel topic create NAME`."
 	case errors.Is(err, kerr.TopicAlreadyExists):

@@ -21,7 +21,9 @@ func completeNames(env *environment, most int, list func(context.Context, *kadm.
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
 		defer cancel()
-		admin, err := connectAdmin(ctx, env)
+		quiet := *env
+		quiet.in = nil // nobody is to be asked for a password
+		admin, err := connectAdmin(ctx, &quiet)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp // a shell has no place for the reason
 		}

@@ -63,6 +63,18 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"too many arguments", "produce t u", `unexpected argument "u"; usage: runnel produce TOPIC`},
 		{"negative count", "consume t -n -1", "--count must not be negative"},
 		{"help of nothing", "help topics", `unknown command "topics"`},
+		{"mechanism", "topic list --user u --sasl-mechanism GSSAPI", "--sasl-mechanism must be"},
+		{"mechanism without a user", "topic list --sasl-mechanism PLAIN", "needs --user"},
+		{"no password", "topic list --user u", "--password-file"},
+		{"missing password", "topic list --user u --password-file /does/not/exist", "no such file"},
+		{"two logins", "topic list --user u --token-file f", "use one of them"},
+		{"token", "topic list --sasl-mechanism OAUTHBEARER", "needs --token-file"},
+		{"authority", "topic list --tls-ca /does/not/exist", "no such file"},
+		{"key", "topic list --tls-key k", "go together"},
+		{"password as argument", "user create u secret", `unexpected argument "secret"`},
+		{"no new password", "user create u", "--new-password-file"},
+		{"iterations", "user create u --iterations 4095", "from 4096 to 16384"},
+		{"credential", "user create u --mechanism PLAIN", "--mechanism must be"},
 		{"missing file", "produce t --file /does/not/exist", "no such file"},
 		{"missing configuration", "config check --config /does/not/exist", "no such file"},
 	}
@@ -138,7 +150,7 @@ func TestConfigPrint(t *testing.T) {
 
 func TestHelpOfEveryCommand(t *testing.T) {
 	for _, line := range []string{"", "topic", "topic create", "topic describe", "produce", "consume", "group", "group describe",
-		"cluster describe", "config print", "fsck", "segment dump", "segment verify", "bench produce", "bench commit", "version", "completion bash"} {
+		"cluster describe", "config print", "fsck", "segment dump", "segment verify", "bench produce", "bench commit", "user create", "version", "completion bash"} {
 		out, errOut, code := run(t, nil, append(strings.Fields(line), "--help")...)
 		if code != 0 || !strings.Contains(out, "Usage:") {
 			t.Errorf("%q: exit %d, %s%s", line, code, out, errOut)

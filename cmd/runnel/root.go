@@ -20,6 +20,7 @@ type environment struct {
 	environ func() []string
 
 	bootstrap string
+	login     login
 	json      bool
 	verbose   bool
 }
@@ -50,7 +51,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	setUsage(env, root)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Run brokers:"}, &cobra.Group{ID: "client", Title: "Use a cluster (any that speaks Kafka's protocol):"})
-	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newTxn(env), newCluster(env), newBench(env))
+	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newTxn(env), newCluster(env), newUser(env), newBench(env))
 	addTo(root, "server", serverCommands(env)...)
 	root.AddCommand(newVersion(env), newDocs(env))
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
@@ -72,6 +73,7 @@ func clientFlags(env *environment, cmd *cobra.Command) *cobra.Command {
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&env.bootstrap, "bootstrap", "b", bootstrap, "brokers to ask first, host:port separated by commas (RUNNEL_BOOTSTRAP)")
+	loginFlags(env, cmd)
 	flags.BoolVar(&env.json, "json", false, "write JSON")
 	flags.BoolVar(&env.verbose, "verbose", false, "log what the client does to standard error")
 	return cmd

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestClientsTrustTheAuthorityTheyAreGiven: and, without one, the system's, which do not know a test's.
+func TestClientsTrustTheAuthorityTheyAreGiven(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = nil
+	server.StartTLS()
+	defer server.Close()
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(authority, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		login   login
+		trusted bool
+	}{{login{authority: authority}, true}, {login{tls: true}, false}} {
+		c, err := test.login.tlsConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{TLSClientConfig: c}
+		resp, err := (&http.Client{Transport: transport}).Get(server.URL)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		transport.CloseIdleConnections()
+		if (err == nil) != test.trusted {
+			t.Errorf("%+v: %v", test.login, err)
+		}
+	}
+	opts, err := (&login{authority: authority, user: "u", password: "p"}).options(&environment{})
+	if err != nil || len(opts) != 2 {
+		t.Fatalf("%d options, %v", len(opts), err)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.DialTimeout(connectTimeout))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	if c, err := new(login).tlsConfig(); c != nil || err != nil {
+		t.Errorf("TLS by default: %v, %v", c, err)
+	}
+}
+
+func TestSecretsAreTheFirstLineOfTheirFile(t *testing.T) {
+	for text, want := range map[string]string{"a b": "a b", "a b\n": "a b", "a b\r\n": "a b", " a\nb": " a", "": ""} {
+		name := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readSecret(name); got != want || err != nil {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secretFrom(&environment{getenv: os.Getenv}, empty, "", "", ""); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Error(err)
+	}
+}

@@ -234,7 +234,10 @@ func TestScramOfTheRFC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := derived.GetStoredCredentials(xscram.KeyFactors{Salt: string(salt), Iters: 4096})
+	stored, err := derived.GetStoredCredentialsWithError(xscram.KeyFactors{Salt: string(salt), Iters: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
 	users.put(t, "user", ScramSHA256, Credential{Iterations: 4096, Salt: salt, StoredKey: stored.StoredKey, ServerKey: stored.ServerKey})
 	exchange := begin(t, mechanisms(t, users), ScramSHA256).(*saslScram)
 	server, err := xscram.SHA256.NewServer(func(user string) (xscram.StoredCredentials, error) {

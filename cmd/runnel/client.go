@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,13 +41,13 @@ func connect(ctx context.Context, env *environment, opts ...kgo.Opt) (*kgo.Clien
 	if err != nil {
 		return nil, err
 	}
-	common := append(who,
+	common := slices.Concat(who, []kgo.Opt{
 		kgo.SeedBrokers(seeds...),
 		kgo.ClientID("runnel-cli"),
 		kgo.SoftwareNameAndVersion("runnel-cli", versionForKafka()),
 		kgo.DialTimeout(connectTimeout),
 		kgo.RetryTimeout(retryTimeout),
-	)
+	})
 	if env.verbose {
 		common = append(common, kgo.WithLogger(kgo.BasicLogger(env.err, kgo.LogLevelDebug, nil)))
 	}

@@ -165,7 +165,8 @@ func (l *login) secret(env *environment) (string, error) {
 
 // secretFrom takes a secret from a file, a variable or a terminal, in this order.
 func secretFrom(env *environment, file, variable, prompt, flag string) (string, error) {
-	secret, err := "", error(nil)
+	var secret string
+	var err error
 	switch terminal, isFile := env.in.(*os.File); {
 	case file != "":
 		if secret, err = readSecret(file); err != nil {

@@ -103,12 +103,12 @@ func (r *readable) allow(topic string) bool {
 	return r.permits.allow(topic)
 }
 
-func (b *Broker) fetch(ctx context.Context, c holder, reads *readable, scan *reader.Scan, req *kmsg.FetchRequest) *fetchResponse {
+func (b *Broker) fetch(ctx context.Context, c consumer, reads *readable, scan *reader.Scan, req *kmsg.FetchRequest) *fetchResponse {
 	resp := &fetchResponse{FetchResponse: respond[*kmsg.FetchResponse](req), committed: req.IsolationLevel == 1}
 	session, failed := b.sessions.begin(req, b.Now())
 	if failed == nil {
 		f := &fetch{
-			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(req.Version, req.Rack),
+			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(c, req.Version, req.Rack),
 			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.Load().FetchMaxBytes)),
 			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond, unknownYet: kerr.OffsetNotAvailable,
 			scan: scan, reads: reads,

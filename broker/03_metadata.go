@@ -19,7 +19,7 @@ import (
 // Metadata (3), versions 0 to 13: brokers, topics, and who is to be asked for each partition. Null topics are all
 // topics and an empty list is none, except in v0, where the empty list is all. v10 answers topic ids, v12 takes them
 // (KIP-516). A topic that is not there is created if the client (v4+) and auto.create.topics.enable allow it, and is in
-// the answer when the commit was in time.
+// the answer when the commit was in time. Brokers are those that have the listener by which the client came.
 //
 // The leader of a partition is a live broker of the client's zone, by rendezvous hashing, at leader epoch 0; one of all
 // brokers, if the zone is unknown or has none. It is where the clients of a zone meet, nothing more: every other would do.
@@ -54,10 +54,11 @@ func (r metadataResponse) AppendTo(dst []byte) []byte {
 
 // metadataFor answers a client in a zone.
 func (b *Broker) metadataFor(ctx context.Context, c *wire.Conn, zone string, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+	listener := c.Endpoint().Name
 	resp := respond[*kmsg.MetadataResponse](req)
-	live := b.brokers()
+	live := b.brokers(listener)
 	placement := cluster.Place(live, zone)
-	for _, l := range b.listed() {
+	for _, l := range b.listed(listener) {
 		broker := kmsg.NewMetadataResponseBroker()
 		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
 		resp.Brokers = append(resp.Brokers, broker)

@@ -3,8 +3,10 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -117,8 +119,8 @@ func (b *Broker) shown() map[string]string {
 	self := b.Membership.Self()
 	shown := map[string]string{
 		"node.id": strconv.Itoa(int(self.NodeID)), "broker.id": strconv.Itoa(int(self.NodeID)),
-		"advertised.listeners": fmt.Sprintf("PLAINTEXT://%s:%d", self.Host, self.Port),
 	}
+	shown["advertised.listeners"], shown["listener.security.protocol.map"] = shownListeners(&self)
 	if self.Zone != "" {
 		shown["broker.rack"] = self.Zone
 	}
@@ -126,6 +128,21 @@ func (b *Broker) shown() map[string]string {
 		shown[name] = value
 	}
 	return shown
+}
+
+// shownListeners are the addresses and the protocols of a broker's listeners, as Kafka has them in its settings.
+func shownListeners(self *metastore.Broker) (advertised, protocols string) {
+	listeners := self.Listeners
+	if len(listeners) == 0 {
+		only, _ := self.Listener("")
+		listeners = []metastore.Listener{only}
+	}
+	var addresses, secured []string
+	for _, l := range listeners {
+		addresses = append(addresses, l.Name+"://"+net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))))
+		secured = append(secured, l.Name+":"+l.Protocol)
+	}
+	return strings.Join(addresses, ","), strings.Join(secured, ",")
 }
 
 func describedConfig(e settings.Entry, synonyms, documentation bool) kmsg.DescribeConfigsResponseResourceConfig {

@@ -36,7 +36,7 @@ func (b *Broker) describeLogDirs(_ context.Context, c *wire.Conn, req *kmsg.Desc
 	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = b.LogDir, unknownBytes, unknownBytes
-	placement := b.placement(b.Zones.Agreed(c.ClientID(), c.ClientHost()))
+	placement := b.placement(c.Endpoint().Name, b.Zones.Agreed(c.ClientID(), c.ClientHost()))
 	if req.Topics == nil {
 		for _, t := range b.Topics.Topics() {
 			dir.Topics = b.appendLogs(dir.Topics, t, nil, placement)

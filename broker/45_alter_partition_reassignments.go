@@ -94,7 +94,7 @@ func (b *Broker) checkReplicas(replicas []int32) error {
 	if len(replicas) == 0 || len(replicas) > maxReplicationFactor {
 		return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("a partition has 1 to %d replicas", maxReplicationFactor))
 	}
-	listed := b.listed()
+	listed := b.Membership.Listed()
 	for i, id := range replicas {
 		if slices.Contains(replicas[:i], id) {
 			return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("broker %d is named twice", id))

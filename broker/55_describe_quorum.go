@@ -42,25 +42,26 @@ func (b *Broker) describeQuorum(_ context.Context, c *wire.Conn, req *kmsg.Descr
 		}
 		return resp
 	}
-	p := b.describeMetadataLog()
+	via := c.Endpoint().Name
+	p := b.describeMetadataLog(via)
 	topic := kmsg.NewDescribeQuorumResponseTopic()
 	topic.Topic, topic.Partitions = metadataLog, append(topic.Partitions, p)
 	resp.Topics = append(resp.Topics, topic)
-	for _, l := range b.listed() {
+	for _, l := range b.listed(via) {
 		node := kmsg.NewDescribeQuorumResponseNode()
 		listener := kmsg.NewDescribeQuorumResponseNodeListener()
-		listener.Name, listener.Host, listener.Port = "PLAINTEXT", l.Host, uint16(l.Port)
+		listener.Name, listener.Host, listener.Port = via, l.Host, uint16(l.Port)
 		node.NodeID, node.Listeners = int32(l.NodeID), append(node.Listeners, listener)
 		resp.Nodes = append(resp.Nodes, node)
 	}
 	return resp
 }
 
-func (b *Broker) describeMetadataLog() kmsg.DescribeQuorumResponseTopicPartition {
+func (b *Broker) describeMetadataLog(listener string) kmsg.DescribeQuorumResponseTopicPartition {
 	const unknownTime = -1
 	end := int64(b.Topics.Position().Seq) + 1
 	now := b.Now().UnixMilli()
-	live := b.brokers()
+	live := b.brokers(listener)
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
 	p.ErrorMessage = kmsg.StringPtr("")
 	p.LeaderID, p.HighWatermark = int32(live[0].NodeID), end

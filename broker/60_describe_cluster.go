@@ -30,9 +30,9 @@ func (b *Broker) describeCluster(_ context.Context, c *wire.Conn, req *kmsg.Desc
 		resp.ErrorCode, resp.ErrorMessage = failure(refuse(kafka, "this is a broker: the endpoint type must be 1"))
 		return resp
 	}
-	live := b.brokers()
+	live := b.brokers(c.Endpoint().Name)
 	resp.ClusterID, resp.ControllerID = b.Membership.ClusterID(), b.controller(live)
-	for _, l := range b.listed() {
+	for _, l := range b.listed(c.Endpoint().Name) {
 		broker := kmsg.NewDescribeClusterResponseBroker()
 		broker.NodeID, broker.Host, broker.Port, broker.Rack = int32(l.NodeID), l.Host, l.Port, orNil(l.Zone)
 		resp.Brokers = append(resp.Brokers, broker)

@@ -24,7 +24,7 @@ func (b *Broker) unregisterBroker(_ context.Context, c *wire.Conn, req *kmsg.Unr
 		return resp
 	}
 	err := refuse(kerr.BrokerIDNotRegistered, fmt.Sprintf("there is no broker %d", req.BrokerID))
-	if slices.ContainsFunc(b.listed(), func(l metastore.Broker) bool { return int32(l.NodeID) == req.BrokerID }) {
+	if slices.ContainsFunc(b.Membership.Listed(), func(l metastore.Broker) bool { return int32(l.NodeID) == req.BrokerID }) {
 		err = refuse(kerr.InvalidRequest, fmt.Sprintf("broker %d is alive: it unregisters when it is stopped, or when its lease runs out", req.BrokerID))
 	}
 	resp.ErrorCode, resp.ErrorMessage = failure(err)

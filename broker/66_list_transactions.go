@@ -31,7 +31,7 @@ func (b *Broker) listTransactions(ctx context.Context, c *wire.Conn, req *kmsg.L
 		return resp
 	}
 	resp.UnknownStateFilters = wanted.unknownStates
-	live := b.brokers()
+	live := b.brokers(c.Endpoint().Name)
 	b.States.Transactions(func(t *metastore.Transaction) bool {
 		if wanted.matches(t) && b.coordinates(t.ID, live) && b.sees(c, acl.Describe, acl.TransactionalID, t.ID) {
 			row := kmsg.NewListTransactionsResponseTransactionState()

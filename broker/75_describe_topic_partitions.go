@@ -31,7 +31,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, c *wire.Conn, req *k
 		}
 		return resp
 	}
-	placement := b.placement(b.zone(c))
+	placement := b.placement(c.Endpoint().Name, b.zone(c))
 	left := int(min(max(req.ResponsePartitionLimit, 1), maxPartitionsPerPage))
 	names, denied := b.pageTopics(c, req)
 	for i := range denied {

@@ -258,7 +258,7 @@ func TestEveryBrokerNamesTheSameLeaderOfTheQuorum(t *testing.T) {
 	membership := cluster.New(h.store, metastore.Broker{NodeID: 7, Host: "broker7", Port: 9092}, cluster.Options{})
 	must(t, membership.Join(t.Context()))
 	h.broker.Membership = membership
-	p := h.broker.describeMetadataLog()
+	p := h.broker.describeMetadataLog("PLAINTEXT")
 	equal(t, "leader", p.LeaderID, 0)
 	equal(t, "voters", len(p.CurrentVoters), 4)
 }

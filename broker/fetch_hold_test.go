@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+
+	"github.com/runnel-io/runnel/broker/wire"
 )
 
 type holdsUpTo int64
@@ -41,6 +43,8 @@ func TestFetchReadsNoMoreThanItMayHold(t *testing.T) {
 
 // holdsAfter gives all memory that is asked for, after something happened.
 type holdsAfter func()
+
+func (holdsAfter) Endpoint() *wire.Endpoint { return &wire.Endpoint{Name: "PLAINTEXT"} }
 
 func (h holdsAfter) Hold(_ context.Context, n, _ int64) (int64, error) {
 	h()

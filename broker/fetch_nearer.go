@@ -20,11 +20,11 @@ import (
 const rackVersion = 11
 
 // nearer is the placement in the zone of a rack, nil if nobody there is nearer to the client than this broker.
-func (b *Broker) nearer(version int16, rack string) *cluster.Placement {
+func (b *Broker) nearer(c consumer, version int16, rack string) *cluster.Placement {
 	if version < rackVersion || rack == "" || rack == b.Membership.Self().Zone {
 		return nil
 	}
-	if placement := b.placement(rack); placement.Local() {
+	if placement := b.placement(c.Endpoint().Name, rack); placement.Local() {
 		return placement
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/runnel-io/runnel/batching/reader"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -31,6 +32,12 @@ const (
 // holder bounds what answers hold in memory; wire.Conn does.
 type holder interface {
 	Hold(ctx context.Context, n, least int64) (int64, error)
+}
+
+// consumer is who fetches: a wire.Conn.
+type consumer interface {
+	holder
+	Endpoint() *wire.Endpoint
 }
 
 // hold waits for memory for the answer, and shortens the plan to what there is.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/wire"
 )
 
 func TestFindCoordinator(t *testing.T) {
@@ -377,7 +379,7 @@ func TestRequestsForGroupsOfOtherBrokers(t *testing.T) {
 	h.topic("events", 1, 1)
 	for i := range 100 {
 		id := fmt.Sprintf("group-%d", i)
-		if c := h.broker.coordinator(nil, groupCoordinator, id); c.NodeID == 0 {
+		if c := h.broker.coordinator(new(wire.Conn), groupCoordinator, id); c.NodeID == 0 {
 			continue
 		}
 		equal(t, "join", h.join(5, id, "").ErrorCode, kerr.NotCoordinator.Code)

@@ -31,6 +31,8 @@ type harness struct {
 	conn    net.Conn
 	client  string // id of ours, default "test"
 	next    int32
+
+	endpoint *wire.Endpoint // by which we come, default that of PLAINTEXT
 }
 
 // newHarness starts a broker with cluster settings; more says how many other brokers live.
@@ -91,7 +93,9 @@ func (h *harness) serve() {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(h.t, err)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(context.Background(), ln, &wire.Endpoint{Name: "PLAINTEXT"}) }()
+	go func() {
+		served <- srv.Serve(context.Background(), ln, cmp.Or(h.endpoint, &wire.Endpoint{Name: "PLAINTEXT"}))
+	}()
 	h.conn, err = net.Dial("tcp", ln.Addr().String())
 	must(h.t, err)
 	h.t.Cleanup(func() {

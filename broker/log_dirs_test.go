@@ -45,7 +45,7 @@ func TestLogDirsHoldWhatThisBrokerLeads(t *testing.T) {
 		h.client = "tool,zone=" + at
 		leads := 0
 		for i := range int32(64) {
-			if h.broker.leader(metastore.TopicPartition{Topic: topic.ID, Partition: i}, at).NodeID == 0 {
+			if h.broker.leader(metastore.TopicPartition{Topic: topic.ID, Partition: i}, "PLAINTEXT", at).NodeID == 0 {
 				leads++
 			}
 		}

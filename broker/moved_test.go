@@ -11,6 +11,7 @@ import (
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
+	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/memory"
 	objmemory "github.com/runnel-io/runnel/objstore/memory"
@@ -170,7 +171,7 @@ func TestBrokerThatLeavesIsListedAndNamedForNothing(t *testing.T) {
 		}
 		equal(t, step+": brokers described", len(ask[*kmsg.DescribeClusterResponse](h.harness, 0, kmsg.NewPtrDescribeClusterRequest()).Brokers), 2)
 		for _, group := range []string{"a", "b", "c", "d", "e", "f"} {
-			equal(t, step+": coordinator", h.broker.coordinator(nil, groupCoordinator, group).NodeID, 1)
+			equal(t, step+": coordinator", h.broker.coordinator(new(wire.Conn), groupCoordinator, group).NodeID, 1)
 		}
 	}
 	if !h.membership.Leave(t.Context()) {

@@ -11,20 +11,49 @@ import (
 // leaderEpoch is that of every partition, for ever: there are no leaders to be elected.
 const leaderEpoch = 0
 
-// brokers are the live ones, or this one while no other is known.
-func (b *Broker) brokers() []metastore.Broker {
-	if live := b.Membership.Live(); len(live) > 0 {
-		return live
-	}
-	return []metastore.Broker{b.Membership.Self()}
+// brokers are the live ones that clients of a listener can reach, or this one while no other is known. Host and Port are those
+// of the listener.
+func (b *Broker) brokers(listener string) []metastore.Broker {
+	return b.reached(listener, b.Membership.Live())
 }
 
 // listed is brokers and those that are about to leave: clients close their connections to what is not listed.
-func (b *Broker) listed() []metastore.Broker {
-	if listed := b.Membership.Listed(); len(listed) > 0 {
-		return listed
+func (b *Broker) listed(listener string) []metastore.Broker {
+	return b.reached(listener, b.Membership.Listed())
+}
+
+// reached are those of the brokers that have a listener, where clients of it reach them. To who came by it the others are
+// not there, as in Kafka.
+func (b *Broker) reached(listener string, brokers []metastore.Broker) []metastore.Broker {
+	if reached := at(listener, brokers); len(reached) > 0 {
+		return reached
 	}
-	return []metastore.Broker{b.Membership.Self()}
+	self := []metastore.Broker{b.Membership.Self()}
+	if reached := at(listener, self); len(reached) > 0 {
+		return reached
+	}
+	return self
+}
+
+// at returns the brokers that have a listener, with its address: the slice itself if it has all of them so already.
+func at(listener string, brokers []metastore.Broker) []metastore.Broker {
+	for i := range brokers {
+		if l, ok := brokers[i].Listener(listener); !ok || l.Host != brokers[i].Host || l.Port != brokers[i].Port {
+			return readdressed(listener, brokers)
+		}
+	}
+	return brokers
+}
+
+func readdressed(listener string, brokers []metastore.Broker) []metastore.Broker {
+	reached := make([]metastore.Broker, 0, len(brokers))
+	for _, broker := range brokers {
+		if l, ok := broker.Listener(listener); ok {
+			broker.Host, broker.Port = l.Host, l.Port
+			reached = append(reached, broker)
+		}
+	}
+	return reached
 }
 
 // moved is what clients are told of every partition when this broker has handed its own over, nil before. They look for
@@ -50,16 +79,20 @@ func (b *Broker) controller(live []metastore.Broker) int32 {
 }
 
 // zone is where a client is, "" if that is unknown.
-func (b *Broker) zone(c *wire.Conn) string { return b.Zones.Of(c.ClientID(), c.ClientHost()) }
-
-// leader is the broker that clients in a zone are told to ask for a partition. Those of many partitions are asked of one
-// placement.
-func (b *Broker) leader(tp metastore.TopicPartition, zone string) metastore.Broker {
-	return *b.placement(zone).Leader(tp)
+func (b *Broker) zone(c *wire.Conn) string {
+	return b.Zones.Of(c.ClientID(), c.ClientHost(), c.Endpoint().Zone)
 }
 
-// placement tells whom clients in a zone are told to ask, as of now.
-func (b *Broker) placement(zone string) *cluster.Placement { return cluster.Place(b.brokers(), zone) }
+// leader is the broker that clients of a listener in a zone are told to ask for a partition. Those of many partitions are asked
+// of one placement.
+func (b *Broker) leader(tp metastore.TopicPartition, listener, zone string) metastore.Broker {
+	return *b.placement(listener, zone).Leader(tp)
+}
+
+// placement tells whom clients of a listener in a zone are told to ask, as of now.
+func (b *Broker) placement(listener, zone string) *cluster.Placement {
+	return cluster.Place(b.brokers(listener), zone)
+}
 
 // replicaLists are the replicas of partitions of a topic that clients are told of, from `first` on. They are as long as
 // the topic's replication factor, since tools compare it with what they asked for, and begin with the leader. Beyond the

@@ -92,7 +92,7 @@ func TestLeaderIsTheOneInMetadata(t *testing.T) {
 		_, each := leaders(t, h.harness, topic)
 		for i, id := range each {
 			tp := metastore.TopicPartition{Topic: topic.ID, Partition: int32(i)}
-			equal(t, "leader for zone "+at, int32(h.broker.leader(tp, at).NodeID), id)
+			equal(t, "leader for zone "+at, int32(h.broker.leader(tp, "PLAINTEXT", at).NodeID), id)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +60,7 @@ type Options struct {
 type Node struct {
 	opts     Options
 	log      *slog.Logger
-	kafka    net.Listener
+	kafka    []listener
 	admin    net.Listener // nil: none
 	peer     net.Listener // nil: none
 	registry *prometheus.Registry
@@ -99,12 +98,13 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.ready.set(componentBroker, errors.New("starting"))
 	var err error
-	if n.kafka, err = opts.Network.Listen(ctx, "tcp", opts.Config.Listeners[0].Listen); err != nil {
-		return nil, fmt.Errorf("listen for Kafka clients: %w", err)
+	if err = n.listenForClients(ctx); err != nil {
+		return nil, err
 	}
 	if opts.Config.Admin.Listen != "" {
 		if n.admin, err = opts.Network.Listen(ctx, "tcp", opts.Config.Admin.Listen); err != nil {
-			return nil, errors.Join(fmt.Errorf("listen for admin requests: %w", err), n.kafka.Close())
+			n.close()
+			return nil, fmt.Errorf("listen for admin requests: %w", err)
 		}
 	}
 	err = n.listenForPeers(ctx)
@@ -128,9 +128,6 @@ func (n *Node) listenForPeers(ctx context.Context) (err error) {
 	return nil
 }
 
-// Addr is the address that Kafka clients reach.
-func (n *Node) Addr() net.Addr { return n.kafka.Addr() }
-
 // AdminAddr is the address of the admin server, nil if there is none.
 func (n *Node) AdminAddr() net.Addr {
 	if n.admin == nil {
@@ -153,7 +150,9 @@ func (n *Node) Memory() int64 {
 func (n *Node) Replica() *metastore.Replica { return n.replica }
 
 func (n *Node) close() {
-	_ = n.kafka.Close()
+	for _, l := range n.kafka {
+		_ = l.bound.Close()
+	}
 	if n.admin != nil {
 		_ = n.admin.Close()
 	}
@@ -164,11 +163,14 @@ func (n *Node) close() {
 
 func (n *Node) assemble() error {
 	c, meta := n.opts.Config, n.opts.Stores.Metastore
-	host, port, err := c.Listeners[0].Advertised(n.kafka.Addr())
+	listeners, err := n.advertise()
 	if err != nil {
 		return err
 	}
-	self := metastore.Broker{NodeID: metastore.NodeID(c.NodeID), Host: host, Port: port, Zone: c.Zone, Version: n.opts.Version}
+	self := metastore.Broker{
+		NodeID: metastore.NodeID(c.NodeID), Host: listeners[0].Host, Port: listeners[0].Port, Listeners: listeners,
+		Zone: c.Zone, Version: n.opts.Version,
+	}
 	if n.peer != nil {
 		if self.PeerHost, self.PeerPort, err = c.Peer.Advertised(n.peer.Addr()); err != nil {
 			return err
@@ -225,7 +227,7 @@ func (n *Node) assemble() error {
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: n.settings, Audit: n.audit, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
 		Telemetry: telemetry.New(subscriptions(n.replica), telemetry.Options{MaxBytes: c.Cluster.TelemetryMaxBytes, Now: n.members.Now, Registerer: n.registry}),
-		Shown:     shown(n.kafka.Addr(), host, port), Logger: n.part("broker"), Now: n.members.Now,
+		Shown:     n.shown(), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
@@ -297,14 +299,6 @@ func peerCredentials(c *config.Peer) (*peer.Credentials, error) {
 // answerBytes bounds the records that answers to Fetch hold beside the caches, while consumers read them.
 const answerBytes = 128 << 20
 
-// shown are the settings of this broker that DescribeConfigs reports beside the cluster's.
-func shown(bound net.Addr, host string, port int32) map[string]string {
-	return map[string]string{
-		"listeners":            "PLAINTEXT://" + bound.String(),
-		"advertised.listeners": "PLAINTEXT://" + net.JoinHostPort(host, strconv.Itoa(int(port))),
-	}
-}
-
 // orNone translates 0 for none to the options' negative, whose 0 is the default.
 func orNone[T ~int64](d T) T {
 	if d == 0 {
@@ -374,12 +368,8 @@ func (n *Node) serve(ctx context.Context) error {
 	stopLife := start("life of stored data", n.life.Run)
 	serving, stopServing := context.WithCancel(base)
 	defer stopServing()
-	served := make(chan error, 1)
-	first := &n.opts.Config.Listeners[0]
-	endpoint := &wire.Endpoint{Name: first.Name, SASL: first.HasSASL()}
-	go func() { served <- n.server.Serve(serving, n.kafka, endpoint) }()
+	served := n.serveClients(serving)
 	n.ready.set(componentBroker, nil)
-	n.log.Info("serving Kafka clients", "address", n.kafka.Addr().String(), "node_id", n.members.Self().NodeID)
 
 	var err error
 	select {
@@ -405,7 +395,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if drainErr := n.server.Shutdown(drain); drainErr != nil {
 		n.log.Warn("connections closed before their requests were answered", "error", drainErr)
 	}
-	<-served
+	for range n.kafka {
+		<-served
+	}
 	stopAudit() // writes what is left, perhaps to a topic
 	stopWriter()
 	stopPeers()

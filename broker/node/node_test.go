@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,14 +33,21 @@ func testConfig(t *testing.T, keys map[string]string) *config.Config {
 		"linger.max": "5ms", "linger.min": "0s", "drain.timeout": "5s",
 	}
 	set := []string{"group.initial.rebalance.delay.ms=0"}
+	var listeners []string
 	for key, value := range keys {
+		if path, ok := strings.CutPrefix(key, "listeners."); ok {
+			listeners = append(listeners, path+"="+value)
+			delete(flags, "listen")
+			continue
+		}
 		if name, ok := strings.CutPrefix(key, "cluster."); ok {
 			set = append(set, name+"="+value)
 			continue
 		}
 		flags[key] = value
 	}
-	loaded, err := config.Load(config.Sources{Set: set, Flags: flags})
+	slices.Sort(listeners) // the first by name is the first
+	loaded, err := config.Load(config.Sources{Set: set, Flags: flags, Listener: listeners})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,13 @@ type Session struct {
 var anonymous = &Session{Principal: Anonymous}
 
 // Session returns who the peer is by now. Requests are handled by who it was when they began: handlers that work beside
-// others of the connection (Overlapping ones) ask before they return their Pending.
-func (c *Conn) Session() *Session { return c.session.Load() }
+// others of the connection (Overlapping ones) ask before they return their Pending. Of a zero Conn it is anonymous.
+func (c *Conn) Session() *Session {
+	if s := c.session.Load(); s != nil {
+		return s
+	}
+	return anonymous
+}
 
 // Authenticate makes the peer who it has proved to be. Requests after the one that is handled are the new session's, and
 // if that is the first, they may be of all kinds. Only handlers of Serial requests may call it.
@@ -43,8 +48,15 @@ type Endpoint struct {
 	Zone           string     // of clients of which nothing else tells it
 }
 
-// Endpoint is the listener by which the peer came.
-func (c *Conn) Endpoint() *Endpoint { return c.endpoint }
+var openToAll = &Endpoint{Name: "PLAINTEXT", Protocol: "PLAINTEXT"}
+
+// Endpoint is the listener by which the peer came. Of a zero Conn it is one open to all.
+func (c *Conn) Endpoint() *Endpoint {
+	if c.endpoint == nil {
+		return openToAll
+	}
+	return c.endpoint
+}
 
 // refuses tells whether a request does not begin: it came when its session had ended, which the clock at its arrival
 // decides as in Kafka, or after something that ends the connection. What began before is answered.

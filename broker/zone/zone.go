@@ -18,14 +18,14 @@ type Subnet struct {
 // Clients knows what tells the zone of a client, beside the rack that a consumer names in Fetch. It does not change, and
 // the zero value knows only of client ids.
 type Clients struct {
-	subnets  []Subnet // the longest prefix first
-	listener string
+	subnets []Subnet // the longest prefix first
+	rest    string
 }
 
-// New makes a Clients. listener is the zone of clients of which nothing else is known, "" if that says nothing. Of subnets
-// of the same prefix the first counts.
-func New(subnets []Subnet, listener string) *Clients {
-	c := &Clients{subnets: slices.Clone(subnets), listener: listener}
+// New makes a Clients. rest is the zone of clients of which nothing else is known, "" if that says nothing. Of subnets of the
+// same prefix the first counts.
+func New(subnets []Subnet, rest string) *Clients {
+	c := &Clients{subnets: slices.Clone(subnets), rest: rest}
 	for i := range c.subnets {
 		c.subnets[i].Prefix = c.subnets[i].Prefix.Masked()
 	}
@@ -34,12 +34,13 @@ func New(subnets []Subnet, listener string) *Clients {
 }
 
 // Of returns the zone of a client with the client id, at the address of its connection, "" if it is unknown: by a tag of
-// the client id, else by the subnet of the address, else that of the listener.
-func (c *Clients) Of(clientID, address string) string {
-	return cmp.Or(c.Agreed(clientID, address), c.listener)
+// the client id, else by the subnet of the address, else that of the listener by
+// which it came, else that of all the rest.
+func (c *Clients) Of(clientID, address, listener string) string {
+	return cmp.Or(c.Agreed(clientID, address), listener, c.rest)
 }
 
-// Agreed is Of without the listener: what every broker with the same subnets says of the client.
+// Agreed is Of without the last two: what every broker with the same subnets says of the client.
 func (c *Clients) Agreed(clientID, address string) string {
 	if zone := Tag(clientID); zone != "" {
 		return zone

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 	"testing"
@@ -88,11 +89,14 @@ func TestClients(t *testing.T) {
 		if got := c.Agreed(test.clientID, test.address); got != test.agreed {
 			t.Errorf("%s: all brokers agree on %q, want %q", test.name, got, test.agreed)
 		}
-		if got := c.Of(test.clientID, test.address); got != test.of {
+		if got := c.Of(test.clientID, test.address, ""); got != test.of {
 			t.Errorf("%s: zone %q, want %q", test.name, got, test.of)
 		}
+		if got, want := c.Of(test.clientID, test.address, "own"), cmp.Or(test.agreed, "own"); got != want {
+			t.Errorf("%s: zone %q by a listener that has one, want %q", test.name, got, want)
+		}
 	}
-	if got := new(Clients).Of("app", "10.0.1.1"); got != "" {
+	if got := new(Clients).Of("app", "10.0.1.1", ""); got != "" {
 		t.Errorf("without any setting: %q", got)
 	}
 }

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/runnel-io/runnel/broker/config"
+	"github.com/runnel-io/runnel/broker/wire"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// listener is an address on which Kafka clients are served.
+type listener struct {
+	config   *config.Listener
+	bound    net.Listener
+	endpoint *wire.Endpoint
+}
+
+// listenForClients binds every listener, or none.
+func (n *Node) listenForClients(ctx context.Context) error {
+	for i := range n.opts.Config.Listeners {
+		c := &n.opts.Config.Listeners[i]
+		bound, err := n.opts.Network.Listen(ctx, "tcp", c.Listen)
+		if err != nil {
+			n.close()
+			return fmt.Errorf("listen for Kafka clients: %w", err)
+		}
+		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: endpoint(c)})
+	}
+	return nil
+}
+
+func endpoint(c *config.Listener) *wire.Endpoint {
+	e := &wire.Endpoint{Name: c.Name, Protocol: c.Protocol, SASL: c.HasSASL(), Zone: c.Zone}
+	if c.MaxConnections > 0 {
+		e.MaxConnections = func() int { return c.MaxConnections }
+	}
+	return e
+}
+
+// advertise are the listeners as other brokers, and by them clients, are told of them.
+func (n *Node) advertise() ([]metastore.Listener, error) {
+	var listeners []metastore.Listener
+	for _, l := range n.kafka {
+		host, port, err := l.config.Advertised(l.bound.Addr())
+		if err != nil {
+			return nil, fmt.Errorf("listener %s: %w", l.config.Name, err)
+		}
+		listeners = append(listeners, metastore.Listener{Name: l.config.Name, Host: host, Port: port, Protocol: l.config.Protocol})
+	}
+	return listeners, nil
+}
+
+// serveClients serves all listeners. What is received, once for each, is why one ended: wire.ErrServerClosed after Shutdown.
+func (n *Node) serveClients(ctx context.Context) chan error {
+	served := make(chan error, len(n.kafka))
+	for _, l := range n.kafka {
+		go func() {
+			err := n.server.Serve(ctx, l.bound, l.endpoint)
+			if err != nil && !errors.Is(err, wire.ErrServerClosed) {
+				err = fmt.Errorf("listener %s: %w", l.config.Name, err)
+			}
+			served <- err
+		}()
+		n.log.Info("serving Kafka clients", "listener", l.config.Name, "protocol", l.config.Protocol, "address", l.bound.Addr().String(),
+			"node_id", n.members.Self().NodeID)
+	}
+	return served
+}
+
+// shown are the settings of this broker that DescribeConfigs reports beside the cluster's.
+func (n *Node) shown() map[string]string {
+	var listeners []string
+	for _, l := range n.kafka {
+		listeners = append(listeners, l.config.Name+"://"+l.bound.Addr().String())
+	}
+	return map[string]string{"listeners": strings.Join(listeners, ",")}
+}
+
+// Addr is the address that Kafka clients of the first listener reach.
+func (n *Node) Addr() net.Addr { return n.kafka[0].bound.Addr() }
+
+// AddrOf is the address of a listener by its name, nil if there is none.
+func (n *Node) AddrOf(name string) net.Addr {
+	for _, l := range n.kafka {
+		if l.config.Name == name {
+			return l.bound.Addr()
+		}
+	}
+	return nil
+}

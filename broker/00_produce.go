@@ -53,7 +53,7 @@ type production struct {
 	batches []batching.Batch // until they are appended
 	admits  []admittedBatch  // admits[i] is of batches[i]
 	refused error            // any of the refusals
-	writes  *permits         // of topics
+	writes  permits          // of topics
 	retire  bool             // acks=0, and other brokers have the partitions
 
 	recompressing chan struct{} // has a place for each request that may recompress
@@ -70,7 +70,7 @@ type admittedBatch struct {
 
 func (b *Broker) production(c *wire.Conn, req *kmsg.ProduceRequest) *production {
 	return &production{
-		writes: b.permits(c, acl.Write, acl.Topic),
+		writes: *b.permits(c, acl.Write, acl.Topic),
 		acks:   req.Acks, timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, version: req.Version,
 		resp: respond[*kmsg.ProduceResponse](req), now: b.Now(), recompressing: b.recompressing,
 	}
@@ -79,7 +79,7 @@ func (b *Broker) production(c *wire.Conn, req *kmsg.ProduceRequest) *production 
 func (b *Broker) produce(ctx context.Context, c *wire.Conn, request kmsg.Request) wire.Pending {
 	req := request.(*kmsg.ProduceRequest)
 	p := b.production(c, req)
-	b.learn(ctx, p.writes, req)
+	b.learn(ctx, &p.writes, req)
 	if err := b.checkTransaction(ctx, c, req); err != nil {
 		p.refuseAll(req, err)
 	} else {

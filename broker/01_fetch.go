@@ -80,12 +80,12 @@ func (b *Broker) fetchFrom(_ context.Context, c *wire.Conn, req kmsg.Request) wi
 
 // readable tells what a client may fetch: topics that it may read, or all or nothing if it fetches as a follower.
 type readable struct {
-	*permits
+	permits
 	follower, all bool
 }
 
 func (b *Broker) readable(c *wire.Conn, req *kmsg.FetchRequest) *readable {
-	r := &readable{permits: b.permits(c, acl.Read, acl.Topic)}
+	r := &readable{permits: *b.permits(c, acl.Read, acl.Topic)}
 	replica := req.ReplicaID
 	if req.Version >= 15 {
 		replica = req.ReplicaState.ID

@@ -16,7 +16,7 @@ import (
 )
 
 // anyTopic is for requests that are not those of a client.
-var anyTopic = &readable{permits: &permits{open: true}}
+var anyTopic = &readable{permits: permits{open: true}}
 
 // everything is all operations on resources of a type, as bits.
 func everything(on acl.ResourceType) (bits int32) {

@@ -66,9 +66,10 @@ func BenchmarkAdmit(b *testing.B) {
 	req := produceRequest(topic, 0, testBatch(200))
 	req.SetVersion(11)
 	b.SetBytes(int64(len(req.Topics[0].Partitions[0].Records)))
+	conn := new(wire.Conn)
 	b.ReportAllocs()
 	for b.Loop() {
-		p := broker.production(new(wire.Conn), req)
+		p := broker.production(conn, req)
 		broker.admit(context.Background(), p, req)
 		if len(p.batches) != 1 {
 			b.Fatal(p.refused)
@@ -84,7 +85,7 @@ func BenchmarkFetch(b *testing.B) {
 	req.SetVersion(12)
 	b.ReportAllocs()
 	for b.Loop() {
-		resp := broker.fetch(b.Context(), nil, anyTopic, nil, req)
+		resp := broker.fetch(b.Context(), nil, broker.readable(nil, req), nil, req)
 		b.SetBytes(int64(resp.rows[0].size))
 		resp.AppendSegments(nil)
 		resp.Release()
@@ -112,7 +113,7 @@ func BenchmarkIdleFetch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		req.SessionEpoch++
-		if resp := broker.fetch(ctx, nil, anyTopic, nil, req); resp.ErrorCode != 0 || len(resp.rows) != 0 {
+		if resp := broker.fetch(ctx, nil, broker.readable(nil, req), nil, req); resp.ErrorCode != 0 || len(resp.rows) != 0 {
 			b.Fatal(resp.ErrorCode, resp.rows)
 		}
 	}

@@ -95,11 +95,11 @@ func TestMutedTimeIsNotIdle(t *testing.T) {
 }
 
 func TestPeerThatLeavesWhileMutedIsNoticed(t *testing.T) {
-	virtually(t, plaintext, muteFor(time.Hour), Options{}, func(t *testing.T, f *fixture, dial func() *client) {
+	virtually(t, plaintext, muteFor(time.Hour), Options{IdleTimeout: time.Minute}, func(t *testing.T, f *fixture, dial func() *client) {
 		c := dial()
 		c.send(1, beat(0))
 		c.receive()
-		synctest.Wait()
+		time.Sleep(2 * time.Minute) // the reader has looked whether the connection is idle
 		must(t, c.Close())
 		synctest.Wait()
 		if n := f.srv.Connections(); n != 0 {

@@ -69,7 +69,6 @@ func (c *Conn) refuses(r *request) bool {
 		return false
 	}
 	c.refusing = true
-	c.begun.Wait()
 	c.finish(fmt.Errorf("%w: %s of %s came after %s, when it should have authenticated anew", errSessionExpired, r.route.Name,
 		c.Session().Principal, end.UTC().Format(time.RFC3339)))
 	return true

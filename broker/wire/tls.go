@@ -26,7 +26,7 @@ func (c *Conn) shakeHands() bool {
 		return false
 	}
 	secure := tls.Server(c.raw, config)
-	if err := secure.Handshake(); err != nil {
+	if err := secure.Handshake(); err != nil { //nolint:noctx // deadlines end it, and a ctx would take another goroutine
 		c.handshakeFailed(err)
 		return false
 	}

@@ -303,7 +303,11 @@ func TestShutdownEndsStreamsOfTLSProperly(t *testing.T) {
 	h := newHeld()
 	f := serveAt(t, ca.secure(t, tls.NoClientCert), Routes{0: h.produceRoute()}, Options{})
 	shaking := f.dial()
-	c := f.dialTLS(ca.client())
+	config := ca.client()
+	config.MaxVersion = tls.VersionTLS12 // where alerts are seen from outside
+	c := f.dial()
+	wire := &tap{Conn: c.Conn}
+	c.Conn = tls.Client(wire, config)
 	c.send(1, produceRequest(100))
 	r := within(t, h.begun)
 	down := make(chan error, 1)
@@ -313,6 +317,10 @@ func TestShutdownEndsStreamsOfTLSProperly(t *testing.T) {
 	c.receive()
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Errorf("%d bytes and %v, want the end of the stream", n, err)
+	}
+	const alert = 21
+	if got := wire.received.Bytes(); len(got) < 31 || got[len(got)-31] != alert {
+		t.Error("the stream was cut off without close_notify")
 	}
 	must(t, within(t, down))
 }

@@ -363,6 +363,36 @@ func TestFailedLoginIsAnsweredLateAndClosed(t *testing.T) {
 	}
 }
 
+// A peer that is known fails to log in again: what it sent behind that is not done as who it was.
+func TestNothingBeginsBehindAFailedLogin(t *testing.T) {
+	f := serveAt(t, saslEndpoint(), saslRoutes(Routes{
+		12: {Name: "Heartbeat", Max: 4, Handler: func(context.Context, *Conn, kmsg.Request) Pending {
+			t.Error("a request began")
+			return Ready(nil)
+		}},
+		17: {Name: "SaslHandshake", Max: 1, Unauthenticated: true, Handler: Blocking(func(_ context.Context, c *Conn, req kmsg.Request) kmsg.Response {
+			await(t, "the requests behind are read", func() bool {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return c.inFlight == 3
+			})
+			return req.ResponseKind()
+		})},
+	}), Options{})
+	c := f.dial()
+	c.send(1, login("alice"))
+	c.receive()
+	all := append(frameOf(2, handshake(1)), frameOf(3, login("-"))...)
+	_, err := c.Write(append(all, frameOf(4, heartbeatRequest())...))
+	must(t, err)
+	for want := int32(2); want <= 3; want++ {
+		if id, _ := c.receive(); id != want {
+			t.Fatalf("answer to %d", id)
+		}
+	}
+	c.expectClosed()
+}
+
 func TestShutdownDoesNotWaitForTheDelayOfFailedLogins(t *testing.T) {
 	begun := make(chan struct{})
 	f := serveAt(t, saslEndpoint(), saslRoutes(Routes{36: {Name: "SaslAuthenticate", Max: 2, Unauthenticated: true,

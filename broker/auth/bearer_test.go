@@ -161,21 +161,22 @@ func TestKeysOfAProvider(t *testing.T) {
 
 	p.Rotate()
 	c.pass(10 * time.Second)
-	second := p.Token("bob", "kafka", nil)
+	lasting := map[string]any{"exp": c.Now().Add(3 * time.Hour).Unix()}
+	second := p.Token("bob", "kafka", lasting)
 	good("a new key", second)
 	good("the old one", first)
 
 	p.SetDown(true)
 	c.pass(50 * time.Minute)
 	good("down, with keys", second)
-	c.pass(9 * time.Minute) // the keys are older than they should be, and the tokens nearly too
+	c.pass(11 * time.Minute) // the keys are older than they should be
 	good("down, with old keys", second)
 	p.SetDown(false)
 	p.Rotate()
 	p.Withdraw()
-	c.pass(30 * time.Second)
+	c.pass(time.Second)
 	bad("a key that was withdrawn", second, ErrUnavailable) // it is unknown now, and was looked for a moment ago
-	good("the third key", p.Token("carol", "kafka", nil))
+	good("the third key", p.Token("carol", "kafka", lasting))
 	c.pass(10 * time.Second)
 	bad("a key that was withdrawn, later", second, nil)
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
+	"github.com/runnel-io/runnel/broker/certs"
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -21,6 +23,14 @@ type listener struct {
 
 // listenForClients binds every listener, or none.
 func (n *Node) listenForClients(ctx context.Context) error {
+	rules, err := certs.ParseRules(n.opts.Config.TLS.PrincipalRules)
+	if err != nil {
+		return fmt.Errorf("tls.principal_rules: %w", err)
+	}
+	source, err := n.clientCertificates()
+	if err != nil {
+		return err
+	}
 	for i := range n.opts.Config.Listeners {
 		c := &n.opts.Config.Listeners[i]
 		bound, err := n.opts.Network.Listen(ctx, "tcp", c.Listen)
@@ -28,15 +38,29 @@ func (n *Node) listenForClients(ctx context.Context) error {
 			n.close()
 			return fmt.Errorf("listen for Kafka clients: %w", err)
 		}
-		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: endpoint(c)})
+		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: endpoint(c, source, rules)})
 	}
 	return nil
 }
 
-func endpoint(c *config.Listener) *wire.Endpoint {
+// clientCertificates are those of the listeners with TLS, nil if there are none.
+func (n *Node) clientCertificates() (*certs.Source, error) {
+	c := n.opts.Config
+	if !slices.ContainsFunc(c.Listeners, func(l config.Listener) bool { return l.HasTLS() }) {
+		return nil, nil
+	}
+	return n.certs.Open("clients", certs.Files{Certificate: c.TLS.Certificate, Key: c.TLS.Key, Authority: c.TLS.ClientAuthority})
+}
+
+var clientAuth = map[string]certs.ClientAuth{config.ClientAuthRequested: certs.Requested, config.ClientAuthRequired: certs.Required}
+
+func endpoint(c *config.Listener, source *certs.Source, rules *certs.Rules) *wire.Endpoint {
 	e := &wire.Endpoint{Name: c.Name, Protocol: c.Protocol, SASL: c.HasSASL(), Zone: c.Zone}
 	if c.MaxConnections > 0 {
 		e.MaxConnections = func() int { return c.MaxConnections }
+	}
+	if c.HasTLS() {
+		e.TLS, e.Principal = source.Server(clientAuth[c.ClientAuth]), rules.Principal
 	}
 	return e
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker"
+	"github.com/runnel-io/runnel/broker/certs"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/group"
@@ -64,6 +65,7 @@ type Node struct {
 	admin    net.Listener // nil: none
 	peer     net.Listener // nil: none
 	registry *prometheus.Registry
+	certs    *certs.Watcher
 	ready    readiness
 	// unwritable is why the log takes no commit of this broker any more.
 	unwritable atomic.Pointer[error]
@@ -95,6 +97,7 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 		opts.Network = newMachine()
 	}
 	n := &Node{opts: opts, log: opts.Logger, registry: prometheus.NewRegistry()}
+	n.certs = certs.NewWatcher(certs.Options{Logger: n.part("certs"), Registerer: n.registry})
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.ready.set(componentBroker, errors.New("starting"))
 	var err error
@@ -246,7 +249,7 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 	var err error
 	if n.peer != nil {
 		if credentials = n.opts.PeerCredentials; credentials == nil {
-			if credentials, err = peerCredentials(&n.opts.Config.Peer); err != nil {
+			if credentials, err = n.peerCredentials(&n.opts.Config.Peer); err != nil {
 				return err
 			}
 		}
@@ -289,11 +292,15 @@ func clientZones(c *config.Client) *zone.Clients {
 	return zone.New(subnets, c.Zone)
 }
 
-func peerCredentials(c *config.Peer) (*peer.Credentials, error) {
+func (n *Node) peerCredentials(c *config.Peer) (*peer.Credentials, error) {
 	if c.Secret != "" {
 		return peer.FromSecret(c.Secret)
 	}
-	return peer.FromFiles(c.Certificate, c.Key, c.Authority)
+	files, err := n.certs.Open("peers", certs.Files{Certificate: c.Certificate, Key: c.Key, Authority: c.Authority})
+	if err != nil {
+		return nil, err
+	}
+	return peer.FromConfigs(files.Mutual()), nil
 }
 
 // answerBytes bounds the records that answers to Fetch hold beside the caches, while consumers read them.
@@ -356,6 +363,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	stopReplica := start("follow commit log", n.followLog)
 	stopChecks := start("check stores", n.watchStores)
+	stopCerts := start("certificates", n.certs.Run)
 	stopMarks := start("marks", n.marks.Run)
 	stopMembers := start("membership", n.members.Run)
 	stopGroups := start("group coordinator", n.groups.Run)
@@ -403,6 +411,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopPeers()
 	stopSequencer()
 	stopChecks()
+	stopCerts()
 	stopReplica()
 	stopMarks() // last: it leaves word of all that was folded
 	return errors.Join(err, parts.Wait(), n.blocks.Close())

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,8 +18,11 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// dialTimeout is short: brokers are near, and whoever waits can do without the peer.
-const dialTimeout = 500 * time.Millisecond
+// They are short: brokers are near, and whoever waits can do without the peer.
+const (
+	dialTimeout      = 500 * time.Millisecond
+	handshakeTimeout = 2 * time.Second
+)
 
 // idleConns is how many connections to a broker are kept: a burst of readers asks for many blocks at once, and a handshake
 // takes longer than a block.
@@ -44,18 +49,37 @@ func NewClient(c *Credentials, cluster func() string, opts ClientOptions) *Clien
 		opts.Dial = (&net.Dialer{KeepAlive: 10 * time.Second}).DialContext
 	}
 	return &Client{cluster: cluster, silence: silence, http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-			defer cancel()
-			return opts.Dial(ctx, network, address)
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialTLS(ctx, opts.Dial, c.client(), network, address)
 		},
-		TLSClientConfig:     c.client.Clone(),
-		TLSHandshakeTimeout: 2 * time.Second,
 		Protocols:           http1(),
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 		DisableCompression:  true,
 	}}}
+}
+
+// dialTLS connects with what authenticates this broker at the moment.
+func dialTLS(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), config *tls.Config, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	raw, err := dial(dialing, network, address)
+	if err != nil {
+		return nil, err
+	}
+	config = config.Clone()
+	config.ServerName = host
+	conn := tls.Client(raw, config)
+	shaking, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(shaking); err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return conn, nil
 }
 
 // Close closes idle connections. Requests under way go on.

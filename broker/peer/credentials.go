@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"time"
 )
 
@@ -58,16 +57,17 @@ func FromKey(key ed25519.PrivateKey) (*Credentials, error) {
 		}
 		return nil // TLS 1.3 has proved that it holds the private key
 	}
+	client := &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate},
+		InsecureSkipVerify: true, //nolint:gosec // names and chains mean nothing here: VerifyConnection compares the key
+		VerifyConnection:   known,
+	}
 	return &Credentials{
 		server: &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate},
 			ClientAuth: tls.RequireAnyClientCert, VerifyConnection: known,
 		},
-		client: &tls.Config{
-			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate},
-			InsecureSkipVerify: true, //nolint:gosec // names and chains mean nothing here: VerifyConnection compares the key
-			VerifyConnection:   known,
-		},
+		client: func() *tls.Config { return client },
 	}, nil
 }
 
@@ -81,27 +81,10 @@ func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }
 
-// FromFiles makes credentials of a certificate with its key and of the authority that signs those of all brokers, PEM
-// files. Only certificates of this authority are accepted: it should sign for nobody else. The names in a
-// certificate must cover the host under which its broker is reached. The files are read once.
-func FromFiles(certificate, key, authority string) (*Credentials, error) {
-	own, err := tls.LoadX509KeyPair(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("load peer certificate: %w", err)
-	}
-	pem, err := os.ReadFile(authority)
-	if err != nil {
-		return nil, fmt.Errorf("load peer authority: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("load peer authority: no certificate in %s", authority)
-	}
-	return &Credentials{
-		server: &tls.Config{
-			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
-			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
-		},
-		client: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, RootCAs: pool},
-	}, nil
+// FromConfigs makes credentials of the two sides of TLS. Both must demand and verify a certificate of the other side, the client
+// also its name. client is asked for each connection, and what it returns is not kept.
+func FromConfigs(server *tls.Config, client func() *tls.Config) *Credentials {
+	server = server.Clone()
+	server.MinVersion = tls.VersionTLS13
+	return &Credentials{server: server, client: client}
 }

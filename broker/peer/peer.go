@@ -53,5 +53,6 @@ var (
 
 // Credentials authenticate brokers to each other. Both tls.Configs demand TLS 1.3 and a certificate of the other side.
 type Credentials struct {
-	server, client *tls.Config
+	server *tls.Config
+	client func() *tls.Config
 }

@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/runnel-io/runnel/broker/certs"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -261,7 +262,7 @@ func TestStrangersAreKeptOut(t *testing.T) {
 	if err := newClient(t, shared(t), "two").Ping(ctx, address); !errors.Is(err, ErrRefused) {
 		t.Errorf("a broker of another cluster is served: %v", err)
 	}
-	naked := &http.Client{Transport: &http.Transport{TLSClientConfig: shared(t).client.Clone()}}
+	naked := &http.Client{Transport: &http.Transport{TLSClientConfig: shared(t).client().Clone()}}
 	naked.Transport.(*http.Transport).TLSClientConfig.Certificates = nil
 	defer naked.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+pingPath, nil)
@@ -387,11 +388,11 @@ func filesFor(t *testing.T, by *authority, trusted string) *Credentials {
 	writePEM(t, name+".key", "PRIVATE KEY", der)
 	writePEM(t, name+".pem", "CERTIFICATE", by.sign(t, &x509.Certificate{SerialNumber: big.NewInt(2),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}, key))
-	c, err := FromFiles(name+".pem", name+".key", trusted)
+	files, err := certs.NewWatcher(certs.Options{}).Open("peers", certs.Files{Certificate: name + ".pem", Key: name + ".key", Authority: trusted})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return FromConfigs(files.Mutual())
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

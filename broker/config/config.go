@@ -34,6 +34,9 @@ type Config struct {
 	SASL      SASL
 	Auth      Auth
 
+	// AllowUnsafe names what Unsafe may find.
+	AllowUnsafe []string
+
 	Cluster *settings.Cluster
 
 	Metastore   Metastore
@@ -64,7 +67,12 @@ type Subnet struct {
 
 // Admin is the HTTP server for probes and metrics.
 type Admin struct {
-	Listen string // host:port; "": none
+	Listen          string // host:port; "": none
+	Token           string // lets callers from other machines see metrics; "": none
+	Certificate     string // PEM files
+	Key             string
+	ClientAuthority string // whose certificates do the same; "": none
+	OpenMetrics     bool   // everybody may see them
 }
 
 // Peer is the port on which brokers reach each other, and what authenticates them.
@@ -87,7 +95,8 @@ func (p *Peer) Advertised(bound net.Addr) (host string, port int32, err error) {
 
 // Metastore says where metadata lives.
 type Metastore struct {
-	URL string // postgres://..., file:///dir or memory://
+	URL      string // postgres://..., file:///dir or memory://; with Password in it
+	Password string
 }
 
 // ObjectStore says where segments live, and for S3 how to reach it.

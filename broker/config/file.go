@@ -111,8 +111,12 @@ func (f *file) entry(name string, key, child *yaml.Node) {
 		f.version = child
 		return
 	}
-	if _, ok := lookup(name); ok {
-		if text, ok := f.scalar(name, child); ok {
+	if k, ok := lookup(name); ok {
+		take := f.scalar
+		if _, isList := k.Kind.(list); isList {
+			take = f.items
+		}
+		if text, ok := take(name, child); ok {
 			f.keys[name] = setting{text: text, origin: f.at(key)}
 		}
 		return
@@ -151,21 +155,25 @@ func (f *file) listener(path string, key, child *yaml.Node) {
 
 // clusterDefault takes one setting below cluster; a YAML list is a Kafka list.
 func (f *file) clusterDefault(name string, key, child *yaml.Node) {
-	if child.Kind != yaml.SequenceNode {
-		if text, ok := f.scalar(clusterKey+"."+name, child); ok {
-			f.cluster[name] = setting{text: text, origin: f.at(key)}
-		}
-		return
+	if text, ok := f.items(clusterKey+"."+name, child); ok {
+		f.cluster[name] = setting{text: text, origin: f.at(key)}
+	}
+}
+
+// items returns the text of a leaf, or those of a list of them with commas in between.
+func (f *file) items(name string, n *yaml.Node) (string, bool) {
+	if n.Kind != yaml.SequenceNode {
+		return f.scalar(name, n)
 	}
 	var list []string
-	for _, item := range child.Content {
-		text, ok := f.scalar(clusterKey+"."+name, item)
+	for _, item := range n.Content {
+		text, ok := f.scalar(name, item)
 		if !ok {
-			return
+			return "", false
 		}
 		list = append(list, text)
 	}
-	f.cluster[name] = setting{text: strings.Join(list, ","), origin: f.at(key)}
+	return strings.Join(list, ","), true
 }
 
 // scalar returns the text of a leaf; a null is an empty text.

@@ -6,6 +6,9 @@ var storeKeys = []Key{
 		Doc: "Where metadata lives: `postgres://user:password@host/db`, `file:///directory` (one process, durable) or `memory://` (nothing survives). Required. " +
 			"pgbouncer may stand in front of PostgreSQL, in transaction mode too; `runnel migrate` needs the database itself.",
 		set: func(c *Config, v value) { c.Metastore.URL = v.text }},
+	{Name: "metastore.password", Kind: text, Secret: true,
+		Doc: "Password of the user of metastore.url, which has none then.",
+		set: func(c *Config, v value) { c.Metastore.Password = v.text }},
 	{Name: "object_store.url", Kind: objectStoreURL, Required: true,
 		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",
 		set: func(c *Config, v value) { c.ObjectStore.URL = v.text }},

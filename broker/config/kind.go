@@ -21,6 +21,7 @@ type value struct {
 	duration time.Duration
 	subnets  []Subnet
 	list     []string
+	names    []string
 }
 
 // Kind is the form of a key's value.
@@ -51,7 +52,6 @@ var (
 	metastoreURL     = form{"URL", parseMetastoreURL}
 	objectStoreURL   = form{"URL", parseObjectStoreURL}
 	endpointURL      = form{"URL", parseEndpointURL}
-	peerSecret       = form{"text", parsePeerSecret}
 	subnets          = form{"subnet=zone, ...", parseSubnets}
 )
 
@@ -281,14 +281,41 @@ func parseEndpointURL(s string) (value, error) {
 	return value{text: s}, nil
 }
 
-// leastPeerSecret is what package peer demands of a shared secret.
-const leastPeerSecret = 16
+const (
+	leastPeerSecret = 16 // as package peer demands
+	leastToken      = 16
+)
 
-func parsePeerSecret(s string) (value, error) {
-	if s != "" && len(s) < leastPeerSecret {
-		return value{}, fmt.Errorf("must have %d characters or more", leastPeerSecret)
+// secretText is a text that nobody should be able to guess, or none.
+type secretText struct{ least int }
+
+func (secretText) String() string { return "text" }
+
+func (k secretText) parse(s string) (value, error) {
+	if s != "" && len(s) < k.least {
+		return value{}, fmt.Errorf("must have %d characters or more", k.least)
 	}
 	return value{text: s}, nil
+}
+
+// list is names out of some, separated by commas.
+type list struct{ known func() []string }
+
+func (list) String() string { return "name, ..." }
+
+func (k list) parse(s string) (value, error) {
+	v := value{text: s}
+	for name := range strings.SplitSeq(s, ",") {
+		name = strings.TrimSpace(name)
+		switch {
+		case name == "":
+		case !slices.Contains(k.known(), name):
+			return value{}, fmt.Errorf("%q is none of %s", name, strings.Join(k.known(), ", "))
+		default:
+			v.names = append(v.names, name)
+		}
+	}
+	return v, nil
 }
 
 func parseSubnets(s string) (value, error) {

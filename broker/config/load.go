@@ -182,6 +182,7 @@ func (l *loader) readFlags(src Sources) {
 // resolve parses every value and checks those that depend on each other.
 func (l *loader) resolve(optional []string) *Config {
 	c := &Config{}
+	l.readSecrets()
 	for _, k := range keys {
 		s := l.keys[k.Name]
 		if s.text == "" && k.Required {
@@ -249,6 +250,7 @@ func (l *loader) crossCheck(c *Config) {
 	l.crossCheckListeners(c)
 	l.crossCheckPeer(c)
 	l.crossCheckAuthentication(c)
+	l.crossCheckAdmin(c)
 	objectsForgotten, metadataForgotten := c.ObjectStore.URL == "memory://", c.Metastore.URL == "memory://"
 	switch {
 	case objectsForgotten && !metadataForgotten && c.Metastore.URL != "":
@@ -262,6 +264,26 @@ func (l *loader) crossCheck(c *Config) {
 	}
 	if c.ObjectStore.Endpoint != "" && c.ObjectStore.Region == "" {
 		c.ObjectStore.Region = "us-east-1"
+	}
+}
+
+func (l *loader) crossCheckAdmin(c *Config) {
+	if (c.Admin.Certificate == "") != (c.Admin.Key == "") {
+		l.problem("", "admin.certificate and admin.key must be set together")
+	}
+	if c.Admin.ClientAuthority != "" && c.Admin.Certificate == "" {
+		l.problem(l.keys["admin.client_authority"].origin, "admin.client_authority needs admin.certificate and admin.key")
+	}
+	if c.Metastore.Password != "" {
+		address, err := withPassword(c.Metastore.URL, c.Metastore.Password)
+		if err != nil {
+			l.problem(l.keys["metastore.password"].origin, "metastore.password: %v", err)
+			return
+		}
+		c.Metastore.URL = address
+	}
+	for _, danger := range c.Unsafe() {
+		l.problem("", "%s", danger)
 	}
 }
 

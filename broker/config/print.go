@@ -71,6 +71,9 @@ func (l *loader) values() []Value {
 			continue // listeners stand in their place
 		}
 		s := l.keys[k.Name]
+		if k.Secret && l.keys[k.Name+fileSuffix].text != "" {
+			s = setting{origin: byDefault} // the file is shown
+		}
 		values = append(values, Value{Key: k.Name, Text: k.redact(s.text), Origin: s.origin, Default: s.origin == byDefault})
 	}
 	for _, name := range l.listeners.order {

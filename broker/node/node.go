@@ -66,7 +66,9 @@ type Node struct {
 	peer     net.Listener // nil: none
 	registry *prometheus.Registry
 	certs    *certs.Watcher
-	ready    readiness
+	// adminFiles are what the admin server shows, nil: it speaks plain HTTP.
+	adminFiles *certs.Source
+	ready      readiness
 	// unwritable is why the log takes no commit of this broker any more.
 	unwritable atomic.Pointer[error]
 
@@ -100,17 +102,13 @@ func Open(ctx context.Context, opts Options) (*Node, error) {
 	n.certs = certs.NewWatcher(certs.Options{Logger: n.part("certs"), Registerer: n.registry})
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.ready.set(componentBroker, errors.New("starting"))
-	var err error
-	if err = n.listenForClients(ctx); err != nil {
+	if err := n.listenForClients(ctx); err != nil {
 		return nil, err
 	}
-	if opts.Config.Admin.Listen != "" {
-		if n.admin, err = opts.Network.Listen(ctx, "tcp", opts.Config.Admin.Listen); err != nil {
-			n.close()
-			return nil, fmt.Errorf("listen for admin requests: %w", err)
-		}
+	err := n.listenForAdmin(ctx)
+	if err == nil {
+		err = n.listenForPeers(ctx)
 	}
-	err = n.listenForPeers(ctx)
 	if err == nil {
 		err = n.assemble()
 	}
@@ -324,8 +322,11 @@ func (n *Node) Run(ctx context.Context) error {
 	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAdmin()
 	admin := new(errgroup.Group)
+	admin.Go(func() error { return n.certs.Run(adminCtx) })
 	if n.admin != nil {
-		admin.Go(func() error { return newAdminServer(&n.ready, n.registry).run(adminCtx, n.admin) })
+		admin.Go(func() error {
+			return newAdminServer(&n.opts.Config.Admin, n.adminFiles, &n.ready, n.registry, n.part("admin")).run(adminCtx, n.admin)
+		})
 	}
 	err := n.join(ctx)
 	if err == nil {
@@ -363,7 +364,6 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	stopReplica := start("follow commit log", n.followLog)
 	stopChecks := start("check stores", n.watchStores)
-	stopCerts := start("certificates", n.certs.Run)
 	stopMarks := start("marks", n.marks.Run)
 	stopMembers := start("membership", n.members.Run)
 	stopGroups := start("group coordinator", n.groups.Run)
@@ -411,7 +411,6 @@ func (n *Node) serve(ctx context.Context) error {
 	stopPeers()
 	stopSequencer()
 	stopChecks()
-	stopCerts()
 	stopReplica()
 	stopMarks() // last: it leaves word of all that was folded
 	return errors.Join(err, parts.Wait(), n.blocks.Close())

@@ -31,6 +31,19 @@ cluster:
   auto.create.topics.enable: false
 ` + "```" + `
 
+A broker with more than one listener names them, in place of listen and advertise; the first is where clients are sent by brokers of
+versions that know one alone:
+
+` + "```yaml" + `
+listeners:
+  internal: {listen: "10.0.0.4:9092", protocol: PLAINTEXT}
+  public: {listen: "0.0.0.0:9093", protocol: SASL_SSL, advertise: "broker-1.example.com:9093"}
+tls: {certificate: /etc/runnel/tls.crt, key: /etc/runnel/tls.key}
+metastore:
+  url: postgres://runnel@db.example.com/runnel
+  password_file: /run/secrets/metastore
+` + "```" + `
+
 Sizes are written as ` + "`8MiB`" + `, times as ` + "`250ms`" + `. A dot in a key's name is a level of the file.
 
 ## Keys

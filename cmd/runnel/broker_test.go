@@ -31,3 +31,22 @@ func TestABrokerThatOthersCannotReachSaysSo(t *testing.T) {
 		})
 	}
 }
+
+func TestABrokerLogsNoSecrets(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, from := range [][]string{
+		{"RUNNEL_METASTORE_URL=postgres://u:s3cr3t-password@127.0.0.1:1/db"},
+		{"RUNNEL_METASTORE_URL=postgres://u@127.0.0.1:1/db", "RUNNEL_METASTORE_PASSWORD=s3cr3t-password"},
+		{"RUNNEL_METASTORE_URL=postgres://127.0.0.1:1/db?user=u", "RUNNEL_METASTORE_PASSWORD=s3cr3t-password"},
+	} {
+		env := append([]string{"RUNNEL_PEER_SECRET=s3cr3t of the tests alone", "RUNNEL_PEER_LISTEN=127.0.0.1:0", "RUNNEL_LOG_LEVEL=debug"}, from...)
+		out, errOut, code := run(t, env, "broker", "--listen", ln.Addr().String(), "--admin-listen", "", "--object-store-url", "file://"+t.TempDir())
+		if code != exitError || !strings.Contains(errOut, "127.0.0.1:1/db") || strings.Contains(out+errOut, "s3cr3t") {
+			t.Errorf("%v: exit %d: %s", from, code, errOut)
+		}
+	}
+}

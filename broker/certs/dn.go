@@ -101,7 +101,7 @@ func decodeUTF8(data []byte) string {
 // cut is the length of the beginning of data that could be that of a character, 1 if none could, and 3 for half of a surrogate.
 func cut(data []byte) int {
 	lead := data[0]
-	length := 0
+	var length int
 	switch {
 	case lead >= 0xc2 && lead <= 0xdf:
 		length = 2

@@ -67,18 +67,28 @@ func (w *Watcher) use(s *Source, m *material) {
 	w.metrics.expiry.WithLabelValues(s.use).Set(float64(m.expires.Unix()))
 }
 
-// Run looks at the files until ctx ends.
+// Run looks at the files of all sources that were opened before, until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
+	if !w.hasSources() {
+		<-ctx.Done()
+		return nil
+	}
 	tick := time.NewTicker(w.opts.Every)
 	defer tick.Stop()
 	for {
-		w.look(false)
+		_ = w.look(false) // what is wrong is logged
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+func (w *Watcher) hasSources() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.sources) > 0
 }
 
 // Reload looks at the files now. Those that cannot be used are the error; what was in force before stays.

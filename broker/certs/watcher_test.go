@@ -66,7 +66,7 @@ func TestFilesThatCannotBeUsedChangeNothing(t *testing.T) {
 			kept := s.Server(Required)()
 			tt.spoil(d)
 			for range 5 {
-				w.look(false)
+				_ = w.look(false)
 			}
 			if got := strings.Count(log.String(), "cannot use new files"); got != 1 {
 				t.Errorf("told of %d times:\n%s", got, log)
@@ -99,9 +99,9 @@ func TestACertificateBesideTheKeyOfTheOldOneForAMomentIsNotToldOf(t *testing.T) 
 	w, s, log := watch(t, d, Options{})
 	certificate, key := ca.sign(t, "second", later())
 	d.write(d.Certificate, certificate)
-	w.look(false)
+	_ = w.look(false)
 	d.write(d.Key, key)
-	w.look(false)
+	_ = w.look(false)
 	if strings.Contains(log.String(), "cannot") {
 		t.Errorf("log: %s", log)
 	}
@@ -155,14 +155,14 @@ func TestCertificatesThatEndSoonAreToldOfOnceADay(t *testing.T) {
 		want  int
 	}{{0, 0}, {25 * time.Hour, 1}, {time.Hour, 1}, {22 * time.Hour, 1}, {2 * time.Hour, 2}, {40 * 24 * time.Hour, 3}} {
 		now = now.Add(step.after)
-		w.look(false)
+		_ = w.look(false)
 		if got := count(); got != step.want {
 			t.Fatalf("%v later: told of %d times, want %d", step.after, got, step.want)
 		}
 	}
 	d.put(ca, "second", now.Add(60*24*time.Hour))
 	must(t, w.Reload())
-	w.look(false)
+	_ = w.look(false)
 	if got := count(); got != 3 {
 		t.Errorf("with a new one: told of %d times", got)
 	}

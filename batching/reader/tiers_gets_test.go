@@ -15,6 +15,7 @@ import (
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/fault"
 	"github.com/runnel-io/runnel/objstore/readahead"
 )
@@ -54,7 +55,7 @@ func (r *rig) long(size int64) *tieredLog {
 // emptyPool forgets what was read.
 func (l *tieredLog) emptyPool() {
 	l.must(l.ahead.Close())
-	l.ahead = readahead.New(l.gets, readahead.Options{})
+	l.ahead = readahead.New(l.gets, readahead.Options{Stale: time.Hour})
 }
 
 // scanned reads with so many Fetches, or to the end, and returns where it got to.
@@ -184,9 +185,14 @@ func TestAScanOfTier1LeavesRoomForOthers(t *testing.T) {
 	rd := l.newReader(l, l.blocks, nil, reader.Options{})
 	others := l.runs[3]
 	var scan reader.Scan
-	for at := metastore.Offset(0); at < others.Base; {
+	quarter := l.ahead.Bound() / 4
+	for at, n := metastore.Offset(0), int64(0); at < others.Base; n++ {
 		at = l.scannedOn(rd, &scan, at, 4<<20)
-		l.scannedOn(rd, nil, others.Base+at%100, 8<<20)
+		h, key, part := l.ahead.Hold(), segment.Key(others.Segment), objstore.Range{Offset: n % 3 * quarter, Length: quarter}
+		_, err := h.Read(t.Context(), key, part)
+		l.must(err)
+		h.Spent(key, part)
+		h.Release()
 	}
 	g.trace(l) // all have come
 	loaded := map[string]int64{}

@@ -57,7 +57,7 @@ var layers = map[string][]string{
 	"objstore/readahead": {"objstore"},
 	"objstore/s3":        {"objstore"},
 
-	"broker/acl":            {},
+	"broker/acl":            {"metastore"},
 	"broker/audit":          {},
 	"broker/auth":           {"metastore"},
 	"broker/certs":          {},
@@ -84,6 +84,7 @@ var layers = map[string][]string{
 		"broker/acl", "broker/audit", "broker/auth", "broker/cluster", "broker/group", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
 		"broker", "broker/auth", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker", "broker/certs", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
+		"broker", "broker/acl", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
 		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",

@@ -57,6 +57,12 @@ func (b *Broker) sees(c *wire.Conn, op acl.Operation, on acl.ResourceType, name 
 
 // operations are those that the peer may do on a resource, as bits by Kafka's codes.
 func (b *Broker) operations(c *wire.Conn, on acl.ResourceType, name string) int32 {
+	// Beside sees, for an Access that tells of what it is asked: to look at what one may do is not to do it.
+	if access, ok := b.Access.(interface {
+		Authorized(who acl.Client, on acl.Resource) int32
+	}); ok {
+		return access.Authorized(client(c), acl.Resource{Type: on, Name: name})
+	}
 	var bits int32
 	for _, op := range on.Operations() {
 		if b.sees(c, op, on, name) {

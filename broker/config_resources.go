@@ -20,7 +20,8 @@ import (
 // Changes are durable, and visible, when AlterConfigs returns nil. Values have been checked by the caller.
 type Configs interface {
 	settings.Overrides
-	ConfigResources(kind metastore.ConfigKind) []string // that have any
+	ConfigResources(kind metastore.ConfigKind) []string       // that have any
+	ConfigsOf(kind metastore.ConfigKind) *metastore.ConfigSet // all of a kind; the same pointer until one changes
 	AlterConfigs(ctx context.Context, changes []metastore.ConfigChange) error
 }
 

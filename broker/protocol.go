@@ -78,6 +78,12 @@ func (b *Broker) apis() []api {
 		{key: 27, name: "WriteTxnMarkers", min: 1, max: 2, handle: blocking(b.writeTxnMarkers), needs: needs(need(acl.Alter, acl.Cluster).or(acl.ClusterAction, acl.Cluster)),
 			notes: "For administrators. Aborts the producer's whole transaction, if it is open in the partition, and fences the producer. Commits: INVALID_REQUEST."},
 		{key: 28, name: "TxnOffsetCommit", min: 0, max: 5, handle: blocking(b.txnOffsetCommit), needs: needs(need(acl.Write, acl.TransactionalID), need(acl.Read, acl.Group), need(acl.Read, acl.Topic))},
+		{key: 29, name: "DescribeAcls", min: 1, max: 3, handle: blocking(b.describeACLs), needs: needs(need(acl.Describe, acl.Cluster)),
+			notes: "Codes that are not known are INVALID_REQUEST, where Kafka closes the connection."},
+		{key: 30, name: "CreateAcls", min: 1, max: 3, handle: blocking(b.createACLs), needs: needs(need(acl.Alter, acl.Cluster)),
+			notes: "At most 10,000 rules in a request. Codes that are not known are INVALID_REQUEST, where Kafka closes the connection, and so are hosts with blanks. The rules have a bound of 100,000 resource patterns and 32 MiB: POLICY_VIOLATION beyond. Addresses of IPv6 match however they are written."},
+		{key: 31, name: "DeleteAcls", min: 1, max: 3, handle: blocking(b.deleteACLs), needs: needs(need(acl.Alter, acl.Cluster)),
+			notes: "At most 10,000 filters in a request, which pick 262,144 rules together. Codes that are not known are INVALID_REQUEST, where Kafka closes the connection. A broker cut off from the metastore answers REQUEST_TIMED_OUT."},
 		{key: 32, name: "DescribeConfigs", min: 1, max: 4, handle: blocking(b.describeConfigs), needs: needs(
 			need(acl.DescribeConfigs, acl.Topic).only("of topics"), need(acl.DescribeConfigs, acl.Group).only("of groups"),
 			need(acl.DescribeConfigs, acl.Cluster).only("of brokers, loggers and subscriptions to metrics")),

@@ -14,7 +14,6 @@ const (
 	shareLater    = "Share groups: later."
 	shareInternal = "Between Kafka's brokers, for share groups."
 	streamsLater  = "Streams groups: later. Kafka Streams uses classic groups."
-	aclsLater     = "Access control: later. Everything is allowed."
 	tokensNever   = "Delegation tokens: not intended."
 )
 
@@ -24,9 +23,6 @@ var unservedKeys = []unserved{
 	{5, "StopReplica", gone},
 	{6, "UpdateMetadata", gone},
 	{7, "ControlledShutdown", gone},
-	{29, "DescribeAcls", aclsLater},
-	{30, "CreateAcls", aclsLater},
-	{31, "DeleteAcls", aclsLater},
 	{38, "CreateDelegationToken", tokensNever},
 	{39, "RenewDelegationToken", tokensNever},
 	{40, "ExpireDelegationToken", tokensNever},

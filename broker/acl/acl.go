@@ -1,5 +1,5 @@
 // Package acl decides who may do what, as Kafka's authorizer does: rules that allow or deny operations on resources to
-// principals from hosts. Nothing here does I/O.
+// principals from hosts. Nothing here does I/O. All but Live is pure.
 package acl
 
 // ResourceType is what an operation is on, by Kafka's codes (org.apache.kafka.common.resource.ResourceType).

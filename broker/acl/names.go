@@ -37,6 +37,8 @@ func known[T ~int8](names []string, code T) bool {
 	return code > 0 && int(code) < len(names)
 }
 
+var plainWords = strings.NewReplacer("-", "", "_", "")
+
 // ParseOperation reads an operation as tools write it: DescribeConfigs, describe-configs, DESCRIBE_CONFIGS.
 func ParseOperation(s string) (Operation, error) {
 	return parse[Operation](operationNames, s, "operation")
@@ -56,7 +58,10 @@ func ParsePermission(s string) (Permission, error) {
 }
 
 func parse[T ~int8](names []string, s, what string) (T, error) {
-	plain := strings.NewReplacer("-", "", "_", "").Replace(s)
+	plain := s
+	if strings.ContainsAny(s, "-_") {
+		plain = plainWords.Replace(s)
+	}
 	for code, name := range names {
 		if name != "" && strings.EqualFold(name, plain) {
 			return T(code), nil

@@ -44,9 +44,11 @@ func FromPair(resource, entry string) (Rule, error) {
 }
 
 // brief is enough of a text to find it by.
-func brief(s string) string {
-	if len(s) > 100 {
-		return strings.ToValidUTF8(s[:100], "") + "..."
+func brief(s string) string { return cut(s, 100) }
+
+func cut(s string, most int) string {
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return s
 }

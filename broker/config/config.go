@@ -38,6 +38,7 @@ type Config struct {
 	AllowUnsafe []string
 
 	Cluster *settings.Cluster
+	Access  Access
 
 	Metastore   Metastore
 	ObjectStore ObjectStore

@@ -109,6 +109,7 @@ func (w *world) values(key, version int16) map[string]any {
 
 		"DescribeClientQuotas.EntityType": "client-id", "MatchType": 2, "Match": nil,
 		"AlterClientQuotas.Type": "client-id", "AlterClientQuotas.Name": nil, "AlterClientQuotas.Key": "producer_byte_rate", "AlterClientQuotas.Value": 1e15,
+		"ResourcePatternType": 3, "Principal": "User:fuzz", "Host": "*", "Operation": 3, "PermissionType": 3,
 
 		"ClientSoftwareName": "fuzz", "ClientSoftwareVersion": "1.0", "ClientInstanceID": w.instance, "SubscriptionID": w.subscription, "Metrics": w.metrics,
 	}

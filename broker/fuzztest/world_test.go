@@ -66,9 +66,9 @@ const (
 // openWorld starts a broker. Whoever has the world closes it.
 func openWorld() (w *world, err error) {
 	loaded, err := config.Load(config.Sources{
-		Set: []string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1"},
+		Set: []string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1", "super.users=User:ANONYMOUS"},
 		Flags: map[string]string{
-			"listen": "127.0.0.1:0", "admin.listen": "", "metastore.url": "memory://", "object_store.url": "memory://",
+			"authorizer": "on", "listen": "127.0.0.1:0", "admin.listen": "", "metastore.url": "memory://", "object_store.url": "memory://",
 			"linger.max": "2ms", "linger.min": "0s", "put.rate": "1000", "memory.produce": "128MiB", "memory.cache": "64MiB", "drain.timeout": "5s",
 		},
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/runnel-io/runnel/batching/lifecycle"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker"
+	"github.com/runnel-io/runnel/broker/acl"
 	"github.com/runnel-io/runnel/broker/certs"
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/config"
@@ -75,6 +76,8 @@ type Node struct {
 	members   *cluster.Membership
 	replica   *metastore.Replica
 	settings  *settings.Live
+	access    *acl.Live
+	candidate *candidateRules
 	seq       *sequencer.Sequencer
 	peers     *peer.Server // nil: no peer port
 	callers   *peer.Client // nil: no peer port
@@ -187,6 +190,7 @@ func (n *Node) assemble() error {
 		Logger: n.part("replica"), Now: n.members.Now, SnapshotEvery: n.opts.SnapshotEvery, ProducerExpiration: func() time.Duration { return n.settings.Load().ProducerIDExpiration },
 	})
 	n.settings = settings.NewLive(c.Cluster, n.replica)
+	n.assembleAccess()
 	objects := metered.New(n.opts.Stores.Objects, n.registry)
 	n.marks = mark.NewKeeper(objects, meta, n.replica, n.members, mark.Options{Logger: n.part("marks"), Registerer: n.registry})
 	if err := n.assemblePeers(objects); err != nil {
@@ -228,7 +232,8 @@ func (n *Node) assemble() error {
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: n.settings, Audit: n.audit, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,
 		Telemetry: telemetry.New(subscriptions(n.replica), telemetry.Options{MaxBytes: c.Cluster.TelemetryMaxBytes, Now: n.members.Now, Registerer: n.registry}),
-		Shown:     n.shown(), Logger: n.part("broker"), Now: n.members.Now,
+		Access:    n.access,
+		Shown:     n.showAccess(n.shown()), Logger: n.part("broker"), Now: n.members.Now,
 	})
 	n.server, err = wire.NewServer(b.Routes(), wire.Options{
 		Logger: n.part("wire"), Registerer: n.registry, Budget: wire.NewBudget(c.Memory.Produce),
@@ -365,6 +370,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopReplica := start("follow commit log", n.followLog)
 	stopChecks := start("check stores", n.watchStores)
 	stopMarks := start("marks", n.marks.Run)
+	stopCandidate := start("candidate access rules", n.candidate.Run)
 	stopMembers := start("membership", n.members.Run)
 	stopGroups := start("group coordinator", n.groups.Run)
 	stopSequencer := start("sequencer", n.seq.Run)
@@ -410,6 +416,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopWriter()
 	stopPeers()
 	stopSequencer()
+	stopCandidate()
 	stopChecks()
 	stopReplica()
 	stopMarks() // last: it leaves word of all that was folded

@@ -4,6 +4,8 @@ package settings
 // defaults and ranges are those of Kafka 4.2. What concerns one process and not the cluster (addresses, node id,
 // stores, logging) is in package config.
 var brokerTable = []Definition{
+	{Name: "allow.everyone.if.no.acl.found", Type: Boolean, Default: "false",
+		Doc: "Whether what no access rule is about may be done by everybody. It acts with the key authorizer."},
 	{Name: "auto.create.topics.enable", Type: Boolean, Default: "true",
 		Doc: "Whether a topic that a client asks for is created, if the client allows it too."},
 	{Name: "connections.failed.authentication.delay.ms", Type: Int, Default: "100", Check: atLeast(0),
@@ -83,6 +85,8 @@ var brokerTable = []Definition{
 		Doc: "The number of requests that wait to be handled.", Note: "Without effect: requests in flight are bounded per connection and by memory.produce."},
 	{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1),
 		Doc: "The largest request, in bytes; a connection that announces a larger one is closed."},
+	{Name: "super.users", Type: String, Default: "", Check: principals{},
+		Doc: "Principals that may do everything, separated by semicolons, such as `User:admin;User:CN=operator,O=example`. It acts with the key authorizer."},
 	{Name: "telemetry.max.bytes", Type: Int, Default: "1048576", Check: atLeast(1),
 		Doc: "The most bytes of metrics that a client may push at a time, compressed."},
 	{Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Type: Int, Default: "10000", Check: atLeast(1),

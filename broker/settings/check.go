@@ -176,6 +176,20 @@ func (o only) check(value string) error {
 	return fmt.Errorf("%s; only %s is supported", o.reason, o.value)
 }
 
+// principals takes types and names, separated by semicolons.
+type principals struct{}
+
+func (principals) String() string { return "list of Type:name, by semicolons" }
+
+func (principals) check(value string) error {
+	for p := range strings.SplitSeq(value, ";") {
+		if p = strings.TrimSpace(p); p != "" && !strings.Contains(p, ":") {
+			return fmt.Errorf("%q is not of the form Type:name, such as User:alice", p)
+		}
+	}
+	return nil
+}
+
 // gzipLevel takes the levels of gzip: -1 is the codec's own default.
 type gzipLevel struct{}
 

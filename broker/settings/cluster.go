@@ -40,7 +40,9 @@ type Cluster struct {
 	RetentionCheckInterval     time.Duration
 	CleanerEnabled             bool
 	CleanerBackoff             time.Duration
-	CleanerDedupeBuffer        int64 // bytes
+	CleanerDedupeBuffer        int64  // bytes
+	SuperUsers                 string // as in Kafka, by semicolons
+	AllowEveryone              bool   // what no access rule is about
 
 	static    map[string]string // of the configuration
 	brokers   map[string]string // set for all brokers while they ran
@@ -203,6 +205,8 @@ func (c *Cluster) resolve() {
 	c.CleanerEnabled = c.Bool("log.cleaner.enable")
 	c.CleanerBackoff = c.milliseconds("log.cleaner.backoff.ms")
 	c.CleanerDedupeBuffer = c.Int("log.cleaner.dedupe.buffer.size")
+	c.SuperUsers = c.String("super.users")
+	c.AllowEveryone = c.Bool("allow.everyone.if.no.acl.found")
 
 	c.defaults = make(map[string]string, len(topicTable))
 	for i := range topicTable {

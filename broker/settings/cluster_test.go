@@ -191,3 +191,17 @@ func TestSettingsOfConsumerGroups(t *testing.T) {
 		t.Error("the consumer protocol is served although it is not listed")
 	}
 }
+
+func TestSuperUsersArePrincipals(t *testing.T) {
+	c := mustCluster(t, map[string]string{"super.users": " User:a; User:CN=b,O=c;", "allow.everyone.if.no.acl.found": "true"})
+	if c.SuperUsers != " User:a; User:CN=b,O=c;" || !c.AllowEveryone {
+		t.Errorf("%q, %t", c.SuperUsers, c.AllowEveryone)
+	}
+	if c = mustCluster(t, nil); c.SuperUsers != "" || c.AllowEveryone {
+		t.Errorf("by default: %q, %t", c.SuperUsers, c.AllowEveryone)
+	}
+	_, err := NewCluster(map[string]string{"super.users": "User:a;b"})
+	if value, ok := errors.AsType[*ValueError](err); !ok || value.Name != "super.users" || !strings.Contains(value.Reason, `"b"`) {
+		t.Errorf("got %v", err)
+	}
+}

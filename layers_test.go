@@ -91,7 +91,7 @@ var layers = map[string][]string{
 	},
 
 	"cmd/runnel/bench": {"metastore"},
-	"cmd/runnel":       {"batching/fsck", "batching/rebuild", "batching/recordbatch", "batching/segment", "broker", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench", "metastore", "objstore"},
+	"cmd/runnel":       {"batching/fsck", "batching/rebuild", "batching/recordbatch", "batching/segment", "broker", "broker/acl", "broker/config", "broker/node", "broker/settings", "cmd/runnel/bench", "metastore", "objstore"},
 }
 
 // confined says which packages may import a foreign module. Modules that are not listed are not confined.

@@ -183,6 +183,8 @@ func hint(err error, bootstrap string) string {
 		return "See what exists with `runnel txn list`."
 	case errors.Is(err, kerr.NonEmptyGroup):
 		return "Stop its members first; `runnel group describe NAME` shows them."
+	case errors.Is(err, kerr.SecurityDisabled):
+		return "Set `authorizer: on`, or `shadow`, in the configuration of the brokers."
 	case errors.Is(err, kerr.MessageTooLarge):
 		return "The topic's max.message.bytes (cluster default: message.max.bytes) is the limit."
 	case errors.As(err, &stalled):

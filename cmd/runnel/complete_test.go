@@ -14,6 +14,8 @@ func TestCompletion(t *testing.T) {
 		{"directories", "dev --data", ":16"},
 		{"files", "produce t --file", ":0"},
 		{"free text", "broker --zone", ":4"},
+		{"patterns of rules", "acl list --pattern", "literal prefixed any match :4"},
+		{"types of resources", "acl explain User:a read", "topic group cluster transactional-id user delegation-token :4"},
 		{"no argument", "topic list", ":4"},
 		{"topics of a cluster that is down", "topic describe" + unreachable, ":4"},
 		{"enough topics", "produce t" + unreachable, ":4"},

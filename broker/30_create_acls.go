@@ -40,7 +40,9 @@ func (b *Broker) createACLs(ctx context.Context, c *wire.Conn, req *kmsg.CreateA
 			err = failed
 		}
 		result := kmsg.NewCreateACLsResponseResult()
-		result.ErrorCode, result.ErrorMessage = failureOrEmpty(err)
+		if result.ErrorCode, result.ErrorMessage = failure(err); err == nil {
+			result.ErrorMessage = new(string) // not null, as in Kafka
+		}
 		resp.Results = append(resp.Results, result)
 	}
 	return resp
@@ -51,12 +53,4 @@ func ruleOf(asked *kmsg.CreateACLsRequestCreation) acl.Rule {
 		Type: acl.ResourceType(asked.ResourceType), Pattern: acl.Pattern(asked.ResourcePatternType), Name: asked.ResourceName,
 		Principal: asked.Principal, Host: asked.Host, Operation: acl.Operation(asked.Operation), Permission: acl.Permission(asked.PermissionType),
 	}
-}
-
-// failureOrEmpty is failure where Kafka has an empty text and not null if nothing failed.
-func failureOrEmpty(err error) (int16, *string) {
-	if err == nil {
-		return 0, new(string)
-	}
-	return failure(err)
 }

@@ -54,7 +54,7 @@ func (b *Broker) deleteACLs(ctx context.Context, c *wire.Conn, req *kmsg.DeleteA
 			err = refused
 		}
 		result := kmsg.NewDeleteACLsResponseResult()
-		result.ErrorCode, result.ErrorMessage = failureOrEmpty(err)
+		result.ErrorCode, result.ErrorMessage = failure(err)
 		if err == nil {
 			for _, r := range picked[i] {
 				result.MatchingACLs = append(result.MatchingACLs, deletedACL(r))
@@ -94,7 +94,6 @@ func (b *Broker) pick(ctx context.Context, filters []kmsg.DeleteACLsRequestFilte
 
 func deletedACL(r acl.Rule) kmsg.DeleteACLsResponseResultMatchingACL {
 	rule := kmsg.NewDeleteACLsResponseResultMatchingACL()
-	rule.ErrorMessage = new(string) // not null, as in Kafka
 	rule.ResourceType, rule.ResourcePatternType, rule.ResourceName = kmsg.ACLResourceType(r.Type), kmsg.ACLResourcePatternType(r.Pattern), r.Name
 	rule.Principal, rule.Host = r.Principal, r.Host
 	rule.Operation, rule.PermissionType = kmsg.ACLOperation(r.Operation), kmsg.ACLPermissionType(r.Permission)

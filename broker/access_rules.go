@@ -86,6 +86,9 @@ func (b *Broker) alterRules(ctx context.Context, c *wire.Conn, action string, ch
 			b.Audit.Record(e)
 		}
 	}
+	if rules == 0 {
+		return nil
+	}
 	b.Logger.Info("changed access rules", "action", action, "rules", rules, "principal", c.Session().Principal)
 	return nil
 }

@@ -35,10 +35,10 @@ func createRules(ctx context.Context, client *kgo.Client, rules []acl.Rule) (cre
 			return created, errors.Join(append(errs, fmt.Errorf("create rules: %w", err))...)
 		}
 		for i, result := range resp.Results {
-			switch {
-			case result.ErrorCode == 0:
+			switch result.ErrorCode {
+			case 0:
 				created = append(created, some[i])
-			case result.ErrorCode == kerr.SecurityDisabled.Code, result.ErrorCode == kerr.ClusterAuthorizationFailed.Code: // so it is for all
+			case kerr.SecurityDisabled.Code, kerr.ClusterAuthorizationFailed.Code: // so it is for all
 				return created, rulesRefused(result.ErrorCode, result.ErrorMessage)
 			default:
 				errs = append(errs, ruleError(some[i], result.ErrorCode, result.ErrorMessage))

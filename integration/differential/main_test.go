@@ -28,7 +28,7 @@ func scripts() []script {
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, dynamicConfigScripts, clusterScripts,
 		produceScripts, recompressScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
 		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, consumerGroupScripts, wrongGroupScripts, wrongConsumerGroupScripts, transactionScripts,
-		deleteRecordsScripts, replicaScripts, controllerScripts,
+		deleteRecordsScripts, replicaScripts, controllerScripts, aclScripts,
 	)
 }
 
@@ -66,6 +66,26 @@ func TestAnswersAsKafkaDoes(t *testing.T) {
 			t.Errorf("no longer different, take it off the table: %s %s (%s)", k.answer, k.path, k.reason)
 		}
 	}
+}
+
+// TestAnswersOfRulesAsKafkaDoes has an authorizer on both sides, of which the clients are super users.
+func TestAnswersOfRulesAsKafkaDoes(t *testing.T) {
+	t.Parallel()
+	kafka := openKafka(t, servers.KafkaOptions{Set: map[string]string{
+		"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:ANONYMOUS"}})
+	stores := harness.NewStores(t)
+	stores.Migrate(t)
+	runnel := harness.Node(t, stores, harness.NodeOptions{Set: map[string]string{"super.users": "User:ANONYMOUS"}, Env: []string{"RUNNEL_AUTHORIZER=on"}})
+	runnel.Start()
+	runnel.WaitReady()
+	p := &pair{start: time.Now(), kafka: kafka, runnel: runnel.Addr, used: make([]int, len(known))}
+	if err := p.learnVersions(); err != nil {
+		t.Fatal(err)
+	}
+	for _, sc := range authorizedScripts {
+		t.Run(sc.name, func(t *testing.T) { p.compare(t, sc) })
+	}
+	t.Logf("%d answers compared, %d fields, %d of them known to differ", p.answers, p.fields, p.allowed)
 }
 
 // partial is the -run pattern that leaves out scripts, if there is one.

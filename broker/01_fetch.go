@@ -63,6 +63,7 @@ type fetch struct {
 	maxBytes   int
 	deadline   time.Duration // from now
 	scan       *reader.Scan
+	toll       *toll
 	looked     bool        // the commit log was, because of an offset beyond a high watermark
 	fresh      bool        // and it could be read
 	unknownYet *kerr.Error // for an offset beyond a high watermark, while not fresh
@@ -111,7 +112,7 @@ func (b *Broker) fetch(ctx context.Context, c consumer, reads *readable, scan *r
 			Broker: b, partitions: session.partitions, byIDs: session.byIDs, nearer: b.nearer(c, req.Version, req.Rack),
 			minBytes: int(req.MinBytes), maxBytes: int(min(req.MaxBytes, b.Settings.Load().FetchMaxBytes)),
 			deadline: time.Duration(req.MaxWaitMillis) * time.Millisecond, unknownYet: kerr.OffsetNotAvailable,
-			scan: scan, reads: reads,
+			scan: scan, reads: reads, toll: tollOf(ctx),
 		}
 		if req.Version < 11 {
 			f.unknownYet = kerr.NotLeaderForPartition
@@ -119,16 +120,45 @@ func (b *Broker) fetch(ctx context.Context, c consumer, reads *readable, scan *r
 		if resp.committed {
 			f.isolation = reader.ReadCommitted
 		}
-		plan := f.wait(ctx)
-		f.sendAway(ctx, plan)
-		plan.hold(ctx, c)
-		resp.fetched = f.read(ctx, plan)
-		resp.rows, resp.SessionID, failed = session.answer(plan.rows)
+		rows, fetched, allowed := f.run(ctx, c)
+		resp.fetched = fetched
+		if allowed {
+			resp.rows, resp.SessionID, failed = session.answer(rows)
+		} else {
+			resp.SessionID, failed = session.throttled()
+		}
 	}
 	if failed != nil {
 		resp.ErrorCode, resp.rows, resp.SessionID = failed.Code, nil, 0
 	}
 	return resp
+}
+
+// run waits and reads. Not allowed: the client's quota does not have room for records now, or not any more.
+func (f *fetch) run(ctx context.Context, c holder) (rows []fetchedPartition, fetched *reader.Fetched, allowed bool) {
+	room, ok := f.toll.room()
+	if !ok {
+		return nil, nil, false
+	}
+	f.maxBytes = min(f.maxBytes, room)
+	f.minBytes = min(f.minBytes, f.maxBytes)
+	resume := f.toll.pause()
+	plan := f.wait(ctx)
+	f.sendAway(ctx, plan)
+	plan.hold(ctx, c)
+	resume()
+	if f.toll != nil && len(plan.reads) > 0 { // others of the client's have not waited
+		if room, ok = f.toll.room(); !ok {
+			return nil, nil, false
+		}
+		plan.shorten(room)
+	}
+	f.toll.fetch(plan.bytes)
+	resume = f.toll.pause()
+	fetched = f.read(ctx, plan)
+	resume()
+	f.toll.fetch(answerSize(plan.rows) - plan.bytes)
+	return plan.rows, fetched, true
 }
 
 // fetchPlan is what could be answered now.

@@ -190,6 +190,9 @@ func (b *Broker) autoCreate(ctx context.Context, c *wire.Conn, name string) (*me
 	if err != nil {
 		return nil, err
 	}
+	if err := tollOf(ctx).change(plan.Partitions); err != nil { // never: what clients create by asking is counted
+		return nil, err
+	}
 	t, err := b.Changes.CreateTopic(ctx, plan)
 	if err == nil {
 		b.Logger.Info("created a topic that a client asked for", "topic", name, "topic_id", t.ID.String(), "partitions", t.Partitions)

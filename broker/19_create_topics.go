@@ -66,6 +66,9 @@ func (b *Broker) createTopics(ctx context.Context, c *wire.Conn, req *kmsg.Creat
 func (b *Broker) createTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreateTopicsRequestTopic, validateOnly bool, answer *kmsg.CreateTopicsResponseTopic) {
 	plan, err := b.planTopic(asked)
 	if err == nil && !validateOnly {
+		err = tollOf(ctx).change(plan.Partitions)
+	}
+	if err == nil && !validateOnly {
 		var t *metastore.Topic
 		if t, err = b.Changes.CreateTopic(ctx, plan); err == nil {
 			answer.TopicID = t.ID

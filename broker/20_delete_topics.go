@@ -118,6 +118,9 @@ func (d *deleter) find(asked kmsg.DeleteTopicsRequestTopic) (t *metastore.Topic,
 }
 
 func (b *Broker) deleteTopic(ctx context.Context, c *wire.Conn, t *metastore.Topic) error {
+	if err := tollOf(ctx).change(t.Partitions); err != nil {
+		return err
+	}
 	if err := b.Changes.DeleteTopic(ctx, t.ID); err != nil {
 		return err
 	}

@@ -68,6 +68,9 @@ func (b *Broker) growTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreateP
 	if validateOnly {
 		return nil
 	}
+	if err := tollOf(ctx).change(asked.Count - t.Partitions); err != nil {
+		return err
+	}
 	if err := b.Changes.CreatePartitions(ctx, t.ID, asked.Count); err != nil {
 		return err
 	}

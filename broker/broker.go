@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/audit"
 	"github.com/runnel-io/runnel/broker/auth"
+	"github.com/runnel-io/runnel/broker/quota"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/telemetry"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -91,6 +92,7 @@ type Deps struct {
 	Authentication Authentication
 	Access         Access         // default: everybody may do everything
 	Audit          audit.Recorder // default: nothing is recorded
+	Quotas         *quota.Limiter // default: none
 	Configs        Configs
 	Zones          *zone.Clients // default: by client ids alone
 	LogDir         string        // what the object store is called in DescribeLogDirs, default "/"
@@ -122,6 +124,7 @@ const refreshWait = time.Second
 // False: the metastore cannot be reached, and the broker may be behind the others for longer than it takes to hear of a
 // commit.
 func (b *Broker) refreshed(ctx context.Context) bool {
+	defer tollOf(ctx).pause()()
 	ctx, cancel := context.WithTimeout(ctx, refreshWait)
 	defer cancel()
 	err := b.Topics.Refresh(ctx)
@@ -168,7 +171,7 @@ func New(deps Deps) *Broker {
 func (b *Broker) Routes() wire.Routes {
 	routes := make(wire.Routes)
 	for _, a := range b.apis() {
-		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: a.handle, Order: a.order, Budgeted: a.budgeted, Borrows: a.borrows,
+		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: b.metered(&a), Order: a.order, Budgeted: a.budgeted, Borrows: a.borrows,
 			Unauthenticated: a.open}
 	}
 	return routes

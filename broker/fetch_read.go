@@ -50,15 +50,34 @@ func (p *fetchPlan) hold(ctx context.Context, c holder) {
 		p.reads = nil
 		return
 	}
-	left := int(got)
+	p.shorten(int(got))
+}
+
+// shorten leaves so many bytes to be read, or the first batch.
+func (p *fetchPlan) shorten(left int) {
+	p.bytes = 0
 	for i := range p.reads {
 		if left <= 0 {
 			p.reads = p.reads[:i]
 			return
 		}
 		p.reads[i].bytes = min(p.reads[i].bytes, left)
-		left -= min(p.reads[i].there, p.reads[i].bytes)
+		n := min(p.reads[i].there, p.reads[i].bytes)
+		left -= n
+		p.bytes += n
 	}
+}
+
+// answerSize is about how large the rows are in an answer, with what stands above them.
+func answerSize(rows []fetchedPartition) int {
+	const head, row = 32, 48
+	size := head
+	for i := range rows {
+		if rows[i].size > 0 || rows[i].err != nil {
+			size += row + rows[i].size
+		}
+	}
+	return size
 }
 
 // read fills the rows of the plan with records, which lie in what it returns, nil if there are none.

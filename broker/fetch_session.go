@@ -181,6 +181,19 @@ func (ctx *fetchContext) answer(rows []fetchedPartition) (told []fetchedPartitio
 	return rows, 0, nil
 }
 
+// throttled is the answer to a client that is to wait: the session is as it was, and none begins, as in Kafka.
+func (ctx *fetchContext) throttled() (id int32, err *kerr.Error) {
+	if ctx.session == nil {
+		return 0, nil
+	}
+	ctx.session.mu.Lock()
+	defer ctx.session.mu.Unlock()
+	if ctx.session.epoch != ctx.epoch {
+		return 0, kerr.InvalidFetchSessionEpoch
+	}
+	return ctx.session.id, nil
+}
+
 // tell picks the rows with news and remembers them. An error says that another request of the session came in between.
 func (s *fetchSession) tell(rows []fetchedPartition, epoch int32) (told []fetchedPartition, err *kerr.Error) {
 	s.mu.Lock()

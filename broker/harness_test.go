@@ -14,6 +14,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/cluster"
 	"github.com/runnel-io/runnel/broker/group"
+	"github.com/runnel-io/runnel/broker/quota"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -83,6 +84,7 @@ func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membershi
 	})
 	return Deps{
 		Topics: h.replica, Changes: h.replica, ProducerIDs: h.replica, Membership: membership, Settings: live, Configs: h.replica,
+		Quotas: quota.NewLimiter(func() *metastore.ConfigSet { return h.replica.ConfigsOf(metastore.ClientQuotas) }, quota.Options{}),
 		States: h.replica, Transactions: h.replica, Groups: groups, TopicOffsets: h.store, Partitions: h.replica,
 	}
 }

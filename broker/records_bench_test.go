@@ -5,9 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/runnel-io/runnel/batching"
 	"github.com/runnel-io/runnel/batching/reader"
 	"github.com/runnel-io/runnel/broker/cluster"
+	"github.com/runnel-io/runnel/broker/quota"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
@@ -116,5 +119,53 @@ func BenchmarkIdleFetch(b *testing.B) {
 		if resp := broker.fetch(ctx, nil, broker.readable(nil, req), nil, req); resp.ErrorCode != 0 || len(resp.rows) != 0 {
 			b.Fatal(resp.ErrorCode, resp.rows)
 		}
+	}
+}
+
+// BenchmarkHandlers is a Produce that is refused at once, and a Fetch that finds nothing, through a server: what quotas cost,
+// with none set, with one of another client, and with one that never throttles.
+func BenchmarkHandlers(b *testing.B) {
+	for _, quotas := range []string{"none", "others", "own"} {
+		broker, topic := benchBroker(b, 0)
+		replica := broker.Topics.(*metastore.Replica)
+		broker.Quotas = quota.NewLimiter(func() *metastore.ConfigSet { return replica.ConfigsOf(metastore.ClientQuotas) }, quota.Options{})
+		entity := quota.Entity{ClientID: quota.Named("other")}
+		if quotas == "own" {
+			entity = quota.Entity{ClientID: quota.Default}
+		}
+		if quotas != "none" {
+			err := replica.AlterConfigs(b.Context(), []metastore.ConfigChange{{ConfigResource: metastore.ConfigResource{Kind: metastore.ClientQuotas, Name: entity.String()},
+				Set: map[string]string{"producer_byte_rate": "1e15", "consumer_byte_rate": "1e15", "request_percentage": "1e9"}}})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		srv, err := wire.NewServer(broker.Routes(), wire.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ln := newPipes()
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(context.Background(), ln, &wire.Endpoint{Name: "PLAINTEXT"}) }()
+		client := newBareClient(ln.dial())
+		produce := produceRequest(topic, 0, make([]byte, 1000))
+		produce.SetVersion(11)
+		fetch := fetchRequest(topic, 0)
+		fetch.SetVersion(12)
+		for name, req := range map[string]kmsg.Request{"produce": produce, "fetch": fetch} {
+			b.Run(name+"_"+quotas, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := client.send(req); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		client.conn.Close()
+		if err := srv.Shutdown(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		<-served
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/peer"
+	"github.com/runnel-io/runnel/broker/quota"
 	"github.com/runnel-io/runnel/broker/sequencer"
 	"github.com/runnel-io/runnel/broker/settings"
 	"github.com/runnel-io/runnel/broker/telemetry"
@@ -89,6 +90,7 @@ type Node struct {
 	compactor *compaction.Compactor
 	marks     *mark.Keeper
 	audit     auditor
+	quotas    *quota.Limiter
 	server    *wire.Server
 }
 
@@ -225,9 +227,10 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
+	n.quotas = n.assembleQuotas()
 	b := broker.New(broker.Deps{
-		Authentication: mechanisms,
-		Topics:         n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
+		Authentication: mechanisms, Quotas: n.quotas,
+		Topics: n.replica, Changes: n.replica, ProducerIDs: n.replica, Partitions: n.replica, Membership: n.members,
 		States: n.replica, Transactions: n.seq, Groups: n.groups, TopicOffsets: meta, Writer: n.writer,
 		Reader:   reader.New(n.replica, n.blocks, n.blocks.ahead, n.writer.Recent(), reader.Options{Now: n.members.Now}),
 		Settings: n.settings, Audit: n.audit, Configs: n.replica, LogLevel: n.opts.LogLevel, Zones: clientZones(&c.Client), LogDir: c.ObjectStore.URL, Roles: n.roles,

@@ -12,7 +12,7 @@ import (
 
 // Options of a Limiter. The zero value of a field means its default.
 type Options struct {
-	Window    Window // default: DefaultWindow
+	Window    Window // default: DefaultWindow; two samples at least: with one there is nothing to divide by
 	Mutations Window // of Mutation; default: DefaultWindow
 	// MaxAccounts bounds who is measured at a time, of each kind; default 100,000. Whoever is above it is measured with the
 	// others that are. An account that nothing was taken from for a whole window is forgotten.
@@ -39,6 +39,7 @@ func NewLimiter(quotas func() *metastore.ConfigSet, opts Options) *Limiter {
 	if opts.Mutations == (Window{}) {
 		opts.Mutations = DefaultWindow
 	}
+	opts.Window.Samples, opts.Mutations.Samples = max(opts.Window.Samples, 2), max(opts.Mutations.Samples, 1)
 	if opts.MaxAccounts <= 0 {
 		opts.MaxAccounts = 100_000
 	}

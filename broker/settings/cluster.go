@@ -22,6 +22,8 @@ type Cluster struct {
 	ConnectionsMaxIdle         time.Duration // negative: for ever
 	ConnectionsMaxReauth       time.Duration // 0: no limit
 	FailedAuthenticationDelay  time.Duration
+	QuotaWindow                QuotaWindow
+	MutationQuotaWindow        QuotaWindow
 	OffsetMetadataMaxBytes     int // UTF-16 units, as Java counts
 	OffsetsRetention           time.Duration
 	OffsetsRetentionCheck      time.Duration // how often
@@ -186,6 +188,8 @@ func (c *Cluster) resolve() {
 	c.ConnectionsMaxIdle = c.milliseconds("connections.max.idle.ms")
 	c.ConnectionsMaxReauth = max(c.milliseconds("connections.max.reauth.ms"), 0)
 	c.FailedAuthenticationDelay = c.milliseconds("connections.failed.authentication.delay.ms")
+	c.QuotaWindow = c.quotaWindow("quota.window.")
+	c.MutationQuotaWindow = c.quotaWindow("controller.quota.window.")
 	c.OffsetMetadataMaxBytes = int(c.Int("offset.metadata.max.bytes"))
 	c.OffsetsRetention = time.Duration(min(c.Int("offsets.retention.minutes"), int64(longest/time.Minute))) * time.Minute
 	c.OffsetsRetentionCheck = c.milliseconds("offsets.retention.check.interval.ms")

@@ -57,6 +57,7 @@ func (c *Conn) begin(base context.Context, r *request) (pending Pending) {
 		return pending
 	}
 	defer c.recovered(r)
+	c.beginning = r.size
 	pending = r.route.Handler(base, c, r.body)
 	if r.route.Borrows { // after a panic nobody knows who has the frame
 		c.doneWithFrame(r)

@@ -41,3 +41,6 @@ func (b *Budget) arrived(a *arrival) {
 	defer b.mu.Unlock()
 	delete(b.reading, a)
 }
+
+// RequestBytes is the size of the request that is being begun, without its size field. For Handlers, not for Pendings.
+func (c *Conn) RequestBytes() int { return c.beginning }

@@ -55,6 +55,8 @@ type Conn struct {
 	large   bool   // the last answer was too large for buf to be kept
 	retired bool   // sends nothing more
 
+	beginning int // size of the request that is being begun; the dispatcher's
+
 	mu       sync.Mutex
 	room     sync.Cond
 	inFlight int  // requests read and not answered

@@ -103,6 +103,9 @@ func (b *Broker) planTopic(asked kmsg.CreateTopicsRequestTopic) (metastore.NewTo
 	if plan.Partitions, plan.ReplicationFactor, err = b.planLayout(asked); err != nil {
 		return plan, err
 	}
+	if err := b.roomFor(1, int(plan.Partitions)); err != nil {
+		return plan, err
+	}
 	for _, c := range asked.Configs {
 		if c.Value == nil {
 			return plan, refuse(kerr.InvalidConfig, fmt.Sprintf("null is no value for %s", c.Name))

@@ -65,6 +65,9 @@ func (b *Broker) initProducer(ctx context.Context, c *wire.Conn, req *kmsg.InitP
 	case timeout <= 0 || timeout > b.Settings.Load().TransactionMaxTimeout:
 		return 0, 0, errTxnTimeout
 	}
+	if err := b.roomForTransactionalID(*req.TransactionalID); err != nil {
+		return 0, 0, err
+	}
 	result, err := b.withFresh(ctx, *req.TransactionalID, func(t metastore.Transaction) bool { return t.ID == "" || exhausted(t) },
 		func(t metastore.Transaction, fresh metastore.ProducerID) (metastore.TxnRequest, error) {
 			ask := metastore.InitTxn{ID: *req.TransactionalID, Timeout: timeout, Producer: metastore.NoProducerID, Epoch: -1, Fresh: fresh, AsOf: t.AsOf}

@@ -65,6 +65,9 @@ func (b *Broker) growTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreateP
 			return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("the replication factor is %d, but %d replicas are assigned", t.ReplicationFactor, len(a.Replicas)))
 		}
 	}
+	if err := b.roomFor(0, int(asked.Count-t.Partitions)); err != nil {
+		return err
+	}
 	if validateOnly {
 		return nil
 	}

@@ -53,6 +53,7 @@ var causes = []struct {
 	{group.ErrInconsistentProtocol, kerr.InconsistentGroupProtocol},
 	{group.ErrInvalidSessionTimeout, kerr.InvalidSessionTimeout},
 	{group.ErrGroupMaxSize, kerr.GroupMaxSizeReached},
+	{group.ErrTooManyGroups, kerr.GroupMaxSizeReached},
 	{group.ErrGroupNotFound, kerr.GroupIDNotFound},
 	{group.ErrNonEmptyGroup, kerr.NonEmptyGroup},
 	{group.ErrSubscribedToTopic, kerr.GroupSubscribedToTopic},

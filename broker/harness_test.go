@@ -71,7 +71,7 @@ func (h *harness) place(self string, others ...string) {
 func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membership) Deps {
 	live := settings.NewLive(defaults, h.replica)
 	live.SetNode(membership.Self().NodeID)
-	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, InitialRebalanceDelay: -1, Topics: h.replica})
+	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, MaxGroups: func() int { return live.Load().MaxGroups }, InitialRebalanceDelay: -1, Topics: h.replica})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -22,6 +22,8 @@ type TransactionStates interface {
 	Transaction(id string) (metastore.Transaction, bool)
 	// TransactionHead is without the lists of partitions and groups: every request of a producer needs it.
 	TransactionHead(id string) (metastore.Transaction, bool)
+	// TransactionalIDs is how many there are.
+	TransactionalIDs() int
 	// Transactions calls visit, which must not keep what it is shown, for every transactional id until it returns false.
 	Transactions(visit func(*metastore.Transaction) bool)
 	// OffsetsPending tells whether an ongoing transaction holds an offset of the group for the partition.

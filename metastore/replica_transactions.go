@@ -173,3 +173,10 @@ func (r *Replica) GroupPending(group string) bool {
 	defer r.mu.RUnlock()
 	return len(r.state.txns.pending[group]) > 0
 }
+
+// TransactionalIDs is how many there are.
+func (r *Replica) TransactionalIDs() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.state.txns.byID)
+}

@@ -29,6 +29,8 @@ var (
 	ErrInvalidSessionTimeout = errors.New("invalid session timeout")
 	// ErrGroupMaxSize: the group is full. GROUP_MAX_SIZE_REACHED.
 	ErrGroupMaxSize = errors.New("group is at its maximum size")
+	// ErrTooManyGroups: there is no such group, and there are to be no more. GROUP_MAX_SIZE_REACHED.
+	ErrTooManyGroups = errors.New("the broker coordinates as many groups as it may")
 	// ErrGroupNotFound: GROUP_ID_NOT_FOUND; for OffsetCommit before v9 ILLEGAL_GENERATION.
 	ErrGroupNotFound = errors.New("group id not found")
 	// ErrNonEmptyGroup: the group has members. NON_EMPTY_GROUP.

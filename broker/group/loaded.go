@@ -116,8 +116,11 @@ func (c *Coordinator) restore(ctx context.Context, g *loaded) {
 
 // claim takes the group from whoever coordinated it, and reads it.
 func (c *Coordinator) claim(ctx context.Context, g *loaded) (metastore.GroupEpoch, groupMachine, error) {
-	if !g.create {
+	if full := g.create && c.full(); full || !g.create {
 		if _, err := c.groups.ReadGroup(ctx, g.id); errors.Is(err, metastore.ErrGroupNotFound) {
+			if full {
+				return 0, nil, ErrTooManyGroups
+			}
 			return 0, nil, ErrGroupNotFound
 		} else if err != nil {
 			return 0, nil, c.unavailable("read group", g.id, err)
@@ -135,6 +138,14 @@ func (c *Coordinator) claim(ctx context.Context, g *loaded) (metastore.GroupEpoc
 		return 0, nil, c.unavailable("read group", g.id, err)
 	}
 	return stored.Epoch, m, nil
+}
+
+// full tells whether there are as many groups in memory as there may be, beside the one that is being loaded.
+func (c *Coordinator) full() bool {
+	most := c.opts.MaxGroups()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.loaded)-1 >= most
 }
 
 // unavailable logs a failure of the metastore and returns what clients are told.

@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,6 +27,7 @@ type Options struct {
 	MinSessionTimeout      time.Duration // group.min.session.timeout.ms: 6 s
 	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms: 30 min
 	MaxSize                int           // group.max.size: 0, no limit
+	MaxGroups              func() int    // runnel.groups.max, in memory; groups that exist are served all the same. Default: no limit
 	OffsetMetadataMaxBytes int           // offset.metadata.max.bytes: 4096
 	OffsetsRetention       time.Duration // offsets.retention.minutes: 7 days
 	ExpireInterval         time.Duration // offsets.retention.check.interval.ms: 10 min
@@ -58,6 +60,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Pending == nil {
 		o.Pending = func(string) bool { return false }
+	}
+	if o.MaxGroups == nil {
+		o.MaxGroups = func() int { return math.MaxInt }
 	}
 	if o.Topics == nil {
 		o.Topics = noTopics{}

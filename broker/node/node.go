@@ -208,7 +208,7 @@ func (n *Node) assemble() error {
 		Logger: n.part("groups"), Clock: n.members.Now, Owns: n.members.Owns, Keep: n.members.Stale(), Pending: n.replica.GroupPending, DrainTimeout: stepTime(c.Drain.Timeout),
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
-		MaxSize: c.Cluster.GroupMaxSize, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
+		MaxSize: c.Cluster.GroupMaxSize, MaxGroups: func() int { return n.settings.Load().MaxGroups }, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,
 		OffsetsRetention: c.Cluster.OffsetsRetention, ExpireInterval: c.Cluster.OffsetsRetentionCheck,
 		Topics: n.replica, ConsumerMaxSize: c.Cluster.GroupConsumer.MaxSize, ConsumerAssignors: c.Cluster.GroupConsumer.Assignors,
 		ConsumerMigration: migration(c.Cluster.GroupConsumer.MigrationPolicy), ConsumerTimes: consumerTimes(n.settings),
@@ -243,7 +243,7 @@ func (n *Node) assemble() error {
 		AnswerBudget:    wire.NewBudget(answerBytes),
 		FrameBytes:      c.Memory.Produce / 8,
 		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: func() int { return n.settings.Load().MaxConnections },
-		IdleTimeout: c.Cluster.ConnectionsMaxIdle,
+		IdleTimeout: c.Cluster.ConnectionsMaxIdle, Connections: n.connections(),
 	})
 	return err
 }

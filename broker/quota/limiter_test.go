@@ -222,7 +222,7 @@ func TestAccountsAreBounded(t *testing.T) {
 		t.Error("whoever is beyond the bound is not measured")
 	}
 	now = now.Add(12 * time.Second)
-	for i := range 16 * 60 {
+	for i := range 16 * 30 {
 		l.Meter(Produce, Client{ID: fmt.Sprint("later", i)}, now)
 	}
 	if wait := l.Meter(Produce, Client{ID: "yet another"}, now).Record(1, now); wait != 0 {

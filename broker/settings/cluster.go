@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -19,6 +20,13 @@ type Cluster struct {
 	FetchMaxBytes              int32
 	FetchSessionSlots          int
 	MaxConnections             int
+	MaxConnectionsPerIP        int
+	PerIPOverrides             map[netip.Addr]int // of MaxConnectionsPerIP
+	MaxTopics                  int
+	MaxPartitions              int // of all topics
+	MaxGroups                  int // of a broker
+	MaxTransactionalIDs        int
+	MaxConnectionRate          int           // a second
 	ConnectionsMaxIdle         time.Duration // negative: for ever
 	ConnectionsMaxReauth       time.Duration // 0: no limit
 	FailedAuthenticationDelay  time.Duration
@@ -185,6 +193,13 @@ func (c *Cluster) resolve() {
 	c.FetchMaxBytes = int32(c.Int("fetch.max.bytes"))
 	c.FetchSessionSlots = int(c.Int("max.incremental.fetch.session.cache.slots"))
 	c.MaxConnections = int(c.Int("max.connections"))
+	c.MaxTopics = int(c.Int("runnel.topics.max"))
+	c.MaxPartitions = int(c.Int("runnel.partitions.max"))
+	c.MaxGroups = int(c.Int("runnel.groups.max"))
+	c.MaxTransactionalIDs = int(c.Int("runnel.transactional.ids.max"))
+	c.MaxConnectionsPerIP = int(c.Int("max.connections.per.ip"))
+	c.PerIPOverrides, _ = parsePerAddress(c.String("max.connections.per.ip.overrides"))
+	c.MaxConnectionRate = int(c.Int("max.connection.creation.rate"))
 	c.ConnectionsMaxIdle = c.milliseconds("connections.max.idle.ms")
 	c.ConnectionsMaxReauth = max(c.milliseconds("connections.max.reauth.ms"), 0)
 	c.FailedAuthenticationDelay = c.milliseconds("connections.failed.authentication.delay.ms")

@@ -118,7 +118,13 @@ func topicOf(name string) *Definition {
 // the cluster but that tools ask for, such as node.id, listeners and broker.rack; they are shown as set.
 func (c *Cluster) DescribeBroker(extra map[string]string) []Entry {
 	var entries []Entry
-	for _, name := range ClusterNames() {
+	names := ClusterNames()
+	for name := range c.overrides {
+		if _, ok := listenerSetting(name); ok {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		if _, ok := extra[name]; ok {
 			continue
 		}

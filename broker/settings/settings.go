@@ -141,7 +141,7 @@ func lookupCluster(name string) (clusterSetting, bool) {
 			}
 		}
 	}
-	return clusterSetting{}, false
+	return listenerSetting(name)
 }
 
 func stringPointer(s string) *string { return &s }

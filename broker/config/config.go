@@ -52,6 +52,7 @@ type Config struct {
 	Log         Log
 	Audit       Audit
 	Drain       Drain
+	Quota       Quota
 }
 
 // Client says in which zone clients are that do not say so themselves.

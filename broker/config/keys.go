@@ -58,4 +58,4 @@ func lookup(name string) (Key, bool) {
 }
 
 // keys are the keys of all parts of a broker, each of which has a file.
-var keys = withFiles(slices.Concat(listenKeys, tlsKeys, placeKeys, adminKeys, peerKeys, storeKeys, workKeys, authenticationKeys, accessKeys, auditKeys, unsafeKeys))
+var keys = withFiles(slices.Concat(listenKeys, tlsKeys, placeKeys, adminKeys, peerKeys, storeKeys, workKeys, authenticationKeys, accessKeys, quotaKeys, auditKeys, unsafeKeys))

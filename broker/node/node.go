@@ -91,6 +91,7 @@ type Node struct {
 	marks     *mark.Keeper
 	audit     auditor
 	quotas    *quota.Limiter
+	sharing   sharing // of quotas with other brokers
 	server    *wire.Server
 }
 
@@ -272,7 +273,7 @@ func (n *Node) assemblePeers(objects *metered.Store) error {
 	}
 	n.seq = sequencer.New(n.replica, n.members, n.opts.Stores.Metastore, n.callers, opts)
 	n.peers = peer.NewServer(credentials, n.members.ClusterID, n.seq, n.replica,
-		peer.ServerOptions{Logger: n.part("peer"), Blocks: n.blocks.lender})
+		peer.ServerOptions{Logger: n.part("peer"), Blocks: n.blocks.lender, Usage: n.sharing.usage})
 	return nil
 }
 
@@ -378,6 +379,7 @@ func (n *Node) serve(ctx context.Context) error {
 	stopGroups := start("group coordinator", n.groups.Run)
 	stopSequencer := start("sequencer", n.seq.Run)
 	stopPeers := start("peer port", n.servePeers)
+	stopSharing := start("shares of quotas", n.shareQuotas)
 	stopRole := start("sequencer's role", n.seq.HoldRole)
 	stopWriter := start("write path", n.write)
 	stopAudit := start("audit log", n.audit.run)
@@ -417,6 +419,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	stopAudit() // writes what is left, perhaps to a topic
 	stopWriter()
+	stopSharing()
 	stopPeers()
 	stopSequencer()
 	stopCandidate()

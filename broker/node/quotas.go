@@ -12,6 +12,7 @@ func (n *Node) assembleQuotas() *quota.Limiter {
 	c := n.opts.Config.Cluster
 	return quota.NewLimiter(func() *metastore.ConfigSet { return n.replica.ConfigsOf(metastore.ClientQuotas) }, quota.Options{
 		Window: quota.Window(c.QuotaWindow), Mutations: quota.Window(c.MutationQuotaWindow), Registerer: n.registry,
+		Shared: n.opts.Config.Quota.Scope == "cluster",
 	})
 }
 

@@ -10,6 +10,7 @@
 //	POST /v1/transact requests of transactional producers; the answer is the results
 //	GET  /v1/entries  entries of the commit log after the sequence number `after`, as they are folded, until either side ends it
 //	GET  /v1/block    length bytes from offset of the object key, which has size bytes, from the broker's memory or through it
+//	GET  /v1/usage    what clients would take of their quotas here, as package quota has it
 //	GET  /v1/ping     whether the broker is there and answers
 package peer
 
@@ -25,6 +26,7 @@ const (
 	entriesPath  = "/v1/entries"
 	blockPath    = "/v1/block"
 	pingPath     = "/v1/ping"
+	usagePath    = "/v1/usage"
 
 	clusterHeader = "Runnel-Cluster" // id of the sender's cluster
 	binaryType    = "application/octet-stream"

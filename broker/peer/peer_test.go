@@ -122,6 +122,11 @@ func serveBlocks(t *testing.T, c *Credentials, b *backend, blocks Blocks) (addre
 // serveUntil runs a server until stop is called, or the test ends.
 func serveUntil(t *testing.T, c *Credentials, b *backend, blocks Blocks) (address string, stop func()) {
 	t.Helper()
+	return serveWith(t, c, b, ServerOptions{Blocks: blocks})
+}
+
+func serveWith(t *testing.T, c *Credentials, b *backend, opts ServerOptions) (address string, stop func()) {
+	t.Helper()
 	b.moved = make(chan struct{})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -129,7 +134,7 @@ func serveUntil(t *testing.T, c *Credentials, b *backend, blocks Blocks) (addres
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- NewServer(c, inCluster("one"), b, b, ServerOptions{Blocks: blocks}).Run(ctx, ln) }()
+	go func() { done <- NewServer(c, inCluster("one"), b, b, opts).Run(ctx, ln) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

@@ -37,6 +37,8 @@ type ServerOptions struct {
 	// MaxConnections bounds the connections, those included that have not authenticated yet. Default 1024.
 	MaxConnections int
 	Blocks         Blocks // default: this broker lends none
+	// Usage is what this broker tells of clients and their quotas, nil if it does not; it does not wait. Default: nothing.
+	Usage func() []byte
 }
 
 // Server answers the other brokers.
@@ -46,6 +48,7 @@ type Server struct {
 	sequencer Sequencer
 	log       Log
 	blocks    Blocks // nil: none are lent
+	usageOf   func() []byte
 	logger    *slog.Logger
 	stopping  chan struct{} // closed when Run is to end
 	conns     atomic.Int64
@@ -62,13 +65,17 @@ func NewServer(c *Credentials, cluster func() string, sequencer Sequencer, entri
 	}
 	s := &Server{
 		cluster: cluster, sequencer: sequencer, log: entries, logger: opts.Logger, stopping: make(chan struct{}),
-		limit: int64(opts.MaxConnections), blocks: opts.Blocks,
+		limit: int64(opts.MaxConnections), blocks: opts.Blocks, usageOf: opts.Usage,
+	}
+	if s.usageOf == nil {
+		s.usageOf = func() []byte { return nil }
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+commitPath, s.commit)
 	mux.HandleFunc("POST "+transactPath, s.transact)
 	mux.HandleFunc("GET "+entriesPath, s.entries)
 	mux.HandleFunc("GET "+blockPath, s.block)
+	mux.HandleFunc("GET "+usagePath, s.usage)
 	mux.HandleFunc("GET "+pingPath, func(http.ResponseWriter, *http.Request) {})
 	s.http = http.Server{
 		Handler:           s.ours(mux),

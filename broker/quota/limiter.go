@@ -17,7 +17,7 @@ type Options struct {
 	// MaxAccounts bounds who is measured at a time, of each kind; default 100,000. Whoever is above it is measured with the
 	// others that are. An account that nothing was taken from for a whole window is forgotten.
 	MaxAccounts int
-	Shared      bool                  // quotas are the cluster's: see Shares
+	Shared      bool                  // quotas are the cluster's: see Report and Hear
 	Registerer  prometheus.Registerer // default: metrics are not registered
 }
 
@@ -28,6 +28,7 @@ type Limiter struct {
 	index   atomic.Pointer[Index]
 	making  sync.Mutex // held by whoever makes the next index
 	tables  [kinds]*table
+	others  atomic.Pointer[others] // nil: nothing was heard
 	metrics *metrics
 }
 
@@ -106,18 +107,11 @@ type account struct {
 	token Bucket
 	used  time.Time
 	share share
+	key   key
 }
 
 // Limited tells whether there is a limit.
 func (m Meter) Limited() bool { return m.account != nil }
-
-// granted is the limit on this broker. Caller holds the account's mu.
-func (m Meter) granted() float64 {
-	if !m.limiter.opts.Shared {
-		return m.limit
-	}
-	return m.account.share.of(m.limit)
-}
 
 // Record notes what was taken, and tells for how long the client is to be throttled, at most a whole window: later calls
 // throttle for the rest. Of Request it is a sample at most, as in Kafka.
@@ -128,28 +122,22 @@ func (m Meter) Record(amount float64, now time.Time) time.Duration {
 	w, a := m.limiter.window(m.kind), m.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.note(amount, now)
+	a.used = now
 	a.rate.Record(w, amount, now)
-	return m.throttled(a.rate.throttle(w, m.granted(), now))
+	return m.throttled(a.rate.throttle(w, m.granted(), now), now)
 }
 
 // throttled bounds a throttle, and counts it. Caller holds the account's mu.
-func (m Meter) throttled(wait time.Duration) time.Duration {
+func (m Meter) throttled(wait time.Duration, now time.Time) time.Duration {
 	w := m.limiter.window(m.kind)
 	if m.kind == Request {
 		wait = min(wait, w.Size)
 	}
 	if wait = min(wait, w.span()); wait > 0 {
-		m.account.share.refused = true
+		m.account.share.refused = now
 		m.limiter.metrics.throttled(m.kind, wait)
 	}
 	return wait
-}
-
-// note marks the account as used. Caller holds mu.
-func (a *account) note(amount float64, now time.Time) {
-	a.used = now
-	a.share.taken += max(amount, 0)
 }
 
 // Room is how much may be taken now. If that is less than what comes in a tenth of a sample, wait is how long it takes until
@@ -169,7 +157,7 @@ func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
 	if room = limit*over.Seconds() - sum; room >= size/10 {
 		return room, 0
 	}
-	return 0, m.throttled(excess(sum+size/4, limit, over))
+	return 0, m.throttled(excess(sum+size/4, limit, over), now)
 }
 
 // Take takes tokens for changes of topics, unless the bucket is overdrawn and strict: false. wait is how long it takes until
@@ -184,14 +172,14 @@ func (m Meter) Take(amount float64, strict bool, now time.Time) (wait time.Durat
 	limit := m.granted()
 	a.used = now
 	if strict {
-		if wait := m.throttled(a.token.wait(w, limit, now)); wait > 0 {
+		if wait := m.throttled(a.token.wait(w, limit, now), now); wait > 0 {
 			return wait, false
 		}
 	}
-	a.note(amount, now)
+	a.rate.Record(w, amount, now) // for reports
 	a.token.take(w, amount, limit, now)
 	if strict {
 		return 0, true // it is told the next time
 	}
-	return m.throttled(a.token.wait(w, limit, now)), true
+	return m.throttled(a.token.wait(w, limit, now), now), true
 }

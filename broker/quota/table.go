@@ -47,11 +47,11 @@ func (t *table) account(k key, now time.Time, idle time.Duration) *account {
 	}
 	if len(s.accounts) >= s.most {
 		if s.rest == nil {
-			s.rest = &account{}
+			s.rest = &account{key: key{level: levels}} // of no level that is told to others
 		}
 		return s.rest
 	}
-	a := &account{used: now}
+	a := &account{used: now, key: k}
 	s.accounts[k] = a
 	return a
 }

@@ -153,7 +153,7 @@ func (f *fetch) run(ctx context.Context, c holder) (rows []fetchedPartition, fet
 		}
 		plan.shorten(room)
 	}
-	f.toll.fetch(plan.bytes)
+	f.toll.reserve(plan.bytes)
 	resume = f.toll.pause()
 	fetched = f.read(ctx, plan)
 	resume()

@@ -142,7 +142,15 @@ func (t *toll) room() (bytes int, ok bool) {
 	return int(min(room, all)), wait == 0
 }
 
-// fetch counts bytes of an answer to Fetch.
+// reserve counts bytes before they are read, so that other connections of the client do not take the same room.
+func (t *toll) reserve(bytes int) {
+	if t != nil {
+		now := t.Now()
+		t.Quotas.Meter(quota.Fetch, t.who, now).Reserve(float64(bytes), now)
+	}
+}
+
+// fetch counts bytes of an answer to Fetch, beside those that were reserved.
 func (t *toll) fetch(bytes int) {
 	if t != nil {
 		now := t.Now()

@@ -127,6 +127,17 @@ func (m Meter) Record(amount float64, now time.Time) time.Duration {
 	return m.throttled(a.rate.throttle(w, m.granted(), now), now)
 }
 
+// Reserve notes what is about to be taken; Record then takes what was different.
+func (m Meter) Reserve(amount float64, now time.Time) {
+	if m.account == nil {
+		return
+	}
+	m.account.mu.Lock()
+	defer m.account.mu.Unlock()
+	m.account.used = now
+	m.account.rate.Record(m.limiter.window(m.kind), amount, now)
+}
+
 // throttled bounds a throttle, and counts it. Caller holds the account's mu.
 func (m Meter) throttled(wait time.Duration, now time.Time) time.Duration {
 	w := m.limiter.window(m.kind)

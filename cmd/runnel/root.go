@@ -51,7 +51,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	setUsage(env, root)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Run brokers:"}, &cobra.Group{ID: "client", Title: "Use a cluster (any that speaks Kafka's protocol):"})
-	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newTxn(env), newCluster(env), newUser(env), newACL(env), newBench(env))
+	addTo(root, "client", newTopic(env), newProduce(env), newConsume(env), newGroup(env), newTxn(env), newCluster(env), newUser(env), newACL(env), newQuota(env), newBench(env))
 	addTo(root, "server", serverCommands(env)...)
 	root.AddCommand(newVersion(env), newDocs(env))
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)

@@ -148,7 +148,7 @@ func TestReportsAreBounded(t *testing.T) {
 	now := time.Unix(1000, 0)
 	long := strings.Repeat("x", 1000)
 	for i := range 2000 {
-		c.brokers[0].Meter(Produce, Client{ID: fmt.Sprint(long, i)}, now).Record(float64(i+1)*1e5, now)
+		c.brokers[0].Meter(Produce, Client{ID: fmt.Sprint(long, i)}, now).Record(float64(i+1)*5000, now)
 	}
 	report := c.brokers[0].Report(now)
 	demands, err := decodeReport(report)

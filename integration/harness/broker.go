@@ -26,8 +26,9 @@ const (
 
 // Broker is a runnel process. Start, Stop and Kill may follow each other any number of times; address and data stay.
 type Broker struct {
-	Addr  string // where Kafka clients connect
-	Admin string // where /livez, /readyz and /metrics are
+	Addr      string            // where Kafka clients connect; that of the first listener
+	Listeners map[string]string // where clients of each connect, by name, if there are any
+	Admin     string            // where /livez, /readyz and /metrics are
 
 	t    testing.TB
 	args []string
@@ -60,17 +61,39 @@ type NodeOptions struct {
 	Set map[string]string // cluster defaults by their Kafka names
 	Env []string          // further configuration, RUNNEL_KEY=value
 	Log string            // file to which the process's log is appended as well; empty: none
+
+	Listeners []Listener // none: one of plaintext
 }
+
+// Listener is an address on which a broker serves clients, and how.
+type Listener struct{ Name, Protocol string }
 
 // Node prepares a `runnel broker` on the stores, without starting it.
 func Node(t testing.TB, s Stores, o NodeOptions) *Broker {
 	t.Helper()
 	b := newBroker(t, o.Log)
 	b.args = append([]string{"broker"}, set(o.Set)...)
-	b.env = slices.Concat(s.env(), []string{
-		"RUNNEL_LISTEN=" + b.Addr, "RUNNEL_ADVERTISE=" + b.Addr, "RUNNEL_ADMIN_LISTEN=" + b.Admin,
-	}, o.Env)
+	b.env = slices.Concat(s.env(), b.listen(o.Listeners), []string{"RUNNEL_ADMIN_LISTEN=" + b.Admin}, o.Env)
 	return b
+}
+
+// listen gives each listener an address, and returns the configuration of them.
+func (b *Broker) listen(listeners []Listener) []string {
+	if len(listeners) == 0 {
+		return []string{"RUNNEL_LISTEN=" + b.Addr, "RUNNEL_ADVERTISE=" + b.Addr}
+	}
+	b.Listeners = make(map[string]string)
+	var env []string
+	for i, l := range listeners {
+		address := b.Addr
+		if i > 0 {
+			address = FreeAddress(b.t)
+		}
+		b.Listeners[l.Name] = address
+		prefix := "RUNNEL_LISTENERS_" + strings.ToUpper(l.Name) + "_"
+		env = append(env, prefix+"LISTEN="+address, prefix+"ADVERTISE="+address, prefix+"PROTOCOL="+l.Protocol)
+	}
+	return env
 }
 
 func newBroker(t testing.TB, logFile string) *Broker {

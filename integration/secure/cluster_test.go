@@ -1,0 +1,234 @@
+package secure
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/auth/oidctest"
+	"github.com/runnel-io/runnel/integration/harness"
+)
+
+// Names of the listeners of a cluster. Who comes by open is User:ANONYMOUS, who may do everything.
+const (
+	open      = "OPEN"
+	sasl      = "LOGIN"
+	encrypted = "ENCRYPTED"
+	mutual    = "MUTUAL"
+)
+
+const (
+	audience = "runnel"
+	password = "correct horse"
+)
+
+// cluster is two brokers with a listener of each kind, on which rules count.
+type cluster struct {
+	t         *testing.T
+	brokers   []*harness.Broker
+	trusted   *Authority // that signed the servers' certificates and may sign those of clients
+	server    Pair
+	provider  *oidctest.Provider
+	admin     *kadm.Client // who may do everything
+	directory string
+}
+
+type clusterOptions struct {
+	brokers int // 0: 2
+	set     map[string]string
+	env     []string
+}
+
+func openCluster(t *testing.T, o clusterOptions) *cluster {
+	t.Helper()
+	c := &cluster{t: t, directory: t.TempDir(), provider: oidctest.New(t)}
+	var err error
+	if c.trusted, err = NewAuthority(c.directory, "authority"); err != nil {
+		t.Fatal(err)
+	}
+	c.server = c.issue(c.trusted, "server", time.Now().Add(time.Hour))
+	set := map[string]string{"super.users": "User:ANONYMOUS;User:root"}
+	maps.Copy(set, o.set)
+	env := append([]string{
+		"RUNNEL_AUTHORIZER=on", "RUNNEL_PEER_SECRET=" + rand.Text(),
+		"RUNNEL_TLS_CERTIFICATE=" + c.server.Certificate, "RUNNEL_TLS_KEY=" + c.server.Key, "RUNNEL_TLS_CLIENT_AUTHORITY=" + c.trusted.Certificate,
+		"RUNNEL_LISTENERS_MUTUAL_CLIENT_AUTH=required",
+		"RUNNEL_SASL_MECHANISMS=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER",
+		"RUNNEL_SASL_OAUTHBEARER_EXPECTED_ISSUER=" + c.provider.Issuer(), "RUNNEL_SASL_OAUTHBEARER_EXPECTED_AUDIENCE=" + audience,
+		"RUNNEL_SASL_OAUTHBEARER_CLOCK_SKEW=0s",
+	}, o.env...)
+	stores := harness.NewStores(t)
+	for range cmp.Or(o.brokers, 2) {
+		c.brokers = append(c.brokers, harness.Node(t, stores, harness.NodeOptions{
+			Set: set, Env: append([]string{"RUNNEL_PEER_LISTEN=" + harness.FreeAddress(t)}, env...),
+			Listeners: []harness.Listener{{Name: open, Protocol: "PLAINTEXT"}, {Name: sasl, Protocol: "SASL_PLAINTEXT"}, {Name: encrypted, Protocol: "SASL_SSL"}, {Name: mutual, Protocol: "SSL"}},
+		}))
+	}
+	for _, b := range c.brokers {
+		b.Start()
+	}
+	for _, b := range c.brokers {
+		b.WaitReady()
+	}
+	c.admin = kadm.NewClient(c.client(login{bootstrap: c.at(open), protocol: "PLAINTEXT"}))
+	return c
+}
+
+// at is where all brokers have the listener.
+func (c *cluster) at(listener string) string {
+	var all []string
+	for _, b := range c.brokers {
+		all = append(all, b.Listeners[listener])
+	}
+	return strings.Join(all, ",")
+}
+
+func (c *cluster) issue(by *Authority, name string, until time.Time) Pair {
+	c.t.Helper()
+	p, err := by.Issue(name, until)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return p
+}
+
+// client is a franz-go client until the test ends.
+func (c *cluster) client(l login, opts ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	all, err := franzGo{}.options(l)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	client, err := kgo.NewClient(append(all, opts...)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(client.Close)
+	return client
+}
+
+// user makes or changes credentials of both mechanisms of SCRAM, and waits until all brokers have them.
+func (c *cluster) user(name, password string) {
+	c.t.Helper()
+	var set []kadm.UpsertSCRAM
+	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
+		set = append(set, kadm.UpsertSCRAM{User: name, Mechanism: m, Iterations: 4096, Password: password})
+	}
+	altered, err := c.admin.AlterUserSCRAMs(c.t.Context(), nil, set)
+	if err == nil {
+		err = altered[name].Err
+	}
+	if err != nil {
+		c.t.Fatalf("make user %s: %v", name, err)
+	}
+	for _, b := range c.brokers {
+		l := login{bootstrap: b.Listeners[sasl], protocol: "SASL_PLAINTEXT", mechanism: "SCRAM-SHA-256", user: name, password: password}
+		eventually(c.t, "the user is known", 5*time.Second, func() bool { return logsIn(c.t, l) == nil })
+	}
+}
+
+// logsIn tells whether a client is let in by one broker.
+func logsIn(t *testing.T, l login) error {
+	t.Helper()
+	opts, err := franzGo{}.options(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(append(opts, kgo.RequestRetries(0))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	return client.Ping(ctx)
+}
+
+// topic makes a topic of so many partitions.
+func (c *cluster) topic(name string, partitions int32) {
+	c.t.Helper()
+	if _, err := c.admin.CreateTopic(c.t.Context(), partitions, 1, nil, name); err != nil {
+		c.t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+// rule is one access rule that allows or denies.
+type rule struct {
+	resource  kmsg.ACLResourceType
+	name      string
+	pattern   kmsg.ACLResourcePatternType
+	principal string
+	operation kmsg.ACLOperation
+	kind      kmsg.ACLPermissionType
+}
+
+func allow(resource kmsg.ACLResourceType, name string, pattern kmsg.ACLResourcePatternType, principal string, operation kmsg.ACLOperation) rule {
+	return rule{resource, name, pattern, principal, operation, kmsg.ACLPermissionTypeAllow}
+}
+
+// rules makes rules. They are not waited for.
+func (c *cluster) rules(all ...rule) {
+	c.t.Helper()
+	if err := createRules(c.t.Context(), c.client(login{bootstrap: c.brokers[0].Listeners[open], protocol: "PLAINTEXT"}), all...); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func createRules(ctx context.Context, client *kgo.Client, all ...rule) error {
+	req := kmsg.NewPtrCreateACLsRequest()
+	for _, r := range all {
+		creation := kmsg.NewCreateACLsRequestCreation()
+		creation.ResourceType, creation.ResourceName, creation.ResourcePatternType = r.resource, r.name, r.pattern
+		creation.Principal, creation.Host, creation.Operation, creation.PermissionType = r.principal, "*", r.operation, r.kind
+		req.Creations = append(req.Creations, creation)
+	}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, r := range resp.Results {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// letAll lets principals produce to, and consume as any group from, all topics with a prefix.
+func (c *cluster) letAll(prefix string, principals ...string) {
+	c.t.Helper()
+	var all []rule
+	for _, p := range principals {
+		all = append(all,
+			allow(kmsg.ACLResourceTypeTopic, prefix, kmsg.ACLResourcePatternTypePrefixed, p, kmsg.ACLOperationWrite),
+			allow(kmsg.ACLResourceTypeTopic, prefix, kmsg.ACLResourcePatternTypePrefixed, p, kmsg.ACLOperationRead),
+			allow(kmsg.ACLResourceTypeGroup, "*", kmsg.ACLResourcePatternTypeLiteral, p, kmsg.ACLOperationRead))
+	}
+	c.rules(all...)
+}
+
+// within is a context for one step of a test.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func eventually(t *testing.T, what string, d time.Duration, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", d, what)
+		}
+	}
+}

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -231,4 +234,18 @@ func eventually(t *testing.T, what string, d time.Duration, ok func() bool) {
 			t.Fatalf("not within %v: %s", d, what)
 		}
 	}
+}
+
+// file writes properties as Java reads them.
+func (c *cluster) file(name string, properties map[string]string) string {
+	c.t.Helper()
+	var text strings.Builder
+	for name, value := range properties {
+		fmt.Fprintf(&text, "%s=%s\n", name, value)
+	}
+	path := filepath.Join(c.directory, name)
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return path
 }

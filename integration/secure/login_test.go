@@ -90,7 +90,9 @@ func TestStrangersAreRefused(t *testing.T) {
 		with("unknown user "+m, func(l *login) { l.mechanism, l.user = m, "mallory" })
 	}
 	for name, token := range foreign {
-		with(name, func(l *login) { l.mechanism, l.user, l.token = "OAUTHBEARER", strings.ReplaceAll(name, " ", "-"), token })
+		with(name, func(l *login) {
+			l.mechanism, l.user, l.token = "OAUTHBEARER", strings.ReplaceAll(name, " ", "-"), token
+		})
 		tokens.give(t, strings.ReplaceAll(name, " ", "-"), func() string { return token })
 	}
 	with("untrusted server", func(l *login) { l.authority = other.Certificate })

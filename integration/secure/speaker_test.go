@@ -39,6 +39,7 @@ type answer struct {
 	ID             int64
 	Error, Message string // "" if all went well: the names of errors, from the first to its last cause
 	Count          int64
+	Steady         int64 // of Count, what came after the first skip milliseconds
 	Millis         int64
 	Nodes          []string
 	Output         string

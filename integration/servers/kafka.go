@@ -18,6 +18,7 @@ import (
 // Kafka is an Apache Kafka broker, one node that is its own controller: the reference for how a broker behaves.
 type Kafka struct {
 	Bootstrap string
+	Login     string // where the users log in, if there are any
 
 	dir  string
 	log  *Log
@@ -45,11 +46,27 @@ num.partitions=3
 type KafkaOptions struct {
 	Advertised string            // host:port that clients are told to connect to; the broker's own if empty
 	Set        map[string]string // further settings of the broker
+	Users      map[string]string // passwords of those who log in by PLAIN, at a listener of its own, without TLS
+}
+
+// loginSettings are those of a second listener.
+func loginSettings(k *Kafka, controller int, advertised string, users map[string]string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "listeners=PLAINTEXT://%s,LOGIN://%s,CONTROLLER://127.0.0.1:%d\n", k.Bootstrap, k.Login, controller)
+	fmt.Fprintf(&text, "advertised.listeners=PLAINTEXT://%s,LOGIN://%s\n", advertised, k.Login)
+	text.WriteString("listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT\n" +
+		"listener.name.login.sasl.enabled.mechanisms=PLAIN\n" +
+		"listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required")
+	for user, password := range users {
+		fmt.Fprintf(&text, " user_%s=%q", user, password)
+	}
+	text.WriteString(";\n")
+	return text.String()
 }
 
 // OpenKafka starts a broker from a class path that holds Kafka's core, in a new temporary directory.
 func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka, err error) {
-	var ports [2]int
+	var ports [3]int
 	for i := range ports {
 		if ports[i], err = FreePort(); err != nil {
 			return nil, err
@@ -67,6 +84,10 @@ func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka,
 	}()
 	config := filepath.Join(k.dir, "server.properties")
 	text := fmt.Sprintf(kafkaConfig, ports[0], ports[1], filepath.Join(k.dir, "data"), cmp.Or(o.Advertised, k.Bootstrap))
+	if len(o.Users) > 0 {
+		k.Login = fmt.Sprintf("127.0.0.1:%d", ports[2])
+		text += loginSettings(k, ports[1], cmp.Or(o.Advertised, k.Bootstrap), o.Users)
+	}
 	for name, value := range o.Set {
 		text += name + "=" + value + "\n"
 	}

@@ -40,14 +40,16 @@ class Client:
 def produce(request, answer):
     client = Client(request)
     end = time.monotonic() + request["millis"] / 1000
+    steady = time.monotonic() + request.get("skip", 0) / 1000
     value = bytes(request.get("size", 64))
-    done = [0]
+    done, after = [0], [0]
 
     def delivered(error, _):
         if error is not None:
             client.failure = client.failure or error
         else:
             done[0] += 1
+            after[0] += steady <= time.monotonic() < end
 
     producer = Producer(client.config)
     rate, start = request.get("rate", 0), time.monotonic()
@@ -67,7 +69,7 @@ def produce(request, answer):
         while not request.get("metrics") and len(producer) and time.monotonic() < end:
             producer.poll(0.05)
             client.check()
-        answer["count"] = done[0]
+        answer["count"], answer["steady"] = done[0], after[0]
         client.check()
         if not request.get("metrics") and done[0] < request["count"] and not rate:
             raise TimeoutError(f"{done[0]} records were acknowledged")
@@ -80,8 +82,9 @@ def produce(request, answer):
 def consume(request, answer):
     client = Client(request)
     end = time.monotonic() + request["millis"] / 1000
+    steady = time.monotonic() + request.get("skip", 0) / 1000
     consumer = Consumer(client.config)
-    seen = 0
+    seen = after = 0
     try:
         consumer.subscribe([request["topic"]])
         while seen < request["count"] and time.monotonic() < end:
@@ -89,8 +92,9 @@ def consume(request, answer):
                 if m.error():
                     raise KafkaException(m.error())
                 seen += 1
+                after += time.monotonic() >= steady
             client.check()
-        answer["count"] = seen
+        answer["count"], answer["steady"] = seen, after
         if seen and request["config"].get("enable.auto.commit") == "false":
             consumer.commit(asynchronous=False)
         if seen < request["count"] and not request.get("metrics"):

@@ -85,7 +85,10 @@ public final class Clients {
         return p;
     }
 
-    /** Sends count records of size bytes, as many a second as rate says if it is not 0, and not for longer than millis. */
+    /**
+     * Sends count records of size bytes, as many a second as rate says if it is not 0, and not for longer than millis. What is
+     * acknowledged after the first skip milliseconds is also counted for itself.
+     */
     private static void produce(JsonNode request, ObjectNode answer) throws Exception {
         AtomicReference<Exception> failure = new AtomicReference<>();
         AtomicLong done = new AtomicLong();
@@ -93,6 +96,8 @@ public final class Clients {
         long count = request.get("count").asLong();
         double rate = request.path("rate").asDouble(0);
         long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(request.get("millis").asLong());
+        long steady = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(request.path("skip").asLong());
+        AtomicLong after = new AtomicLong();
         byte[] value = new byte[request.path("size").asInt(64)];
         try (KafkaProducer<byte[], byte[]> producer =
                 new KafkaProducer<>(config(request), new ByteArraySerializer(), new ByteArraySerializer())) {
@@ -105,10 +110,12 @@ public final class Clients {
                 producer.send(new ProducerRecord<>(topic, value), (metadata, e) -> {
                     if (e != null) failure.compareAndSet(null, e);
                     else done.incrementAndGet();
+                    long now = System.nanoTime();
+                    if (e == null && now >= steady && now < end) after.incrementAndGet();
                 });
             }
             if (failure.get() == null && !request.path("metrics").asBoolean()) producer.flush();
-            answer.put("count", done.get());
+            answer.put("count", done.get()).put("steady", after.get());
             metrics(producer.metrics(), answer);
             producer.close(Duration.ofSeconds(failure.get() == null ? 30 : 0));
         }
@@ -122,8 +129,9 @@ public final class Clients {
         long count = request.get("count").asLong();
         String topic = request.get("topic").asText();
         Properties config = config(request);
+        long steady = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(request.path("skip").asLong());
         long seen = 0;
-        long bytes = 0;
+        long after = 0;
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             if (config.containsKey("group.id")) {
@@ -134,7 +142,8 @@ public final class Clients {
             while (seen < count && System.nanoTime() < end) {
                 ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(200));
                 seen += records.count();
-                answer.put("count", seen);
+                if (System.nanoTime() >= steady) after += records.count();
+                answer.put("count", seen).put("steady", after);
             }
             if (config.containsKey("group.id") && seen > 0) consumer.commitSync();
             metrics(consumer.metrics(), answer);

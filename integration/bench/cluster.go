@@ -97,11 +97,17 @@ func (c *cluster) startAgain(ctx context.Context, m *machine, i int) (err error)
 	return waitReady(ctx, "http://"+c.admins[i]+"/readyz", c.processes[i], c.logs[i])
 }
 
+// listenersEnv begins the variables of a broker with listeners of its own, which stand in place of the one for clients.
+const listenersEnv = "RUNNEL_LISTENERS_"
+
 // run starts the process of a broker with the addresses for clients, administrators and other brokers.
 func (c *cluster) run(m *machine, address [3]string) (*servers.Process, *servers.Log, error) {
 	cmd := exec.Command(m.binary, "broker")
-	cmd.Env = environ(append(slices.Clone(c.env),
-		"RUNNEL_LISTEN="+address[0], "RUNNEL_ADVERTISE="+address[0], "RUNNEL_ADMIN_LISTEN="+address[1], "RUNNEL_METASTORE_URL="+c.dsn,
+	env := slices.Clone(c.env)
+	if !slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, listenersEnv) }) {
+		env = append(env, "RUNNEL_LISTEN="+address[0], "RUNNEL_ADVERTISE="+address[0])
+	}
+	cmd.Env = environ(append(env, "RUNNEL_ADMIN_LISTEN="+address[1], "RUNNEL_METASTORE_URL="+c.dsn,
 		"RUNNEL_PEER_LISTEN="+address[2], "RUNNEL_PEER_SECRET="+c.secret,
 		"RUNNEL_OBJECT_STORE_URL=s3://"+servers.Bucket+"/"+c.prefix, "RUNNEL_OBJECT_STORE_ENDPOINT="+c.endpoint,
 		"RUNNEL_OBJECT_STORE_REGION="+servers.Region, "RUNNEL_OBJECT_STORE_ACCESS_KEY="+m.s3.AccessKey,
@@ -227,6 +233,7 @@ func withoutAddresses(args []string) []string {
 	shown := slices.Clone(args)
 	for i, name := range map[string]string{
 		"--bootstrap": "BROKERS", "--admin": "ADMIN", "--metastore": "URL", "--produce-via": "BROKER1", "--consume-via": "BROKER2",
+		"--tls-ca": "FILE", "--password-file": "FILE",
 	} {
 		if at := slices.Index(shown, i); at >= 0 && at+1 < len(shown) {
 			shown[at+1] = name

@@ -51,7 +51,7 @@ func clients(t *testing.T) map[string]client {
 	}
 }
 
-const clientTimeout = 60 * time.Second
+const clientTimeout = 40 * time.Second
 
 func millis(d time.Duration) int64 { return d.Milliseconds() }
 
@@ -160,7 +160,7 @@ func (c librdkafka) consume(ctx context.Context, l login, topic, group string, c
 
 func (librdkafka) refused(err error) bool {
 	var e *clientError
-	return errors.As(err, &e) && (e.name == "_AUTHENTICATION" || e.name == "_SSL")
+	return errors.As(err, &e) && (e.name == "_AUTHENTICATION" || e.name == "_SSL" || e.name == "_TRANSPORT" && strings.Contains(e.message, "alert"))
 }
 
 func (librdkafka) denied(err error, name string) bool {

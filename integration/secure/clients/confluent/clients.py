@@ -16,6 +16,7 @@ class Client:
 
     def __init__(self, request):
         self.failure = None
+        self.said = []
         self.throttled = 0.0
         self.config = dict(request["config"])
         self.config["error_cb"] = self.failed
@@ -25,8 +26,11 @@ class Client:
             self.config["oauth_cb"] = lambda _: (token, time.time() + 3600)
 
     def failed(self, error):
-        # That all brokers are down follows from the others.
-        if error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT) and self.failure is None:
+        # That all brokers are down follows from the others, and connections may end; but with TLS 1.3 this is how a refused
+        # certificate shows.
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.code() == KafkaError._TRANSPORT and "alert" not in error.str():
+            self.said.append(str(error))
+        elif self.failure is None:
             self.failure = error
 
     def throttle(self, event):
@@ -72,7 +76,7 @@ def produce(request, answer):
         answer["count"], answer["steady"] = done[0], after[0]
         client.check()
         if not request.get("metrics") and done[0] < request["count"] and not rate:
-            raise TimeoutError(f"{done[0]} records were acknowledged")
+            raise TimeoutError(f"{done[0]} records were acknowledged; {client.said[:5]}")
     finally:
         producer.purge()
         producer.flush(1)
@@ -98,7 +102,7 @@ def consume(request, answer):
         if seen and request["config"].get("enable.auto.commit") == "false":
             consumer.commit(asynchronous=False)
         if seen < request["count"] and not request.get("metrics"):
-            raise TimeoutError(f"{seen} records were read")
+            raise TimeoutError(f"{seen} records were read; {client.said[:5]}")
     finally:
         consumer.close()
         answer["metrics"] = {"throttle": client.throttled}

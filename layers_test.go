@@ -76,7 +76,7 @@ var layers = map[string][]string{
 	"broker/zonecache":      {"metastore", "objstore", "objstore/cache"},
 	"broker": {
 		"batching", "batching/reader", "batching/recordbatch",
-		"broker/acl", "broker/audit", "broker/cluster", "broker/group", "broker/quota", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
+		"broker/acl", "broker/audit", "broker/auth", "broker/cluster", "broker/group", "broker/quota", "broker/settings", "broker/telemetry", "broker/wire", "broker/zone", "metastore", "planted",
 	},
 	"broker/node": {
 		"batching", "batching/cleaning", "batching/compaction", "batching/garbage", "batching/lifecycle", "batching/reader", "batching/retention", "batching/rewrite",

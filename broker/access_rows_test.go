@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
@@ -20,7 +22,7 @@ type accessRow struct {
 // accessRows has each requirement of each API, from Kafka's table "Operations and Resources on Protocols" and its KafkaApis and
 // ControllerApis.
 func accessRows() []accessRow {
-	return append(append(recordRows(), groupRows()...), adminRows()...)
+	return slices.Concat(recordRows(), groupRows(), adminRows(), securityRows())
 }
 
 func recordRows() []accessRow {

@@ -199,6 +199,8 @@ func (r *quotaEvents) Record(e audit.Event) { r.events = append(r.events, e) }
 // noConfigs lets nobody see or alter settings.
 type noConfigs struct{ unlocked }
 
+func (noConfigs) Enabled() bool { return true }
+
 func (noConfigs) Allowed(_ acl.Client, op acl.Operation, _ acl.Resource) bool {
 	return op != acl.AlterConfigs && op != acl.DescribeConfigs
 }

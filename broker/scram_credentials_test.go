@@ -128,6 +128,8 @@ func TestScramCredentials(t *testing.T) {
 // forbidden is Access that allows nothing.
 type forbidden struct{ unlocked }
 
+func (forbidden) Enabled() bool { return true }
+
 func (forbidden) Allowed(acl.Client, acl.Operation, acl.Resource) bool { return false }
 
 func TestScramCredentialsNeedRights(t *testing.T) {

@@ -24,6 +24,7 @@ func TestEverySecretHasAFile(t *testing.T) {
 		"object_store.secret_key": {"object_store.access_key": "me"},
 		"metastore.password":      {"metastore.url": "postgres://me@db/x", "object_store.url": "s3://bucket"},
 		"admin.token":             {"admin.listen": "127.0.0.1:0"},
+		"auth.bootstrap_password": {"auth.bootstrap_user": "root"},
 	}
 	secrets := 0
 	for _, k := range Keys() {
@@ -47,7 +48,7 @@ func TestEverySecretHasAFile(t *testing.T) {
 					flags[k.Name+fileSuffix] = secretFile(t, from)
 				}
 				l := load(t, Sources{Flags: flags})
-				got := l.Config.Peer.Secret + l.Config.ObjectStore.SecretKey + l.Config.Admin.Token + l.Config.Metastore.Password
+				got := l.Config.Peer.Secret + l.Config.ObjectStore.SecretKey + l.Config.Admin.Token + l.Config.Metastore.Password + l.Config.Auth.BootstrapPassword
 				if from == "" {
 					want = got
 				}

@@ -244,7 +244,7 @@ func (n *Node) assemble() error {
 		AnswerBudget:    wire.NewBudget(answerBytes),
 		FrameBytes:      c.Memory.Produce / 8,
 		MaxRequestBytes: int(c.Cluster.SocketRequestMaxBytes), MaxConnections: func() int { return n.settings.Load().MaxConnections },
-		IdleTimeout: c.Cluster.ConnectionsMaxIdle, Connections: n.connections(),
+		IdleTimeout: c.Cluster.ConnectionsMaxIdle, Connections: n.connections(), Now: n.members.Now,
 	})
 	return err
 }

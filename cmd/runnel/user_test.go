@@ -14,7 +14,7 @@ import (
 func TestUsers(t *testing.T) {
 	provider := oidctest.New(t)
 	bootstrap := startDevAs(t, func(c *config.Config) {
-		c.Protocol = "SASL_PLAINTEXT"
+		c.Listeners[0].Protocol = config.SASLPlaintext
 		c.SASL.Mechanisms = []string{"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "OAUTHBEARER"}
 		c.SASL.OAuthBearer.ExpectedIssuer, c.SASL.OAuthBearer.ExpectedAudience = provider.Issuer(), []string{"kafka"}
 		c.Auth = config.Auth{BootstrapUser: "root", BootstrapPassword: "first"}

@@ -11,6 +11,12 @@ import (
 func TestDangers(t *testing.T) {
 	const token = "0123456789abcdef"
 	tls := map[string]string{"admin.certificate": "c", "admin.key": "k"}
+	sasl := map[string]string{"protocol": "SASL_PLAINTEXT", "tls.certificate": "c", "tls.key": "k"}
+	oauth := map[string]string{
+		"protocol": "SASL_SSL", "tls.certificate": "c", "tls.key": "k", "sasl.mechanisms": "OAUTHBEARER",
+		"sasl.oauthbearer.expected_issuer": "https://id.example.com", "sasl.oauthbearer.expected_audience": "kafka",
+	}
+	rules := map[string]string{"authorizer": "on", "tls.certificate": "c", "tls.key": "k"}
 	for _, tt := range []struct {
 		name   string
 		flags  map[string]string
@@ -24,11 +30,33 @@ func TestDangers(t *testing.T) {
 		{"token on loopback of IPv6", map[string]string{"admin.token": token, "admin.listen": "[::1]:9"}, ""},
 		{"token without a server", map[string]string{"admin.token": token, "admin.listen": ""}, ""},
 		{"token with TLS", with(tls, "admin.token", token), ""},
+		{"PLAIN", with(sasl, "sasl.mechanisms", "PLAIN"), "passwords_without_tls"},
+		{"PLAIN with TLS", with(with(sasl, "sasl.mechanisms", "PLAIN"), "protocol", "SASL_SSL"), ""},
+		{"PLAIN on loopback", with(with(sasl, "sasl.mechanisms", "PLAIN"), "listen", "127.0.0.1:9092"), ""},
+		{"PLAIN without SASL", map[string]string{"sasl.mechanisms": "PLAIN"}, ""},
+		{"SCRAM", sasl, ""},
+		{"tokens", with(oauth, "protocol", "SASL_PLAINTEXT"), "tokens_without_tls"},
+		{"tokens with TLS", oauth, ""},
+		{"issuer in clear", with(oauth, "sasl.oauthbearer.expected_issuer", "http://id.example.com"), "issuer_without_tls"},
+		{"keys in clear", with(oauth, "sasl.oauthbearer.jwks_endpoint_url", "http://id.example.com/keys"), "issuer_without_tls"},
+		{"issuer on loopback", with(oauth, "sasl.oauthbearer.expected_issuer", "http://127.0.0.1:8080"), ""},
+		{"anonymous super user", with(rules, "super.users", "User:a; User:ANONYMOUS"), "rights_for_anybody"},
+		{"rights where there are no rules", with(rules, "allow.everyone.if.no.acl.found", "true"), "rights_for_anybody"},
+		{"rules for who authenticates", with(with(rules, "allow.everyone.if.no.acl.found", "true"), "protocol", "SASL_SSL"), ""},
+		{"rules on loopback", with(with(rules, "super.users", "User:ANONYMOUS"), "listen", "localhost:9092"), ""},
+		{"rules and no rights", rules, ""},
+		{"no rules", map[string]string{"super.users": "User:ANONYMOUS"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			flags := inMemory()
-			maps.Copy(flags, tt.flags)
-			_, err := Load(Sources{Flags: flags})
+			flags, set := inMemory(), []string(nil)
+			for name, value := range tt.flags {
+				if name == "super.users" || name == "allow.everyone.if.no.acl.found" {
+					set = append(set, name+"="+value)
+				} else {
+					flags[name] = value
+				}
+			}
+			_, err := Load(Sources{Flags: flags, Set: set})
 			switch {
 			case tt.danger == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -36,7 +64,7 @@ func TestDangers(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.danger)
 			}
 			flags["allow_unsafe"] = strings.Join(dangerNames(), ", ")
-			loaded, err := Load(Sources{Flags: flags})
+			loaded, err := Load(Sources{Flags: flags, Set: set})
 			if err != nil || !slices.Equal(loaded.Config.AllowUnsafe, dangerNames()) {
 				t.Errorf("allowed: %v", err)
 			}

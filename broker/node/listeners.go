@@ -38,7 +38,7 @@ func (n *Node) listenForClients(ctx context.Context) error {
 			n.close()
 			return fmt.Errorf("listen for Kafka clients: %w", err)
 		}
-		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: endpoint(c, source, rules)})
+		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: n.endpoint(c, source, rules)})
 	}
 	return nil
 }
@@ -54,10 +54,13 @@ func (n *Node) clientCertificates() (*certs.Source, error) {
 
 var clientAuth = map[string]certs.ClientAuth{config.ClientAuthRequested: certs.Requested, config.ClientAuthRequired: certs.Required}
 
-func endpoint(c *config.Listener, source *certs.Source, rules *certs.Rules) *wire.Endpoint {
+func (n *Node) endpoint(c *config.Listener, source *certs.Source, rules *certs.Rules) *wire.Endpoint {
 	e := &wire.Endpoint{Name: c.Name, Protocol: c.Protocol, SASL: c.HasSASL(), Zone: c.Zone}
-	if c.MaxConnections > 0 {
-		e.MaxConnections = func() int { return c.MaxConnections }
+	e.MaxConnections = func() int { // what was set while the broker ran counts more than its configuration
+		if most := n.settings.Load().ListenerConnections(c.Name); most > 0 {
+			return most
+		}
+		return c.MaxConnections
 	}
 	if c.HasTLS() {
 		e.TLS, e.Principal = source.Server(clientAuth[c.ClientAuth]), rules.Principal

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,4 +181,24 @@ func TestNodeThatCannotBindOneListenerBindsNone(t *testing.T) {
 		t.Fatalf("the first listener was left bound: %v", err)
 	}
 	_ = again.Close()
+}
+
+func TestALimitOfAListenerActs(t *testing.T) {
+	n, _ := startWith(t, memoryStores(), map[string]string{"cluster.listener.name.plaintext.max.connections": "1"})
+	eventually(t, "the broker is ready", func() bool { return n.Ready() == "" })
+	first, err := net.Dial("tcp", n.Addr().String()) //nolint:noctx // loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	eventually(t, "another one is closed", func() bool {
+		c, err := net.Dial("tcp", n.Addr().String()) //nolint:noctx // loopback
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err = c.Read(make([]byte, 1))
+		return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	})
 }

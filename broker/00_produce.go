@@ -301,8 +301,13 @@ func (p *production) await(ctx context.Context, pending *batching.Pending) {
 	for i, res := range results {
 		batch := &p.admits[i]
 		row := batch.row
-		row.LogStartOffset = int64(res.LogStart)
-		if res.Verdict != metastore.Accepted && res.Verdict != metastore.Duplicate {
+		taken := res.Verdict == metastore.Accepted || res.Verdict == metastore.Duplicate
+		// From a log start beyond what it was acknowledged, franz-go concludes that the partition forgot the producer, and
+		// asks for a new epoch. In a transaction that aborts what the transaction has so far, and the rest is committed.
+		if taken || !batch.transactional {
+			row.LogStartOffset = int64(res.LogStart)
+		}
+		if !taken {
 			p.refuse(row, verdictError(res.Verdict, p.version, batch.transactional))
 			continue
 		}

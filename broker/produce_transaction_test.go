@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/recordbatch/recordbatchtest"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -92,6 +93,9 @@ func TestTransactionalProduceErrors(t *testing.T) {
 				if row.ErrorCode != tc.want.Code || row.BaseOffset != -1 || row.ErrorMessage == nil {
 					t.Fatalf("error %d at offset %d, want %d", row.ErrorCode, row.BaseOffset, tc.want.Code)
 				}
+				if row.LogStartOffset != -1 && batchIsTransactional(req) {
+					t.Errorf("the refusal of a transactional batch tells of log start %d", row.LogStartOffset)
+				}
 			}
 			if after, _ := h.replica.Watermarks(tp(0)); tc.want != nil && after != marks {
 				t.Errorf("refused, and the partition moved from %+v to %+v", marks, after)
@@ -131,4 +135,9 @@ func TestTransactionalProduceLooksForIDsThatItHasNotHeardOf(t *testing.T) {
 	}
 	c.recordHarness = h
 	equal(t, "first offset", c.produce(topic, 0, 1), 0)
+}
+
+func batchIsTransactional(req *kmsg.ProduceRequest) bool {
+	header, err := recordbatch.ParseHeader(req.Topics[0].Partitions[0].Records)
+	return err == nil && header.Transactional()
 }

@@ -8,13 +8,15 @@ import (
 )
 
 // checkGenerations finds commits of offsets that named a generation after somebody had been told of a later one. Whoever
-// asks for it does so between begin and end, so only what was over before the begin counts.
+// asks for it does so between begin and end, so only what was over before the begin counts. A generation counts once it has
+// assignments: those whose members have joined, and no more, are gone with their coordinator, in Kafka too, and transactions
+// may name them.
 func checkGenerations(x *index, f *findings) {
 	byEnd := make([]*history.Operation, 0, len(x.ops))
 	for i := range x.ops {
 		switch o := &x.ops[i]; {
 		case o.Group == "" || o.Generation <= 0 || o.Ended.Never():
-		case o.Kind == history.Assigned, o.Classic && committedOffsets(o):
+		case o.Kind == history.Assigned, o.Kind == history.CommitOffsets && o.Classic && committedOffsets(o):
 			byEnd = append(byEnd, o)
 		}
 	}

@@ -46,6 +46,13 @@ func TestGenerations(t *testing.T) {
 			b.op(moved)
 			b.final(rc, only(t0), rec(t0, 0, 1))
 		}, stale},
+		{"after a transaction in a generation that nobody is known to have got assignments of", func(b *script) {
+			later := moved
+			later.Generation = 2
+			b.op(later)
+			b.op(commit(1, history.OK))
+			b.final(rc, only(t0), rec(t0, 0, 1))
+		}, nil},
 	})
 }
 

@@ -18,6 +18,7 @@ const (
 	topicDenied       = "TOPIC_AUTHORIZATION_FAILED"
 	groupDenied       = "GROUP_AUTHORIZATION_FAILED"
 	transactionDenied = "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
+	clusterDenied     = "CLUSTER_AUTHORIZATION_FAILED"
 )
 
 // TestRulesOfKafkaAcls: kafka-acls.sh makes, lists and removes rules of each kind through one broker; real clients feel
@@ -75,11 +76,10 @@ func TestRulesOfKafkaAcls(t *testing.T) {
 	produce("orders-1", "")
 	produce("other", topicDenied)
 
-	consume("orders-1", topicDenied)
-	acls("--add", "--allow-principal", "User:*", "--operation", "Read", "--topic", "*")
-	soon("orders-1", true)
 	consume("orders-1", groupDenied)
 	acls("--add", "--allow-principal", "User:bob", "--operation", "Read", "--group", "billing-", "--resource-pattern-type", "prefixed")
+	consume("orders-1", topicDenied)
+	acls("--add", "--allow-principal", "User:*", "--operation", "Read", "--topic", "*")
 	consume("orders-1", "")
 
 	transact(transactionDenied)
@@ -109,7 +109,7 @@ func TestRulesOfKafkaAcls(t *testing.T) {
 	soon("orders-secret", true)
 	acls("--remove", "--force", "--topic", "orders-", "--resource-pattern-type", "prefixed")
 	soon("orders-1", false)
-	produce("orders-1", topicDenied)
+	produce("orders-1", clusterDenied) // who may write nowhere gets no id as a producer
 
 	// Who may not may not change what he may either.
 	properties := c.file("bob.properties", java.config(bob, nil))

@@ -82,6 +82,13 @@ func openCluster(t *testing.T, o clusterOptions) *cluster {
 	for _, b := range c.brokers {
 		b.WaitReady()
 	}
+	for _, b := range c.brokers {
+		one := kadm.NewClient(c.client(login{bootstrap: b.Listeners[open], protocol: "PLAINTEXT"}))
+		eventually(t, "brokers know of each other", 10*time.Second, func() bool {
+			all, err := one.ListBrokers(t.Context())
+			return err == nil && len(all) == len(c.brokers)
+		})
+	}
 	c.admin = kadm.NewClient(c.client(login{bootstrap: c.at(open), protocol: "PLAINTEXT"}))
 	return c
 }

@@ -9,17 +9,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestSessionsAreRenewed: sessions of two seconds, and tokens of four, end again and again while clients produce and
-// consume, and none of them notices: Java's re-authenticate, others may connect anew.
+// TestSessionsAreRenewed: sessions of two seconds, and tokens of eight, end again and again while clients produce and
+// consume, and none of them notices: Java's re-authenticate, others may connect anew. Clients renew tokens when a fifth of their
+// time is left; a token with less than a second left would make a session too short to be renewed, as in Kafka.
 func TestSessionsAreRenewed(t *testing.T) {
 	c := openCluster(t, clusterOptions{set: map[string]string{"connections.max.reauth.ms": "2000"}})
 	c.user(alice, password)
 	c.letAll("of-alice", "User:"+alice)
 	tokens.give(t, alice, func() string {
-		return c.provider.Token(alice, audience, map[string]any{"exp": time.Now().Add(4 * time.Second).Unix()})
+		return c.provider.Token(alice, audience, map[string]any{"exp": time.Now().Add(8 * time.Second).Unix()})
 	})
 	java, rd := speakerOf(t, javaSpeaker), speakerOf(t, librdkafkaSpeaker)
-	const count, rate = 2000, 200
+	const count, rate = 2200, 200
 	ctx := within(t, clientTimeout)
 	var load sync.WaitGroup
 	for _, mechanism := range []string{"SCRAM-SHA-256", "OAUTHBEARER"} {

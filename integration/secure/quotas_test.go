@@ -24,7 +24,7 @@ func TestQuotasHoldRealClientsBack(t *testing.T) {
 	users := []string{"java-producer", "java-consumer", "librdkafka-producer", "librdkafka-consumer"}
 	for _, user := range users {
 		c.user(user, password)
-		c.letAll("", "User:"+user)
+		c.letAll(user, "User:"+user)
 		c.topic(user, 1)
 		c.tool(java.speaker, "kafka.admin.ConfigCommand", "--bootstrap-server", c.at(open), "--alter", "--entity-type", "users", "--entity-name", user,
 			"--add-config", fmt.Sprintf("producer_byte_rate=%d,consumer_byte_rate=%d", limit, limit))

@@ -31,7 +31,7 @@ type resourceFlags struct {
 var namedTypes = []struct {
 	flag string
 	of   acl.ResourceType
-}{{"topic", acl.Topic}, {"group", acl.Group}, {"transactional-id", acl.TransactionalID}, {"user", acl.User}, {"delegation-token", acl.DelegationToken}}
+}{{"topic", acl.Topic}, {"group", acl.Group}, {"transactional-id", acl.TransactionalID}, {"user-principal", acl.User}, {"delegation-token", acl.DelegationToken}}
 
 func (f *resourceFlags) add(env *environment, cmd *cobra.Command, pattern, usage string, patterns ...string) {
 	f.names = make(map[acl.ResourceType]*[]string)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -72,4 +75,23 @@ func TestSecretsAreTheFirstLineOfTheirFile(t *testing.T) {
 	if _, err := secretFrom(&environment{getenv: os.Getenv}, empty, "", "", ""); err == nil || !strings.Contains(err.Error(), "empty") {
 		t.Error(err)
 	}
+}
+
+// TestNoFlagHidesThoseOfTheLogin: a flag of a command that has the name of one that all have takes its value, and nobody could
+// log in to use the command.
+func TestNoFlagHidesThoseOfTheLogin(t *testing.T) {
+	var look func(cmd *cobra.Command, above map[string]bool)
+	look = func(cmd *cobra.Command, above map[string]bool) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if above[f.Name] {
+				t.Errorf("%s: --%s is another than that of the commands above", cmd.CommandPath(), f.Name)
+			}
+		})
+		below := maps.Clone(above)
+		cmd.PersistentFlags().VisitAll(func(f *pflag.Flag) { below[f.Name] = true })
+		for _, c := range cmd.Commands() {
+			look(c, below)
+		}
+	}
+	look(newRoot(&environment{getenv: func(string) string { return "" }}), map[string]bool{})
 }

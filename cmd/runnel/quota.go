@@ -21,8 +21,11 @@ type quotaNames struct {
 	values [3]string
 }
 
-// quotaTypes are the flags, which are Kafka's types of entities.
-var quotaTypes = [3]string{"user", "client-id", "ip"}
+// quotaTypes are Kafka's types of entities, and quotaFlags name them: --user is who logs in.
+var (
+	quotaTypes = [3]string{"user", "client-id", "ip"}
+	quotaFlags = [3]string{"for-user", "client-id", "ip"}
+)
 
 // defaultEntity stands for the default of all in a flag.
 const defaultEntity = "<default>"
@@ -30,7 +33,7 @@ const defaultEntity = "<default>"
 func (q *quotaNames) flags(cmd *cobra.Command) {
 	q.cmd = cmd
 	for i, kind := range quotaTypes {
-		cmd.Flags().StringVar(&q.values[i], kind, "", "`name` of the "+map[string]string{"user": "user", "client-id": "client id", "ip": "address"}[kind]+
+		cmd.Flags().StringVar(&q.values[i], quotaFlags[i], "", "`name` of the "+map[string]string{"user": "user", "client-id": "client id", "ip": "address"}[kind]+
 			", or "+defaultEntity+" for all that have none of their own")
 	}
 }
@@ -39,13 +42,13 @@ func (q *quotaNames) flags(cmd *cobra.Command) {
 func (q *quotaNames) entity() (kadm.ClientQuotaEntity, error) {
 	var e kadm.ClientQuotaEntity
 	for i, kind := range quotaTypes {
-		if !q.cmd.Flags().Changed(kind) {
+		if !q.cmd.Flags().Changed(quotaFlags[i]) {
 			continue
 		}
 		part := kadm.ClientQuotaEntityComponent{Type: kind}
 		switch q.values[i] {
 		case "":
-			return nil, usagef("--%s is empty", kind)
+			return nil, usagef("--%s is empty", quotaFlags[i])
 		case defaultEntity:
 		default:
 			part.Name = &q.values[i]
@@ -53,7 +56,7 @@ func (q *quotaNames) entity() (kadm.ClientQuotaEntity, error) {
 		e = append(e, part)
 	}
 	if q.cmd.Flags().Changed("ip") && len(e) > 1 {
-		return nil, usagef("--ip goes with neither --user nor --client-id")
+		return nil, usagef("--ip goes with neither --for-user nor --client-id")
 	}
 	return e, nil
 }
@@ -61,7 +64,7 @@ func (q *quotaNames) entity() (kadm.ClientQuotaEntity, error) {
 func (q *quotaNames) needed() (kadm.ClientQuotaEntity, error) {
 	e, err := q.entity()
 	if err == nil && len(e) == 0 {
-		err = usagef("whose quota? name it by --user, --client-id, both, or --ip")
+		err = usagef("whose quota? name it by --for-user, --client-id, both, or --ip")
 	}
 	return e, err
 }

@@ -54,17 +54,23 @@ func (o Options) withDefaults() Options {
 }
 
 // Log is a Recorder that writes events to a sink. Each kind has a rate of its own, so that a flood of denials, which anybody
-// can cause, does not hide what administrators changed. What a rate or the queue has no room for is counted, and the log
+// can cause, does not hide what administrators changed; the last quarter of the queue is for these alone. What a rate or the queue has no room for is counted, and the log
 // says how much it was.
 type Log struct {
 	sink    Sink
 	opts    Options
 	metrics *metrics
-	queue   chan Event
+	queue   chan entry
 
 	mu      sync.Mutex
 	buckets map[Kind]*bucket
 	left    map[Kind]int // out, since the log last said so
+}
+
+// entry is an event as it is written: what clients named may be long, and a line is bounded.
+type entry struct {
+	kind Kind
+	line []byte
 }
 
 // bucket is a token bucket.
@@ -77,7 +83,7 @@ type bucket struct {
 func New(sink Sink, opts Options) *Log {
 	opts = opts.withDefaults()
 	return &Log{
-		sink: sink, opts: opts, metrics: newMetrics(opts.Registerer), queue: make(chan Event, opts.Queue),
+		sink: sink, opts: opts, metrics: newMetrics(opts.Registerer), queue: make(chan entry, opts.Queue),
 		buckets: make(map[Kind]*bucket), left: make(map[Kind]int),
 	}
 }
@@ -87,9 +93,9 @@ func (l *Log) Record(e Event) {
 	if e.Time.IsZero() {
 		e.Time = l.opts.Now()
 	}
-	if l.admit(e.Kind) {
+	if l.admit(e.Kind) && (e.Kind == Change || len(l.queue) < cap(l.queue)-cap(l.queue)/4) {
 		select {
-		case l.queue <- e:
+		case l.queue <- entry{e.Kind, e.line()}:
 			return
 		default:
 		}
@@ -155,8 +161,8 @@ func (l *Log) drain(ctx context.Context) error {
 	return fmt.Errorf("write the last audit events: %w", ctx.Err())
 }
 
-func (l *Log) gather(first Event) []Event {
-	events := []Event{first}
+func (l *Log) gather(first entry) []entry {
+	events := []entry{first}
 	for len(events) < mostAtOnce {
 		select {
 		case e := <-l.queue:
@@ -169,26 +175,27 @@ func (l *Log) gather(first Event) []Event {
 }
 
 // suppressed is what the log says of events that were left out.
-func (l *Log) suppressed() (events []Event) {
+func (l *Log) suppressed() (events []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for kind, n := range l.left {
-		events = append(events, Event{
+		e := Event{
 			Kind: Suppressed, Time: l.opts.Now(), Action: string(kind),
 			Detail: fmt.Sprintf("%d events of this kind were left out: more than %v a second, or more than the log can take", n, l.opts.Rate),
-		})
+		}
+		events = append(events, entry{e.Kind, e.line()})
 	}
 	clear(l.left)
 	return events
 }
 
-func (l *Log) write(ctx context.Context, events []Event) {
+func (l *Log) write(ctx context.Context, events []entry) {
 	if len(events) == 0 {
 		return
 	}
 	lines := make([][]byte, 0, len(events))
 	for i := range events {
-		lines = append(lines, events[i].line())
+		lines = append(lines, events[i].line)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.opts.WriteWait)
 	defer cancel()
@@ -198,6 +205,6 @@ func (l *Log) write(ctx context.Context, events []Event) {
 		return
 	}
 	for i := range events {
-		l.metrics.written.WithLabelValues(events[i].Kind.label()).Inc()
+		l.metrics.written.WithLabelValues(events[i].kind.label()).Inc()
 	}
 }

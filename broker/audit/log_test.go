@@ -136,7 +136,7 @@ func TestRecordNeverWaits(t *testing.T) {
 		l := audit.New(sink, audit.Options{Queue: 8, Burst: 1 << 20})
 		stop := run(t, l)
 		for range 1000 {
-			l.Record(audit.Event{Kind: audit.Authentication})
+			l.Record(audit.Event{Kind: audit.Change}) // which may have all of the queue
 		}
 		close(sink.gate)
 		stop()
@@ -201,5 +201,38 @@ func TestAFileIsFollowedWhenItIsRotated(t *testing.T) {
 func TestAFileThatCannotBeWrittenIsAnErrorAtStart(t *testing.T) {
 	if _, err := audit.OpenFile(filepath.Join(t.TempDir(), "no", "audit.log")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAnEventIsToldAsItWas: and what it holds of requests, which may be long, is not kept until it is written.
+func TestAnEventIsToldAsItWas(t *testing.T) {
+	sink := new(kept)
+	l := audit.New(sink, audit.Options{})
+	after := map[string]string{"retention.ms": "1"}
+	l.Record(audit.Event{Kind: audit.Change, After: after})
+	after["retention.ms"] = "2"
+	run(t, l)()
+	if got := sink.all()[0]["after"].(map[string]any)["retention.ms"]; got != "1" {
+		t.Errorf("told as %v", got)
+	}
+}
+
+// TestDenialsLeaveRoomForChanges: while the sink takes nothing.
+func TestDenialsLeaveRoomForChanges(t *testing.T) {
+	sink := new(kept)
+	l := audit.New(sink, audit.Options{Rate: 1e6, Burst: 1e6, Queue: 100})
+	for range 1000 {
+		l.Record(audit.Event{Kind: audit.Denial, Failed: true})
+	}
+	l.Record(audit.Event{Kind: audit.Change})
+	run(t, l)()
+	changes := 0
+	for _, e := range sink.all() {
+		if e["kind"] == "change" {
+			changes++
+		}
+	}
+	if changes != 1 {
+		t.Errorf("%d changes of %d events", changes, len(sink.all()))
 	}
 }

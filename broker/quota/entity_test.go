@@ -3,7 +3,9 @@ package quota
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestEntitiesAreNamedAsTheDesignRecordSays(t *testing.T) {
@@ -78,6 +80,37 @@ func TestQuotasAreValidatedAsKafkaDoes(t *testing.T) {
 	for _, v := range []float64{1, 0.1, 1e18, 1048576, 12.5} {
 		if got, err := ParseValue(FormatValue(v)); err != nil || got != v {
 			t.Errorf("%g comes back as %g, %v", v, got, err)
+		}
+	}
+}
+
+// TestLongClientIDsHaveShortAccounts: each for itself, and with the quota of the whole id.
+func TestLongClientIDsHaveShortAccounts(t *testing.T) {
+	long := strings.Repeat("x", 32767)
+	limiter := limiterOf(t, Options{}, Entity{ClientID: Default}, Produce.String(), 10)
+	now := time.Unix(1, 0)
+	limiter.Meter(Produce, Client{ID: long + "1"}, now).Record(1e6, now)
+	if wait := limiter.Meter(Produce, Client{ID: long + "2"}, now).Record(1, now); wait > 0 {
+		t.Errorf("waits %v for another", wait)
+	}
+	if wait := limiter.Meter(Produce, Client{ID: long + "1"}, now).Record(1, now); wait == 0 {
+		t.Error("does not wait")
+	}
+	limiter.tables[Produce].each(func(k key, _ *account) {
+		if len(k.client) > longestAccountName {
+			t.Errorf("an account has a name of %d bytes", len(k.client))
+		}
+	})
+}
+
+// TestAnAddressWrittenInTwoWaysHasOneQuota: the least, in whatever order they are found.
+func TestAnAddressWrittenInTwoWaysHasOneQuota(t *testing.T) {
+	set := quotasOf(t, map[Entity]map[string]float64{
+		{IP: Named("10.0.0.1")}: {Connection.String(): 9}, {IP: Named("::ffff:10.0.0.1")}: {Connection.String(): 5},
+	})
+	for range 50 {
+		if got := NewIndex(set()).connections("10.0.0.1"); got != 5 {
+			t.Fatalf("the quota is %v", got)
 		}
 	}
 }

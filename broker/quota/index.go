@@ -1,6 +1,8 @@
 package quota
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 
 	"github.com/runnel-io/runnel/metastore"
@@ -52,10 +54,25 @@ func (l level) account(c Client) key {
 	if l <= anyUser {
 		k.user = c.User
 	}
-	if l != userAlone && l != anyUser {
+	switch l {
+	case userAndClient, anyUserAndClient, clientAlone: // there are as many as quotas
 		k.client = c.ID
+	case userAnyClient, anyUserAnyClient, anyClient:
+		k.client = accountName(c.ID)
 	}
 	return k
+}
+
+// longestAccountName bounds what the name of an account takes. Client ids have up to 32 KiB, and each may be another.
+const longestAccountName = 256
+
+// accountName is the id, or if it is long its beginning and its hash.
+func accountName(id string) string {
+	if len(id) <= longestAccountName {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return id[:longestAccountName-2*len(sum)] + hex.EncodeToString(sum[:])
 }
 
 // Index is all quotas there are at some time. It does not change.
@@ -95,7 +112,11 @@ func (x *Index) add(e Entity, key string, value float64) {
 		if x.ips == nil {
 			x.ips = make(map[netip.Addr]float64)
 		}
-		x.ips[addressOf(e.IP.Name)] = value
+		address := addressOf(e.IP.Name)
+		if another, ok := x.ips[address]; ok { // written in another way: the least, whatever the order
+			value = min(value, another)
+		}
+		x.ips[address] = value
 	default:
 		if x.limits[kind] == nil {
 			x.limits[kind] = make(map[Entity]float64)

@@ -147,15 +147,15 @@ func TestReportsAreBounded(t *testing.T) {
 	c := newCluster(t, 2, mb)
 	now := time.Unix(1000, 0)
 	long := strings.Repeat("x", 1000)
-	for i := range 2000 {
-		c.brokers[0].Meter(Produce, Client{ID: fmt.Sprint(long, i)}, now).Record(float64(i+1)*5000, now)
+	for i := range 5000 {
+		c.brokers[0].Meter(Produce, Client{ID: fmt.Sprint(long, i)}, now).Record(float64(i+1)*2000, now)
 	}
 	report := c.brokers[0].Report(now)
 	demands, err := decodeReport(report)
-	if err != nil || len(report) > MaxReportBytes || len(demands) < 900 || len(demands) == 2000 {
+	if err != nil || len(report) > MaxReportBytes || len(demands) < 900 || len(demands) == 5000 {
 		t.Fatalf("%d accounts in %d bytes, %v", len(demands), len(report), err)
 	}
-	if demands[accountID{Produce, key{client: fmt.Sprint(long, 1999), level: anyClient}}] == 0 {
+	if demands[accountID{Produce, key{client: accountName(fmt.Sprint(long, 4999)), level: anyClient}}] == 0 {
 		t.Error("the greatest demand is left out")
 	}
 	if err := c.brokers[1].Hear([][]byte{report, {99}}); !errors.Is(err, ErrReport) || c.brokers[1].others.Load().count != 1 {

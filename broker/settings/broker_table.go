@@ -71,7 +71,7 @@ var brokerTable = []Definition{
 		Doc: "How often it is looked for records to delete by retention.ms and retention.bytes."},
 	{Name: "max.connection.creation.rate", Type: Int, Dynamic: true, Default: "2147483647", Check: atLeast(0),
 		Doc: "The most connections that a broker accepts in a second; others wait for their turn.", Note: "Those that would have to wait for longer than a window are closed. `listener.name.NAME.max.connection.creation.rate` is for one listener. 0 is no limit."},
-	{Name: "max.connections", Type: Int, Dynamic: true, Default: "2147483647", Check: atLeast(0),
+	{Name: "max.connections", Type: Int, Dynamic: true, Default: "2147483647", Check: atLeast(1),
 		Doc: "The most connections that a broker holds at a time.", Note: "`listener.name.NAME.max.connections` is for one listener."},
 	{Name: "max.connections.per.ip", Type: Int, Dynamic: true, Default: "2147483647", Check: atLeast(0),
 		Doc: "The most connections of one address at a time; 0 is none but those of max.connections.per.ip.overrides."},

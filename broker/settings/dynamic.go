@@ -70,8 +70,28 @@ func ValidateBroker(overrides map[string]string, readOnly func(name string) bool
 			return err
 		}
 	}
-	return nil
+	return checkWayIn(overrides)
 }
+
+// checkWayIn refuses, as Kafka does, to let nobody in any more: nobody could take that back.
+func checkWayIn(overrides map[string]string) error {
+	most, ok := overrides[perIP]
+	if !ok || parseLong(most) > 0 {
+		return nil
+	}
+	limits, _ := parsePerAddress(overrides[perIPOverrides])
+	for _, n := range limits {
+		if n > 0 {
+			return nil
+		}
+	}
+	return &ValueError{Name: perIP, Value: most, Reason: "can be 0 only if " + perIPOverrides + " lets an address in"}
+}
+
+const (
+	perIP          = "max.connections.per.ip"
+	perIPOverrides = "max.connections.per.ip.overrides"
+)
 
 // IsList tells whether a broker-level setting is a list.
 func IsList(name string) bool {

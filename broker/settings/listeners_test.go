@@ -40,3 +40,19 @@ func TestLimitsOfConnections(t *testing.T) {
 		}
 	}
 }
+
+// TestSomebodyIsLetIn: who forbids all connections could not take it back.
+func TestSomebodyIsLetIn(t *testing.T) {
+	none := func(string) bool { return false }
+	for _, overrides := range []map[string]string{
+		{"max.connections": "0"}, {"max.connections.per.ip": "0"},
+		{"max.connections.per.ip": "0", "max.connections.per.ip.overrides": "10.0.0.1:0"},
+	} {
+		if err := ValidateBroker(overrides, none); err == nil {
+			t.Errorf("%v is taken", overrides)
+		}
+	}
+	if err := ValidateBroker(map[string]string{"max.connections.per.ip": "0", "max.connections.per.ip.overrides": "10.0.0.1:3"}, none); err != nil {
+		t.Error(err)
+	}
+}

@@ -29,7 +29,7 @@ test-unit: ## unit tests with the race detector, no servers
 	go test -race ./...
 
 test-e2e: build ## end to end: crashes and outages, then real clients
-	$(SUITE) e2e compat ecosystem
+	$(SUITE) e2e compat ecosystem secure
 
 test-kafka: ## the tests of clients and what is built on them against Apache Kafka itself, which must pass them too
 	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat ecosystem

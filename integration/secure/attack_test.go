@@ -37,7 +37,7 @@ func TestAttacksLeaveNothingBehind(t *testing.T) {
 	works := func(t *testing.T) {
 		t.Helper()
 		for _, name := range []string{"java", "franz-go"} {
-			if err := clients(t)[name].produce(within(t, 30*time.Second), l, "of-alice", 10); err != nil {
+			if err := clients(t)[name].produce(within(t, clientTimeout), l, "of-alice", 10); err != nil {
 				t.Errorf("%s after the attack: %v", name, err)
 			}
 		}

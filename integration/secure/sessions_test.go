@@ -21,7 +21,7 @@ func TestSessionsAreRenewed(t *testing.T) {
 	})
 	java, rd := speakerOf(t, javaSpeaker), speakerOf(t, librdkafkaSpeaker)
 	const count, rate = 2200, 200
-	ctx := within(t, clientTimeout)
+	ctx := within(t, 2*clientTimeout)
 	var load sync.WaitGroup
 	for _, mechanism := range []string{"SCRAM-SHA-256", "OAUTHBEARER"} {
 		l := login{bootstrap: c.at(encrypted), protocol: "SASL_SSL", mechanism: mechanism, user: alice, password: password, authority: c.trusted.Certificate}

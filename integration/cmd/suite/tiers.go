@@ -52,6 +52,10 @@ var tiers = []tier{
 		name: "ecosystem", about: "what people run beside their clients: transactions of many clients, Kafka Streams, Kafka Connect, Flink",
 		module: "integration", args: []string{"-timeout=15m", "-parallel=3", "./ecosystem/..."}, servers: true, binary: true,
 	},
+	{
+		name: "secure", about: "who gets in and who does not, by real clients: TLS, SASL, access rules as Kafka's, quotas, attacks",
+		module: "integration", args: []string{"-timeout=15m", "./secure/..."}, servers: true, binary: true,
+	},
 }
 
 func choose(names []string) ([]tier, error) {

@@ -1,8 +1,8 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,51 +25,61 @@ var dangers = []danger{
 		}
 		return fmt.Sprintf("admin.token is sent in clear to %s; set admin.certificate", c.Admin.Listen)
 	}},
-	{"passwords_without_tls", "passwords of SASL PLAIN go over the network in clear", func(c *Config) string {
-		if l := c.exposed(func(l *Listener) bool { return l.HasSASL() && !l.HasTLS() }); l != nil && slices.Contains(c.SASL.Mechanisms, "PLAIN") {
-			return fmt.Sprintf("PLAIN sends passwords in clear to listener %s; give it protocol SASL_SSL, or take PLAIN out of sasl.mechanisms", l.Name)
-		}
-		return ""
+	{"plain_without_tls", "passwords of PLAIN go over the network in clear", func(c *Config) string {
+		return c.sentInClear("PLAIN", "passwords")
 	}},
-	{"tokens_without_tls", "tokens of SASL OAUTHBEARER go over the network in clear", func(c *Config) string {
-		if l := c.exposed(func(l *Listener) bool { return l.HasSASL() && !l.HasTLS() }); l != nil && slices.Contains(c.SASL.Mechanisms, "OAUTHBEARER") {
-			return fmt.Sprintf("OAUTHBEARER sends tokens in clear to listener %s; give it protocol SASL_SSL, or take OAUTHBEARER out of sasl.mechanisms", l.Name)
-		}
-		return ""
+	{"oauthbearer_without_tls", "tokens of OAUTHBEARER go over the network in clear", func(c *Config) string {
+		return c.sentInClear("OAUTHBEARER", "tokens")
 	}},
-	{"issuer_without_tls", "keys of the identity provider come over the network in clear, so that who changes them issues tokens", func(c *Config) string {
-		if !slices.Contains(c.SASL.Mechanisms, "OAUTHBEARER") {
+	{"oauthbearer_issuer_without_tls", "whoever is between the broker and the identity provider chooses the keys of its tokens", func(c *Config) string {
+		if !slices.Contains(c.SASL.Mechanisms, "OAUTHBEARER") || !slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.HasSASL() }) {
 			return ""
 		}
-		o := &c.SASL.OAuthBearer
-		for _, address := range []string{o.ExpectedIssuer, o.JWKSEndpointURL} {
-			if u, err := url.Parse(address); err == nil && u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "0")) {
-				return fmt.Sprintf("the identity provider's keys come in clear from %s; use https", u.Redacted())
-			}
-		}
-		return ""
-	}},
-	{"rights_for_anybody", "there are access rules, and listeners where nobody authenticates and everybody has rights all the same", func(c *Config) string {
-		l := c.exposed(func(l *Listener) bool { return !l.Authenticates() })
-		if l == nil || c.Access.Authorizer != "on" {
+		from := cmp.Or(c.SASL.OAuthBearer.JWKSEndpointURL, c.SASL.OAuthBearer.ExpectedIssuer)
+		if u, err := url.Parse(from); err != nil || u.Scheme != "http" || loopbackHost(u.Hostname()) {
 			return ""
 		}
-		for user := range strings.SplitSeq(c.Cluster.SuperUsers, ";") {
-			if strings.TrimSpace(user) == "User:ANONYMOUS" {
-				return fmt.Sprintf("everybody at listener %s, where nobody authenticates, is the super user User:ANONYMOUS", l.Name)
-			}
+		return fmt.Sprintf("the keys of tokens are fetched in clear from %s", RedactURL(from))
+	}},
+	{"anonymous_super_user", "clients that nothing authenticates are super users beside access rules", func(c *Config) string {
+		open := c.openBesideRules()
+		if open == nil || !slices.ContainsFunc(strings.Split(c.Cluster.SuperUsers, ";"), func(user string) bool { return strings.TrimSpace(user) == anonymous }) {
+			return ""
 		}
-		if c.Cluster.AllowEveryone {
-			return fmt.Sprintf("allow.everyone.if.no.acl.found gives rights to everybody at listener %s, where nobody authenticates", l.Name)
+		return fmt.Sprintf("%s is one of super.users, and whoever reaches listener %s is that", anonymous, open.Name)
+	}},
+	{"everyone_without_authentication", "clients that nothing authenticates may do all that no access rule is about", func(c *Config) string {
+		open := c.openBesideRules()
+		if open == nil || !c.Cluster.AllowEveryone {
+			return ""
 		}
-		return ""
+		return fmt.Sprintf("allow.everyone.if.no.acl.found is set, and whoever reaches listener %s is everyone", open.Name)
 	}},
 }
 
-// exposed is the first listener of a kind that other machines can reach, nil if there is none.
-func (c *Config) exposed(is func(l *Listener) bool) *Listener {
+// anonymous is the principal of clients that nothing authenticates.
+const anonymous = "User:ANONYMOUS"
+
+// sentInClear says where what clients authenticate with by a mechanism goes over the network as it is, "" if nowhere.
+func (c *Config) sentInClear(mechanism, what string) string {
+	if !slices.Contains(c.SASL.Mechanisms, mechanism) {
+		return ""
+	}
 	for i := range c.Listeners {
-		if l := &c.Listeners[i]; !l.Loopback() && is(l) {
+		if l := &c.Listeners[i]; l.HasSASL() && !l.HasTLS() && !l.Loopback() {
+			return fmt.Sprintf("sasl.mechanisms has %s, whose %s are sent in clear to listener %s at %s; make its protocol SASL_SSL", mechanism, what, l.Name, l.Listen)
+		}
+	}
+	return ""
+}
+
+// openBesideRules is a listener beyond loopback that serves whoever comes although there are access rules, nil if none does.
+func (c *Config) openBesideRules() *Listener {
+	if c.Access.Authorizer != "on" {
+		return nil
+	}
+	for i := range c.Listeners {
+		if l := &c.Listeners[i]; !l.Authenticates() && !l.Loopback() {
 			return l
 		}
 	}

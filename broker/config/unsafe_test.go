@@ -11,12 +11,12 @@ import (
 func TestDangers(t *testing.T) {
 	const token = "0123456789abcdef"
 	tls := map[string]string{"admin.certificate": "c", "admin.key": "k"}
-	sasl := map[string]string{"protocol": "SASL_PLAINTEXT", "tls.certificate": "c", "tls.key": "k"}
+	sasl := map[string]string{"protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN,SCRAM-SHA-256"}
 	oauth := map[string]string{
 		"protocol": "SASL_SSL", "tls.certificate": "c", "tls.key": "k", "sasl.mechanisms": "OAUTHBEARER",
-		"sasl.oauthbearer.expected_issuer": "https://id.example.com", "sasl.oauthbearer.expected_audience": "kafka",
+		"sasl.oauthbearer.expected_issuer": "https://x", "sasl.oauthbearer.expected_audience": "a",
 	}
-	rules := map[string]string{"authorizer": "on", "tls.certificate": "c", "tls.key": "k"}
+	rules := map[string]string{"authorizer": "on"}
 	for _, tt := range []struct {
 		name   string
 		flags  map[string]string
@@ -30,28 +30,39 @@ func TestDangers(t *testing.T) {
 		{"token on loopback of IPv6", map[string]string{"admin.token": token, "admin.listen": "[::1]:9"}, ""},
 		{"token without a server", map[string]string{"admin.token": token, "admin.listen": ""}, ""},
 		{"token with TLS", with(tls, "admin.token", token), ""},
-		{"PLAIN", with(sasl, "sasl.mechanisms", "PLAIN"), "passwords_without_tls"},
-		{"PLAIN with TLS", with(with(sasl, "sasl.mechanisms", "PLAIN"), "protocol", "SASL_SSL"), ""},
-		{"PLAIN on loopback", with(with(sasl, "sasl.mechanisms", "PLAIN"), "listen", "127.0.0.1:9092"), ""},
-		{"PLAIN without SASL", map[string]string{"sasl.mechanisms": "PLAIN"}, ""},
-		{"SCRAM", sasl, ""},
-		{"tokens", with(oauth, "protocol", "SASL_PLAINTEXT"), "tokens_without_tls"},
-		{"tokens with TLS", oauth, ""},
-		{"issuer in clear", with(oauth, "sasl.oauthbearer.expected_issuer", "http://id.example.com"), "issuer_without_tls"},
-		{"keys in clear", with(oauth, "sasl.oauthbearer.jwks_endpoint_url", "http://id.example.com/keys"), "issuer_without_tls"},
-		{"issuer on loopback", with(oauth, "sasl.oauthbearer.expected_issuer", "http://127.0.0.1:8080"), ""},
-		{"anonymous super user", with(rules, "super.users", "User:a; User:ANONYMOUS"), "rights_for_anybody"},
-		{"rights where there are no rules", with(rules, "allow.everyone.if.no.acl.found", "true"), "rights_for_anybody"},
-		{"rules for who authenticates", with(with(rules, "allow.everyone.if.no.acl.found", "true"), "protocol", "SASL_SSL"), ""},
-		{"rules on loopback", with(with(rules, "super.users", "User:ANONYMOUS"), "listen", "localhost:9092"), ""},
-		{"rules and no rights", rules, ""},
-		{"no rules", map[string]string{"super.users": "User:ANONYMOUS"}, ""},
+		{"PLAIN in clear", sasl, "plain_without_tls"},
+		{"PLAIN on loopback", with(sasl, "listen", "127.0.0.1:9"), ""},
+		{"PLAIN for nobody", with(sasl, "protocol", "PLAINTEXT"), ""},
+		{"SCRAM in clear", with(sasl, "sasl.mechanisms", "SCRAM-SHA-256"), ""},
+		{"OAUTHBEARER in clear", with(oauth, "protocol", "SASL_PLAINTEXT"), "oauthbearer_without_tls"},
+		{"OAUTHBEARER with TLS", oauth, ""},
+		{"an issuer in clear", with(oauth, "sasl.oauthbearer.expected_issuer", "http://x"), "oauthbearer_issuer_without_tls"},
+		{"keys in clear", with(oauth, "sasl.oauthbearer.jwks_endpoint_url", "http://10.0.0.1/keys"), "oauthbearer_issuer_without_tls"},
+		{"an issuer whose keys come by TLS", with(with(oauth, "sasl.oauthbearer.expected_issuer", "http://x"), "sasl.oauthbearer.jwks_endpoint_url", "https://x"), ""},
+		{"an issuer on loopback", with(oauth, "sasl.oauthbearer.expected_issuer", "http://[::1]:8"), ""},
+		{"rules, and nobody is authenticated", rules, ""},
+		{"everybody is a super user", with(rules, "cluster.super.users", "User:a; User:ANONYMOUS"), "anonymous_super_user"},
+		{"everybody on loopback is a super user", with(with(rules, "cluster.super.users", "User:ANONYMOUS"), "listen", "localhost:9"), ""},
+		{"everybody would be a super user", map[string]string{"cluster.super.users": "User:ANONYMOUS"}, ""},
+		{"nobody is the super user", with(with(rules, "cluster.super.users", "User:ANONYMOUS"), "protocol", "SASL_PLAINTEXT"), ""},
+		{"everybody may do what no rule is about", with(rules, "cluster.allow.everyone.if.no.acl.found", "true"), "everyone_without_authentication"},
+		{"everybody with a name may do so", with(with(rules, "cluster.allow.everyone.if.no.acl.found", "true"), "protocol", "SASL_PLAINTEXT"), ""},
+		{"and those who show no certificate", with(with(oauth, "protocol", "SSL"), "cluster.allow.everyone.if.no.acl.found", "true"), ""},
+		{"and those who show none beside rules", map[string]string{
+			"authorizer": "on", "protocol": "SSL", "tls.certificate": "c", "tls.key": "k", "tls.client_authority": "a", "tls.client_auth": "requested",
+			"cluster.allow.everyone.if.no.acl.found": "true",
+		}, "everyone_without_authentication"},
+		{"those who show one beside rules", map[string]string{
+			"authorizer": "on", "protocol": "SSL", "tls.certificate": "c", "tls.key": "k", "tls.client_authority": "a", "tls.client_auth": "required",
+			"cluster.allow.everyone.if.no.acl.found": "true",
+		}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			flags, set := inMemory(), []string(nil)
+			flags := inMemory()
+			var set []string
 			for name, value := range tt.flags {
-				if name == "super.users" || name == "allow.everyone.if.no.acl.found" {
-					set = append(set, name+"="+value)
+				if setting, ok := strings.CutPrefix(name, "cluster."); ok {
+					set = append(set, setting+"="+value)
 				} else {
 					flags[name] = value
 				}
@@ -90,7 +101,7 @@ func TestAllowUnsafeIsAListOfWhatThereIs(t *testing.T) {
 		t.Errorf("%v", l.Config.AllowUnsafe)
 	}
 	_, err := Load(Sources{FileName: "f.yaml", File: []byte(file + "allow_unsafe: everything\n")})
-	if err == nil || !strings.Contains(err.Error(), `f.yaml:4: invalid value "everything" for allow_unsafe: "everything" is none of admin_token_without_tls`) {
+	if err == nil || !strings.Contains(err.Error(), `f.yaml:4: invalid value "everything" for allow_unsafe: "everything" is none of admin_token_without_tls, `) {
 		t.Errorf("%v", err)
 	}
 }

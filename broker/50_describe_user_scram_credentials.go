@@ -32,7 +32,7 @@ func (b *Broker) describeUserScramCredentials(ctx context.Context, c *wire.Conn,
 		times[u.Name]++
 	}
 	if len(users) == 0 {
-		users = b.Configs.ConfigResources(metastore.Credentials)
+		users = slices.DeleteFunc(b.Configs.ConfigResources(metastore.Credentials), func(name string) bool { return name == auth.UnknownUsers().Name })
 	}
 	for _, user := range users {
 		result := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()

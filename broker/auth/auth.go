@@ -68,8 +68,8 @@ type Users interface {
 type Options struct {
 	Enabled []Mechanism   // default: the two of SCRAM
 	OAuth   *OAuthOptions // required if OAUTHBEARER is enabled
-	// Key is what the salts of users that do not exist are made with; brokers that have the same one give the same answers.
-	// Default: a random one.
+	// Key is what the salts of users that do not exist are made with while the log has no key for it, see UnknownUsers. Brokers that
+	// have the same one give the same answers. Default: a random one.
 	Key []byte
 	// Derivations is how many passwords are checked at a time; default: the number of processors.
 	Derivations int

@@ -2,9 +2,8 @@ package node
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/runnel-io/runnel/broker/auth"
 	"github.com/runnel-io/runnel/broker/config"
@@ -27,16 +26,26 @@ func authentication(c *config.Config, users auth.Users) (*auth.Mechanisms, error
 			Issuer: b.ExpectedIssuer, Audience: b.ExpectedAudience, JWKSURL: b.JWKSEndpointURL, ClockSkew: orNone(b.ClockSkew), SubClaim: b.SubClaimName,
 		}
 	}
-	if secret := c.Peer.Secret; secret != "" { // then all brokers answer alike for users that do not exist
-		key := hmac.New(sha256.New, []byte(secret))
-		key.Write([]byte("runnel: credentials of users that do not exist"))
-		o.Key = key.Sum(nil)
-	}
 	m, err := auth.New(users, o)
 	if err != nil {
 		return nil, fmt.Errorf("authentication: %w", err)
 	}
 	return m, nil
+}
+
+// prepareLogins makes what logins need and the log does not have yet.
+func (n *Node) prepareLogins(ctx context.Context) error {
+	if !slices.ContainsFunc(n.opts.Config.Listeners, func(l config.Listener) bool { return l.HasSASL() }) {
+		return n.bootstrapUser(ctx)
+	}
+	if len(n.replica.Configs(auth.UnknownUsers())) == 0 {
+		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+		defer cancel()
+		if err := n.replica.CreateConfigs(ctx, auth.UnknownUsers(), auth.NewUnknownUsers()); err != nil {
+			return fmt.Errorf("make the key for users that do not exist: %w", err)
+		}
+	}
+	return n.bootstrapUser(ctx)
 }
 
 // bootstrapUser gives the first user credentials, if the user has none: whoever starts first makes them, and whatever has

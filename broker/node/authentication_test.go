@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/runnel-io/runnel/broker/auth"
 	"github.com/runnel-io/runnel/broker/auth/oidctest"
 )
 
@@ -72,6 +74,12 @@ func TestTheFirstUserMakesOthers(t *testing.T) {
 		t.Error("the password is in the log")
 	}
 	root := kadm.NewClient(client(t, nodes[0], kgo.SASL(scram.Auth{User: "root", Pass: "first-secret"}.AsSha512Mechanism())))
+	if of := auth.UnknownUsers(); len(nodes[0].replica.Configs(of)) != 1 || !maps.Equal(nodes[0].replica.Configs(of), nodes[1].replica.Configs(of)) {
+		t.Error("the brokers have no common key for users that do not exist")
+	}
+	if all, err := root.DescribeUserSCRAMs(ctx); err != nil || len(all) != 1 || all["root"].Err != nil {
+		t.Errorf("%v, %v", all, err)
+	}
 	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
 		made, err := root.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "alice", Mechanism: m, Iterations: 4096, Password: "a word"}})
 		if err = errors.Join(err, made.Error()); err != nil {

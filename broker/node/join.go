@@ -29,7 +29,7 @@ func (n *Node) join(ctx context.Context) error {
 				metaErr = n.register(ctx)
 			}
 			if logErr == nil && metaErr == nil {
-				metaErr = n.bootstrapUser(ctx)
+				metaErr = n.prepareLogins(ctx)
 			}
 		}
 		n.note(componentMetastore, metaErr)

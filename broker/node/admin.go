@@ -81,6 +81,7 @@ func newAdminServer(c *config.Admin, source *certs.Source, ready *readiness, met
 	a.http = http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second, // of bodies, too, which nobody asks for: strangers are not to hold connections by them
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -154,3 +155,35 @@ func TestWhoMaySeeMetricsAndReasons(t *testing.T) {
 		}
 	})
 }
+
+// TestTheAdminServerWaitsForNoBody: a stranger who announces a body and does not send it holds no connection.
+func TestTheAdminServerWaitsForNoBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		a := newAdminServer(&config.Admin{}, nil, new(readiness), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		served := make(chan error, 1)
+		go func() { served <- a.http.Serve(&onePipe{conn: ours}) }()
+		go func() {
+			_, _ = io.WriteString(theirs, "GET /livez HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+		}()
+		begun := time.Now()
+		if _, err := io.Copy(io.Discard, theirs); err != nil || time.Since(begun) > 10*time.Second {
+			t.Errorf("closed after %v: %v", time.Since(begun), err)
+		}
+		_ = a.http.Close()
+		<-served
+	})
+}
+
+// onePipe is a listener to which one connection comes.
+type onePipe struct{ conn net.Conn }
+
+func (l *onePipe) Accept() (net.Conn, error) {
+	if conn := l.conn; conn != nil {
+		l.conn = nil
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (l *onePipe) Close() error   { return nil }
+func (l *onePipe) Addr() net.Addr { return &net.TCPAddr{} }

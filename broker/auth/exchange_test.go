@@ -362,12 +362,16 @@ func TestTokensThatAreRefused(t *testing.T) {
 		{"no name", Plain, "\x00\x00p"},
 		{"no password", Plain, "\x00u\x00"},
 		{"another's rights", Plain, "root\x00u\x00p"},
+		{"a token of PLAIN", ScramSHA256, "\x00u\x00hush,a,b,r=c"},
 		{"too long", Plain, "\x00u\x00" + strings.Repeat("p", maxPlainToken)},
 	} {
 		e := begin(t, m, test.by)
 		_, done, err := e.Step(t.Context(), []byte(test.token))
 		if _, ok := errors.AsType[*Refused](err); !ok || done || e.Identity() != (Identity{}) {
 			t.Errorf("%s by %s: %v, %v, %+v", test.name, test.by, done, err, e.Identity())
+		}
+		if err != nil && strings.Contains(err.Error(), "hush") {
+			t.Errorf("a password is told: %v", err)
 		}
 		if _, done, err = e.Step(t.Context(), []byte("\x00u\x00p")); err == nil || done {
 			t.Errorf("%s by %s: the exchange goes on", test.name, test.by)

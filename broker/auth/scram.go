@@ -59,7 +59,7 @@ func (s *saslScram) first(token string) ([]byte, error) {
 	}
 	reply, err := s.conversation.Step(token)
 	if err != nil {
-		return nil, s.refused("first message: " + printable(err.Error()))
+		return nil, s.refused("first message is malformed") // the library's text quotes it, and it may be a token of PLAIN
 	}
 	name, authzid := s.conversation.Username(), s.conversation.AuthzID()
 	if err := CheckName(name); err != nil {

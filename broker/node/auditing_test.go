@@ -84,3 +84,15 @@ func loadError(keys map[string]string) error {
 	_, err := config.Load(config.Sources{Flags: flags})
 	return err
 }
+
+// TestTheFirstUserIsRecorded: nobody asked for the credentials, and they open everything.
+func TestTheFirstUserIsRecorded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	n, stop := startWith(t, memoryStores(), map[string]string{"audit.to": "file://" + path, "auth.bootstrap_user": "root", "auth.bootstrap_password": "a secret word"})
+	eventually(t, "the broker is ready", func() bool { return n.Ready() == "" })
+	stop()
+	b, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(b), `"resource":"User:root"`) || strings.Contains(string(b), "secret") {
+		t.Errorf("recorded %s, %v", b, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/runnel-io/runnel/broker/audit"
 	"github.com/runnel-io/runnel/broker/auth"
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/metastore"
@@ -71,6 +72,9 @@ func (n *Node) bootstrapUser(ctx context.Context) error {
 	}
 	if n.replica.Configs(of)[string(auth.ScramSHA256)] == set[string(auth.ScramSHA256)] {
 		n.log.Info("made credentials of the first user", "user", c.BootstrapUser)
+		n.audit.Record(audit.Event{
+			Kind: audit.Change, Action: "auth.bootstrap_user", Resource: "User:" + c.BootstrapUser, Detail: "made by the broker as it was configured",
+		})
 	}
 	return nil
 }

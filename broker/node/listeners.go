@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/runnel-io/runnel/broker/audit"
 	"github.com/runnel-io/runnel/broker/certs"
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/wire"
@@ -38,7 +40,7 @@ func (n *Node) listenForClients(ctx context.Context) error {
 			n.close()
 			return fmt.Errorf("listen for Kafka clients: %w", err)
 		}
-		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: n.endpoint(c, source, rules)})
+		n.kafka = append(n.kafka, listener{config: c, bound: bound, endpoint: n.recorded(endpoint(c, source, rules, n.listenerConnections))})
 	}
 	return nil
 }
@@ -54,16 +56,30 @@ func (n *Node) clientCertificates() (*certs.Source, error) {
 
 var clientAuth = map[string]certs.ClientAuth{config.ClientAuthRequested: certs.Requested, config.ClientAuthRequired: certs.Required}
 
-func (n *Node) endpoint(c *config.Listener, source *certs.Source, rules *certs.Rules) *wire.Endpoint {
+// listenerConnections is the setting listener.name.NAME.max.connections in force, 0 if there is none.
+func (n *Node) listenerConnections(name string) int {
+	return n.settings.Load().ListenerConnections(name)
+}
+
+func endpoint(c *config.Listener, source *certs.Source, rules *certs.Rules, set func(listener string) int) *wire.Endpoint {
 	e := &wire.Endpoint{Name: c.Name, Protocol: c.Protocol, SASL: c.HasSASL(), Zone: c.Zone}
-	e.MaxConnections = func() int { // what was set while the broker ran counts more than its configuration
-		if most := n.settings.Load().ListenerConnections(c.Name); most > 0 {
-			return most
-		}
-		return c.MaxConnections
-	}
+	e.MaxConnections = func() int { return cmp.Or(set(c.Name), c.MaxConnections) }
 	if c.HasTLS() {
 		e.TLS, e.Principal = source.Server(clientAuth[c.ClientAuth]), rules.Principal
+	}
+	return e
+}
+
+// recorded is an endpoint of which logins by certificate are recorded; those by SASL are by whoever serves them.
+func (n *Node) recorded(e *wire.Endpoint) *wire.Endpoint {
+	e.Proved = func(c *wire.Conn, refused error) {
+		event := audit.Event{
+			Kind: audit.Authentication, Principal: c.Session().Principal, Host: c.ClientHost(), Listener: e.Name, Action: "TLS", Detail: "certificate",
+		}
+		if refused != nil {
+			event.Failed, event.Detail = true, "certificate: "+refused.Error()
+		}
+		n.audit.Record(event)
 	}
 	return e
 }

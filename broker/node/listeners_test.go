@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/broker/config"
 )
 
 // twoListeners are the keys of a node with two of them.
@@ -201,4 +203,21 @@ func TestALimitOfAListenerActs(t *testing.T) {
 		_, err = c.Read(make([]byte, 1))
 		return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 	})
+}
+
+// TestTheLimitOfAListenerMayBeSet: listener.name.NAME.max.connections, while the broker runs, beside what it was started with.
+func TestTheLimitOfAListenerMayBeSet(t *testing.T) {
+	set := 0
+	e := endpoint(&config.Listener{Name: "PUBLIC", MaxConnections: 7}, nil, nil, func(listener string) int {
+		if listener != "PUBLIC" {
+			t.Errorf("asked for %s", listener)
+		}
+		return set
+	})
+	if got := e.MaxConnections(); got != 7 {
+		t.Errorf("%d connections", got)
+	}
+	if set = 3; e.MaxConnections() != 3 {
+		t.Errorf("%d connections", e.MaxConnections())
+	}
 }

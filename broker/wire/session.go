@@ -43,9 +43,10 @@ type Endpoint struct {
 	// Principal of a peer whose certificate was verified; default, and for "", Anonymous. An error closes the connection.
 	// It is not asked where SASL is: who has logged in is who the login says.
 	Principal      func(tls.ConnectionState) (string, error)
-	SASL           bool       // a peer is served once Conn.Authenticate was called; before, it may send what is Unauthenticated
-	MaxConnections func() int // of the listener; default, and for 0, no limit of its own. As with Options.MaxConnections
-	Zone           string     // of clients of which nothing else tells it
+	Proved         func(c *Conn, refused error) // told of peers that certificates make known (nil), and of certificates that are refused
+	SASL           bool                         // a peer is served once Conn.Authenticate was called; before, it may send what is Unauthenticated
+	MaxConnections func() int                   // of the listener; default, and for 0, no limit of its own. As with Options.MaxConnections
+	Zone           string                       // of clients of which nothing else tells it
 }
 
 var openToAll = &Endpoint{Name: "PLAINTEXT", Protocol: "PLAINTEXT"}

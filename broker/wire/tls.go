@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -36,11 +37,28 @@ func (c *Conn) shakeHands() bool {
 	}
 	session, err := c.certified(secure.ConnectionState())
 	if err != nil {
+		c.proved(err)
 		c.report(fmt.Errorf("%w: %v", errTLS, err))
 		return false
 	}
 	c.Authenticate(session)
+	if session.Principal != Anonymous {
+		c.proved(nil)
+	}
 	return true
+}
+
+// proved tells what became of the certificate of a peer.
+func (c *Conn) proved(refused error) {
+	if c.endpoint.Proved != nil {
+		c.endpoint.Proved(c, refused)
+	}
+}
+
+// isOfCertificate tells whether a handshake failed because of the certificate of the peer, or as it had none.
+func isOfCertificate(err error) bool {
+	var invalid *tls.CertificateVerificationError
+	return errors.As(err, &invalid) || strings.Contains(err.Error(), "client didn't provide a certificate") // crypto/tls has no type for it
 }
 
 // certified is who a peer is by its certificate.
@@ -68,6 +86,9 @@ func (c *Conn) handshakeFailed(err error) {
 	case errors.As(err, &notTLS):
 		c.report(fmt.Errorf("%w: the peer does not speak TLS, and listener %s does: %v", errTLS, c.endpoint.Name, err))
 	default:
+		if isOfCertificate(err) {
+			c.proved(err)
+		}
 		c.report(fmt.Errorf("%w: %v", errTLS, err))
 	}
 }

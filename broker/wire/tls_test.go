@@ -357,3 +357,51 @@ func TestFloodOfHandshakesLeavesNothingBehind(t *testing.T) {
 	await(t, "strangers are closed", func() bool { return f.srv.Connections() == 1 })
 	await(t, "goroutines return", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
 }
+
+// TestCertificatesAreToldOf: those that make a peer known, and those that are refused; who needs none and has none is nobody's
+// business.
+func TestCertificatesAreToldOf(t *testing.T) {
+	ca, others := newAuthority(t), newAuthority(t)
+	hour := time.Now().Add(time.Hour)
+	for _, tc := range []struct {
+		name    string
+		auth    tls.ClientAuthType
+		certs   []tls.Certificate
+		want    string
+		refused bool
+	}{
+		{"right", tls.RequireAndVerifyClientCert, []tls.Certificate{ca.issue(t, "alice", hour)}, "User:alice", false},
+		{"without a principal", tls.RequireAndVerifyClientCert, []tls.Certificate{ca.issue(t, "nobody", hour)}, Anonymous, true},
+		{"of another authority", tls.RequireAndVerifyClientCert, []tls.Certificate{others.issue(t, "alice", hour)}, Anonymous, true},
+		{"missing", tls.RequireAndVerifyClientCert, nil, Anonymous, true},
+		{"not needed", tls.VerifyClientCertIfGiven, nil, "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			type proof struct {
+				principal string
+				refused   bool
+			}
+			proofs := make(chan proof, 10)
+			endpoint := ca.secure(t, tc.auth)
+			endpoint.Proved = func(c *Conn, refused error) { proofs <- proof{c.Session().Principal, refused != nil} }
+			f := serveAt(t, endpoint, answerAtOnce(), Options{})
+			config := ca.client()
+			if tc.certs != nil {
+				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tc.certs[0], nil }
+			}
+			c := f.dialTLS(config)
+			if tc.want == "" {
+				c.send(1, heartbeatRequest())
+				c.receive()
+				if len(proofs) > 0 {
+					t.Errorf("told of %v", <-proofs)
+				}
+				return
+			}
+			_, _ = c.Write(frameOf(1, heartbeatRequest())) // which shakes hands, and may be too late
+			if got := within(t, proofs); got != (proof{tc.want, tc.refused}) {
+				t.Errorf("told of %v", got)
+			}
+		})
+	}
+}

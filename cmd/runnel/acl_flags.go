@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -106,6 +107,9 @@ func (f *ruleFlags) rules() (rules []acl.Rule, err error) {
 				return nil, usagef("--operation: there is no %s on resources of type %s", op, on.Type)
 			}
 			for _, host := range f.hosts {
+				if _, err := netip.ParseAddr(host); err != nil && host != acl.Wildcard {
+					return nil, usagef("--host: %q is no address, and no client comes from it: name addresses, not hosts or networks", host)
+				}
 				for _, principal := range f.allow {
 					rules = append(rules, acl.Rule{Type: on.Type, Pattern: pattern, Name: on.Name, Principal: principal, Host: host, Operation: op, Permission: acl.Allow})
 				}

@@ -134,3 +134,13 @@ func TestAccessRulesInShadow(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, out, errOut)
 	}
 }
+
+// TestHostsOfRulesAreAddresses: a rule with a network or the name of a host would be about nobody, and deny nothing.
+func TestHostsOfRulesAreAddresses(t *testing.T) {
+	for _, host := range []string{"10.0.0.0/8", "db.example.com", "[::1]"} {
+		_, errOut, code := run(t, nil, "acl", "create", "--deny", "User:a", "--operation", "all", "--topic", "t", "--host", host)
+		if code != exitUsage || !strings.Contains(errOut, "is no address") {
+			t.Errorf("%s: exit %d: %s", host, code, errOut)
+		}
+	}
+}

@@ -97,6 +97,17 @@ func (b *Broker) readable(c *wire.Conn, req *kmsg.FetchRequest) *readable {
 	return r
 }
 
+// forget lets everything be asked for anew.
+func (r *readable) forget() {
+	if r.open {
+		return
+	}
+	r.known = nil
+	if r.follower {
+		r.all = r.broker.mayOnCluster(r.conn, acl.ClusterAction)
+	}
+}
+
 func (r *readable) allow(topic string) bool {
 	if r.follower {
 		return r.all
@@ -142,11 +153,14 @@ func (f *fetch) run(ctx context.Context, c holder) (rows []fetchedPartition, fet
 	}
 	f.maxBytes = min(f.maxBytes, room)
 	f.minBytes = min(f.minBytes, f.maxBytes)
-	resume := f.toll.pause()
+	resume, begun := f.toll.pause(), time.Now()
 	plan := f.wait(ctx)
 	f.sendAway(ctx, plan)
 	plan.hold(ctx, c)
 	resume()
+	if time.Since(begun) >= staleRights {
+		f.withhold(plan)
+	}
 	if f.toll != nil && len(plan.reads) > 0 { // others of the client's have not waited
 		if room, ok = f.toll.room(); !ok {
 			return nil, nil, false
@@ -159,6 +173,25 @@ func (f *fetch) run(ctx context.Context, c holder) (rows []fetchedPartition, fet
 	resume()
 	f.toll.fetch(answerSize(plan.rows) - plan.bytes)
 	return plan.rows, fetched, true
+}
+
+// staleRights is how old the answer may be to whether a client may read. Clients choose how long they wait.
+const staleRights = 500 * time.Millisecond
+
+// withhold takes out of a plan what the client may not read any more.
+func (f *fetch) withhold(plan *fetchPlan) {
+	f.reads.forget()
+	plan.reads = slices.DeleteFunc(plan.reads, func(r fetchRead) bool {
+		row := &plan.rows[r.row]
+		topic, _ := f.topicByNameOrID(row.topic, row.id, f.byIDs)
+		if name := nameOf(topic, row.topic); name == "" || f.reads.allow(name) {
+			return false
+		}
+		plan.bytes -= min(r.there, max(r.bytes, 1))
+		*row = row.failed(kerr.TopicAuthorizationFailed)
+		return true
+	})
+	plan.bytes = max(plan.bytes, 0)
 }
 
 // fetchPlan is what could be answered now.

@@ -202,6 +202,7 @@ func (b *Broker) autoCreate(ctx context.Context, c *wire.Conn, name string) (*me
 	if t, ok := b.Topics.Topic(name); ok { // somebody was faster
 		return t, nil
 	}
+	b.mayHaveChanged(c, "Metadata", topicResource(name), err)
 	b.Logger.Warn("cannot create a topic that a client asked for", "topic", name, "error", err)
 	return nil, refuse(kerr.LeaderNotAvailable, err.Error())
 }

@@ -77,6 +77,7 @@ func (b *Broker) createTopic(ctx context.Context, c *wire.Conn, asked kmsg.Creat
 		}
 	}
 	if err != nil {
+		b.mayHaveChanged(c, "CreateTopics", topicResource(asked.Topic), err)
 		answer.ErrorCode, answer.ErrorMessage = failure(err)
 		return
 	}

@@ -122,6 +122,7 @@ func (b *Broker) deleteTopic(ctx context.Context, c *wire.Conn, t *metastore.Top
 		return err
 	}
 	if err := b.Changes.DeleteTopic(ctx, t.ID); err != nil {
+		b.mayHaveChanged(c, "DeleteTopics", topicResource(t.Name), err)
 		return err
 	}
 	b.Logger.Info("deleted topic", "topic", t.Name, "topic_id", t.ID.String())

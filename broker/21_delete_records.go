@@ -99,9 +99,14 @@ func (b *Broker) deletePartitionRecords(ctx context.Context, c *wire.Conn, asked
 		return
 	}
 	results, err := b.Changes.DeleteRecords(ctx, changes)
+	told := make(map[string]bool)
 	for i, row := range rows {
 		if err != nil {
 			asked[row].err = err
+			if topic := asked[row].topic; !told[topic] {
+				told[topic] = true
+				b.mayHaveChanged(c, "DeleteRecords", topicResource(topic), err)
+			}
 			continue
 		}
 		asked[row].logStart, asked[row].err = results[i].LogStart, results[i].Err

@@ -100,6 +100,7 @@ func (b *Broker) abortIn(ctx context.Context, c *wire.Conn, m kmsg.WriteTxnMarke
 	results, err := b.Transactions.Transact(ctx, []metastore.TxnRequest{metastore.AbortTxn{ID: t.ID, Number: t.Number}})
 	switch {
 	case err != nil:
+		b.mayHaveChanged(c, "WriteTxnMarkers", acl.TransactionalID.String()+":"+t.ID, err)
 		return err
 	case errors.Is(results[0].Err, metastore.ErrTxnMoved):
 		return nil // it has ended, for one by an abort in another of the partitions

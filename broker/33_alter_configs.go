@@ -56,5 +56,6 @@ func (b *Broker) replaceConfigs(ctx context.Context, conn *wire.Conn, asked kmsg
 	if changed {
 		b.changedConfigs(conn, "AlterConfigs", c.resource, c.overrides, set, unset)
 	}
+	b.mayHaveChanged(conn, "AlterConfigs", c.resource, err)
 	return err
 }

@@ -75,6 +75,7 @@ func (b *Broker) growTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreateP
 		return err
 	}
 	if err := b.Changes.CreatePartitions(ctx, t.ID, asked.Count); err != nil {
+		b.mayHaveChanged(c, "CreatePartitions", topicResource(t.Name), err)
 		return err
 	}
 	b.changed(c, "CreatePartitions", topicResource(t.Name),

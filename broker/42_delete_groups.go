@@ -29,6 +29,7 @@ func (b *Broker) deleteGroups(ctx context.Context, c *wire.Conn, req *kmsg.Delet
 		if err == nil {
 			b.changed(c, "DeleteGroups", groupResource(id), nil, nil)
 		}
+		b.mayHaveChanged(c, "DeleteGroups", groupResource(id), err)
 		answer := kmsg.NewDeleteGroupsResponseGroup()
 		answer.Group = id
 		_, answer.ErrorMessage = failure(err)

@@ -88,6 +88,7 @@ func (b *Broker) alterConfigsBy(ctx context.Context, conn *wire.Conn, asked kmsg
 	if changed {
 		b.changedConfigs(conn, "IncrementalAlterConfigs", c.resource, c.overrides, set, unset)
 	}
+	b.mayHaveChanged(conn, "IncrementalAlterConfigs", c.resource, err)
 	return err
 }
 

@@ -76,6 +76,7 @@ func (b *Broker) reassign(ctx context.Context, c *wire.Conn, asked kmsg.AlterPar
 		return errs
 	}
 	if err := b.Changes.SetReplicationFactor(ctx, t.ID, int16(factor)); err != nil {
+		b.mayHaveChanged(c, "AlterPartitionReassignments", topicResource(t.Name), err)
 		for i := range errs {
 			if errs[i] == nil {
 				errs[i] = err

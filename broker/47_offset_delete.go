@@ -55,6 +55,7 @@ func (b *Broker) offsetDelete(ctx context.Context, c *wire.Conn, req *kmsg.Offse
 	}
 	outcomes, err := b.Groups.DeleteOffsets(ctx, req.Group, forget)
 	if err != nil {
+		b.mayHaveChanged(c, "OffsetDelete", groupResource(req.Group), err)
 		resp.ErrorCode, resp.Topics = groupCode(err), nil
 		return resp
 	}

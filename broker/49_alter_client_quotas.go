@@ -96,11 +96,12 @@ func (b *Broker) alterQuota(ctx context.Context, c *wire.Conn, asked *kmsg.Alter
 	}
 	before := maps.Clone(b.Configs.Configs(change.ConfigResource))
 	err = b.Configs.AlterConfigs(ctx, []metastore.ConfigChange{change})
-	if err == nil {
+	b.mayHaveChanged(c, "AlterClientQuotas", "ClientQuota:"+change.Name, err)
+	if after := b.Configs.Configs(change.ConfigResource); err == nil && !maps.Equal(before, after) {
 		b.Logger.Info("altered quotas", "entity", change.Name, "set", len(change.Set), "unset", len(change.Unset))
 		b.Audit.Record(audit.Event{
 			Kind: audit.Change, Principal: c.Session().Principal, Host: c.ClientHost(), ClientID: c.ClientID(), Listener: c.Endpoint().Name,
-			Action: "AlterClientQuotas", Resource: "ClientQuota:" + change.Name, Before: before, After: b.Configs.Configs(change.ConfigResource),
+			Action: "AlterClientQuotas", Resource: "ClientQuota:" + change.Name, Before: before, After: maps.Clone(after),
 		})
 	}
 	return err

@@ -188,6 +188,7 @@ func (b *Broker) makeCredentialChanges(ctx context.Context, c *wire.Conn, cs *cr
 		}
 		for user := range cs.of {
 			cs.errs[user] = err
+			b.mayHaveChanged(c, "AlterUserScramCredentials", "User:"+user, err)
 		}
 		return
 	}

@@ -67,6 +67,9 @@ func (b *Broker) alterRules(ctx context.Context, c *wire.Conn, action string, ch
 		return nil
 	}
 	if err := b.Configs.AlterConfigs(ctx, all); err != nil {
+		for _, change := range all {
+			b.mayHaveChanged(c, action, change.Name, err)
+		}
 		return err
 	}
 	rules := 0

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -16,6 +18,17 @@ func (b *Broker) changed(c *wire.Conn, action, resource string, before, after ma
 	b.Audit.Record(audit.Event{
 		Kind: audit.Change, Principal: c.Session().Principal, Host: c.ClientHost(), ClientID: c.ClientID(), Listener: c.Endpoint().Name,
 		Action: action, Resource: resource, Before: hideSecrets(before), After: hideSecrets(after),
+	})
+}
+
+// mayHaveChanged records a change that failed as the client left or time was over: it may be made all the same.
+func (b *Broker) mayHaveChanged(c *wire.Conn, action, resource string, err error) {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	b.Audit.Record(audit.Event{
+		Kind: audit.Change, Principal: c.Session().Principal, Host: c.ClientHost(), ClientID: c.ClientID(), Listener: c.Endpoint().Name,
+		Action: action, Resource: resource, Failed: true, Detail: "the change may have been made: " + err.Error(),
 	})
 }
 

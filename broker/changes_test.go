@@ -1,12 +1,14 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/broker/audit"
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // changeCase is a request that changes something.
@@ -131,4 +133,48 @@ func TestRecordsOfManyPartitionsAreBounded(t *testing.T) {
 	}
 	equal(t, "facts", len(facts), mostPartitionsTold+1)
 	equal(t, "more", facts["more"], "150")
+}
+
+// leftAlone makes changes whose clients leave before they hear of them.
+type leftAlone struct{ TopicChanges }
+
+func (l leftAlone) CreateTopic(ctx context.Context, plan metastore.NewTopic) (*metastore.Topic, error) {
+	if _, err := l.TopicChanges.CreateTopic(ctx, plan); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("append to commit log: %w", context.Canceled)
+}
+
+type anyConfigs = Configs // whose method has its name
+
+type configsLeftAlone struct{ anyConfigs }
+
+func (l configsLeftAlone) AlterConfigs(ctx context.Context, changes []metastore.ConfigChange) error {
+	if err := l.anyConfigs.AlterConfigs(ctx, changes); err != nil {
+		return err
+	}
+	return fmt.Errorf("append to commit log: %w", context.DeadlineExceeded)
+}
+
+// TestChangesThatNobodyWaitedForAreRecorded: they may be made, and who makes one could hide it by leaving.
+func TestChangesThatNobodyWaitedForAreRecorded(t *testing.T) {
+	g := newGuarded(t)
+	g.broker.Changes, g.broker.Configs = leftAlone{g.broker.Changes}, configsLeftAlone{g.broker.Configs}
+	check := func(action, resource string) {
+		t.Helper()
+		events := g.trail.take(audit.Change)
+		if len(events) != 1 || !events[0].Failed || events[0].Action != action || events[0].Resource != resource || events[0].Detail == "" {
+			t.Errorf("recorded %+v", events)
+		}
+	}
+	ask[*kmsg.CreateTopicsResponse](g.harness, 7, createRequest(newTopic("late", 1, 1)))
+	check("CreateTopics", "Topic:late")
+	g.alterQuotas(1, false, quotaEntry(quotaOps{"producer_byte_rate": 7}, "user", "alice"))
+	check("AlterClientQuotas", "ClientQuota:user=alice")
+	ask[*kmsg.IncrementalAlterConfigsResponse](g.harness, 1, incrementRequest(namedResource{kmsg.ConfigResourceTypeBroker, "0"}, "log.retention.ms", "9"))
+	check("IncrementalAlterConfigs", "Broker:0")
+	ask[*kmsg.CreateTopicsResponse](g.harness, 7, createRequest(newTopic("late", 1, 1))) // is there, and is refused
+	if events := g.trail.take(audit.Change); len(events) > 0 {
+		t.Errorf("recorded %+v", events)
+	}
 }

@@ -85,7 +85,7 @@ func TestTombstonesStayForDeleteRetention(t *testing.T) {
 	r.wantTable(0, "0:a=1 1:b=1 2:a=- 3:c=1")
 	r.round()
 	r.wantTable(0, "1:b=1 2:a=- 3:c=1")
-	r.pass(9999 * time.Millisecond)
+	r.pass(14_999 * time.Millisecond) // half as long again: that much may pass before the round is visible
 	r.write(r.put(0, nil, "d=1"))
 	r.round()
 	r.wantTable(0, "1:b=1 2:a=- 3:c=1 4:d=1")
@@ -93,6 +93,25 @@ func TestTombstonesStayForDeleteRetention(t *testing.T) {
 	r.write(r.put(0, nil, "e=1"))
 	r.round()
 	r.wantTable(0, "1:b=1 3:c=1 4:d=1 5:e=1")
+}
+
+// Who read the older record just before a round became visible, however slow it was, has all of the retention to get to the
+// tombstone.
+func TestTombstonesStayForDeleteRetentionAfterASlowRound(t *testing.T) {
+	r := newRig(t, 1, cleaning.Policy{DeleteRetentionMs: 10_000}, rewrite.Options{})
+	r.write(r.put(0, nil, "a=1", "b=1"))
+	r.write(r.put(0, nil, "a=-", "c=1"))
+	r.swapping = func([]metastore.Rewrite) (bool, error) {
+		r.pass(5 * time.Second) // what it may take
+		return false, nil
+	}
+	r.clean(atOnce)
+	r.swapping = nil
+	r.wantTable(0, "1:b=1 2:a=- 3:c=1")
+	r.pass(9_999 * time.Millisecond)
+	r.write(r.put(0, nil, "d=1"))
+	r.clean(atOnce)
+	r.wantTable(0, "1:b=1 2:a=- 3:c=1 4:d=1")
 }
 
 // Without a retention, a tombstone is still there after the round that met it: who reads the log may be between it and
@@ -134,7 +153,7 @@ func TestAProducersDeleteHorizonIsIgnored(t *testing.T) {
 	r.write(r.put(0, nil, "d=1"))
 	r.round()
 	r.wantTable(0, "0:a=- 1:b=1 2:c=1 3:d=1")
-	r.pass(10 * time.Second)
+	r.pass(15 * time.Second)
 	r.write(r.put(0, nil, "e=1"))
 	r.round()
 	r.wantTable(0, "1:b=1 2:c=1 3:d=1 4:e=1")
@@ -194,14 +213,14 @@ func TestTransactionsLeaveInThreeSteps(t *testing.T) {
 	r.round()
 	r.wantTable(0, "3:abort 4:commit 5:y=2 6:x=1 7:commit 8:commit")
 	aborted(0)
-	r.pass(10 * time.Second)
+	r.pass(15 * time.Second)
 	r.write(r.put(0, nil, "n=1"))
 	r.round()
 	r.wantTable(0, "5:y=2 6:x=1 7:commit 8:commit 9:n=1")
 	r.write(r.put(0, nil, "x=-", "y=-", "n=2"))
 	r.round()
 	r.wantTable(0, "7:commit 8:commit 10:x=- 11:y=- 12:n=2")
-	r.pass(10 * time.Second)
+	r.pass(15 * time.Second)
 	r.write(r.put(0, nil, "n=3"))
 	r.round()
 	r.wantTable(0, "13:n=3")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/recordbatch"
 	"github.com/runnel-io/runnel/batching/rewrite"
@@ -49,7 +50,7 @@ func (c *Cleaner) newRound(p candidate) *round {
 	r := &round{Cleaner: c, candidate: p, now: c.opts.Now().UnixMilli()}
 	r.sieve = sieve{
 		filter: recordbatch.Filter{MaxInflated: c.opts.InflatedBytes}, cleanedTo: p.cleanedTo,
-		now: r.now, horizon: min(r.now, math.MaxInt64/2) + min(p.policy.DeleteRetentionMs, math.MaxInt64/4), trail: newTrail(),
+		now: r.now, trail: newTrail(),
 	}
 	return r
 }
@@ -212,9 +213,28 @@ func (r *round) take(b rewrite.Batch, txns abortedTxns) bool {
 	return true
 }
 
+// A stretch may take so long, and no longer, for what it gives tombstones counts from when it began; leastStretch is for topics
+// that hardly keep them.
+const (
+	mostStretch  = 10 * time.Minute
+	leastStretch = 5 * time.Second
+)
+
+// begin sets the delete horizon of a stretch: when it has taken its place in the log, which it does within the time returned or
+// not at all, tombstones have delete.retention.ms left. A reader that met an older record of the key just before, and gets on in
+// that time, still meets the tombstone, however slow the store is.
+func (r *round) begin() (most time.Duration) {
+	retention := min(r.policy.DeleteRetentionMs, math.MaxInt64/4)
+	slack := min(retention/2, mostStretch.Milliseconds())
+	r.sieve.horizon = min(r.opts.Now().UnixMilli(), math.MaxInt64/2) + retention + slack
+	return max(time.Duration(slack)*time.Millisecond, leastStretch)
+}
+
 // stretch cleans what begins at an offset, and returns where it ends: the runs there that stay as they are, and those
 // after them as far as one entry goes.
 func (r *round) stretch(ctx context.Context, at metastore.Offset) (metastore.Offset, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.begin())
+	defer cancel()
 	_, runs, aborted, err := r.runs(at, r.sieve.end, r.opts.PieceBytes)
 	if err != nil {
 		return 0, err

@@ -67,7 +67,7 @@ var showing = []shows{
 
 const (
 	firstPlanted = 3001 // of the seeds that are played with each bug
-	mostPlanted  = 30
+	mostPlanted  = 200  // a fault has to hit a round of log compaction in the right moment, for one of them
 )
 
 // TestPlantedBugsAreFoundByName plays seeds with one bug after the other, until it is seen; the seed that shows it shows no

@@ -69,11 +69,22 @@ func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) 
 		}
 	}
 	payload, err := set.VerifySignature(ctx, jwt)
+	if isFetch(err) && strings.Contains(err.Error(), errTooSoon.Error()) && k.hadAnswer() {
+		// As in Kafka, which looks for the key of such a token and refuses it meanwhile. Issuers show new keys before they use them.
+		return nil, errors.New("token is signed with a key that the issuer did not have a moment ago")
+	}
 	if isFetch(err) {
 		return nil, noteMissed(ctx, err)
 	}
 	k.noteFetched(set)
 	return payload, err
+}
+
+// hadAnswer tells whether the latest look for keys brought some.
+func (k *keys) hadAnswer() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.looked[k.jwks].gave
 }
 
 // noteMissed leaves the error to whoever asked for the token.

@@ -76,31 +76,20 @@ func TestConfigsAlteredThroughOneNodeActOnAllAndOutliveThem(t *testing.T) {
 }
 
 func TestMostConnectionsCanBeChangedLive(t *testing.T) {
-	n, _ := startWith(t, memoryStores(), nil)
-	eventually(t, "ready", func() bool { return n.Ready() == "" })
-	setOnBrokers(t.Context(), t, n, "max.connections", "1") // its own connections stay
-	conn, err := net.Dial("tcp", n.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("one connection too many: %v", err)
-	}
-}
-
-func TestMostConnectionsOfAnAddressCanBeChangedLive(t *testing.T) {
-	n, _ := startWith(t, memoryStores(), nil)
-	eventually(t, "ready", func() bool { return n.Ready() == "" })
-	setOnBrokers(t.Context(), t, n, "max.connections.per.ip", "1") // its own connections stay
-	conn, err := net.Dial("tcp", n.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("one connection too many: %v", err)
+	for _, setting := range []string{"max.connections", "max.connections.per.ip"} {
+		t.Run(setting, func(t *testing.T) {
+			n, _ := startWith(t, memoryStores(), nil)
+			eventually(t, "ready", func() bool { return n.Ready() == "" })
+			setOnBrokers(t.Context(), t, n, setting, "1") // its own connections stay
+			conn, err := net.Dial("tcp", n.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("one connection too many: %v", err)
+			}
+		})
 	}
 }

@@ -188,13 +188,13 @@ func TestNodeThatCannotBindOneListenerBindsNone(t *testing.T) {
 func TestALimitOfAListenerActs(t *testing.T) {
 	n, _ := startWith(t, memoryStores(), map[string]string{"cluster.listener.name.plaintext.max.connections": "1"})
 	eventually(t, "the broker is ready", func() bool { return n.Ready() == "" })
-	first, err := net.Dial("tcp", n.Addr().String()) //nolint:noctx // loopback
+	first, err := net.Dial("tcp", n.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
 	eventually(t, "another one is closed", func() bool {
-		c, err := net.Dial("tcp", n.Addr().String()) //nolint:noctx // loopback
+		c, err := net.Dial("tcp", n.Addr().String())
 		if err != nil {
 			return false
 		}

@@ -31,8 +31,8 @@ import (
 //
 // They are answered after a look at the commit log, so that whoever was told of an offset, by any broker, finds it below
 // the latest one, and its record by time, and whoever deleted records finds them gone. If the log cannot be read, the answer
-// is OFFSET_NOT_AVAILABLE, and LEADER_NOT_AVAILABLE before v5 (KIP-207): clients try again. The log start is told all the
-// same: records that are gone meanwhile are OFFSET_OUT_OF_RANGE to who begins there.
+// is OFFSET_NOT_AVAILABLE, and LEADER_NOT_AVAILABLE before v5 (KIP-207): clients try again. That holds for the log start, too: a
+// consumer whose next records have gone asks for it, and one that has moved since would send it back to what it has read.
 
 const (
 	latestOffset          = -1
@@ -108,26 +108,21 @@ func askedTwice(req *kmsg.ListOffsetsRequest) map[fetchKey]bool {
 	return twice
 }
 
-// staysPut tells whether what is asked for does not move as records come, so that a broker may tell it which is behind.
-func staysPut(timestamp int64) bool {
-	switch timestamp {
-	case earliestOffset, earliestLocalOffset, latestTieredOffset, earliestPendingUpload:
-		return true
-	}
-	return false
-}
-
+// asksForNews tells whether anything is asked that the commit log may have changed.
 func asksForNews(req *kmsg.ListOffsetsRequest) bool {
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
-			switch req.Topics[i].Partitions[j].Timestamp {
-			case latestTieredOffset, earliestPendingUpload:
-			default:
+			if isNews(req.Topics[i].Partitions[j].Timestamp) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isNews tells whether what is asked for may be another than a broker knows which is behind.
+func isNews(timestamp int64) bool {
+	return timestamp != latestTieredOffset && timestamp != earliestPendingUpload
 }
 
 // offsetQuery is what is asked of one partition.
@@ -165,7 +160,7 @@ func (q *offsetQuery) answer(ctx context.Context, row *kmsg.ListOffsetsResponseT
 		q.fail(row, err)
 		return
 	}
-	if !q.fresh && !staysPut(q.asked.Timestamp) {
+	if !q.fresh && isNews(q.asked.Timestamp) {
 		q.fail(row, q.unknownYet())
 		return
 	}

@@ -101,17 +101,20 @@ func TestListOffsetsOfABrokerThatIsCutOff(t *testing.T) {
 		if version < 5 {
 			want = kerr.LeaderNotAvailable
 		}
-		for _, asked := range []int64{latestOffset, maxTimestampOffset, 5_000} {
-			if asked == maxTimestampOffset && version < 7 {
+		for _, asked := range []int64{latestOffset, earliestOffset, earliestLocalOffset, maxTimestampOffset, 5_000} {
+			if asked == maxTimestampOffset && version < 7 || asked == earliestLocalOffset && version < 8 {
 				continue
 			}
 			row := ask[*kmsg.ListOffsetsResponse](h.harness, version, listOffsetsRequest("events", 0, asked)).Topics[0].Partitions[0]
 			equal(t, "error", row.ErrorCode, want.Code)
 			equal(t, "offset", row.Offset, -1)
 		}
-		row := ask[*kmsg.ListOffsetsResponse](h.harness, version, listOffsetsRequest("events", 0, earliestOffset)).Topics[0].Partitions[0]
-		equal(t, "earliest: error", row.ErrorCode, 0)
-		equal(t, "earliest", row.Offset, 0)
+		if version < 9 {
+			return
+		}
+		row := ask[*kmsg.ListOffsetsResponse](h.harness, version, listOffsetsRequest("events", 0, latestTieredOffset)).Topics[0].Partitions[0]
+		equal(t, "latest tiered: error", row.ErrorCode, 0)
+		equal(t, "latest tiered", row.Offset, -1)
 	})
 }
 

@@ -55,6 +55,7 @@ func (s *Server) newConn(nc net.Conn, d *door, delayed bool) (c *Conn, victims [
 	defer s.mu.Unlock()
 	switch {
 	case s.closing:
+		reset(nc)
 		return nil, nil
 	case delayed && s.delayed >= s.opts.MaxDelayed:
 		s.refuse(nc, d, "too_many_delayed", s.opts.MaxDelayed)

@@ -168,12 +168,34 @@ func (c *Conn) serve(base context.Context, wait time.Duration) {
 		c.converse(base)
 	}
 	stop()
-	if c.alive.Err() == nil {
+	if c.turnedAway() {
+		reset(c.raw)
+	} else if c.alive.Err() == nil {
 		c.linger()
 	}
 	c.stopPatience()
 	c.fail(ErrServerClosed)
 	_ = c.raw.Close()
+}
+
+// turnedAway tells whether the server shut down before the peer had a request there. For whoever reads the connection.
+func (c *Conn) turnedAway() bool {
+	select {
+	case <-c.hurry:
+		return c.requests == nil
+	default:
+		return false
+	}
+}
+
+// reset makes the peer of a connection see what it would have seen a moment later, when nobody listens any more: a refusal,
+// upon which clients try elsewhere. The orderly end of a stream that they have read nothing of tells franz-go that it speaks to
+// something else than a broker, and librdkafka logs likewise.
+func reset(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = nc.Close()
 }
 
 // start waits, and begins the time that the peer has to become known.

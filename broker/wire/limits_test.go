@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,6 +229,23 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	}
 	if len(h.begun) != 0 {
 		t.Error("a request was begun after Shutdown")
+	}
+}
+
+// Clients take an orderly end before the first answer for another protocol, and do not try again elsewhere.
+func TestShutdownResetsWhoHasSaidNothing(t *testing.T) {
+	f := serve(t, answerAtOnce(), Options{})
+	silent, heard := f.dial(), f.dial()
+	heard.send(1, heartbeatRequest())
+	if correlation, _ := heard.receive(); correlation != 1 {
+		t.Fatalf("correlation %d", correlation)
+	}
+	must(t, f.srv.Shutdown(context.Background()))
+	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("who has said nothing sees %v", err)
+	}
+	if _, err := heard.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("who was answered sees %v", err)
 	}
 }
 

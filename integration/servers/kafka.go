@@ -20,7 +20,7 @@ type Kafka struct {
 	Bootstrap string
 	Login     string // where the users log in, if there are any
 
-	dir  string
+	scratch
 	log  *Log
 	proc *Process
 }
@@ -74,12 +74,12 @@ func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka,
 	}
 	log, _ := NewLog("")
 	k := &Kafka{Bootstrap: fmt.Sprintf("127.0.0.1:%d", ports[0]), log: log}
-	if k.dir, err = os.MkdirTemp("", "runnel-kafka-"); err != nil {
-		return nil, fmt.Errorf("make Kafka's directory: %w", err)
+	if k.scratch, err = newScratch("kafka"); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(k.dir)
+			k.remove()
 		}
 	}()
 	config := filepath.Join(k.dir, "server.properties")
@@ -128,5 +128,5 @@ func (k *Kafka) Close() error {
 	if errors.As(err, &exit) && exit.ExitCode() == 143 {
 		err = nil // how the Java VM says that SIGTERM ended it in good order
 	}
-	return errors.Join(err, os.RemoveAll(k.dir))
+	return errors.Join(err, k.remove())
 }

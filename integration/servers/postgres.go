@@ -36,7 +36,9 @@ type PostgresOptions struct {
 
 // Postgres is a PostgreSQL server with a database cluster of its own, on a free loopback port.
 type Postgres struct {
-	bin, dir string
+	scratch
+
+	bin      string
 	port     int
 	password string
 	settings []string
@@ -53,7 +55,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err erro
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(p.dir)
+			p.remove()
 		}
 	}()
 	p.configure(o)
@@ -78,11 +80,11 @@ func newPostgres(password string) (*Postgres, error) {
 	if p.cred, err = unprivileged(); err != nil {
 		return nil, err
 	}
-	if p.dir, err = os.MkdirTemp("", "runnel-postgres-"); err != nil {
-		return nil, fmt.Errorf("make the cluster's directory: %w", err)
+	if p.scratch, err = newScratch("postgres"); err != nil {
+		return nil, err
 	}
 	if err := p.give(p.dir); err != nil {
-		os.RemoveAll(p.dir)
+		p.remove()
 		return nil, err
 	}
 	return p, nil
@@ -245,7 +247,7 @@ func (p *Postgres) Kill() error { return p.end(syscall.SIGKILL) }
 // Close stops the server and removes its data.
 func (p *Postgres) Close() error {
 	err := p.Stop()
-	return errors.Join(err, os.RemoveAll(p.dir))
+	return errors.Join(err, p.remove())
 }
 
 // postgresBin finds the directory of the server programs: Debian keeps them out of PATH, one directory per version.

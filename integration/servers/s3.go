@@ -30,10 +30,12 @@ const Region = "us-east-1"
 type S3 struct {
 	AccessKey, SecretKey string
 
-	bin, dir string
-	port     int
-	log      *Log
-	proc     *Process
+	scratch
+
+	bin  string
+	port int
+	log  *Log
+	proc *Process
 }
 
 // OpenS3 starts a server and makes Bucket. The server program comes from the tool cache, which builds it if needed.
@@ -48,12 +50,12 @@ func OpenS3(ctx context.Context, tools toolchain.Cache) (_ *S3, err error) {
 	}
 	log, _ := NewLog("")
 	s := &S3{AccessKey: rand.Text(), SecretKey: rand.Text(), bin: bin, port: port, log: log}
-	if s.dir, err = os.MkdirTemp("", "runnel-s3-"); err != nil {
-		return nil, fmt.Errorf("make the server's directory: %w", err)
+	if s.scratch, err = newScratch("s3"); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(s.dir)
+			s.remove()
 		}
 	}()
 	for _, sub := range []string{"buckets", "sidecar"} {
@@ -127,5 +129,5 @@ func (s *S3) Stop() error {
 // Close stops the server and removes its objects.
 func (s *S3) Close() error {
 	err := s.Stop()
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(err, s.remove())
 }

@@ -24,7 +24,7 @@ func OpenStandby(ctx context.Context, of *Postgres) (_ *Postgres, err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(p.dir)
+			p.remove()
 		}
 	}()
 	p.settings = slices.Clone(of.settings)

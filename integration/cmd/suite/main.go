@@ -44,6 +44,9 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := checkDisk(os.TempDir(), leastDisk); err != nil {
+		return err
+	}
 	env := os.Environ()
 	if slices.ContainsFunc(chosen, func(t tier) bool { return t.servers }) {
 		started, stop, err := startServers(ctx)

@@ -117,7 +117,7 @@ func (m *Membership) register(ctx context.Context) (metastore.Broker, error) {
 }
 
 const (
-	// slowAnswer is a round trip beyond which the metastore's clock is not compared again: half of it is the error.
+	// slowAnswer is a round trip beyond which the metastore's clock is not compared again: half of it would be the error.
 	slowAnswer = time.Second
 	// notableSkew is a difference of clocks that somebody should look into.
 	notableSkew = 10 * time.Second
@@ -133,15 +133,21 @@ func (m *Membership) compareClocks(ctx context.Context) error {
 	trip := m.opts.Elapsed() - begun
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.compared && trip > slowAnswer {
-		return nil
+	at := begun + trip/2
+	if trip > slowAnswer {
+		if m.compared {
+			return nil
+		}
+		// As if the answer had been under way for all that time: who is late deletes nothing before its grace is over, and the next
+		// look will tell.
+		at = begun + trip
 	}
 	// Round strips the monotonic part: it is the clocks on the wall that are compared.
 	ahead := theirs.Sub(asked.Round(0).Add(trip / 2))
 	if ahead.Abs() > notableSkew && (m.ahead-ahead).Abs() > notableSkew {
 		m.opts.Logger.Warn("clock differs from the metastore's; going by the metastore's", "behind_by", ahead)
 	}
-	m.theirs, m.at, m.ahead, m.compared = theirs, begun+trip/2, ahead, true
+	m.theirs, m.at, m.ahead, m.compared = theirs, at, ahead, true
 	return nil
 }
 

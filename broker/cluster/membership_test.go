@@ -177,6 +177,44 @@ func TestAStepOfTheClockBetweenTwoBeatsDatesNothing(t *testing.T) {
 	})
 }
 
+// slowClock answers the first question about the time late: after so long it looks, and after so long again it answers.
+type slowClock struct {
+	metastore.Brokers
+	before, after time.Duration
+}
+
+func (s *slowClock) Clock(ctx context.Context) (time.Time, error) {
+	time.Sleep(s.before)
+	now, err := s.Brokers.Clock(ctx)
+	time.Sleep(s.after)
+	s.before, s.after = 0, 0
+	return now, err
+}
+
+// TestNobodyIsAheadForASlowAnswer: a broker that stood still while it joined took the time for later than it was, by half of the
+// pause, and deleted garbage before its grace was over.
+func TestNobodyIsAheadForASlowAnswer(t *testing.T) {
+	for _, tc := range []slowClock{{before: 13 * time.Second}, {after: 13 * time.Second}, {before: 5 * time.Second, after: 8 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			m := New(&slowClock{memory.New(memory.Options{}), tc.before, tc.after}, metastore.Broker{NodeID: metastore.AnyNodeID}, Options{})
+			if err := m.Join(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if ahead := time.Until(m.Now()); ahead > 0 || ahead < -13*time.Second {
+				t.Errorf("looked after %v, answered %v later: ahead by %v", tc.before, tc.after, ahead)
+			}
+			stop := run(t, m)
+			time.Sleep(3 * time.Second)
+			if ahead := time.Until(m.Now()); ahead.Abs() > time.Millisecond {
+				t.Errorf("ahead by %v after another look", ahead)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // One whose node id was not configured goes on under another: it is used nowhere but in lists that are made anew.
 func TestBrokerWhoseLeasedNodeIDWasTakenLeasesAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

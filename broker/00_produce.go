@@ -136,6 +136,7 @@ func (b *Broker) admit(ctx context.Context, p *production, req *kmsg.ProduceRequ
 	moved := b.moved() != nil // once for all: batches of a request to one partition stay together
 	// Nobody would send again what is refused without an answer. Any broker can append it.
 	p.retire = moved && p.acks == 0
+	written := copies{Broker: b}
 	defaults := b.Settings.Load()
 	for i := range req.Topics {
 		from, to := &req.Topics[i], &p.resp.Topics[i]
@@ -155,11 +156,14 @@ func (b *Broker) admit(ctx context.Context, p *production, req *kmsg.ProduceRequ
 			row := &to.Partitions[j]
 			*row = kmsg.NewProduceResponseTopicPartition()
 			row.Partition, row.BaseOffset = from.Partitions[j].Partition, -1
-			if err == nil && moved && !p.retire {
-				err = errMoved
-			}
 			if err != nil {
 				p.refuse(row, err)
+				continue
+			}
+			if moved && !p.retire {
+				if !written.find(ctx, row, topic, rules, from.Partitions[j].Records) {
+					p.refuse(row, errMoved)
+				}
 				continue
 			}
 			p.admit(ctx, row, topic, &set, rules, from.Partitions[j].Records)

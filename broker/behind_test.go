@@ -26,11 +26,14 @@ func (h *harness) elsewhere() *metastore.Replica {
 // commitElsewhere adds a record to a partition through another broker. Its object does not exist: it is not to be read.
 func (h *harness) commitElsewhere(tp metastore.TopicPartition) {
 	h.t.Helper()
+	h.commitBatchElsewhere(tp, metastore.BatchCommit{Length: 100, Records: 1, MaxTimestamp: 5_000, ProducerID: metastore.NoProducerID})
+}
+
+func (h *harness) commitBatchElsewhere(tp metastore.TopicPartition, b metastore.BatchCommit) {
+	h.t.Helper()
 	_, err := h.elsewhere().Commit(h.t.Context(), []metastore.SegmentCommit{{
 		ID: metastore.NewSegmentID(time.Now()), Size: 1000,
-		Runs: []metastore.RunCommit{{TopicPartition: tp, Position: 38, Batches: []metastore.BatchCommit{
-			{Length: 100, Records: 1, MaxTimestamp: 5_000, ProducerID: metastore.NoProducerID},
-		}}},
+		Runs: []metastore.RunCommit{{TopicPartition: tp, Position: 38, Batches: []metastore.BatchCommit{b}}},
 	}})
 	must(h.t, err)
 }

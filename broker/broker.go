@@ -23,6 +23,8 @@ type Topics interface {
 	TopicByID(id metastore.TopicID) (*metastore.Topic, bool)
 	Topics() []*metastore.Topic // by name; not to be modified
 	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
+	// Written tells whether the log has a copy of a batch, and its base offset, as far as it remembers.
+	Written(tp metastore.TopicPartition, b *metastore.BatchCommit) (metastore.Offset, bool)
 	PartitionSizes(id metastore.TopicID) []int64 // in bytes, by partition; nil if there is no such topic
 	Position() metastore.Position                // of the last commit that the broker knows of
 	// Refresh returns when all that was changed before the call, through any broker, is visible. It may be called for

@@ -53,6 +53,40 @@ func TestProduceToABrokerThatHandedOverIsRefusedAndNotAppended(t *testing.T) {
 	equal(t, "high watermark", marks.High, 0)
 }
 
+// A refusal would say that the batch was not written, and its sequence is free.
+func TestCopiesAreKnownToABrokerThatHandedOver(t *testing.T) {
+	h := newRecordHarness(t, nil)
+	topic := h.topic("events", 2, 1)
+	sent := func(sequence int32) []byte {
+		return recordbatchtest.Encode(testRecords(3, 1_000_000), recordbatchtest.Options{ProducerID: 7, BaseSequence: sequence})
+	}
+	h.produce(topic, 0, testBatch(2))
+	h.produce(topic, 0, sent(0))
+	h.commitBatchElsewhere(metastore.TopicPartition{Topic: topic.ID, Partition: 1}, metastore.BatchCommit{Length: 100, Records: 3, ProducerID: 7, BaseSequence: 3})
+	h.withNeighbor()
+	h.handOver()
+	h.versions(0, func(t *testing.T, version int16) {
+		for _, tc := range []struct {
+			name      string
+			partition int32
+			batch     []byte
+			err       int16
+			offset    int64
+		}{
+			{"written here", 0, sent(0), 0, 2},
+			{"written elsewhere", 1, sent(3), 0, 0},
+			{"next", 0, sent(3), kerr.NotLeaderForPartition.Code, -1},
+			{"of another length", 0, recordbatchtest.Encode(testRecords(2, 1_000_000), recordbatchtest.Options{ProducerID: 7}), kerr.NotLeaderForPartition.Code, -1},
+			{"of another producer", 0, recordbatchtest.Encode(testRecords(3, 1_000_000), recordbatchtest.Options{ProducerID: 8}), kerr.NotLeaderForPartition.Code, -1},
+			{"without a producer", 0, testBatch(2), kerr.NotLeaderForPartition.Code, -1},
+		} {
+			row := ask[*kmsg.ProduceResponse](h.harness, version, produceRequest(topic, tc.partition, tc.batch)).Topics[0].Partitions[0]
+			equal(t, tc.name+": error", row.ErrorCode, tc.err)
+			equal(t, tc.name+": base offset", row.BaseOffset, tc.offset)
+		}
+	})
+}
+
 func TestFetchFromABrokerThatHandedOverIsRefused(t *testing.T) {
 	h := newRecordHarness(t, nil)
 	topic := h.topic("events", 1, 1)

@@ -155,6 +155,23 @@ func (r *Replica) PartitionProducers(tp TopicPartition) ([]PartitionProducer, bo
 	return r.state.producersOf(p), true
 }
 
+// Written tells whether the log has a copy of a batch, and its base offset, as far as it remembers: the last few batches of each
+// producer in each partition. What counts of b is its producer, sequence and number of records.
+func (r *Replica) Written(tp TopicPartition, b *BatchCommit) (Offset, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p := r.state.partition(tp)
+	if p == nil || p.producers == nil || b.ProducerID < 0 {
+		return NoOffset, false
+	}
+	n, ok := r.state.producers.find(p.producers, b.ProducerID)
+	if !ok {
+		return NoOffset, false
+	}
+	verdict, offset := r.state.producers.at(n).judge(b)
+	return offset, verdict == Duplicate
+}
+
 // OffsetsPending tells whether an ongoing transaction holds an offset of the group for the partition.
 func (r *Replica) OffsetsPending(group string, tp TopicPartition) bool {
 	r.mu.RLock()

@@ -111,7 +111,9 @@ var loads = []load{
 	{"p", "1,000 idle groups", "under 2 % of a core", idleGroups},
 	{"q", "Transactions over ten partitions", "EndTxn p99 under 25 ms; 200 transactions/s", transactions},
 	{"r", "Writing for long beside the compactor", "rows flat after 3 minutes, under 50 per GiB; compactor under 25 % of the CPU; tail p99 rises by at most 20 %; at most 1 GET per 16 MiB of a large partition", lifeOfData},
-	{"s", "What security costs", "TLS at least 0.7 of plaintext; rules under 2 % of the CPU; 5,000 idle connections under 400 MiB; a login by SCRAM under 20 ms of CPU", security},
+	{"s", "What TLS costs", "at least 0.7 of plaintext", security(encryption)},
+	{"t", "What access rules cost", "under 2 % of the CPU", security(authorization)},
+	{"u", "What connections and logins cost", "5,000 idle connections under 400 MiB; a login by SCRAM under 20 ms of CPU", security(idleConnections, logins)},
 }
 
 func run(ctx context.Context, small bool, only, out, perf string, life time.Duration) (err error) {

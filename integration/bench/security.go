@@ -9,7 +9,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/runnel-io/runnel/integration/secure"
 	"github.com/runnel-io/runnel/integration/servers"
@@ -159,10 +162,12 @@ func authorization(ctx context.Context, m *machine, s *section, dir string) (err
 	if err := both[1].makeRules(ctx, m.size.rules); err != nil {
 		return err
 	}
+	login := []string{"--bootstrap", both[1].login, "--user", secureUser, "--sasl-mechanism", "SCRAM-SHA-512", "--password-file", both[1].passwordFile}
 	var produce, small [2][]float64
 	for range m.size.rounds {
 		for i, g := range both {
-			r, err := m.producing(ctx, s, g, []string{"--bootstrap", g.login, "--user", secureUser, "--sasl-mechanism", "SCRAM-SHA-512", "--password-file", g.passwordFile})
+			login[1] = g.login
+			r, err := m.producing(ctx, s, g, login)
 			if err != nil {
 				return err
 			}
@@ -173,12 +178,35 @@ func authorization(ctx context.Context, m *machine, s *section, dir string) (err
 			produce[i], small[i] = append(produce[i], *r.CPUSecondsPerGiB), append(small[i], perRequest)
 		}
 	}
-	more := 100 * (median(produce[1])/median(produce[0]) - 1)
-	s.row(fmt.Sprintf("%d rules: produce flat out, broker CPU, s/GiB", m.size.rules), spread(produce[0]), spread(produce[1]), number2(more)+" % more")
-	s.row(fmt.Sprintf("%d rules: ListOffsets of one partition, broker CPU, µs each", m.size.rules), spread(small[0]), spread(small[1]),
-		number2(median(small[1])-median(small[0]))+" µs more")
-	s.outcome += fmt.Sprintf("%d rules: %s %% more CPU. ", m.size.rules, number2(more))
+	rules := fmt.Sprintf("%d rules: ", m.size.rules)
+	s.row(rules+"produce flat out, broker CPU, s/GiB", spread(produce[0]), spread(produce[1]), moreIn(produce))
+	s.row(rules+"Metadata of one topic, broker CPU, µs each", spread(small[0]), spread(small[1]), moreIn(small))
+	for _, load := range []struct {
+		name string
+		run  func() error
+	}{
+		{"produce flat out", func() error { _, err := m.producing(ctx, s, both[1], login); return err }},
+		{"Metadata of one topic", func() error { _, err := both[1].smallRequests(ctx, m.size.asking); return err }},
+	} {
+		percent, samples, err := share(ctx, both[1].processes[0].Pid(), accessChecks, load.run)
+		text := fmt.Sprintf("%s %% of %d samples", number2(percent), samples)
+		if errors.Is(err, errNoPerf) {
+			text = "not measured: " + err.Error()
+		} else if err != nil {
+			return err
+		}
+		s.row(rules+load.name+", share of the broker's CPU in access checks", "-", text, "")
+		s.outcome += load.name + ": " + text + ". "
+	}
 	return nil
+}
+
+// accessChecks are the functions that decide who may do what, and those that ask them.
+var accessChecks = regexp.MustCompile(`broker/acl\.|broker\.\(\*permits\)|broker\.\(\*Broker\)\.(may|sees|operations|clusterOperations|permits|sights)`)
+
+// moreIn tells by how much the median with rules is above the one without.
+func moreIn(both [2][]float64) string {
+	return number2(100*(median(both[1])/median(both[0])-1)) + " % more"
 }
 
 // number2 is number for what may be below 0.
@@ -240,28 +268,45 @@ func (g *guarded) smallRequests(ctx context.Context, long time.Duration) (float6
 	if _, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, nil, topic); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return 0, err
 	}
-	req := kmsg.NewPtrListOffsetsRequest()
-	t, p := kmsg.NewListOffsetsRequestTopic(), kmsg.NewListOffsetsRequestTopicPartition()
-	t.Topic, p.Timestamp = topic, -1
-	t.Partitions = append(t.Partitions, p)
-	req.Topics = append(req.Topics, t)
 	pid := g.processes[0].Pid()
 	before, err := cpuTime(pid)
 	if err != nil {
 		return 0, err
 	}
-	n := 0
-	for end := time.Now().Add(long); time.Now().Before(end); n++ {
-		resp, err := client.SeedBrokers()[0].Request(ctx, req)
-		if err != nil {
-			return 0, err
-		}
-		if code := resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
-			return 0, fmt.Errorf("ListOffsets: error %d", code)
-		}
+	var n atomic.Int64
+	asking, ctx := errgroup.WithContext(ctx)
+	end := time.Now().Add(long)
+	for range askers {
+		asking.Go(func() error {
+			for time.Now().Before(end) {
+				if err := askAbout(ctx, client, topic); err != nil {
+					return err
+				}
+				n.Add(1)
+			}
+			return nil
+		})
+	}
+	if err := asking.Wait(); err != nil {
+		return 0, err
 	}
 	after, err := cpuTime(pid)
-	return float64((after - before).Microseconds()) / float64(n), err
+	return float64((after - before).Microseconds()) / float64(n.Load()), err
+}
+
+// askers ask at the same time, so that what a machine takes to fall asleep and wake up is not what is measured.
+const askers = 32
+
+func askAbout(ctx context.Context, client *kgo.Client, topic string) error {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	req.Topics = append(req.Topics, t)
+	resp, err := client.SeedBrokers()[0].Request(ctx, req)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.(*kmsg.MetadataResponse).Topics[0].ErrorCode)
 }
 
 // idleConnections holds connections that were answered once, and looks at what the broker has in memory.

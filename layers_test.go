@@ -47,6 +47,8 @@ var layers = map[string][]string{
 	"metastore/memory":   {"metastore"},
 	"metastore/postgres": {"metastore"},
 
+	"metastore/postgres/rdsauth": {},
+
 	"objstore":           {},
 	"objstore/cache":     {"objstore"},
 	"objstore/fault":     {"objstore"},
@@ -64,6 +66,7 @@ var layers = map[string][]string{
 	"broker/settings":       {"metastore"},
 	"broker/config":         {"broker/settings"},
 	"broker/wire":           {},
+	"broker/place":          {},
 	"broker/cluster":        {"metastore"},
 	"broker/group":          {"broker/group/assignor", "metastore", "planted"},
 	"broker/group/assignor": {"metastore"},
@@ -85,8 +88,8 @@ var layers = map[string][]string{
 		"broker", "broker/auth", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker", "broker/certs", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
 		"broker", "broker/acl", "broker/cluster", "broker/config", "broker/group", "broker/peer", "broker/sequencer", "broker/settings",
-		"broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
-		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres",
+		"broker/place", "broker/telemetry", "broker/txn", "broker/wire", "broker/zone", "broker/zonecache",
+		"metastore", "metastore/index", "metastore/mark", "metastore/memory", "metastore/postgres", "metastore/postgres/rdsauth",
 		"objstore", "objstore/cache", "objstore/file", "objstore/hedge", "objstore/memory", "objstore/metered", "objstore/readahead", "objstore/s3",
 	},
 
@@ -98,7 +101,7 @@ var layers = map[string][]string{
 var confined = map[string][]string{
 	"github.com/jackc/pgx":                  {"metastore/postgres"},
 	"github.com/pressly/goose":              {"metastore/postgres"},
-	"github.com/aws/":                       {"objstore/s3"},
+	"github.com/aws/":                       {"metastore/postgres/rdsauth", "objstore/s3"},
 	"github.com/minio/minio-go":             {"objstore/s3"},
 	"github.com/maypok86/otter":             {"objstore/cache"},
 	"github.com/twmb/franz-go/pkg/kmsg":     {"broker", "broker/wire", "cmd/runnel"},

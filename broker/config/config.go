@@ -27,7 +27,7 @@ type Config struct {
 	Protocol  string
 	TLS       TLS
 	NodeID    int32  // -1: the lowest free id is leased
-	Zone      string // availability zone; "" if none
+	Zone      string // availability zone; "" if none; see ParseAuto
 	Client    Client
 	Admin     Admin
 	Peer      Peer
@@ -95,11 +95,20 @@ func (p *Peer) Advertised(bound net.Addr) (host string, port int32, err error) {
 	return advertised(p.Advertise, bound)
 }
 
-// Metastore says where metadata lives.
+// Metastore says where metadata lives, and how to log in.
 type Metastore struct {
-	URL      string // postgres://..., file:///dir or memory://; with Password in it
-	Password string
+	URL          string // postgres://..., file:///dir or memory://; with Password in it
+	Password     string
+	PasswordFile string // what Password was read from, and is to be for each connection; "": none
+	Auth         string // "", AuthPassword or AuthAWSIAM
+	Authorities  string // PEM; "": those of the system, or of the URL
 }
+
+// How brokers log in to PostgreSQL.
+const (
+	AuthPassword = "password"
+	AuthAWSIAM   = "aws_iam"
+)
 
 // ObjectStore says where segments live, and for S3 how to reach it.
 type ObjectStore struct {
@@ -170,6 +179,11 @@ func advertised(address string, bound net.Addr) (host string, port int32, err er
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", 0, fmt.Errorf("split advertised address: %w", err)
+	}
+	if text == "" { // that of Locate
+		if _, text, err = net.SplitHostPort(bound.String()); err != nil {
+			return "", 0, fmt.Errorf("split bound address: %w", err)
+		}
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {

@@ -6,7 +6,7 @@ var peerKeys = []Key{
 		Doc: "Address on which other brokers of the cluster are served, if peer.secret or peer.certificate is set. Empty: none.",
 		set: func(c *Config, v value) { c.Peer.Listen = v.text }},
 	{Name: "peer.advertise", Kind: reachableAddress,
-		Doc: "Address that other brokers are told to connect to. Unset: the peer.listen address, with the machine's host name in place of a wildcard.",
+		Doc: "Address that other brokers are told to connect to. Unset: the peer.listen address, with the machine's host name in place of a wildcard. `auto` as for advertise.",
 		set: func(c *Config, v value) { c.Peer.Advertise = v.text }},
 	{Name: "peer.secret", Kind: secretText{leastPeerSecret}, Secret: true,
 		Doc: "Secret that all brokers of the cluster share, of at least 16 random characters, such as `openssl rand -hex 24` prints. It authenticates and encrypts what they say to each other. Without it, or peer.certificate, every broker appends to the commit log on its own, which is slower with many of them, and reads new records from the object store for itself, which costs a GET per block for each. Flags are visible to every user of the machine: use the file or the environment.",

@@ -9,6 +9,13 @@ var storeKeys = []Key{
 	{Name: "metastore.password", Kind: text, Secret: true,
 		Doc: "Password of the user of metastore.url, which has none then.",
 		set: func(c *Config, v value) { c.Metastore.Password = v.text }},
+	{Name: "metastore.auth", Kind: words{AuthPassword, AuthAWSIAM}, Default: AuthPassword,
+		Doc: "How to log in to PostgreSQL. `aws_iam`, on Amazon RDS and Aurora: with a token of IAM as the password, made anew for each connection from the credentials that the AWS SDK finds in the environment (task or instance role). " +
+			"metastore.url then has the database's own host name, a user with the role rds_iam, no password, and `sslmode=verify-full` or at least `require`.",
+		set: func(c *Config, v value) { c.Metastore.Auth = v.text }},
+	{Name: "metastore.authorities", Kind: certificates,
+		Doc: "Certificates, as text, of the authorities that sign the database's, such as those of Amazon RDS for the region; for metastore.url with `sslmode=verify-full`, where no file can be mounted for its `sslrootcert`. Unset: those of sslrootcert, or else of the system, among which Amazon RDS's are not.",
+		set: func(c *Config, v value) { c.Metastore.Authorities = v.text }},
 	{Name: "object_store.url", Kind: objectStoreURL, Required: true,
 		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",
 		set: func(c *Config, v value) { c.ObjectStore.URL = v.text }},

@@ -45,6 +45,8 @@ var (
 	address          = form{"host:port", parseAddress}
 	optionalAddress  = form{"host:port", parseOptionalAddress}
 	reachableAddress = form{"host:port", parseReachableAddress}
+	zoneName         = form{"text", parseZone}
+	certificates     = form{"PEM", parseCertificates}
 	nodeID           = form{"number", parseNodeID}
 	duration         = form{"duration", parseDuration}
 	boolean          = words{"true", "false"}
@@ -209,6 +211,9 @@ func parseOptionalAddress(s string) (value, error) {
 func parseReachableAddress(s string) (value, error) {
 	if s == "" {
 		return value{}, nil
+	}
+	if _, isAuto, err := ParseAuto(s); isAuto {
+		return value{text: s}, err
 	}
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {

@@ -251,6 +251,10 @@ func (l *loader) crossCheck(c *Config) {
 	l.crossCheckPeer(c)
 	l.crossCheckAuthentication(c)
 	l.crossCheckAdmin(c)
+	l.crossCheckMetastore(c)
+	for _, danger := range c.Unsafe() {
+		l.problem("", "%s", danger)
+	}
 	objectsForgotten, metadataForgotten := c.ObjectStore.URL == "memory://", c.Metastore.URL == "memory://"
 	switch {
 	case objectsForgotten && !metadataForgotten && c.Metastore.URL != "":
@@ -273,17 +277,6 @@ func (l *loader) crossCheckAdmin(c *Config) {
 	}
 	if c.Admin.ClientAuthority != "" && c.Admin.Certificate == "" {
 		l.problem(l.keys["admin.client_authority"].origin, "admin.client_authority needs admin.certificate and admin.key")
-	}
-	if c.Metastore.Password != "" {
-		address, err := withPassword(c.Metastore.URL, c.Metastore.Password)
-		if err != nil {
-			l.problem(l.keys["metastore.password"].origin, "metastore.password: %v", err)
-			return
-		}
-		c.Metastore.URL = address
-	}
-	for _, danger := range c.Unsafe() {
-		l.problem("", "%s", danger)
 	}
 }
 

@@ -135,6 +135,9 @@ func yamlScalar(s string) (string, error) {
 		return `""`, nil
 	}
 	n := yaml.Node{Kind: yaml.ScalarNode, Value: s}
+	if strings.Contains(s, "\n") {
+		n.Style = yaml.DoubleQuotedStyle // on one line
+	}
 	out, err := yaml.Marshal(&n)
 	return strings.TrimSpace(string(out)), err
 }

@@ -20,12 +20,26 @@ func withFiles(table []Key) []Key {
 		if k.Secret {
 			all = append(all, Key{
 				Name: k.Name + fileSuffix, Kind: text,
-				Doc: "File with the value of " + k.Name + ", without the last line break. It is read once.",
-				set: func(*Config, value) {},
+				Doc: "File with the value of " + k.Name + ", without the last line break. It is read " + readWhen(k.Name) + ".",
+				set: func(c *Config, v value) {
+					if k.Name == metastorePassword {
+						c.Metastore.PasswordFile = v.text
+					}
+				},
 			})
 		}
 	}
 	return all
+}
+
+// metastorePassword is the secret that may change while a broker runs.
+const metastorePassword = "metastore.password"
+
+func readWhen(secret string) string {
+	if secret == metastorePassword {
+		return "when the broker starts and again for each new connection, so that it may be replaced by another password"
+	}
+	return "once"
 }
 
 // mostSecret bounds the file of a secret.
@@ -46,7 +60,7 @@ func (l *loader) readSecrets() {
 			l.problem(from.origin, "%s and %s are two ways to give one secret; set one of them", k.Name, name)
 			continue
 		}
-		secret, err := readSecret(from.text)
+		secret, err := ReadSecret(from.text)
 		if err != nil {
 			l.problem(from.origin, "%s: %v", name, err)
 			continue
@@ -55,7 +69,8 @@ func (l *loader) readSecrets() {
 	}
 }
 
-func readSecret(name string) (string, error) {
+// ReadSecret returns what is in the file of a secret.
+func ReadSecret(name string) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return "", err

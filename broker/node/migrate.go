@@ -22,7 +22,11 @@ func Migrate(ctx context.Context, c *config.Config) ([]Migration, error) {
 	if name != "postgres" && name != "postgresql" {
 		return nil, nil
 	}
-	applied, err := postgres.Migrate(ctx, c.Metastore.URL)
+	login, err := loginOf(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := postgres.MigrateAs(ctx, c.Metastore.URL, login)
 	steps := make([]Migration, len(applied))
 	for i, a := range applied {
 		steps[i] = Migration{Version: a.Version, Name: a.Name, Took: a.Took}

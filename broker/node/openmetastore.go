@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -15,7 +16,7 @@ func OpenMetastores(ctx context.Context, url string, brokers int) ([]metastore.S
 	}
 	var stores []metastore.Store
 	for range brokers {
-		meta, err := openMetastore(ctx, url)
+		meta, err := openMetastore(ctx, &config.Config{Metastore: config.Metastore{URL: url}})
 		if err != nil {
 			return nil, errors.Join(err, CloseMetastores(stores))
 		}

@@ -33,7 +33,7 @@ type ObjectStore interface {
 
 // OpenStores opens the stores that the configuration names. Servers need not be up yet; a directory must be usable.
 func OpenStores(ctx context.Context, c *config.Config) (*Stores, error) {
-	meta, err := openMetastore(ctx, c.Metastore.URL)
+	meta, err := openMetastore(ctx, c)
 	if err != nil {
 		return nil, err // says what was opened
 	}
@@ -47,7 +47,7 @@ func OpenStores(ctx context.Context, c *config.Config) (*Stores, error) {
 // OpenToRead opens the stores for one that looks and changes nothing, no file either. What must be there already is not
 // made. The stores of `dev` can be opened so while no broker has them open (memory.ErrLocked).
 func OpenToRead(ctx context.Context, c *config.Config) (*Stores, error) {
-	meta, err := openMetastoreToRead(ctx, c.Metastore.URL)
+	meta, err := openMetastoreToRead(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func OpenToRebuild(ctx context.Context, c *config.Config, dryRun bool) (*Stores,
 		}
 		return OpenStores(ctx, c)
 	}
-	stores.Metastore, err = openMetastoreToRead(ctx, c.Metastore.URL)
+	stores.Metastore, err = openMetastoreToRead(ctx, c)
 	if errors.Is(err, fs.ErrNotExist) {
 		stores.Metastore, err = metamemory.New(metamemory.Options{}), nil
 	}
@@ -85,14 +85,14 @@ func OpenToRebuild(ctx context.Context, c *config.Config, dryRun bool) (*Stores,
 // errInMemory: there is nothing that another process could read.
 var errInMemory = errors.New("memory:// is in the memory of a broker's process, and no other can read it")
 
-func openMetastoreToRead(ctx context.Context, address string) (metastore.Store, error) {
-	switch scheme, dir := scheme(address); scheme {
+func openMetastoreToRead(ctx context.Context, c *config.Config) (metastore.Store, error) {
+	switch scheme, dir := scheme(c.Metastore.URL); scheme {
 	case "file":
 		return metamemory.OpenReadOnly(ctx, dir)
 	case "memory":
 		return nil, fmt.Errorf("open metastore: %w", errInMemory)
 	}
-	return openMetastore(ctx, address)
+	return openMetastore(ctx, c)
 }
 
 // OpenObjectsToRead opens the object store alone, as OpenToRead does.
@@ -126,10 +126,14 @@ func (s *Stores) closeObjects() error {
 	return nil
 }
 
-func openMetastore(ctx context.Context, address string) (metastore.Store, error) {
-	switch scheme, dir := scheme(address); scheme {
+func openMetastore(ctx context.Context, c *config.Config) (metastore.Store, error) {
+	switch scheme, dir := scheme(c.Metastore.URL); scheme {
 	case "postgres", "postgresql":
-		return postgres.Open(ctx, address, postgres.Options{})
+		login, err := loginOf(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("open metastore: %w", err)
+		}
+		return postgres.Open(ctx, c.Metastore.URL, postgres.Options{Login: login})
 	case "file":
 		return metamemory.Open(ctx, dir, metamemory.Options{})
 	case "memory":

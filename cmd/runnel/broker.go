@@ -45,6 +45,9 @@ func runBroker(ctx context.Context, env *environment, c *config.Config, log *slo
 		log.Info("no port for other brokers: this one appends to the commit log and reads from the object store on its own; " +
 			"set peer.secret and peer.listen if there are others")
 	}
+	if err := node.Locate(ctx, c, log); err != nil {
+		return err
+	}
 	stores, err := node.OpenStores(ctx, c)
 	if err != nil {
 		return err

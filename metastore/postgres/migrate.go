@@ -33,8 +33,16 @@ type Applied struct {
 
 // Migrate brings the database to the version that this binary needs, forward only, and tells what that took. Several
 // may run at once: one does the work, the others wait for it.
-func Migrate(ctx context.Context, dsn string) (applied []Applied, err error) {
+func Migrate(ctx context.Context, dsn string) ([]Applied, error) {
+	return MigrateAs(ctx, dsn, Login{})
+}
+
+// MigrateAs is Migrate with sessions that authenticate as login says.
+func MigrateAs(ctx context.Context, dsn string, login Login) (applied []Applied, err error) {
 	config, err := pgx.ParseConfig(dsn)
+	if err == nil {
+		err = login.trust(config)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("migrate metastore: %w", err)
 	}
@@ -42,7 +50,7 @@ func Migrate(ctx context.Context, dsn string) (applied []Applied, err error) {
 	// refuses this, or drops it.
 	config.RuntimeParams[statementTimeoutParam] = migrationTimeout
 	config.RuntimeParams["lock_timeout"] = migrationLockTimeout
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(login.Password.into))
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := checkDirect(ctx, db); err != nil {
 		return nil, fmt.Errorf("migrate metastore: %w", err)

@@ -34,13 +34,13 @@ func newPools(dsn string, opts Options, r *route) (p pools, err error) {
 			p.close()
 		}
 	}()
-	if p.commit, err = newPool(dsn, opts.CommitConns, r); err != nil {
+	if p.commit, err = newPool(dsn, opts.CommitConns, opts.Login, r); err != nil {
 		return p, err
 	}
-	if p.read, err = newPool(dsn, opts.ReadConns, r); err != nil {
+	if p.read, err = newPool(dsn, opts.ReadConns, opts.Login, r); err != nil {
 		return p, err
 	}
-	p.background, err = newPool(dsn, opts.BackgroundConns, r)
+	p.background, err = newPool(dsn, opts.BackgroundConns, opts.Login, r)
 	return p, err
 }
 
@@ -68,9 +68,12 @@ func (p pools) close() {
 	}
 }
 
-func newPool(dsn string, size int32, r *route) (*pool, error) {
+func newPool(dsn string, size int32, login Login, r *route) (*pool, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
+		return nil, err
+	}
+	if err := login.trust(config.ConnConfig); err != nil {
 		return nil, err
 	}
 	config.MaxConns = size
@@ -88,6 +91,9 @@ func newPool(dsn string, size int32, r *route) (*pool, error) {
 	}
 	config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 		neverCancel(c)
+		if err := login.Password.into(ctx, c); err != nil {
+			return err
+		}
 		return r.beforeConnect(ctx, c)
 	}
 	if config.ConnConfig.ValidateConnect == nil {

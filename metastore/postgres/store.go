@@ -52,6 +52,8 @@ const (
 // Options configure a Store. The zero value holds the defaults.
 type Options struct {
 	PollInterval time.Duration // between looks at the end of the log while somebody waits; 50 ms
+	// Login says how sessions authenticate, beyond what the DSN says.
+	Login Login
 
 	// Connections, at most. Eight brokers with the defaults leave some of PostgreSQL's 100 for people.
 	CommitConns     int32 // for Append; 2

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/broker/node"
+	"github.com/runnel-io/runnel/integration/harness"
+)
+
+// TestPoliciesAllowWhatIsNeededAndNoMore: behind somebody who enforces the policies that `runnel generate iam-policy` writes, a broker
+// takes and serves records, rewrites, copies the metastore and deletes; fsck checks; and a lost database is made anew. Nothing is
+// refused, and there is nothing in a policy that was not needed.
+func TestPoliciesAllowWhatIsNeededAndNoMore(t *testing.T) {
+	t.Parallel()
+	guard, stores := guarded(t, harness.NewStores(t))
+	guard.allow(t, "broker")
+	address, stop := hastyBroker(t, stores)
+	seeds := kgo.SeedBrokers(address)
+	client := admin(t, seeds)
+	const topic, partitions = "kept", int32(3)
+	for name, retention := range map[string]string{topic: "-1", "short": "1000"} {
+		if _, err := client.CreateTopic(t.Context(), partitions, 1, map[string]*string{"retention.ms": kadm.StringPtr(retention)}, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	producer, err := kgo.NewClient(seeds, kgo.TransactionalID("app"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := len(transactions(t, producer, topic, partitions, 0, 3))
+	made := 3
+	plain, err := kgo.NewClient(seeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	// Marks are written every ten seconds, and old ones deleted then.
+	eventually(t, "everything is done for which a broker may do something", 2*time.Minute, func() bool {
+		want += len(transactions(t, producer, topic, partitions, made, made+1))
+		made++
+		if err := plain.ProduceSync(t.Context(), &kgo.Record{Topic: "short", Value: []byte("soon gone")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if made%10 == 0 {
+			readCommitted(t, seeds, topic, want)
+		}
+		_, unused := guard.needed(t)
+		return len(unused) == 0
+	})
+	used, _ := guard.needed(t)
+	t.Logf("a broker: %s", strings.Join(used, ", "))
+
+	guard.allow(t, "fsck")
+	if r, code := fsck(t, stores, "--deep"); code != 0 || r.Errors != 0 {
+		t.Errorf("fsck ends with %d: %+v", code, r.Findings)
+	}
+	used, unused := guard.needed(t)
+	t.Logf("fsck: %s", strings.Join(used, ", "))
+	if len(unused) > 0 {
+		t.Errorf("fsck does not need %q", unused)
+	}
+	guard.allow(t, "broker")
+	producer.Close()
+	stop()
+
+	// Transactions that begin after the last copy of the metastore make rebuild write markers.
+	before := stores.Objects(t)
+	address, stop = hastyBroker(t, stores, func(l *node.LifecycleOptions) { l.IndexEvery = time.Hour })
+	eventually(t, "an index is written", time.Minute, func() bool {
+		for key := range guard.real.Objects(t) {
+			if _, old := before[key]; !old && strings.HasPrefix(key, "index/") {
+				return true
+			}
+		}
+		return false
+	})
+	if producer, err = kgo.NewClient(kgo.SeedBrokers(address), kgo.TransactionalID("app"), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+		t.Fatal(err)
+	}
+	want += len(transactions(t, producer, topic, partitions, made, made+3))
+	producer.Close()
+	stop()
+	guard.allow(t, "rebuild")
+	lost := loseDatabase(t, stores)
+	if r, code := rebuild(t, lost, "--settle", "0"); code != 0 || !r.Written {
+		t.Errorf("rebuild ends with %d: %+v", code, r)
+	}
+	used, unused = guard.needed(t)
+	t.Logf("rebuild: %s; not %s", strings.Join(used, ", "), strings.Join(unused, ", "))
+	guard.allow(t, "broker")
+	address, _ = hastyBroker(t, lost)
+	readCommitted(t, kgo.SeedBrokers(address), topic, want)
+	guard.needed(t)
+}
+
+// readCommitted reads so many committed records of a topic.
+func readCommitted(t *testing.T, seeds kgo.Opt, topic string, want int) {
+	t.Helper()
+	c, err := kgo.NewClient(seeds, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for got := 0; got < want; {
+		fetches := c.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("%v after %d of %d", err, got, want)
+		}
+		got += fetches.NumRecords()
+	}
+}
+
+// TestTheGatekeeperRefuses: what stands between the test above and nothing.
+func TestTheGatekeeperRefuses(t *testing.T) {
+	g := &gatekeeper{bucket: "my-bucket", prefix: "runnel/"}
+	g.allow(t, "broker")
+	const b = "http://s3/my-bucket"
+	for _, tt := range []struct {
+		method, url string
+		allowed     bool
+	}{
+		{"GET", b + "/runnel/t0/00/x?x-id=GetObject", true},
+		{"PUT", b + "/runnel/index/c/x", true},
+		{"GET", b + "?list-type=2&prefix=runnel%2Ft0", true},
+		{"GET", b + "?list-type=2&prefix=runnel%2F&max-keys=1", true},
+		{"GET", b + "?list-type=2", true}, // the price; see docs/bucket.md
+		{"GET", b + "?list-type=2&prefix=", false},
+		{"GET", b + "?list-type=2&prefix=runnel", false},
+		{"GET", b + "/runnel/index/c/x", false},
+		{"GET", b + "/runnel/t0x/y", false},
+		{"GET", b + "/other/t0/00/x", false},
+		{"PUT", b + "/runnel/t2/x", false},
+		{"DELETE", b + "/other", false},
+		{"HEAD", b + "/runnel/t0/00/x", false},
+		{"GET", b + "/runnel/t0/00/x?versionId=1", false},
+		{"GET", b + "?versioning", false},
+		{"POST", b + "/runnel/t0/x?uploads", false},
+		{"PUT", "http://s3/my-bucket-2/runnel/t0/x", false},
+	} {
+		r, err := http.NewRequest(tt.method, tt.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := g.actions(r)
+		allowed := err == nil && len(all) > 0 && !slices.ContainsFunc(all, func(a asked) bool { return !g.permits(a) })
+		if allowed != tt.allowed {
+			t.Errorf("%s %s: %v, %v", tt.method, tt.url, allowed, err)
+		}
+	}
+	for body, want := range map[string]string{
+		"<Delete><Object><Key>runnel/t0/a</Key></Object><Object><Key>runnel/t1/b</Key></Object></Delete>": "[{s3:DeleteObject runnel/t0/a <nil>} {s3:DeleteObject runnel/t1/b <nil>}] <nil>",
+		"<Delete><Object><Key>a</Key><VersionId>1</VersionId></Object></Delete>":                          "[] a version is deleted: a",
+	} {
+		r, err := http.NewRequest("POST", b+"?delete", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := g.actions(r)
+		if got := fmt.Sprint(all, err); got != want {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -59,6 +60,7 @@ func guarded(t *testing.T, stores harness.Stores) (*gatekeeper, harness.Stores) 
 		},
 		ModifyResponse: g.answer,
 		FlushInterval:  -1,
+		ErrorLog:       log.New(io.Discard, "", 0), // of requests that are given up
 	}
 	s := httptest.NewServer(g)
 	t.Cleanup(s.Close)

@@ -32,6 +32,9 @@ const (
 type PostgresOptions struct {
 	Durable  bool              // fsync on; default off, as a suite needs no durability against a power cut
 	Settings map[string]string // further server settings
+
+	Certificate, Key string // PEM files; with them there is TLS
+	HBA              string // who may log in how, as in pg_hba.conf; default: everybody by SCRAM
 }
 
 // Postgres is a PostgreSQL server with a database cluster of its own, on a free loopback port.
@@ -60,6 +63,9 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err erro
 	}()
 	p.configure(o)
 	if err := p.initCluster(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.files(o); err != nil {
 		return nil, err
 	}
 	return p, p.Start(ctx)
@@ -120,6 +126,36 @@ func (p *Postgres) initCluster(ctx context.Context) error {
 		"--pwfile", pwfile, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// files gives the server what options name, where its user may read it.
+func (p *Postgres) files(o PostgresOptions) error {
+	content := map[string][]byte{}
+	for setting, from := range map[string]string{"ssl_cert_file": o.Certificate, "ssl_key_file": o.Key} {
+		if from == "" {
+			continue
+		}
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("read a file for PostgreSQL: %w", err)
+		}
+		content[setting] = data
+		p.settings = append(p.settings, "-c", "ssl=on")
+	}
+	if o.HBA != "" {
+		content["hba_file"] = []byte(o.HBA)
+	}
+	for setting, data := range content {
+		name := filepath.Join(p.dir, setting)
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			return fmt.Errorf("write a file for PostgreSQL: %w", err)
+		}
+		if err := p.give(name); err != nil {
+			return err
+		}
+		p.settings = append(p.settings, "-c", setting+"="+name)
 	}
 	return nil
 }

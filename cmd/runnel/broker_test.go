@@ -50,3 +50,26 @@ func TestABrokerLogsNoSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestShowingAConfigurationAsksNobody: what the platform is to say stays auto.
+func TestShowingAConfigurationAsksNobody(t *testing.T) {
+	environ := []string{
+		"RUNNEL_METASTORE_URL=memory://", "RUNNEL_OBJECT_STORE_URL=memory://", "RUNNEL_ZONE=auto", "RUNNEL_ADVERTISE=auto:9092",
+		"ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:1/",
+	}
+	for _, line := range [][]string{{"config", "print", "--effective"}, {"config", "check"}} {
+		out, errOut, code := run(t, environ, line...)
+		if code != 0 || errOut != "" && !strings.Contains(errOut, "warning") {
+			t.Errorf("%v: exit %d, %s", line, code, errOut)
+		}
+		if line[1] == "print" && (!strings.Contains(out, "zone: auto ") || !strings.Contains(out, "advertise: auto:9092 ")) {
+			t.Errorf("%s", out)
+		}
+	}
+	// A broker does ask, and says whom; it never listens.
+	t.Setenv("ECS_CONTAINER_METADATA_URI_V4", "")
+	_, errOut, code := run(t, []string{"RUNNEL_METASTORE_URL=memory://", "RUNNEL_OBJECT_STORE_URL=memory://", "RUNNEL_ZONE=auto:ecs"}, "broker")
+	if code != exitError || !strings.Contains(errOut, "ask ecs where this broker is") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+}

@@ -193,13 +193,16 @@ func deletions(r *http.Request) (all []asked, err error) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var d struct {
-		Object []struct{ Key, VersionId string }
+		Object []struct {
+			Key     string
+			Version string `xml:"VersionId"`
+		}
 	}
 	if err := xml.Unmarshal(body, &d); err != nil {
 		return nil, err
 	}
 	for _, o := range d.Object {
-		if o.VersionId != "" {
+		if o.Version != "" {
 			return nil, fmt.Errorf("a version is deleted: %s", o.Key)
 		}
 		all = append(all, asked{action: "s3:DeleteObject", key: o.Key})

@@ -18,6 +18,9 @@ var (
 	VersityGW = GoProgram{"github.com/versity/versitygw/cmd/versitygw", "v1.8.0"}
 	// GolangCILint is the linter. About 10 CPU-minutes to build.
 	GolangCILint = GoProgram{"github.com/golangci/golangci-lint/v2/cmd/golangci-lint", "v2.15.0"}
+	// TFLint is the linter of terraform/, with the rules for the language that are built into it. MPL-2.0, a test tool.
+	// About 3 CPU-minutes to build.
+	TFLint = GoProgram{"github.com/terraform-linters/tflint", "v0.64.0"}
 )
 
 // Name is the file name of the binary.

@@ -303,7 +303,7 @@ run "refuses_a_long_name" {
   command = plan
 
   variables {
-    name = "a-name-of-twenty-one-c"
+    name = "a-name-of-twenty-threes"
   }
 
   expect_failures = [var.name]

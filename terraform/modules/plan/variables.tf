@@ -4,8 +4,8 @@ variable "name" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$", var.name)) && !strcontains(var.name, "--")
-    error_message = "The name must be 1 to 20 lower case letters, digits and single hyphens, and begin with a letter: load balancers and their targets are named after it, which may have 32 in all."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,20}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
+    error_message = "The name must be 2 to 22 lower case letters, digits and single hyphens, begin with a letter and not end with a hyphen: load balancers are named after it, which may have 32 in all, and databases."
   }
 }
 

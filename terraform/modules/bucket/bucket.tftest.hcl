@@ -43,7 +43,7 @@ run "makes_a_bucket_that_nobody_else_reads" {
 
 run "records_are_never_expired" {
   assert {
-    condition     = aws_s3_bucket_lifecycle_configuration.made[0].rule[*].id == ["abort-incomplete-uploads"]
+    condition     = [for r in aws_s3_bucket_lifecycle_configuration.made[0].rule : r.id] == ["abort-incomplete-uploads"]
     error_message = jsonencode(aws_s3_bucket_lifecycle_configuration.made[0].rule[*].id)
   }
   assert {

@@ -1,0 +1,74 @@
+package terraform
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/integration/toolchain"
+)
+
+// tflint runs the linter with the repository's rules in a directory and those below, and returns what it finds.
+func tflint(t *testing.T, dir string) (findings string, clean bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute) // it may have to be built
+	defer cancel()
+	var log bytes.Buffer
+	cache, err := toolchain.Default(&log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := cache.GoProgram(ctx, toolchain.TFLint)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%v\n%s", err, log.String())
+		}
+		t.Skipf("needs tflint, which could not be built: %v", err)
+	}
+	rules, err := filepath.Abs("../../terraform/.tflint.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, program, "--recursive", "--no-color", "--format=compact", "--config="+rules)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("run tflint: %v", err)
+	}
+	return string(out), err == nil
+}
+
+func TestLintFindsNothing(t *testing.T) {
+	if findings, clean := tflint(t, "../../terraform"); !clean {
+		t.Error(findings)
+	}
+}
+
+// TestLintFindsWhatIsWrong: the rules are in force.
+func TestLintFindsWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	module := `
+terraform {
+  required_version = ">= 1.9"
+}
+
+variable "unused" {
+  type = string
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte(module), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	findings, clean := tflint(t, dir)
+	for _, rule := range []string{"terraform_unused_declarations", "terraform_documented_variables"} {
+		if clean || !strings.Contains(findings, rule) {
+			t.Errorf("%s is not told:\n%s", rule, findings)
+		}
+	}
+}

@@ -9,3 +9,8 @@ plugin "terraform" {
   enabled = true
   preset  = "all"
 }
+
+# Which file a thing stands in: examples are one file, to be copied.
+rule "terraform_standard_module_structure" {
+  enabled = false
+}

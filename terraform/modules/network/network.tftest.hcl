@@ -244,3 +244,13 @@ run "refuses_another_way_out" {
 
   expect_failures = [var.egress]
 }
+
+run "refuses_more_zones_than_it_has_room_for" {
+  command = plan
+
+  variables {
+    zones = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d", "us-east-1e"]
+  }
+
+  expect_failures = [var.zones]
+}

@@ -36,8 +36,12 @@ variable "zones" {
   nullable    = false
 
   validation {
-    condition     = length(var.zones) >= 1 && length(var.zones) <= 4 && length(distinct(var.zones)) == length(var.zones)
-    error_message = "Give 1 to 4 zones, each once."
+    condition     = length(var.zones) >= 1 && length(distinct(var.zones)) == length(var.zones)
+    error_message = "Give zones, each once."
+  }
+  validation {
+    condition     = length(var.zones) <= 4 || var.vpc_id != ""
+    error_message = "A VPC that is made has room for 4 zones: give fewer, or vpc_id and subnets of your own."
   }
 }
 

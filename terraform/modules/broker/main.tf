@@ -17,6 +17,8 @@ locals {
     RUNNEL_LOG_FORMAT     = "json"
     RUNNEL_MEMORY_PRODUCE = var.size.memory_produce
     RUNNEL_MEMORY_CACHE   = var.size.memory_cache
+    # The load balancer leads clients to brokers of their own zone first.
+    RUNNEL_CLIENT_ZONE = "auto"
     }, var.environment, {
     RUNNEL_LISTEN         = "0.0.0.0:${local.ports.kafka}"
     RUNNEL_ADVERTISE      = "auto"

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,20}[a-z0-9]$", var.name))
-    error_message = "name is 2 to 22 lower case letters, digits and hyphens, begins with a letter and does not end in a hyphen: names of load balancers are made from it."
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name is 1 to 20 lower case letters, digits and single hyphens, and begins with a letter: names of load balancers and target groups are made from it."
   }
 }
 
@@ -143,10 +143,6 @@ variable "environment" {
   validation {
     condition     = alltrue([for k in keys(var.environment) : can(regex("^(RUNNEL_[A-Z0-9_]+|GOMEMLIMIT|GOGC|GODEBUG)$", k))])
     error_message = "environment holds variables of the broker, RUNNEL_..., and the Go runtime's GOMEMLIMIT, GOGC, GODEBUG."
-  }
-  validation {
-    condition     = alltrue([for v in values(var.environment) : !strcontains(v, "\n")])
-    error_message = "Values of environment are of one line; what has more is a file, in files."
   }
   validation {
     condition = length(setintersection(keys(var.environment), [

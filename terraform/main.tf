@@ -145,6 +145,7 @@ module "postgres" {
   backup_retention_days     = var.backup_retention_days
   deletion_protection       = var.deletion_protection
   snapshot_on_destroy       = var.snapshot_on_destroy
+  multi_az                  = var.multi_az
   kms_key_arn               = var.kms_key_arn
 }
 

@@ -1,0 +1,257 @@
+mock_provider "aws" {
+  override_during = plan
+
+  mock_data "aws_region" {
+    defaults = { name = "eu-central-1" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c", "eu-central-1d"] }
+  }
+  mock_data "aws_vpc" {
+    defaults = { cidr_block = "10.9.0.0/16" }
+  }
+  mock_data "aws_s3_bucket" {
+    defaults = { id = "mine", arn = "arn:aws:s3:::mine" }
+  }
+  mock_resource "aws_vpc" {
+    defaults = { id = "vpc-0123456789abcdef0" }
+  }
+  mock_resource "aws_security_group" {
+    defaults = { id = "sg-0123456789abcdef0" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { id = "events-123456789012-eu-central-1", arn = "arn:aws:s3:::events-123456789012-eu-central-1" }
+  }
+  mock_resource "aws_db_instance" {
+    defaults = {
+      address            = "events.db.example.com"
+      resource_id        = "db-ABCDEF"
+      master_user_secret = [{ secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds-1-AbCdEf" }]
+    }
+  }
+  mock_resource "aws_rds_cluster" {
+    defaults = {
+      endpoint            = "events.cluster.example.com"
+      cluster_resource_id = "cluster-ABCDEF"
+      master_user_secret  = [{ secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds-1-AbCdEf" }]
+    }
+  }
+  mock_resource "aws_secretsmanager_secret_version" {
+    defaults = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:events/peer-secret-AbCdEf" }
+  }
+  mock_resource "aws_lb" {
+    defaults = {
+      arn        = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/events/0123456789abcdef"
+      arn_suffix = "net/events/0123456789abcdef"
+      dns_name   = "events.elb.example.com"
+    }
+  }
+  mock_resource "aws_lb_target_group" {
+    defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/events/0123456789abcdef" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/events" }
+  }
+  mock_resource "aws_iam_instance_profile" {
+    defaults = { arn = "arn:aws:iam::123456789012:instance-profile/events" }
+  }
+  mock_resource "aws_ecs_task_definition" {
+    defaults = { arn = "arn:aws:ecs:eu-central-1:123456789012:task-definition/events:1" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/runnel/events" }
+  }
+  mock_resource "aws_launch_template" {
+    defaults = { id = "lt-0123456789abcdef0", latest_version = 1 }
+  }
+}
+
+variables {
+  name   = "events"
+  image  = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.9.0"
+  egress = "endpoints"
+}
+
+run "by_default" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(output.bootstrap_by_zone)) == toset(["eu-central-1a", "eu-central-1b", "eu-central-1c"])
+    error_message = "Without a word of zones there are brokers in the first three."
+  }
+  assert {
+    condition     = output.bootstrap == "events.elb.example.com:9092" && output.bootstrap_by_region == tomap({ eu-central-1 = "events.elb.example.com:9092" })
+    error_message = "Clients begin at the load balancer."
+  }
+  assert {
+    condition     = output.client_properties == "bootstrap.servers=events.elb.example.com:9092\nsecurity.protocol=PLAINTEXT\n"
+    error_message = "A Java client reads its properties from an output."
+  }
+  assert {
+    condition     = strcontains(output.client_properties_by_zone["eu-central-1b"], "\nclient.rack=eu-central-1b\n")
+    error_message = "Clients are told how to name their zone."
+  }
+  assert {
+    condition     = output.database_url == "postgres://runnel@events.db.example.com:5432/runnel?sslmode=require"
+    error_message = "Brokers log in with a token of their role."
+  }
+  assert {
+    condition     = { for s in jsondecode(output.broker_policy_json).Statement : s.Sid => s.Resource[0] }["ConnectDatabase"] == "arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-ABCDEF/runnel"
+    error_message = "Brokers may log in to the database that was made, as their user."
+  }
+  assert {
+    condition     = aws_secretsmanager_secret_version.peers.secret_string == null
+    error_message = "The secret of brokers stands in no state."
+  }
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.database.from_port == 5432 && aws_vpc_security_group_egress_rule.database.cidr_ipv4 == null
+    error_message = "Brokers reach the database's group, and no network."
+  }
+  assert {
+    condition     = toset([for name in keys(output.alarm_arns) : name if startswith(name, "database-")]) == toset(["database-cpu-0", "database-memory-0", "database-connections-0", "database-commit-0", "database-storage-0", "database-xids-0"])
+    error_message = "The database is watched."
+  }
+}
+
+run "verified_database" {
+  command = plan
+
+  variables {
+    database_authorities = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
+  }
+
+  assert {
+    condition     = output.database_url == "postgres://runnel@events.db.example.com:5432/runnel?sslmode=verify-full"
+    error_message = "With its authorities, brokers verify the server."
+  }
+}
+
+run "aurora_and_metrics_of_the_bucket" {
+  command = plan
+
+  variables {
+    engine             = "aurora"
+    s3_request_metrics = true
+  }
+
+  assert {
+    condition     = alltrue([for name in ["database-lag-0", "database-lag-1", "bucket-errors", "bucket-denied"] : contains(keys(output.alarm_arns), name)])
+    error_message = "Aurora's readers and the bucket are watched."
+  }
+  assert {
+    condition     = aws_s3_bucket_metric.this[0].filter[0].prefix == "runnel/"
+    error_message = "Requests for the cluster's objects are counted."
+  }
+}
+
+run "own_database" {
+  command = plan
+
+  variables {
+    engine              = "own"
+    url                 = "postgres://runnel@db.example.com:6432/runnel?sslmode=verify-full"
+    password_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf:password::"
+    database_cidr       = "10.9.0.0/24"
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.database.from_port == 6432 && aws_vpc_security_group_egress_rule.database.cidr_ipv4 == "10.9.0.0/24"
+    error_message = "Brokers reach the database's port in its network."
+  }
+  assert {
+    condition     = length([for name in keys(output.alarm_arns) : name if startswith(name, "database-")]) == 0
+    error_message = "Your database is yours to watch."
+  }
+  assert {
+    condition     = !contains([for s in jsondecode(output.broker_policy_json).Statement : s.Sid], "ConnectDatabase")
+    error_message = "With a password there is nothing to log in to by IAM."
+  }
+}
+
+run "own_network_on_ec2" {
+  command = plan
+
+  variables {
+    platform           = "ec2"
+    image              = "ghcr.io/runnel-io/runnel:0.9.0"
+    vpc_id             = "vpc-0fedcba9876543210"
+    subnet_ids_by_zone = { eu-central-1b = "subnet-0b" }
+    engine             = "own"
+    url                = "postgres://runnel@db.example.com/runnel"
+    password_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf"
+  }
+
+  override_data {
+    target = module.network.data.aws_subnet.given["eu-central-1b"]
+    values = { id = "subnet-0b", vpc_id = "vpc-0fedcba9876543210", availability_zone = "eu-central-1b", availability_zone_id = "euc1-az3" }
+  }
+
+  assert {
+    condition     = output.autoscaling_group_names == tomap({ eu-central-1b = "events-eu-central-1b" }) && output.cluster_name == null
+    error_message = "Brokers are where the subnets are."
+  }
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.database.from_port == 5432
+    error_message = "A URL without a port means PostgreSQL's."
+  }
+}
+
+run "no_image_from_the_internet_without_a_way_there" {
+  command = plan
+
+  variables {
+    image = "ghcr.io/runnel-io/runnel:0.9.0"
+  }
+  expect_failures = [terraform_data.checks]
+}
+
+run "no_plaintext_for_everybody" {
+  command = plan
+
+  variables {
+    client_cidrs = ["10.0.0.0/8", "0.0.0.0/0"]
+  }
+  expect_failures = [var.protocol]
+}
+
+run "an_own_database_has_a_url" {
+  command = plan
+
+  variables {
+    engine = "own"
+  }
+  expect_failures = [var.engine]
+}
+
+run "an_own_bucket_has_a_name" {
+  command = plan
+
+  variables {
+    existing_bucket = true
+  }
+  expect_failures = [var.existing_bucket]
+}
+
+run "no_second_way_to_say_it" {
+  command = plan
+
+  variables {
+    environment = { RUNNEL_METASTORE_URL = "postgres://elsewhere/runnel" }
+  }
+  expect_failures = [var.environment]
+}
+
+run "no_client_subnets_that_are_none" {
+  command = plan
+
+  variables {
+    client_subnets = { eu-central-1a = "10.0.0.0/24" }
+  }
+  expect_failures = [var.client_subnets]
+}

@@ -57,7 +57,7 @@ locals {
   )
 
   secrets = merge(
-    { RUNNEL_PEER_SECRET = aws_secretsmanager_secret_version.peers.arn }, # the secret's, once it has a value
+    { RUNNEL_PEER_SECRET = module.peers.secret_arn },
     local.own_database && var.password_secret_arn != "" ? { RUNNEL_METASTORE_PASSWORD = var.password_secret_arn } : {},
     var.secrets,
   )
@@ -172,24 +172,13 @@ resource "aws_vpc_security_group_egress_rule" "database" {
   tags                         = module.plan.tags
 }
 
-# What brokers know each other by. It is made by AWS and written by the provider, and stands in no plan and no state.
-ephemeral "aws_secretsmanager_random_password" "peers" {
-  password_length     = 48
-  exclude_punctuation = true
-}
+module "peers" {
+  source = "./modules/peers"
 
-resource "aws_secretsmanager_secret" "peers" {
-  name                    = module.plan.names.peer_secret
-  description             = "What brokers of ${var.name} know each other by"
-  kms_key_id              = var.kms_key_arn == "" ? null : var.kms_key_arn
-  recovery_window_in_days = 0 # another one does as well
-  tags                    = module.plan.tags
-}
-
-resource "aws_secretsmanager_secret_version" "peers" {
-  secret_id                = aws_secretsmanager_secret.peers.id
-  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.peers.random_password
-  secret_string_wo_version = var.peer_secret_version
+  name           = module.plan.names.peer_secret
+  tags           = module.plan.tags
+  kms_key_arn    = var.kms_key_arn
+  secret_version = var.peer_secret_version
 }
 
 module "broker" {

@@ -42,9 +42,6 @@ mock_provider "aws" {
       master_user_secret  = [{ secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds-1-AbCdEf" }]
     }
   }
-  mock_resource "aws_secretsmanager_secret_version" {
-    defaults = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:events/peer-secret-AbCdEf" }
-  }
   mock_resource "aws_lb" {
     defaults = {
       arn        = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/events/0123456789abcdef"
@@ -70,6 +67,12 @@ mock_provider "aws" {
   mock_resource "aws_launch_template" {
     defaults = { id = "lt-0123456789abcdef0", latest_version = 1 }
   }
+}
+
+# Providers cannot be mocked for what stands in no state.
+override_module {
+  target  = module.peers
+  outputs = { secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:events/peer-secret-AbCdEf" }
 }
 
 variables {
@@ -104,10 +107,6 @@ run "by_default" {
   assert {
     condition     = { for s in jsondecode(output.broker_policy_json).Statement : s.Sid => s.Resource[0] }["ConnectDatabase"] == "arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-ABCDEF/runnel"
     error_message = "Brokers may log in to the database that was made, as their user."
-  }
-  assert {
-    condition     = aws_secretsmanager_secret_version.peers.secret_string == null
-    error_message = "The secret of brokers stands in no state."
   }
   assert {
     condition     = aws_vpc_security_group_egress_rule.database.from_port == 5432 && aws_vpc_security_group_egress_rule.database.cidr_ipv4 == null
@@ -178,12 +177,12 @@ run "own_network_on_ec2" {
   command = plan
 
   variables {
-    platform           = "ec2"
-    image              = "ghcr.io/runnel-io/runnel:0.9.0"
-    vpc_id             = "vpc-0fedcba9876543210"
-    subnet_ids_by_zone = { eu-central-1b = "subnet-0b" }
-    engine             = "own"
-    url                = "postgres://runnel@db.example.com/runnel"
+    platform            = "ec2"
+    image               = "ghcr.io/runnel-io/runnel:0.9.0"
+    vpc_id              = "vpc-0fedcba9876543210"
+    subnet_ids_by_zone  = { eu-central-1b = "subnet-0b" }
+    engine              = "own"
+    url                 = "postgres://runnel@db.example.com/runnel"
     password_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf"
   }
 

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$", var.name)) && !strcontains(var.name, "--")
-    error_message = "name is 1 to 20 lower case letters, digits and single hyphens, and begins with a letter: names of load balancers and target groups are made from it."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,20}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name is 2 to 22 lower case letters, digits and single hyphens, and begins with a letter: names of load balancers and target groups are made from it."
   }
 }
 

@@ -57,7 +57,7 @@ locals {
   )
 
   secrets = merge(
-    { RUNNEL_PEER_SECRET = module.peers.secret_arn },
+    { RUNNEL_PEER_SECRET = local.peer_secret_arn },
     local.own_database && var.password_secret_arn != "" ? { RUNNEL_METASTORE_PASSWORD = var.password_secret_arn } : {},
     var.secrets,
   )
@@ -170,15 +170,6 @@ resource "aws_vpc_security_group_egress_rule" "database" {
   referenced_security_group_id = local.own_database ? null : module.postgres.security_group_id
   cidr_ipv4                    = local.own_database ? var.database_cidr : null
   tags                         = module.plan.tags
-}
-
-module "peers" {
-  source = "./modules/peers"
-
-  name           = module.plan.names.peer_secret
-  tags           = module.plan.tags
-  kms_key_arn    = var.kms_key_arn
-  secret_version = var.peer_secret_version
 }
 
 module "broker" {

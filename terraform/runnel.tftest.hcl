@@ -69,16 +69,12 @@ mock_provider "aws" {
   }
 }
 
-# Providers cannot be mocked for what stands in no state.
-override_module {
-  target  = module.peers
-  outputs = { secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:events/peer-secret-AbCdEf" }
-}
-
 variables {
   name   = "events"
   image  = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.9.0"
   egress = "endpoints"
+  # Providers cannot be mocked for what stands in no state, such as the secret that would be made.
+  peer_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:peers-AbCdEf"
 }
 
 run "by_default" {

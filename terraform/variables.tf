@@ -137,8 +137,15 @@ variable "drain_timeout" {
   nullable    = false
 }
 
+variable "peer_secret_arn" {
+  description = "Secret of yours that brokers know each other by, of at least 16 random characters. Empty: one is made."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
 variable "peer_secret_version" {
-  description = "Raise it to have another secret made that brokers share."
+  description = "Raise it to have another secret made that brokers know each other by."
   type        = number
   default     = 1
   nullable    = false

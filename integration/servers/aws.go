@@ -50,6 +50,7 @@ func OpenAWS(ctx context.Context, python string) (_ *AWS, err error) {
 	}
 	cmd := exec.Command(python, script, "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	cmd.Dir = a.dir
+	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true") // those of AWS itself
 	if a.proc, err = Start("moto", cmd, syscall.SIGKILL, a.log); err != nil {
 		return nil, err
 	}

@@ -2,14 +2,9 @@ package terraform
 
 import (
 	"io/fs"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/runnel-io/runnel/integration/toolchain"
 )
 
 func TestFormat(t *testing.T) {
@@ -74,34 +69,9 @@ func TestModules(t *testing.T) {
 func TestLint(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	tools, err := toolchain.Default(os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tflint, err := tools.GoProgram(t.Context(), toolchain.TFLint)
-	if err != nil {
-		missing(t, "tflint", err)
-	}
-	dirs := c.directories(t)
-	names := make([]string, 0, len(dirs))
-	for dir := range dirs {
-		names = append(names, dir)
-	}
-	slices.Sort(names)
-	for _, dir := range names {
-		args := []string{"--chdir=" + filepath.Join(c.root, dir), "--no-color", "--call-module-type=none"}
-		if config := filepath.Join(c.root, ".tflint.hcl"); exists(config) {
-			args = append(args, "--config="+config)
-		}
-		cmd := exec.CommandContext(t.Context(), tflint, args...)
-		cmd.Env = c.env
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("tflint in %s: %v\n%s", dir, err, out)
+	for dir := range c.directories(t) {
+		if findings, clean := lint(t, filepath.Join(c.root, dir)); !clean {
+			t.Errorf("tflint in %s:\n%s", dir, findings)
 		}
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

@@ -34,7 +34,7 @@ resource "aws_appautoscaling_policy" "cpu" {
 resource "aws_autoscaling_policy" "cpu" {
   for_each = var.max_brokers_per_zone > var.brokers_per_zone ? aws_autoscaling_group.this : {}
 
-  name                   = "cpu"
+  name                   = "${each.value.name}-cpu"
   policy_type            = "TargetTrackingScaling"
   autoscaling_group_name = each.value.name
 

@@ -1,6 +1,7 @@
 package terraform
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"os/exec"
 	"reflect"
@@ -86,6 +87,8 @@ func checkState(t *testing.T, s state) {
 		case "aws_s3_bucket_lifecycle_configuration":
 			lifecycles++
 			checkKeepsRecords(t, r)
+		case "aws_launch_template":
+			checkScripts(t, r)
 		}
 	}
 	if policies == 0 || rules == 0 {
@@ -143,6 +146,33 @@ func checkKeepsRecords(t *testing.T, r resource) {
 		}
 		if transitions := list(values["transition"]); len(transitions) > 0 {
 			t.Errorf("%s moves records: %v", r.Address, transitions)
+		}
+	}
+}
+
+// checkScripts has bash read what an instance runs, and the scripts that it writes. None may hold a secret's value, of which
+// there is only the ARN.
+func checkScripts(t *testing.T, r resource) {
+	t.Helper()
+	text, _ := r.Values["user_data"].(string)
+	script, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(script) == 0 || len(script) > 16<<10 {
+		t.Fatalf("%s: user data of %d bytes: %v", r.Address, len(script), err)
+	}
+	scripts := []string{string(script)}
+	for _, part := range strings.Split(string(script), "<<'END'\n")[1:] {
+		if written, _, ok := strings.Cut(part, "\nEND\n"); ok && strings.HasPrefix(written, "#!/bin/bash") {
+			scripts = append(scripts, written)
+		}
+	}
+	if len(scripts) != 4 {
+		t.Errorf("%s: user data writes %d scripts", r.Address, len(scripts)-1)
+	}
+	for _, s := range scripts {
+		cmd := exec.CommandContext(t.Context(), "bash", "-n")
+		cmd.Stdin = strings.NewReader(s)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s in\n%s", r.Address, err, out, s)
 		}
 	}
 }

@@ -443,3 +443,12 @@ run "no_long_name" {
   }
   expect_failures = [var.name]
 }
+
+run "no_ids_of_zones" {
+  command = plan
+
+  variables {
+    subnet_ids_by_zone = { euc1-az1 = "subnet-0a" }
+  }
+  expect_failures = [var.subnet_ids_by_zone]
+}

@@ -53,6 +53,10 @@ variable "subnet_ids_by_zone" {
     condition     = length(var.subnet_ids_by_zone) > 0
     error_message = "subnet_ids_by_zone names at least one zone."
   }
+  validation {
+    condition     = alltrue([for zone in keys(var.subnet_ids_by_zone) : startswith(zone, var.region) && zone != var.region])
+    error_message = "Zones are named as brokers find them, ${var.region}a and so on, not by their ids."
+  }
 }
 
 variable "size" {

@@ -12,10 +12,7 @@ locals {
 
   container_defaults = {
     readonlyRootFilesystem = true
-    logConfiguration       = { logDriver = "awslogs", options = local.log_options, secretOptions = [] }
-    portMappings           = []
-    volumesFrom            = []
-    systemControls         = []
+    logConfiguration       = { logDriver = "awslogs", options = local.log_options }
   }
 
   broker_container = merge(local.container_defaults, {

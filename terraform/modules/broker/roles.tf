@@ -2,13 +2,15 @@ locals {
   assume_role = {
     for service in ["ecs-tasks.amazonaws.com", "ec2.amazonaws.com"] : service => jsonencode({
       Version = "2012-10-17"
-      Statement = [{
-        Effect    = "Allow"
-        Action    = "sts:AssumeRole"
-        Principal = { Service = service }
-        # A task of another account's may not be lent this role by ECS.
-        Condition = service == "ecs-tasks.amazonaws.com" ? { StringEquals = { "aws:SourceAccount" = local.account_id } } : {}
-      }]
+      Statement = [merge(
+        {
+          Effect    = "Allow"
+          Action    = "sts:AssumeRole"
+          Principal = { Service = service }
+        },
+        # ECS lends the role to tasks of this account alone.
+        service == "ecs-tasks.amazonaws.com" ? { Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } } } : {},
+      )]
     })
   }
 

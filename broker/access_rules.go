@@ -38,7 +38,7 @@ func (b *Broker) mayHandleRules(c *wire.Conn, op acl.Operation) error {
 
 // rules are all access rules, in order. Those that this version cannot read are left out, and told of by what decides.
 func (b *Broker) rules() []acl.Rule {
-	rules, _ := acl.FromPairs(b.Configs.ConfigsOf(metastore.AccessRules).All())
+	rules := acl.FromPairs(b.Configs.ConfigsOf(metastore.AccessRules).All()).Rules
 	return rules
 }
 

@@ -140,12 +140,12 @@ func (l *Live) latest() *indexed {
 		return now
 	}
 	start := l.opts.Now()
-	rules, unreadable := FromPairs(set.All())
-	next := &indexed{set, New(rules, l.opts.Policy), len(unreadable)}
+	stored := FromPairs(set.All())
+	next := &indexed{set, New(append(stored.Rules, stored.StandIns...), l.opts.Policy), len(stored.Unreadable)}
 	l.now.Store(next)
 	l.metrics.built.Observe(l.opts.Now().Sub(start).Seconds())
-	if len(unreadable) > 0 {
-		l.opts.Logger.Error("access rules that this version cannot read have no effect", "rules", len(unreadable), "first", unreadable[0])
+	if len(stored.Unreadable) > 0 {
+		l.opts.Logger.Error("access rules that this version cannot read: what they may deny is denied", "rules", len(stored.Unreadable), "first", stored.Unreadable[0])
 	}
 	return next
 }

@@ -207,7 +207,7 @@ func TestCandidatesAreToldOfWhereTheyDifferFromWhatIsInForce(t *testing.T) {
 	}
 }
 
-func TestRulesOfAnotherVersionHaveNoEffectAndAreCounted(t *testing.T) {
+func TestRulesOfAnotherVersionAllowNothingAndAreCounted(t *testing.T) {
 	r := brokers(t, 1)[0]
 	err := r.AlterConfigs(t.Context(), []metastore.ConfigChange{{ConfigResource: metastore.ConfigResource{Kind: metastore.AccessRules, Name: "Topic:LITERAL:t"},
 		Set: map[string]string{"ALLOW Fly * User:alice": "", "ALLOW Read * User:alice": ""}}})
@@ -218,6 +218,67 @@ func TestRulesOfAnotherVersionHaveNoEffectAndAreCounted(t *testing.T) {
 	l := NewLive(r, LiveOptions{Mode: On, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if !l.Allowed(liveAlice, Read, liveTopic) || l.latest().unreadable != 1 || strings.Count(log.String(), "level=ERROR") != 1 {
 		t.Errorf("unreadable %d, log %s", l.latest().unreadable, log.String())
+	}
+}
+
+// TestWhatCannotBeReadDenies: whoever made a rule that denies did not mean that it be passed over. Each case is a rule beside
+// one that lets everybody do everything with topics; what cannot be read may be about anything.
+func TestWhatCannotBeReadDenies(t *testing.T) {
+	bob := Client{"User:bob", "10.0.0.2"}
+	for _, tc := range []struct {
+		resource, entry                 string
+		alice, bob, aliceElsewhere, grp bool // may read: topic t as alice and as bob, topic u as alice, a group as alice
+	}{
+		{"Topic:LITERAL:t", "DENY Fly * User:alice", false, true, true, true},         // the operation
+		{"Topic:LITERAL:t", "REFUSE Read * User:alice", false, true, true, true},      // whether it allows
+		{"Topic:LITERAL:t", "DENY Read * alice", false, false, true, true},            // whom
+		{"Topic:LITERAL:t", "DENY Read *", false, false, true, true},                  // the same
+		{"Topic:LITERAL:t", "", false, false, true, true},                             // nothing of it
+		{"Topic:LITERAL:t", "DENY Read 10.0.0.2 alice", true, false, true, true},      // whom, from a host
+		{"Topic:LITERAL:t", "DENY Read  User:alice", false, true, true, true},         // from which host
+		{"Topic:SUFFIXED:t", "DENY Read * User:alice", false, true, false, true},      // which topics
+		{"Topic", "DENY Read * User:alice", false, true, false, true},                 // the same
+		{"Topic:PREFIXED:t", "DENY Fly * User:alice", false, true, true, true},        // the operation, on names that begin so
+		{"Queue:LITERAL:t", "DENY Read * User:alice", true, true, true, true},         // nothing that is here
+		{"Topic:LITERAL:t", "ALLOW Fly * User:alice", true, true, true, true},         // it denies nothing
+		{"Topic:LITERAL:u", "DENY Write 10.0.0.9 User:alice", true, true, true, true}, // can be read
+	} {
+		r := brokers(t, 1)[0]
+		alter(t, r, true, rules(t, "Topic:LITERAL:* ALLOW All * User:*", "Group:LITERAL:* ALLOW All * User:*")...)
+		err := r.AlterConfigs(t.Context(), []metastore.ConfigChange{{
+			ConfigResource: metastore.ConfigResource{Kind: metastore.AccessRules, Name: tc.resource}, Set: map[string]string{tc.entry: ""},
+		}})
+		if err != nil {
+			t.Fatalf("%q %q: %v", tc.resource, tc.entry, err)
+		}
+		l := NewLive(r, LiveOptions{Mode: On, Policy: Policy{SuperUsers: []string{"User:root"}}})
+		for _, q := range []struct {
+			who  Client
+			on   Resource
+			want bool
+		}{
+			{liveAlice, liveTopic, tc.alice}, {bob, liveTopic, tc.bob}, {liveAlice, Resource{Topic, "u"}, tc.aliceElsewhere}, {liveAlice, Resource{Group, "t"}, tc.grp},
+			{Client{"User:root", "10.0.0.3"}, liveTopic, true},
+		} {
+			if got := l.Allowed(q.who, Read, q.on); got != q.want {
+				t.Errorf("%q %q: %s may read %s: %t, want %t", tc.resource, tc.entry, q.who.Principal, q.on.Name, got, q.want)
+			}
+		}
+	}
+}
+
+// TestWhatCannotBeReadIsARuleOnItsResource: what everybody may do where there are no rules, they may not do there.
+func TestWhatCannotBeReadIsARuleOnItsResource(t *testing.T) {
+	r := brokers(t, 1)[0]
+	err := r.AlterConfigs(t.Context(), []metastore.ConfigChange{{
+		ConfigResource: metastore.ConfigResource{Kind: metastore.AccessRules, Name: "Topic:LITERAL:t"}, Set: map[string]string{"ALLOW Fly * User:bob": ""},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLive(r, LiveOptions{Mode: On, Policy: Policy{Everybody: true}})
+	if l.Allowed(liveAlice, Read, liveTopic) || !l.Allowed(liveAlice, Read, Resource{Topic, "u"}) {
+		t.Errorf("t %t, u %t", l.Allowed(liveAlice, Read, liveTopic), l.Allowed(liveAlice, Read, Resource{Topic, "u"}))
 	}
 }
 
@@ -256,7 +317,6 @@ func BenchmarkRebuild(b *testing.B) {
 	set := r.ConfigsOf(metastore.AccessRules)
 	b.ReportAllocs()
 	for b.Loop() {
-		rules, _ := FromPairs(set.All())
-		New(rules, Policy{})
+		New(FromPairs(set.All()).Rules, Policy{})
 	}
 }

@@ -25,7 +25,7 @@ func newMetrics(reg prometheus.Registerer, l *Live) *metrics {
 		Name: "runnel_acl_rules", Help: "Access rules that this broker knows."}, func() float64 {
 		return float64(l.index().Len())
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "runnel_acl_unreadable_rules", Help: "Access rules that this version cannot read, which have no effect."}, func() float64 {
+		Name: "runnel_acl_unreadable_rules", Help: "Access rules that this version cannot read: what they may deny is denied, what they allow is not allowed."}, func() float64 {
 		return float64(l.latest().unreadable)
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_acl_candidate_rules", Help: "Candidate rules that are evaluated beside those in force."}, func() float64 {

@@ -53,19 +53,70 @@ func cut(s string, most int) string {
 	return s
 }
 
-// FromPairs returns the rules of all overrides, in order. Those that are none, which only another version of the software can
-// have written, are told of as errors.
-func FromPairs(overrides iter.Seq2[string, map[string]string]) (rules []Rule, unreadable []error) {
+// Stored is what the commit log has of rules.
+type Stored struct {
+	Rules []Rule // in order
+	// Unreadable tells of the rest, which only another version of the software can have written.
+	Unreadable []error
+	// StandIns count in place of what cannot be read, for decisions alone: see standIn.
+	StandIns []Rule
+}
+
+// FromPairs reads the rules of all overrides.
+func FromPairs(overrides iter.Seq2[string, map[string]string]) (s Stored) {
 	for resource, entries := range overrides {
 		for entry := range entries {
 			r, err := FromPair(resource, entry)
-			if err != nil {
-				unreadable = append(unreadable, err)
+			if err == nil {
+				s.Rules = append(s.Rules, r)
 				continue
 			}
-			rules = append(rules, r)
+			s.Unreadable = append(s.Unreadable, err)
+			if r, ok := standIn(resource, entry); ok {
+				s.StandIns = append(s.StandIns, r)
+			}
 		}
 	}
-	slices.SortFunc(rules, Rule.Compare)
-	return rules, unreadable
+	slices.SortFunc(s.Rules, Rule.Compare)
+	return s
+}
+
+// nobody is no principal's name.
+const nobody = "nobody"
+
+// standIn is what counts in place of a rule that cannot be read, so that nobody may do more than whoever made it meant: it
+// denies all that the rule may be about, every part that is not understood taken for any. What is known to allow allows
+// nobody, and is a rule on its resource still. A type of resource that does not exist here needs none.
+func standIn(resource, entry string) (r Rule, ok bool) {
+	kind, rest, _ := strings.Cut(resource, ":")
+	pattern, name, _ := strings.Cut(rest, ":")
+	says := append(strings.SplitN(entry, " ", 4), "", "", "")
+	var err error
+	if r.Type, err = ParseResourceType(kind); err != nil || r.Type == AnyType {
+		return Rule{}, false
+	}
+	r.Name, r.Host, r.Principal = name, says[2], says[3]
+	if r.Pattern, err = ParsePattern(pattern); err != nil || r.Pattern != Literal && r.Pattern != Prefixed || r.Name == "" {
+		r.Pattern, r.Name = Literal, Wildcard
+	}
+	if r.Type == Cluster {
+		r.Pattern, r.Name = Literal, ClusterName
+	}
+	if r.Permission, err = ParsePermission(says[0]); err != nil || r.Permission != Allow {
+		r.Permission = Deny
+	}
+	if r.Operation, err = ParseOperation(says[1]); err != nil || r.Operation == AnyOperation {
+		r.Operation = All
+	}
+	if r.Permission == Allow {
+		r.Principal = nobody
+		return r, true
+	}
+	if !strings.Contains(r.Principal, ":") {
+		r.Principal = Everybody
+	}
+	if r.Host == "" {
+		r.Host = Wildcard
+	}
+	return r, true
 }

@@ -79,9 +79,9 @@ func TestRulesOfAnotherVersionAreToldOf(t *testing.T) {
 		"Topic:LITERAL:b": {"ALLOW Read * User:a": "", "ALLOW Fly * User:a": ""},
 		"Topic:LITERAL:a": {"ALLOW Read * User:a": ""},
 	}
-	rules, unreadable := FromPairs(maps.All(overrides))
-	if len(rules) != 2 || rules[0].Name != "a" || len(unreadable) != 1 {
-		t.Errorf("%v, %v", rules, unreadable)
+	stored := FromPairs(maps.All(overrides))
+	if len(stored.Rules) != 2 || stored.Rules[0].Name != "a" || len(stored.Unreadable) != 1 {
+		t.Errorf("%v", stored)
 	}
 }
 

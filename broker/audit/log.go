@@ -71,6 +71,9 @@ type Log struct {
 type entry struct {
 	kind Kind
 	line []byte
+	// Of a Suppressed: how many of which kind it tells of.
+	of Kind
+	n  int
 }
 
 // bucket is a token bucket.
@@ -95,7 +98,7 @@ func (l *Log) Record(e Event) {
 	}
 	if l.admit(e.Kind) && (e.Kind == Change || len(l.queue) < cap(l.queue)-cap(l.queue)/4) {
 		select {
-		case l.queue <- entry{e.Kind, e.line()}:
+		case l.queue <- entry{kind: e.Kind, line: e.line()}:
 			return
 		default:
 		}
@@ -136,9 +139,9 @@ func (l *Log) Run(ctx context.Context) error {
 	for {
 		select {
 		case e := <-l.queue:
-			l.write(ctx, l.gather(e))
+			l.write(context.WithoutCancel(ctx), l.gather(e)) // the end of ctx is no reason to lose it
 		case <-look.C:
-			l.write(ctx, l.suppressed())
+			l.write(context.WithoutCancel(ctx), l.suppressed())
 		case <-ctx.Done():
 			return l.drain(ctx)
 		}
@@ -183,7 +186,7 @@ func (l *Log) suppressed() (events []entry) {
 			Kind: Suppressed, Time: l.opts.Now(), Action: string(kind),
 			Detail: fmt.Sprintf("%d events of this kind were left out: more than %v a second, or more than the log can take", n, l.opts.Rate),
 		}
-		events = append(events, entry{e.Kind, e.line()})
+		events = append(events, entry{kind: e.Kind, line: e.line(), of: kind, n: n})
 	}
 	clear(l.left)
 	return events
@@ -197,14 +200,28 @@ func (l *Log) write(ctx context.Context, events []entry) {
 	for i := range events {
 		lines = append(lines, events[i].line)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.opts.WriteWait)
+	ctx, cancel := context.WithTimeout(ctx, l.opts.WriteWait)
 	defer cancel()
 	if err := l.sink.Write(ctx, lines); err != nil {
 		l.opts.Logger.Error("audit events are lost", "events", len(events), "error", err)
 		l.metrics.lost.Add(float64(len(events)))
+		l.missing(events)
 		return
 	}
 	for i := range events {
 		l.metrics.written.WithLabelValues(events[i].kind.label()).Inc()
+	}
+}
+
+// missing has the log say, once it can be written again, what it could not keep.
+func (l *Log) missing(events []entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range events {
+		if e := &events[i]; e.kind == Suppressed {
+			l.left[e.of] += e.n
+		} else {
+			l.left[e.kind]++
+		}
 	}
 }

@@ -162,7 +162,7 @@ func TestASinkThatHangsIsGivenUp(t *testing.T) {
 		close(sink.gate)
 		l.Record(audit.Event{Kind: audit.Change, Action: "second"})
 		stop()
-		if lines := sink.all(); len(lines) != 1 || lines[0]["action"] != "second" {
+		if lines := sink.all(); len(lines) != 2 || lines[0]["kind"] != "suppressed" || lines[1]["action"] != "second" {
 			t.Errorf("got %v", lines)
 		}
 	})

@@ -1,0 +1,4 @@
+package audit
+
+// OpenFileFor is OpenFile with another patience.
+var OpenFileFor = openFile

@@ -104,6 +104,7 @@ type Meter struct {
 type account struct {
 	mu    sync.Mutex
 	rate  Rate
+	pace  pace
 	token Bucket
 	used  time.Time
 	share share
@@ -123,8 +124,14 @@ func (m Meter) Record(amount float64, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.used = now
+	limit, held := m.granted(), m.held(w, now)
 	a.rate.Record(w, amount, now)
-	return m.throttled(a.rate.throttle(w, m.granted(), now), now)
+	a.pace.take(w, amount, limit, held, now)
+	wait := a.rate.throttle(w, limit, now)
+	if held {
+		wait = max(wait, a.pace.wait(w, 0, limit, now))
+	}
+	return m.throttled(wait, now)
 }
 
 // Reserve notes what is about to be taken; Record then takes what was different.
@@ -132,10 +139,12 @@ func (m Meter) Reserve(amount float64, now time.Time) {
 	if m.account == nil {
 		return
 	}
-	m.account.mu.Lock()
-	defer m.account.mu.Unlock()
-	m.account.used = now
-	m.account.rate.Record(m.limiter.window(m.kind), amount, now)
+	w, a := m.limiter.window(m.kind), m.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = now
+	a.rate.Record(w, amount, now)
+	a.pace.take(w, amount, m.granted(), m.held(w, now), now)
 }
 
 // throttled bounds a throttle, and counts it. Caller holds the account's mu.
@@ -152,8 +161,8 @@ func (m Meter) throttled(wait time.Duration, now time.Time) time.Duration {
 }
 
 // Room is how much may be taken now. If that is less than what comes in a tenth of a sample, wait is how long it takes until
-// a quarter may be, and room is 0; but who took nothing in a whole window is never told to wait, so that what is
-// larger than a window allows gets on at all.
+// a quarter may be, and room is 0; but who took nothing in a whole window, and was not told to wait either, is not told so
+// now: what is larger than a window allows gets on at all.
 func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
 	w, a := m.limiter.window(m.kind), m.account
 	a.mu.Lock()
@@ -162,13 +171,23 @@ func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
 	limit := m.granted()
 	size := limit * w.Size.Seconds()
 	sum, over := a.rate.measure(w, limit, now)
-	if sum <= 0 {
-		return max(limit*w.least().Seconds(), size), 0
+	if room = limit*over.Seconds() - sum; sum <= 0 {
+		room = max(limit*w.least().Seconds(), size)
 	}
-	if room = limit*over.Seconds() - sum; room >= size/10 {
+	if !m.held(w, now) {
+		if room >= size/10 {
+			return room, 0
+		}
+		return 0, m.throttled(excess(sum+size/4, limit, over), now)
+	}
+	if room = min(room, a.pace.room(w, limit, now)); room >= size/10 {
 		return room, 0
 	}
-	return 0, m.throttled(excess(sum+size/4, limit, over), now)
+	wait = a.pace.wait(w, size/4, limit, now)
+	if sum > 0 {
+		wait = max(wait, excess(sum+size/4, limit, over))
+	}
+	return 0, m.throttled(wait, now)
 }
 
 // Take takes tokens for changes of topics, unless the bucket is overdrawn and strict: false. wait is how long it takes until

@@ -107,6 +107,7 @@ func (b *Broker) planTopic(asked kmsg.CreateTopicsRequestTopic) (metastore.NewTo
 	if err := b.roomFor(1, int(plan.Partitions)); err != nil {
 		return plan, err
 	}
+	plan.Room = b.room()
 	for _, c := range asked.Configs {
 		if c.Value == nil {
 			return plan, refuse(kerr.InvalidConfig, fmt.Sprintf("null is no value for %s", c.Name))

@@ -74,7 +74,7 @@ func (b *Broker) growTopic(ctx context.Context, c *wire.Conn, asked kmsg.CreateP
 	if err := tollOf(ctx).change(asked.Count - t.Partitions); err != nil {
 		return err
 	}
-	if err := b.Changes.CreatePartitions(ctx, t.ID, asked.Count); err != nil {
+	if err := b.Changes.CreatePartitions(ctx, t.ID, asked.Count, b.room()); err != nil {
 		b.mayHaveChanged(c, "CreatePartitions", topicResource(t.Name), err)
 		return err
 	}

@@ -36,7 +36,7 @@ type Topics interface {
 type TopicChanges interface {
 	CreateTopic(ctx context.Context, t metastore.NewTopic) (*metastore.Topic, error)
 	DeleteTopic(ctx context.Context, id metastore.TopicID) error
-	CreatePartitions(ctx context.Context, id metastore.TopicID, count int32) error
+	CreatePartitions(ctx context.Context, id metastore.TopicID, count int32, room metastore.Room) error
 	AlterTopicConfigs(ctx context.Context, id metastore.TopicID, set map[string]string, unset []string) error
 	SetReplicationFactor(ctx context.Context, id metastore.TopicID, replicationFactor int16) error
 	// DeleteRecords returns what became of each, in their order.

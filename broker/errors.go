@@ -35,6 +35,7 @@ var causes = []struct {
 	{metastore.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 	{metastore.ErrPartitionCount, kerr.InvalidPartitions},
 	{metastore.ErrTooManyConfigs, kerr.PolicyViolation},
+	{metastore.ErrNoRoom, kerr.PolicyViolation},
 	{metastore.ErrFenced, kerr.NotCoordinator},
 	{metastore.ErrTxnFenced, kerr.ProducerFenced},
 	{metastore.ErrTxnMapping, kerr.InvalidProducerIDMapping},

@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // created is the error of creating a topic.
@@ -49,6 +51,21 @@ func TestTopicsAndPartitionsAreBounded(t *testing.T) {
 	if _, ok := h.replica.Topic("c"); ok {
 		t.Error("created by asking for it")
 	}
+}
+
+// TestTopicsOfOtherBrokersCount: also those that this one has not heard of yet.
+func TestTopicsOfOtherBrokersCount(t *testing.T) {
+	h := newHarness(t, map[string]string{"runnel.topics.max": "2", "runnel.partitions.max": "10"}, 0)
+	equal(t, "a topic", h.created("a", 4), nil)
+	other := metastore.NewReplica(h.store, metastore.ReplicaOptions{})
+	must(t, other.Open(t.Context()))
+	_, err := other.CreateTopic(t.Context(), metastore.NewTopic{Name: "b", Partitions: 4})
+	must(t, err)
+	equal(t, "one topic too many", h.created("c", 1), error(kerr.PolicyViolation))
+	must(t, other.CatchUp(t.Context()))
+	b, _ := other.Topic("b")
+	must(t, other.CreatePartitions(t.Context(), b.ID, 6, metastore.Room{}))
+	equal(t, "too many partitions in all", h.grown("a", 5), error(kerr.PolicyViolation))
 }
 
 func TestTransactionalIDsAreBounded(t *testing.T) {

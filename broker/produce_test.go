@@ -372,7 +372,7 @@ func TestProduceKnowsWhatAnotherBrokerHasJustMade(t *testing.T) {
 	resp := ask[*kmsg.ProduceResponse](h.harness, 12, produceRequest(topic, 0, testBatch(3)))
 	equal(t, "error", resp.Topics[0].Partitions[0].ErrorCode, 0)
 	must(t, other.CatchUp(t.Context()))
-	must(t, other.CreatePartitions(t.Context(), topic.ID, 2))
+	must(t, other.CreatePartitions(t.Context(), topic.ID, 2, metastore.Room{}))
 	resp = ask[*kmsg.ProduceResponse](h.harness, 13, produceRequest(topic, 1, testBatch(3)))
 	equal(t, "error of a new partition", resp.Topics[0].Partitions[0].ErrorCode, 0)
 	gone := &metastore.Topic{ID: metastore.TopicID{1}, Name: "never", Partitions: 1}

@@ -33,7 +33,7 @@ func TestListOfTopicsFollowsTheirChanges(t *testing.T) {
 			err = asked.DeleteTopic(t.Context(), topics[random.IntN(len(topics))].ID)
 		case n < 8:
 			topic := topics[random.IntN(len(topics))]
-			err = asked.CreatePartitions(t.Context(), topic.ID, topic.Partitions+1)
+			err = asked.CreatePartitions(t.Context(), topic.ID, topic.Partitions+1, metastore.Room{})
 		case n < 9:
 			err = asked.AlterTopicConfigs(t.Context(), topics[random.IntN(len(topics))].ID, map[string]string{"retention.ms": fmt.Sprint(step)}, nil)
 		case n < 10:

@@ -385,7 +385,7 @@ func (w *world) deleteRecords() {
 
 func (w *world) growTopic() {
 	i := w.rng.IntN(len(w.topics))
-	w.must(w.replica.CreatePartitions(w.t.Context(), w.topics[i].ID, w.topics[i].Partitions+1))
+	w.must(w.replica.CreatePartitions(w.t.Context(), w.topics[i].ID, w.topics[i].Partitions+1, metastore.Room{}))
 	w.topics[i], _ = w.replica.TopicByID(w.topics[i].ID)
 }
 

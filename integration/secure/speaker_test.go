@@ -45,6 +45,7 @@ type answer struct {
 	Output         string
 	Code           int
 	Metrics        map[string]float64
+	Lists          map[string][]string
 }
 
 func (a answer) err() error {
@@ -163,7 +164,7 @@ var javaSpeaker = once(func() (*speaker, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes, err := tools.JavaClasses(context.Background(), clientsOfCompat+"java/pom.xml", "clients/java/Clients.java")
+	classes, err := tools.JavaClasses(context.Background(), clientsOfCompat+"java/pom.xml", "clients/java/Clients.java", "clients/java/Acls.java")
 	if err != nil {
 		return nil, fmt.Errorf("set up the Java clients: %w", err)
 	}

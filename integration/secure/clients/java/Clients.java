@@ -60,6 +60,7 @@ public final class Clients {
                 case "transact" -> transact(request, answer);
                 case "nodes" -> nodes(request, answer);
                 case "tool" -> tool(request, answer);
+                case "acls" -> Acls.answer(request, config(request), answer);
                 default -> throw new IllegalArgumentException(request.get("op").asText());
             }
         } catch (Throwable e) {

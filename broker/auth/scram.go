@@ -19,13 +19,16 @@ const maxScramToken = 4 << 10
 type saslScram struct {
 	mechanism    Mechanism
 	conversation *scram.ServerConversation
+	challenge    challenge
 	claimed      string
-	ended        bool
+	ended, valid bool
 }
 
 func newScram(l *lookup, m Mechanism) (*saslScram, error) {
+	s := &saslScram{mechanism: m}
 	server, err := scram.HashGeneratorFcn(func() hash.Hash { return m.hasher()() }).NewServer(func(user string) (scram.StoredCredentials, error) {
 		c, _ := l.credential(m, user)
+		s.challenge.credential = c
 		return scram.StoredCredentials{
 			KeyFactors: scram.KeyFactors{Salt: string(c.Salt), Iters: c.Iterations}, StoredKey: c.StoredKey, ServerKey: c.ServerKey,
 		}, nil
@@ -33,7 +36,8 @@ func newScram(l *lookup, m Mechanism) (*saslScram, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin %s: %w", m, err)
 	}
-	return &saslScram{mechanism: m, conversation: server.NewConversation()}, nil
+	s.conversation = server.NewConversation()
+	return s, nil
 }
 
 // Step implements Exchange.
@@ -69,6 +73,8 @@ func (s *saslScram) first(token string) ([]byte, error) {
 	if authzid != "" && authzid != name {
 		return nil, &Refused{Claimed: name, Text: otherAuthorization, Cause: "asks for the rights of another user"}
 	}
+	s.challenge.split(token)
+	s.challenge.reply = reply
 	return []byte(reply), nil
 }
 
@@ -91,8 +97,15 @@ func checkClientFirst(token string) string {
 }
 
 func (s *saslScram) final(token string) ([]byte, error) {
-	reply, err := s.conversation.Step(token)
-	if err != nil || !s.conversation.Valid() {
+	var reply string
+	if s.challenge.isLong(token) {
+		reply, s.valid = s.challenge.verify(s.mechanism, token)
+	} else {
+		var err error
+		reply, err = s.conversation.Step(token)
+		s.valid = err == nil && s.conversation.Valid()
+	}
+	if !s.valid {
 		return nil, s.refused("no proof of the password")
 	}
 	return []byte(reply), nil
@@ -102,7 +115,7 @@ func (s *saslScram) refused(cause string) error { return &Refused{Claimed: s.cla
 
 // Identity implements Exchange.
 func (s *saslScram) Identity() Identity {
-	if !s.conversation.Valid() {
+	if !s.valid {
 		return Identity{}
 	}
 	return Identity{Principal: principalType + s.claimed, Mechanism: s.mechanism}

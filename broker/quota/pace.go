@@ -3,8 +3,8 @@ package quota
 import "time"
 
 // pace holds a client that is at its limit to an even rate. A window alone does not: what was taken at once leaves it at once,
-// so that whoever takes all that there is gets ten seconds' worth every eleven, and nothing in between, which over half a
-// minute is anything from 0.7 to 1.1 of the quota. So for as long as a client was told to wait within the last window, it may
+// so that a consumer that takes all that there is room for gets ten seconds' worth every eleven, and nothing in between, which
+// over half a minute is anything from 0.7 to 1.1 of the quota. So for as long as a client was told to wait within the last window, it may
 // take what comes in, and a sample's worth at once; who was not may have what the window has room for, as in Kafka. A pace
 // only ever takes from what the window allows. The zero value has a sample's worth.
 type pace struct {

@@ -152,7 +152,8 @@ func TestJavaIsToldWhatItMayDo(t *testing.T) {
 		allow(kmsg.ACLResourceTypeTopic, topic, literal, "User:bob", kmsg.ACLOperationRead),
 		allow(kmsg.ACLResourceTypeTopic, topic, literal, "User:bob", kmsg.ACLOperationAlterConfigs),
 		allow(kmsg.ACLResourceTypeGroup, group, literal, "User:bob", kmsg.ACLOperationRead),
-		allow(kmsg.ACLResourceTypeCluster, "kafka-cluster", literal, "User:bob", kmsg.ACLOperationCreate),
+		allow(kmsg.ACLResourceTypeCluster, "kafka-cluster", literal, "User:bob", kmsg.ACLOperationAlter), // which implies Describe
+		allow(kmsg.ACLResourceTypeCluster, "kafka-cluster", literal, "User:mallory", kmsg.ACLOperationCreate),
 	)
 	by := func(user string) login {
 		return login{bootstrap: c.at(sasl), protocol: "SASL_PLAINTEXT", mechanism: "SCRAM-SHA-256", user: user, password: password}
@@ -171,8 +172,9 @@ func TestJavaIsToldWhatItMayDo(t *testing.T) {
 			"cluster": {"ALTER", "ALTER_CONFIGS", "CLUSTER_ACTION", "CREATE", "DESCRIBE", "DESCRIBE_CONFIGS", "IDEMPOTENT_WRITE"},
 		},
 		"bob": {
-			"topic": {"ALTER_CONFIGS", "DESCRIBE", "DESCRIBE_CONFIGS", "READ"}, "group": {"DESCRIBE", "READ"}, "cluster": {"CREATE"},
+			"topic": {"ALTER_CONFIGS", "DESCRIBE", "DESCRIBE_CONFIGS", "READ"}, "group": {"DESCRIBE", "READ"}, "cluster": {"ALTER", "DESCRIBE"},
 		},
+		// Who may not describe the cluster is not told what else may be done with it, as in Kafka.
 		"mallory": {"topic": {"TopicAuthorizationException"}, "group": {"GroupAuthorizationException"}, "cluster": nil},
 	} {
 		a, err := java.ask(within(t, clientTimeout), request{"op": "acls", "topic": topic, "group": group, "cluster": true, "config": java.config(by(user), nil)})

@@ -22,7 +22,7 @@ func kcat(ctx context.Context, t *testing.T, l login, input []string, args ...st
 		}
 		t.Skipf("kcat is not installed: %v", err)
 	}
-	all := []string{"-q", "-b", l.bootstrap}
+	all := []string{"-b", l.bootstrap}
 	for name, value := range (librdkafka{}).config(l, nil) {
 		if name != "bootstrap.servers" {
 			all = append(all, "-X", name+"="+value)

@@ -53,6 +53,9 @@ type Options struct {
 	Logger    *slog.Logger // default: discard
 	// LogLevel is what decides which lines of Logger are written, for clients to change; default: they cannot.
 	LogLevel *slog.LevelVar
+	// Lease is how long others take this broker for alive after its last sign of life, and Beat how often it gives one and
+	// looks for them; default: cluster's.
+	Lease, Beat time.Duration
 	// Network is what the broker listens on and reaches others by; default: that of this machine.
 	Network Network
 	// PeerCredentials authenticate other brokers on the peer port; default: what Config.Peer says.
@@ -143,9 +146,6 @@ func (n *Node) AdminAddr() net.Addr {
 	return n.admin.Addr()
 }
 
-// Ready tells why clients cannot be served, "" if they can.
-func (n *Node) Ready() string { return n.ready.why() }
-
 // Memory is what this broker may hold at present: its configured budgets, frames of Produce that lie ready, what the tasks
 // take that it has, and the metadata, which no configuration bounds.
 func (n *Node) Memory() int64 {
@@ -184,6 +184,7 @@ func (n *Node) assemble() error {
 		}
 	}
 	n.members = cluster.New(meta, self, cluster.Options{
+		Lease: n.opts.Lease, Beat: n.opts.Beat,
 		Logger: n.part("cluster"), Registered: func(b metastore.Broker) {
 			n.groups.SetNode(b.NodeID)
 			n.settings.SetNode(b.NodeID)

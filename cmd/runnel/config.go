@@ -29,25 +29,30 @@ func newConfigFlags(cmd *cobra.Command) *configFlags {
 	flags.StringVarP(&c.file, "config", "c", "", "configuration `file` (RUNNEL_CONFIG)")
 	completeFiles(cmd, "config", "yaml", "yml")
 	for _, k := range config.Keys() {
-		usage := strings.ReplaceAll(k.Doc, "`", "")
-		// The flag itself has no default: only one that was given may win over file and environment.
-		value := &configValueFlag{kind: k.Kind.String()}
-		words := k.Words()
-		if len(words) > 0 {
-			value.kind, usage = "word", usage+" One of "+k.Kind.String()+"."
-		}
-		if k.Default != "" {
-			usage += " (default " + k.Default + ")"
-		}
-		flags.Var(value, k.Flag(), usage)
-		if len(words) > 0 {
-			completeWords(cmd, k.Flag(), words...)
-		}
-		c.values[k.Name] = &value.text
+		c.values[k.Name] = keyFlag(cmd, k)
 	}
 	flags.StringArrayVar(&c.listeners, config.ListenerFlag, nil, listenerUsageText)
 	flags.StringArrayVar(&c.set, config.ClusterFlag, nil, setUsageText)
 	return c
+}
+
+// keyFlag gives a command the flag of a key, and returns what holds its text.
+func keyFlag(cmd *cobra.Command, k config.Key) *string {
+	usage := strings.ReplaceAll(k.Doc, "`", "")
+	// The flag itself has no default: only one that was given may win over file and environment.
+	value := &configValueFlag{kind: k.Kind.String()}
+	words := k.Words()
+	if len(words) > 0 {
+		value.kind, usage = "word", usage+" One of "+k.Kind.String()+"."
+	}
+	if k.Default != "" {
+		usage += " (default " + k.Default + ")"
+	}
+	cmd.Flags().Var(value, k.Flag(), usage)
+	if len(words) > 0 {
+		completeWords(cmd, k.Flag(), words...)
+	}
+	return &value.text
 }
 
 // listenerUsageText says what the flag listener is for.

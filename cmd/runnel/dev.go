@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,27 @@ type devOptions struct {
 	brokers  int
 	set      []string
 	logLevel string
+	// listeners are keys of listeners, each name.key=value, in place of listen.
+	listeners []string
+	// advertiseFrom is the file that will hold the addresses that clients are told; "": they are told where the brokers listen.
+	advertiseFrom string
+	advertised    []string           // what it held
+	keys          map[string]*string // of `runnel broker`, by name
+	given         func(flag string) bool
+}
+
+// devDecides are the keys that are not for the user of dev to set: dev has flags of its own for them, or decides.
+var devDecides = []string{"listen", "node_id", "log.level", "admin.listen", "metastore.", "object_store.", "peer."}
+
+func devKeys() (keys []config.Key) {
+	for _, k := range config.Keys() {
+		if !slices.ContainsFunc(devDecides, func(of string) bool {
+			return k.Name == of || strings.HasSuffix(of, ".") && strings.HasPrefix(k.Name, of)
+		}) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 func newDev(env *environment) *cobra.Command {
@@ -34,10 +57,12 @@ func newDev(env *environment) *cobra.Command {
 		Short: "Run brokers on this machine with nothing else installed",
 		Long: "Run brokers on this machine, with metastore and object store in the process. Without --data everything is in\n" +
 			"memory and nothing survives; with it, everything survives restarts and crashes. Environment variables and\n" +
-			"configuration files of `runnel broker` do not concern it.",
+			"configuration files of `runnel broker` do not concern it; its flags may be given here, too, such as --protocol,\n" +
+			"--authorizer or --auth-bootstrap-user (docs/config.md has them), except those that say where things are stored.",
 		Example: "  runnel dev\n" +
 			"  runnel dev --data ~/runnel --set num.partitions=6\n" +
-			"  runnel dev --brokers 3",
+			"  runnel dev --brokers 3\n" +
+			"  runnel dev --listen 0.0.0.0:9092 --advertise-from /address",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), env, &o) },
 	}
@@ -48,6 +73,14 @@ func newDev(env *environment) *cobra.Command {
 	flags.IntVar(&o.brokers, "brokers", 1, "number of brokers of one cluster")
 	flags.StringArrayVar(&o.set, config.ClusterFlag, nil, setUsageText)
 	flags.StringVar(&o.logLevel, "log-level", "warn", "`level` of the least severe messages that are logged: debug, info, warn or error")
+	flags.StringVar(&o.advertiseFrom, "advertise-from", "",
+		"`file` that holds the address that clients are told, host:port and a line break, of each broker; waited for, for a minute at most")
+	flags.StringArrayVar(&o.listeners, config.ListenerFlag, nil, listenerUsageText+"; in place of --listen")
+	o.keys, o.given = make(map[string]*string), flags.Changed
+	for _, k := range devKeys() {
+		o.keys[k.Name] = keyFlag(cmd, k)
+		flags.Lookup(k.Flag()).Hidden = true // there are too many
+	}
 	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
 	if err := cobra.MarkFlagDirname(flags, "data"); err != nil {
 		panic(err)
@@ -60,6 +93,9 @@ func (o *devOptions) configs() ([]*config.Config, error) {
 	if o.brokers < 1 || o.brokers > 100 {
 		return nil, usagef("--brokers must be between 1 and 100")
 	}
+	if err := o.checkAdvertised(); err != nil {
+		return nil, err
+	}
 	metastore, objects := "memory://", "memory://"
 	if o.data != "" {
 		dir, err := filepath.Abs(o.data)
@@ -70,28 +106,49 @@ func (o *devOptions) configs() ([]*config.Config, error) {
 	}
 	var configs []*config.Config
 	for i := range o.brokers {
-		listen, err := following(o.listen, i)
+		loaded, err := o.load(i, metastore, objects)
 		if err != nil {
-			return nil, usagef("--listen: %w", err)
-		}
-		admin, err := following(o.admin, i)
-		if err != nil {
-			return nil, usagef("--admin: %w", err)
-		}
-		loaded, err := config.Load(config.Sources{Set: o.set, Flags: map[string]string{
-			"listen": listen, "admin.listen": admin, "node_id": strconv.Itoa(i), "metastore.url": metastore, "object_store.url": objects,
-			"log.level": o.logLevel,
-			// Uploads cost nothing here, and people who try a client should not wait for them.
-			"linger.max": "10ms", "linger.min": "1ms", "drain.timeout": "10s",
-			// Nor is there anything to go back to, while memory and disk are small.
-			"garbage.grace": "10m", "compaction.memory": "48MiB",
-		}})
-		if err != nil {
-			return nil, &usageError{listProblems(err)}
+			return nil, err
 		}
 		configs = append(configs, &loaded.Config)
 	}
 	return configs, nil
+}
+
+// load makes the configuration of one broker.
+func (o *devOptions) load(i int, metastore, objects string) (*config.Loaded, error) {
+	listen, err := following(o.listen, i)
+	if err != nil {
+		return nil, usagef("--listen: %w", err)
+	}
+	admin, err := following(o.admin, i)
+	if err != nil {
+		return nil, usagef("--admin: %w", err)
+	}
+	src := config.Sources{Set: o.set, Listener: o.listeners, Flags: map[string]string{
+		"listen": listen, "admin.listen": admin, "node_id": strconv.Itoa(i), "metastore.url": metastore, "object_store.url": objects,
+		"log.level": o.logLevel,
+		// Uploads cost nothing here, and people who try a client should not wait for them.
+		"linger.max": "10ms", "linger.min": "1ms", "drain.timeout": "10s",
+		// Nor is there anything to go back to, while memory and disk are small.
+		"garbage.grace": "10m", "compaction.memory": "48MiB",
+	}}
+	for _, k := range devKeys() {
+		if o.keys[k.Name] != nil && o.given(k.Flag()) {
+			src.Flags[k.Name] = *o.keys[k.Name]
+		}
+	}
+	if i < len(o.advertised) {
+		o.advertise(&src, o.advertised[i])
+	}
+	if len(o.listeners) > 0 {
+		delete(src.Flags, "listen")
+	}
+	loaded, err := config.Load(src)
+	if err != nil {
+		return nil, &usageError{listProblems(err)}
+	}
+	return loaded, nil
 }
 
 // following returns the address whose port lies n after that of the first; port 0 chooses for each.
@@ -114,7 +171,12 @@ func following(first string, n int) (string, error) {
 }
 
 func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
-	configs, err := o.configs()
+	configs, err := o.configs() // before the wait: a mistake is told at once
+	if err == nil && o.advertiseFrom != "" {
+		if o.advertised, err = awaitAddresses(ctx, o.advertiseFrom, o.brokers); err == nil {
+			configs, err = o.configs()
+		}
+	}
 	if err != nil {
 		return err
 	}

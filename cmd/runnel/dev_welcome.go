@@ -25,7 +25,11 @@ func reachable(addr net.Addr) string {
 
 func printWelcome(env *environment, o *devOptions, nodes []*node.Node) error {
 	var kafka []string
-	for _, n := range nodes {
+	for i, n := range nodes {
+		if i < len(o.advertised) {
+			kafka = append(kafka, o.advertised[i])
+			continue
+		}
 		kafka = append(kafka, reachable(n.Addr()))
 	}
 	admin := "none"

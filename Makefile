@@ -45,9 +45,9 @@ bench: ## measure on servers that it starts, beside Apache Kafka, and write docs
 sim: ## play SEEDS=100 simulated clusters with faults, from SEED_BASE on if given, or the one SEED=n
 	cd integration && go run ./cmd/sim $(if $(SEED),-seed $(SEED)) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SEED_BASE),-base $(SEED_BASE))
 
-lint: ## run the linter on both modules
+lint: ## run the linter on all modules
 	@lint="$$(cd integration && go run ./cmd/toolchain golangci-lint)" && \
-	"$$lint" run ./... && cd integration && "$$lint" run ./...
+	for module in . integration testcontainers/runnel; do (cd $$module && "$$lint" run ./...) || exit 1; done
 
 vuln: ## look for known vulnerabilities in what the binary calls; asks vuln.go.dev, or what GOVULNDB names
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/runnel

@@ -27,10 +27,20 @@ var (
 	}
 )
 
-// TestEverythingLinkedIsFreeToUse reads the license of each module that is part of the binary.
+// TestEverythingLinkedIsFreeToUse reads the license of each module that is part of the binary, or of what others link into
+// their tests.
 func TestEverythingLinkedIsFreeToUse(t *testing.T) {
+	for name, of := range map[string]struct{ module, pkg string }{
+		"the binary": {".", "./cmd/runnel"}, "runneltest": {".", "./runneltest"}, "testcontainers": {"testcontainers/runnel", "."},
+	} {
+		t.Run(name, func(t *testing.T) { everythingLinkedIsFreeToUse(t, of.module, of.pkg) })
+	}
+}
+
+func everythingLinkedIsFreeToUse(t *testing.T, module, pkg string) {
 	const format = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}"
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", format, "./cmd/runnel")
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", format, pkg)
+	list.Dir = module
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -91,6 +92,15 @@ func (f *fake) Helper()                  {}
 func (f *fake) Context() context.Context { return f.ctx }
 func (f *fake) Cleanup(do func())        { f.cleanups = append(f.cleanups, do) }
 func (f *fake) Output() io.Writer        { return f }
+
+func (f *fake) TempDir() string {
+	dir, err := os.MkdirTemp("", "runneltest")
+	if err != nil {
+		f.Fatalf("%v", err)
+	}
+	f.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
 
 func (f *fake) Write(p []byte) (int, error) {
 	f.mu.Lock()

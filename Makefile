@@ -1,19 +1,26 @@
 # Runnel's commands. `make` alone lists them.
 
 BIN      := bin/runnel
+IMAGE    ?= runnel:latest
 LISTEN   ?= 127.0.0.1:9092
 MINUTES  ?= 10
 FUZZTIME ?= 10s
 SUITE    := cd integration && go run ./cmd/suite
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-unit test-e2e test-kafka sim chaos bench lint vuln fuzz generate tools clean
+.PHONY: help build dist image run demo test test-unit test-e2e test-kafka sim chaos bench lint vuln fuzz generate tools clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/runnel, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(BIN) ./cmd/runnel
+
+dist: ## build static binaries for Linux on amd64 and arm64, and what the Dockerfile adds to an image, in dist/
+	cd integration && go run ./cmd/image -files
+
+image: ## make the container image, without an engine: dist/runnel.tar for registries, dist/runnel-ARCH.tar for docker load
+	cd integration && go run ./cmd/image -name $(IMAGE)
 
 run: build ## start a broker on 127.0.0.1:9092, nothing to install, data in memory
 	$(BIN) dev --listen $(LISTEN)
@@ -66,4 +73,4 @@ tools: ## install the pinned S3 server and linter (the clients install on first 
 	cd integration && go run ./cmd/toolchain versitygw golangci-lint
 
 clean: ## remove what was built here; the tool cache stays
-	rm -rf bin
+	rm -rf bin dist

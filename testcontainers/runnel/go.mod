@@ -2,7 +2,11 @@ module github.com/runnel-io/runnel/testcontainers/runnel
 
 go 1.26.0
 
-require github.com/testcontainers/testcontainers-go v0.44.0
+require (
+	github.com/testcontainers/testcontainers-go v0.44.0
+	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go/pkg/kadm v1.19.0
+)
 
 require (
 	dario.cat/mergo v1.0.2 // indirect

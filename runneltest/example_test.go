@@ -27,9 +27,11 @@ func inTest() (t testing.TB, end func()) {
 	}
 }
 
-// connect makes a client, whose topics are made when it asks for them.
+// connect makes a client, whose topics are made when it asks for them, and which looks for brokers that took over at once: by default
+// this one does after some seconds.
 func connect(c *runneltest.Cluster, opts ...kgo.Opt) *kgo.Client {
-	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.Brokers()...), kgo.AllowAutoTopicCreation())...)
+	opts = append(opts, kgo.SeedBrokers(c.Brokers()...), kgo.AllowAutoTopicCreation(), kgo.MetadataMinAge(50*time.Millisecond))
+	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		panic(err)
 	}

@@ -15,16 +15,16 @@ import (
 	"github.com/runnel-io/runnel/integration/containers/engine"
 )
 
+// What the tests go by.
 const (
 	timeout = 20 * time.Minute
 	image   = "runnel:module-test"
 	fewest  = 10 // tests and examples that there are; fewer were not found, or left out
 )
 
-// TestTestcontainersModule runs all of them, of which none may be left out: in the module itself, that is what happens without an engine.
-func TestTestcontainersModule(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
+// start gives a test an engine that has the image.
+func start(ctx context.Context, t *testing.T) *engine.Engine {
+	t.Helper()
 	e, err := engine.Start(ctx)
 	if errors.Is(err, engine.ErrNone) && os.Getenv("CI") != "true" {
 		t.Skip(err)
@@ -32,20 +32,31 @@ func TestTestcontainersModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := e.Stop(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	if err := e.BuildImage(ctx, image); err != nil {
 		t.Fatal(err)
 	}
-	root, err := engine.Repository()
-	if err != nil {
-		t.Fatal(err)
-	}
+	return e
+}
+
+// TestTestcontainers runs what has tests of its own, and what docs/testing.md shows.
+func TestTestcontainers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	e := start(ctx, t)
+	t.Run("module for Go", func(t *testing.T) { testModule(ctx, t, e) })
+	t.Run("class for Java", func(t *testing.T) { testJava(ctx, t, e) })
+}
+
+// testModule runs all tests of the module, of which none may be left out: in the module itself, that is what happens without an
+// engine.
+func testModule(ctx context.Context, t *testing.T, e *engine.Engine) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-timeout=15m", "./...")
-	cmd.Dir = filepath.Join(root, "testcontainers", "runnel")
+	cmd.Dir = filepath.Join(root(t), "testcontainers", "runnel")
 	cmd.Env = append(append(os.Environ(), e.Environment()...), "RUNNEL_TEST_IMAGE="+image, "CI=true")
 	cmd.Stderr = t.Output()
 	out, err := cmd.Output()
@@ -54,8 +65,17 @@ func TestTestcontainersModule(t *testing.T) {
 	}
 	passed := tell(t, out)
 	if passed < fewest && !t.Failed() {
-		t.Errorf("%d tests passed, and there are more than %d", passed, fewest)
+		t.Errorf("%d tests passed, and there are %d at least", passed, fewest)
 	}
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	root, err := engine.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
 }
 
 // tell writes what the tests said, counts those that passed, and fails for those that were left out.

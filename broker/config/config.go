@@ -41,6 +41,7 @@ type Config struct {
 	Access  Access
 
 	Metastore   Metastore
+	Migrate     bool // brokers bring the metastore to what they need
 	ObjectStore ObjectStore
 	Segment     Segment
 	Linger      Linger

@@ -13,6 +13,7 @@ type Key struct {
 	Required bool
 	Doc      string // what it means, one or two sentences
 	Secret   bool   // never shown
+	Bare     string // what its flag means without a value; "": it must have one
 	set      func(c *Config, v value)
 }
 

@@ -16,6 +16,10 @@ var storeKeys = []Key{
 	{Name: "metastore.authorities", Kind: certificates,
 		Doc: "Certificates, as text, of the authorities that sign the database's, such as those of Amazon RDS for the region; for metastore.url with `sslmode=verify-full`, where no file can be mounted for its `sslrootcert`. Unset: those of sslrootcert, or else of the system, among which Amazon RDS's are not.",
 		set: func(c *Config, v value) { c.Metastore.Authorities = v.text }},
+	{Name: "migrate", Kind: words{"never", "auto"}, Default: "never", Bare: "auto",
+		Doc: "Whether a broker brings the metastore's database to what its version needs, as `runnel migrate` does, if it finds it older: auto, which a flag without a value means. " +
+			"Any number may start at once: one does the work, the others wait. With never it waits, too, and says so at /readyz.",
+		set: func(c *Config, v value) { c.Migrate = v.text == "auto" }},
 	{Name: "object_store.url", Kind: objectStoreURL, Required: true,
 		Doc: "Where records live: `s3://bucket/prefix`, `file:///directory` or `memory://` (nothing survives). Required.",
 		set: func(c *Config, v value) { c.ObjectStore.URL = v.text }},

@@ -17,6 +17,11 @@ func (n *Node) join(ctx context.Context) error {
 	follow := n.replica.Open
 	for {
 		metaErr := followMetadata(ctx, follow)
+		if errors.Is(metaErr, metastore.ErrSchema) && n.opts.Config.Migrate {
+			if metaErr = n.migrate(ctx); metaErr == nil {
+				metaErr = followMetadata(ctx, follow)
+			}
+		}
 		if metaErr == nil {
 			follow = n.replica.CatchUp // a snapshot may be large
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/runnel-io/runnel/broker/config"
@@ -32,4 +33,25 @@ func Migrate(ctx context.Context, c *config.Config) ([]Migration, error) {
 		steps[i] = Migration{Version: a.Version, Name: a.Name, Took: a.Took}
 	}
 	return steps, err
+}
+
+// mostMigration is how long a broker may take to bring the metastore to what it needs, and wait for another that does so,
+// before it begins again. It serves nobody meanwhile.
+const mostMigration = time.Hour
+
+// errMigrating is why a broker is not ready while it works at the metastore.
+var errMigrating = errors.New("being brought to what this version needs, by this broker or another")
+
+// migrate is Migrate for a broker that joins and found a metastore that is older than it needs, or newer, to which Migrate
+// does nothing. A broker that joins looks first: then most never need the lock of a migration, nor a way to the database
+// around a pooler.
+func (n *Node) migrate(ctx context.Context) error {
+	n.note(componentMetastore, errMigrating)
+	ctx, cancel := context.WithTimeout(ctx, mostMigration)
+	defer cancel()
+	steps, err := Migrate(ctx, n.opts.Config)
+	for _, s := range steps {
+		n.log.Info("migrated the metastore", "migration", s.Name, "took", s.Took)
+	}
+	return err
 }

@@ -49,6 +49,7 @@ func keyFlag(cmd *cobra.Command, k config.Key) *string {
 		usage += " (default " + k.Default + ")"
 	}
 	cmd.Flags().Var(value, k.Flag(), usage)
+	cmd.Flags().Lookup(k.Flag()).NoOptDefVal = k.Bare
 	if len(words) > 0 {
 		completeWords(cmd, k.Flag(), words...)
 	}

@@ -138,6 +138,11 @@ func (o *devOptions) load(i int, metastore, objects string) (*config.Loaded, err
 			src.Flags[k.Name] = *o.keys[k.Name]
 		}
 	}
+	if first, ok := src.Flags["advertise"]; ok {
+		if src.Flags["advertise"], err = following(first, i); err != nil {
+			return nil, usagef("--advertise: %w", err)
+		}
+	}
 	if i < len(o.advertised) {
 		o.advertise(&src, o.advertised[i])
 	}

@@ -215,3 +215,31 @@ func (e *Engine) Stop() error {
 	}
 	return errors.Join(err, unmount(e.dir), os.RemoveAll(e.dir))
 }
+
+// Get asks the engine's interface, such as /containers/ID/json, and returns the answer.
+func (e *Engine) Get(ctx context.Context, path string) (string, error) {
+	return e.do(ctx, http.MethodGet, path, "", nil)
+}
+
+// Post tells the engine to do something, such as /containers/ID/pause.
+func (e *Engine) Post(ctx context.Context, path string) error {
+	_, err := e.do(ctx, http.MethodPost, path, "", nil)
+	return err
+}
+
+// Stream is Get for an answer of any size.
+func (e *Engine) Stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := e.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %s: %w", path, err)
+	}
+	if resp.StatusCode >= 300 {
+		resp.Body.Close()
+		return nil, fmt.Errorf("engine: %s: %s", path, resp.Status)
+	}
+	return resp.Body, nil
+}

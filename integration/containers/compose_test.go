@@ -1,0 +1,189 @@
+package containers
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/integration/containers/engine"
+	"github.com/runnel-io/runnel/integration/servers"
+)
+
+// cluster is what compose.yaml describes.
+type cluster struct {
+	t       *testing.T
+	compose []string // the command
+	env     []string
+	project string
+	ports   []int // of brokers a, b, c
+}
+
+// compose is docker compose, or docker-compose, which came before.
+func compose(t *testing.T) []string {
+	t.Helper()
+	if path, err := exec.LookPath("docker"); err == nil && exec.CommandContext(t.Context(), path, "compose", "version").Run() == nil {
+		return []string{path, "compose"}
+	}
+	path, err := exec.LookPath("docker-compose")
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("needs docker compose (apt-get install docker-compose)")
+	}
+	if err != nil {
+		t.Fatal("needs docker compose (apt-get install docker-compose)")
+	}
+	return []string{path}
+}
+
+// noFile stands in place of an .env file that somebody may have in this checkout.
+func noFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	root, err := engine.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t, project: fmt.Sprintf("runneltest%d", os.Getpid())}
+	c.compose = append(compose(t), "--file", filepath.Join(root, "compose.yaml"), "--env-file", noFile(t), "--project-name", c.project)
+	c.env = append(os.Environ(), "CLUSTER_SECRET="+secret, "RUNNEL_IMAGE="+brokerImage, "POSTGRES_IMAGE="+postgresImage, "S3_IMAGE="+s3Image)
+	for _, name := range []string{"PORT_A", "PORT_B", "PORT_C", "ADMIN_PORT_A"} {
+		port, err := servers.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.env, c.ports = append(c.env, fmt.Sprintf("%s=%d", name, port)), append(c.ports, port)
+	}
+	c.ports = c.ports[:3]
+	t.Cleanup(c.down)
+	return c
+}
+
+func (c *cluster) down() {
+	if c.t.Failed() {
+		cmd := exec.Command(c.compose[0], append(c.compose[1:], "logs", "--no-color", "--tail", "40")...)
+		cmd.Env = c.env
+		out, _ := cmd.CombinedOutput()
+		c.t.Logf("%s", out)
+	}
+	cmd := exec.Command(c.compose[0], append(c.compose[1:], "down", "--volumes", "--timeout", "5")...)
+	cmd.Env = c.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.t.Errorf("docker compose down: %v\n%s", err, out)
+	}
+}
+
+func (c *cluster) run(args ...string) string {
+	c.t.Helper()
+	return command(c.t, "", c.env, c.compose[0], slices.Concat(c.compose[1:], args)...)
+}
+
+// id is the container of a service.
+func (c *cluster) id(service string) string {
+	c.t.Helper()
+	return strings.TrimSpace(c.run("ps", "--quiet", service))
+}
+
+// healthy waits until the engine says so of services, by their own health checks.
+func (c *cluster) healthy(services ...string) {
+	c.t.Helper()
+	for _, service := range services {
+		id := c.id(service)
+		eventually(c.t, service+" is healthy", 3*time.Minute, func() (bool, string) {
+			s := inspect(c.t, id).State
+			return s.Health.Status == "healthy", s.Status + ", " + s.Health.Status
+		})
+	}
+}
+
+func (c *cluster) at(broker int) string { return fmt.Sprintf("localhost:%d", c.ports[broker]) }
+
+// do makes a call about a container.
+func (c *cluster) do(service, action string) {
+	c.t.Helper()
+	if err := docker.Post(c.t.Context(), "/containers/"+c.id(service)+"/"+action); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+var brokers = []string{"broker-a", "broker-b", "broker-c"}
+
+// TestComposeIsACluster brings up what compose.yaml says, with images of ours in place of the public ones, and breaks it: a
+// broker killed, another paused, all restarted one by one. Nothing that was acknowledged is lost, nothing is there twice.
+func TestComposeIsACluster(t *testing.T) {
+	needs(t, broker, postgres, s3server)
+	c := newCluster(t)
+	start := time.Now()
+	c.run("up", "--detach")
+	c.healthy(brokers...)
+	t.Logf("compose up until all are healthy: %v", time.Since(start).Round(10*time.Millisecond))
+	kcat(t, "hello\n", "-b", c.at(0), "-t", "greetings", "-P")
+	if got := kcat(t, "", "-b", c.at(1), "-t", "greetings", "-C", "-o", "beginning", "-c", "1", "-q"); got != "hello\n" {
+		t.Errorf("kcat read %q from another broker", got)
+	}
+	t.Logf("compose up until the first message is consumed: %v", time.Since(start).Round(10*time.Millisecond))
+
+	// Containers reach the brokers by their names, clients of this machine by its own.
+	if got := c.run("run", "--rm", "--no-deps", "-T", "broker-a", "consume", "greetings", "--bootstrap", "broker-c:19092", "--exit"); !strings.Contains(got, "hello") {
+		t.Errorf("a container of the network read %q", got)
+	}
+	shown := c.run("run", "--rm", "--no-deps", "-T", "broker-a", "cluster", "describe", "--bootstrap", "broker-b:19092")
+	for _, zone := range []string{"broker-a:19092", "broker-b:19092", "broker-c:19092"} {
+		if !strings.Contains(shown, zone) {
+			t.Errorf("a client in a container is not told of %s:\n%s", zone, shown)
+		}
+	}
+
+	client := newClient(t, c.at(0), c.at(1), c.at(2))
+	load := startStream(t, client, "ledger")
+	load.goesOn(t, "at first")
+	c.do("broker-b", "kill")
+	load.goesOn(t, "without a broker that was killed")
+	c.do("broker-b", "start")
+	c.healthy("broker-b")
+
+	c.do("broker-c", "pause")
+	load.goesOn(t, "beside a broker that stands still")
+	c.do("broker-c", "unpause")
+	c.healthy("broker-c")
+	load.goesOn(t, "with a broker that goes on")
+
+	for _, b := range brokers {
+		c.do(b, "restart?t=45")
+		c.healthy(b)
+	}
+	load.goesOn(t, "after a rolling restart")
+	n := load.end(t)
+	got := consume(t, newClient(t, c.at(0), c.at(1), c.at(2)), "ledger", n)
+	for i := range n {
+		if times := got[fmt.Sprint(i)]; times != 1 {
+			t.Errorf("record %d is there %d times", i, times)
+		}
+	}
+	t.Logf("%d records, each there once", n)
+}
+
+// TestComposeNeedsASecret: there is none in the repository.
+func TestComposeNeedsASecret(t *testing.T) {
+	root, err := engine.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := compose(t)
+	cmd := exec.CommandContext(t.Context(), c[0], append(c[1:], "--file", filepath.Join(root, "compose.yaml"), "--env-file", noFile(t), "config")...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "CLUSTER_SECRET=") })
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "is not set") {
+		t.Errorf("docker compose config: %v\n%s", err, out)
+	}
+}

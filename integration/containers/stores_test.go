@@ -1,0 +1,96 @@
+package containers
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/wait"
+
+	"github.com/runnel-io/runnel/integration/containers/engine"
+)
+
+// TestStoresOnServersInContainers runs the contract suites of the stores, which other tests run on processes of this machine,
+// against containers.
+func TestStoresOnServersInContainers(t *testing.T) {
+	needs(t, postgres, s3server)
+	dsn, bucket := startPostgres(t), startS3(t)
+	root, err := engine.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, suite := range []struct{ name, pattern, of string }{
+		{"metastore", "^(TestContract|TestMigrateTogether|TestSchemaMustMatch)$", "./metastore/postgres"},
+		{"object store", "^(TestConformance|TestStoreSeesItsPrefixOnly|TestCheckSaysWhyNot)$", "./objstore/s3"},
+	} {
+		t.Run(suite.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=8m", "-v", "-run="+suite.pattern, suite.of)
+			cmd.Dir = root
+			cmd.Env = append(os.Environ(), "CI=true", "RUNNEL_TEST_POSTGRES="+dsn, "RUNNEL_TEST_S3="+bucket)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Logf("%s", out[max(0, len(out)-300):])
+		})
+	}
+}
+
+const secret = "a-secret-of-the-tests-alone"
+
+// startPostgres returns the superuser's URL.
+func startPostgres(t *testing.T) string {
+	t.Helper()
+	c, err := testcontainers.Run(t.Context(), postgresImage,
+		testcontainers.WithEnv(map[string]string{"POSTGRES_PASSWORD": secret}),
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections=400"),
+		testcontainers.WithExposedPorts("5432/tcp"),
+		testcontainers.WithWaitStrategy(wait.ForExec([]string{"pg_isready", "--host=127.0.0.1"}).WithStartupTimeout(2*time.Minute)),
+	)
+	testcontainers.CleanupContainer(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("postgres://postgres:%s@%s/postgres?sslmode=disable", secret, address(t, c, "5432/tcp"))
+}
+
+// startS3 returns the URL of a bucket with its credentials.
+func startS3(t *testing.T) string {
+	t.Helper()
+	c, err := testcontainers.Run(t.Context(), s3Image,
+		testcontainers.WithEnv(map[string]string{"ROOT_ACCESS_KEY": "runnel", "ROOT_SECRET_KEY": secret}),
+		testcontainers.WithCmd("--port", ":9000", "--health", "/health", "posix", "--sidecar", "/sidecar", "/data"),
+		testcontainers.WithTmpfs(map[string]string{"/data": "rw", "/sidecar": "rw"}),
+		testcontainers.WithExposedPorts("9000/tcp"),
+		testcontainers.WithWaitStrategy(wait.ForHTTP("/health").WithPort("9000/tcp").WithStartupTimeout(2*time.Minute)),
+	)
+	testcontainers.CleanupContainer(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := address(t, c, "9000/tcp")
+	client := s3.New(s3.Options{
+		BaseEndpoint: aws.String("http://" + at), Region: "us-east-1", UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("runnel", secret, ""),
+	})
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("contract")}); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://runnel:%s@%s/contract", secret, at)
+}
+
+// address is where a port of a container is on this machine.
+func address(t *testing.T, c testcontainers.Container, port string) string {
+	t.Helper()
+	mapped, err := c.MappedPort(t.Context(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", mapped.Port())
+}

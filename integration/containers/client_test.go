@@ -16,7 +16,7 @@ import (
 // newClient makes a client that gives up on brokers that do not answer after a few seconds.
 func newClient(t *testing.T, brokers ...string) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(20), kgo.ProduceRequestTimeout(5*time.Second),
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.UnknownTopicRetries(20), kgo.ProduceRequestTimeout(5*time.Second),
 		kgo.RequestTimeoutOverhead(3*time.Second), kgo.DialTimeout(3*time.Second), kgo.MetadataMinAge(500*time.Millisecond), kgo.RecordDeliveryTimeout(2*time.Minute))
 	if err != nil {
 		t.Fatal(err)
@@ -88,9 +88,9 @@ func (s *stream) goesOn(t *testing.T, during string) {
 	from, began := s.acknowledged.Load(), time.Now()
 	eventually(t, "records are acknowledged "+during, 90*time.Second, func() (bool, string) {
 		n := s.acknowledged.Load() - from
-		return n >= 20, fmt.Sprintf("%d were", n)
+		return n >= 50, fmt.Sprintf("%d were", n)
 	})
-	t.Logf("%s: 20 more records within %v", during, time.Since(began).Round(10*time.Millisecond))
+	t.Logf("%s: 50 more records within %v", during, time.Since(began).Round(10*time.Millisecond))
 }
 
 // end stops it and returns how many records were acknowledged.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/runnel-io/runnel/integration/containers/engine"
 	"github.com/runnel-io/runnel/integration/servers"
 )
@@ -146,6 +148,10 @@ func TestComposeIsACluster(t *testing.T) {
 	}
 
 	client := newClient(t, c.at(0), c.at(1), c.at(2))
+	// With so many partitions that each broker leads some, and every record is of the next one.
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 12, -1, nil, "ledger"); err != nil {
+		t.Fatal(err)
+	}
 	load := startStream(t, client, "ledger")
 	load.goesOn(t, "at first")
 	c.do("broker-b", "kill")

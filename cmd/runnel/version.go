@@ -63,14 +63,17 @@ func newVersion(env *environment) *cobra.Command {
 		Short: "Show what this binary was built from",
 		Args:  args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			b := readBuild()
 			if env.json {
-				return writeJSON(env.out, b)
+				return writeJSON(env.out, readBuild())
 			}
-			_, err := fmt.Fprintln(env.out, b)
-			return err
+			return printVersion(env)
 		},
 	}
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
 	return cmd
+}
+
+func printVersion(env *environment) error {
+	_, err := fmt.Fprintln(env.out, readBuild())
+	return err
 }

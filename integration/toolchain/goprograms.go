@@ -29,6 +29,10 @@ var (
 	// TFLint is the linter of terraform/, with the rules for the language that are built into it. MPL-2.0, a test tool.
 	// About 3 CPU-minutes to build.
 	TFLint = GoProgram{"github.com/terraform-linters/tflint", "v0.64.0"}
+	// Helm renders and checks the chart. About 5 CPU-minutes to build.
+	Helm = GoProgram{"helm.sh/helm/v3/cmd/helm", "v3.22.0"}
+	// Kubeconform holds manifests against the schemas of the Kubernetes API. Seconds to build.
+	Kubeconform = GoProgram{"github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0"}
 )
 
 // Name is the file name of the binary.

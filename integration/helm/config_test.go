@@ -156,6 +156,16 @@ func (m *machine) run(t testing.TB, container object, args ...string) (stdout, s
 	return out.String(), problems.String(), err
 }
 
+// migrates tells whether the binary makes tables by itself: the chart is ahead of one that does not.
+func migrates(t testing.TB) bool {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), harness.Binary(t), "broker", "--help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bytes.Contains(out, []byte("--migrate"))
+}
+
 // TestTheConfigurationIsRight lets the real binary check what brokers would get: the file of the ConfigMap, the Secrets where
 // they are mounted, and the environment.
 func TestTheConfigurationIsRight(t *testing.T) {
@@ -175,10 +185,8 @@ func TestTheConfigurationIsRight(t *testing.T) {
 			if out != "ok\n" {
 				t.Errorf("it says %q", out)
 			}
-			for line := range strings.Lines(problems) {
-				if !strings.Contains(line, "RUNNEL_MIGRATE") {
-					t.Errorf("it warns: %s", line)
-				}
+			if problems != "" && migrates(t) {
+				t.Errorf("it warns: %s", problems)
 			}
 			for _, file := range paths(configuration(t, all)) {
 				if _, err := os.Stat(m.path(file)); err != nil {

@@ -35,8 +35,8 @@ test: build ## all tests: unit and contract, end to end, real clients; prints a 
 test-unit: ## unit tests with the race detector, no servers
 	go test -race ./...
 
-test-e2e: build ## end to end: crashes and outages, then real clients
-	$(SUITE) e2e compat ecosystem secure
+test-e2e: build ## end to end: crashes and outages, real clients, what brokers are deployed with
+	$(SUITE) e2e compat ecosystem secure deploy
 
 test-kafka: ## the tests of clients and what is built on them against Apache Kafka itself, which must pass them too
 	cd integration && RUNNEL_COMPAT_TARGETS=kafka go run ./cmd/suite compat ecosystem

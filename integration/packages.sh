@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and that are missing, if it may: kcat, a PostgreSQL server and
-# pgbouncer.
+# Installs the Debian packages that the tests need and that are missing, if it may: kcat, a PostgreSQL server, pgbouncer,
+# and a Docker engine with compose.
 # Where it may not (not root, no apt), it says so; the suite then skips what needs them, and says that too.
 set -euo pipefail
 
@@ -8,6 +8,8 @@ missing=()
 command -v kcat >/dev/null || missing+=(kcat)
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || missing+=(postgresql)
 PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+PATH="$PATH:/usr/sbin" command -v dockerd >/dev/null || missing+=(docker.io)
+docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing+=(docker-compose)
 ((${#missing[@]})) || exit 0
 
 if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then

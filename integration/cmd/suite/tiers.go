@@ -54,7 +54,12 @@ var tiers = []tier{
 	},
 	{
 		name: "secure", about: "who gets in and who does not, by real clients: TLS, SASL, access rules as Kafka's, quotas, attacks",
-		module: "integration", args: []string{"-timeout=15m", "./secure/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=15m", "./secure/...", "./ascode/...", "./independent/..."}, servers: true, binary: true,
+	},
+	{
+		name: "deploy", about: "what people run brokers with: the image, containers, Terraform on a mock of AWS, the chart",
+		// One package at a time: two of them start a Docker engine.
+		module: "integration", args: []string{"-p=1", "-timeout=20m", "./image/...", "./containers/...", "./helm/...", "./terraform/..."}, servers: true, binary: true,
 	},
 }
 

@@ -36,15 +36,15 @@ var examples = []struct {
 }{
 	{
 		name: "minimal", creates: 90, policy: []string{"--database-resource"},
-		differ: []string{"ec2 DescribeVpcs", "ec2 DescribeNatGateways", "elasticloadbalancing DescribeLoadBalancers", "rds DescribeDBInstances", "ecs ListClusters", "s3 ListBuckets", "secretsmanager ListSecrets"},
+		differ: []string{"ec2 DescribeVpcs", "ec2 DescribeNatGateways", "elasticloadbalancing DescribeLoadBalancers", "rds DescribeDBInstances", "ecs DescribeClusters", "s3 ListBuckets", "secretsmanager ListSecrets"},
 	},
 	{
-		name: "production", creates: 120, policy: []string{"--database-resource", "--kms-key"},
+		name: "production", creates: 110, policy: []string{"--database-resource", "--kms-key"},
 		variables: map[string]any{
 			"deletion_protection": false, "snapshot_on_destroy": false,
 			"certificate_secret_arn": someSecret, "key_secret_arn": someSecret, "admin_password_secret_arn": someSecret,
 		},
-		differ: []string{"ec2 DescribeVpcEndpoints", "rds DescribeDBClusters", "ecs ListClusters", "application-autoscaling DescribeScalableTargets", "monitoring DescribeAlarms", "sns ListTopics"},
+		differ: []string{"ec2 DescribeVpcEndpoints", "rds DescribeDBClusters", "ecs DescribeClusters", "application-autoscaling DescribeScalableTargets", "monitoring DescribeAlarms", "sns ListTopics"},
 	},
 	{
 		name: "bring-your-own", own: true, creates: 50,
@@ -150,9 +150,12 @@ func (c *cli) applyOwn(t *testing.T) map[string]any {
 
 // quirks are what the mock forgets, or tells in another way, so that a plan right after an apply would change it.
 var quirks = map[string][]string{
-	"aws_ecs_service":     {"availability_zone_rebalancing", "health_check_grace_period_seconds"},
-	"aws_launch_template": {"tag_specifications"},    // it tells the template's own tags as those of what it launches
-	"aws_rds_cluster":     {"scaling_configuration"}, // that of Aurora Serverless, version 1, which nobody asked for
+	"aws_ecs_service": {"availability_zone_rebalancing", "health_check_grace_period_seconds"},
+	"aws_rds_cluster": {"scaling_configuration"}, // that of Aurora Serverless, version 1, which nobody asked for
+	// It tells the template's own tags as those of what is launched, and a new version of it is one for the groups.
+	"aws_launch_template":    {"tag_specifications"},
+	"aws_autoscaling_group":  {"capacity_reservation_specification", "default_instance_warmup", "launch_template"},
+	"aws_autoscaling_policy": {"enabled", "predictive_scaling_configuration"},
 }
 
 // checkSecondPlan holds a plan right after an apply to what the mock cannot help.

@@ -57,7 +57,7 @@ func OpenAWS(ctx context.Context, python string) (_ *AWS, err error) {
 	ctx, cancel := context.WithTimeout(ctx, awsStartTimeout)
 	defer cancel()
 	if err := a.proc.ready(ctx, a.probe); err != nil {
-		a.proc.Stop(syscall.SIGTERM, stopGrace)
+		a.proc.Stop(syscall.SIGKILL, stopGrace)
 		return nil, err
 	}
 	return a, nil
@@ -81,10 +81,10 @@ func (a *AWS) Endpoint() string { return "http://" + a.address }
 // Log returns what the mock printed last: requests, and what it does not know.
 func (a *AWS) Log() string { return a.log.Tail() }
 
-// Close ends the mock, with all that was in it.
+// Close ends the mock, with all that was in it. It would wait for connections that clients keep, were it asked.
 func (a *AWS) Close() error {
-	err := a.proc.Stop(syscall.SIGTERM, stopGrace)
-	var exit *exec.ExitError // Python's after SIGTERM
+	err := a.proc.Stop(syscall.SIGKILL, stopGrace)
+	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		err = nil
 	}

@@ -30,8 +30,8 @@ func (c *cli) directories(t *testing.T) map[string]bool {
 		switch {
 		case strings.HasSuffix(path, ".tftest.hcl"):
 			dirs[strings.TrimSuffix(dir, "/tests")] = true
-		case strings.HasSuffix(path, ".tf"):
-			dirs[dir] = dirs[dir]
+		case strings.HasSuffix(path, ".tf") && !dirs[dir]:
+			dirs[dir] = false
 		}
 		return nil
 	})

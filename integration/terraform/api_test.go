@@ -43,7 +43,9 @@ var listings = []listing{
 	{service: "rds", action: "DescribeDBInstances", version: "2014-10-31"},
 	{service: "rds", action: "DescribeDBClusters", version: "2014-10-31"},
 	{service: "rds", action: "DescribeDBSubnetGroups", version: "2014-10-31"},
-	{service: "rds", action: "DescribeDBParameterGroups", version: "2014-10-31"},
+	// AWS makes some of its own, which are called default...
+	{service: "rds", action: "DescribeDBParameterGroups", version: "2014-10-31", alive: "-metastore"},
+	{service: "rds", action: "DescribeDBClusterParameterGroups", version: "2014-10-31", alive: "-metastore"},
 	{service: "rds", action: "DescribeDBSnapshots", version: "2014-10-31"},
 	{service: "iam", action: "ListRoles", version: "2010-05-08"},
 	{service: "iam", action: "ListInstanceProfiles", version: "2010-05-08"},

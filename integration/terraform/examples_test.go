@@ -44,7 +44,7 @@ var examples = []struct {
 			"deletion_protection": false, "snapshot_on_destroy": false,
 			"certificate_secret_arn": someSecret, "key_secret_arn": someSecret, "admin_password_secret_arn": someSecret,
 		},
-		differ: []string{"ec2 DescribeVpcEndpoints", "rds DescribeDBClusters", "ecs DescribeClusters", "application-autoscaling DescribeScalableTargets", "monitoring DescribeAlarms", "sns ListTopics"},
+		differ: []string{"ec2 DescribeVpcEndpoints", "rds DescribeDBClusters", "rds DescribeDBClusterParameterGroups", "ecs DescribeClusters", "application-autoscaling DescribeScalableTargets", "monitoring DescribeAlarms", "sns ListTopics"},
 	},
 	{
 		name: "bring-your-own", own: true, creates: 50,

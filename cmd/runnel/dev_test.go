@@ -70,3 +70,23 @@ func TestWelcomeNamesTheAddress(t *testing.T) {
 		t.Errorf("names what runnel knows by itself:\n%s", text)
 	}
 }
+
+// TestDevAdvertises: brokers behind mapped ports tell clients those, each its own.
+func TestDevAdvertises(t *testing.T) {
+	o := devOptions{listen: "0.0.0.0:9092", advertise: "localhost:19092", brokers: 2, logLevel: "warn"}
+	configs, err := o.configs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"localhost:19092", "localhost:19093"} {
+		if got := configs[i].Advertise; got != want {
+			t.Errorf("broker %d advertises %s, want %s", i, got, want)
+		}
+	}
+	for _, wrong := range []string{"localhost", "0.0.0.0:9092", "localhost:65535"} {
+		o.advertise = wrong
+		if _, err := o.configs(); err == nil {
+			t.Errorf("--advertise %s is taken", wrong)
+		}
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,10 +25,13 @@ var ErrNone = errors.New("no container engine answers and none can be started")
 // Engine is a Docker engine.
 type Engine struct {
 	host   string
-	dir    string // of one that we started; empty: it was there
-	proc   *servers.Process
-	log    *servers.Log
 	client *http.Client
+
+	// Of one that we started; empty otherwise.
+	dir  string
+	proc *servers.Process
+	log  *servers.Log
+	net  network
 }
 
 // Timeouts of the engine.
@@ -95,14 +97,13 @@ func start(ctx context.Context, program string) (_ *Engine, err error) {
 	if e.log, err = servers.NewLog(""); err != nil {
 		return nil, err
 	}
-	network, err := freeNetwork()
-	if err != nil {
+	if e.net, err = newNetwork(); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(program, "--host", e.host,
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
 		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--userland-proxy=true",
-		"--bip", network+".0.1/24", "--default-address-pool", "base="+network+".128.0/17,size=24", "--storage-driver", "overlay2")
+		"--bridge", e.net.bridge, "--default-address-pool", "base="+e.net.prefix+".128.0/17,size=24", "--storage-driver", "overlay2")
 	// What the daemon starts must find its programs, also where PATH is a user's.
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if e.proc, err = servers.Start("dockerd", cmd, syscall.SIGTERM, e.log); err != nil {
@@ -120,27 +121,6 @@ func start(ctx context.Context, program string) (_ *Engine, err error) {
 		}
 	}
 	return e, nil
-}
-
-// freeNetwork is the first half of the addresses of containers, such as 172.20: one that this machine has no address in,
-// so that two engines do not get into each other's way.
-func freeNetwork() (string, error) {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return "", fmt.Errorf("look for a free network: %w", err)
-	}
-	used := make(map[string]bool)
-	for _, a := range addresses {
-		if parts := strings.Split(a.String(), "."); len(parts) == 4 {
-			used[parts[0]+"."+parts[1]] = true
-		}
-	}
-	for i := range 13 { // not 172.31, which clouds use
-		if network := "172." + strconv.Itoa(18+(os.Getpid()+i)%13); !used[network] {
-			return network, nil
-		}
-	}
-	return "", fmt.Errorf("%w: 172.18 to 172.30 are in use", ErrNone)
 }
 
 // connect makes a client of an engine's interface, and asks it nothing.
@@ -213,7 +193,7 @@ func (e *Engine) Stop() error {
 	if e.log != nil {
 		e.log.Close()
 	}
-	return errors.Join(err, unmount(e.dir), os.RemoveAll(e.dir))
+	return errors.Join(err, unmount(e.dir), e.net.remove(), os.RemoveAll(e.dir))
 }
 
 // Get asks the engine's interface, such as /containers/ID/json, and returns the answer.

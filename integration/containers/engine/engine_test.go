@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -48,6 +49,9 @@ func TestAnEngineTakesTheImageAndLeavesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(e.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is left: %v", e.dir, err)
+	}
+	if _, err := net.InterfaceByName(e.net.bridge); err == nil {
+		t.Errorf("%s is left", e.net.bridge)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil || strings.Contains(string(mounts), e.dir) {

@@ -20,7 +20,7 @@
 //	go get github.com/runnel-io/runnel/runneltest
 //
 // It is part of Runnel's module, so go.mod gets that one line, and below it, as indirect, what a broker is linked with: Prometheus'
-// client, pgx and goose for PostgreSQL, AWS' SDK for S3, go-oidc, compressors, and kmsg of franz-go. None of it is for a client: bring
-// your own. What only tests import is not part of the program that you ship. All of it is pure Go, under licenses like Apache-2.0, BSD
-// and MIT.
+// client, pgx and goose for PostgreSQL, AWS' SDK for S3, go-oidc, compressors, and kmsg and kerr of franz-go: some 50 modules, and a test
+// program of 41 MB. None of it is a client: bring your own. What only tests import is not part of the program that you ship. All of it
+// is pure Go, under Apache-2.0, BSD, MIT and ISC.
 package runneltest

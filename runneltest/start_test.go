@@ -144,6 +144,32 @@ func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
+// TestKilledBrokerWritesNoMore: what it had begun has no effect, not even late. The upload is under way when the broker is killed.
+func TestKilledBrokerWritesNoMore(t *testing.T) {
+	t.Parallel()
+	dir, first := t.TempDir(), newFake(t)
+	if log := first.run(func() {
+		c := runneltest.Start(first, runneltest.WithDir(dir), runneltest.WithTopic("t", 1))
+		cl := client(t, c)
+		c.Faults().SlowPuts(200 * time.Millisecond)
+		cl.Produce(deadline(t), &kgo.Record{Topic: "t", Value: []byte("never")}, nil)
+		for c.Faults().Struck() == 0 {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-deadline(t).Done():
+				t.Fatal("no upload")
+			}
+		}
+		c.Broker(0).Kill()
+		cl.Close()
+	}); first.Failed() { // waits until nothing is left of the broker
+		t.Fatal(log)
+	}
+	c := runneltest.Start(t, runneltest.WithDir(dir))
+	produce(t, client(t, c), "t", 0, 3)
+	expect(t, c, "t", 3)
+}
+
 func TestOthersTakeOverFromAKilledBroker(t *testing.T) {
 	t.Parallel()
 	c := runneltest.Start(t, runneltest.WithBrokers(2), runneltest.WithTopic("t", 4))

@@ -127,10 +127,11 @@ func (m Meter) Record(amount float64, now time.Time) time.Duration {
 	limit, held := m.granted(), m.held(w, now)
 	a.rate.Record(w, amount, now)
 	a.pace.take(w, amount, limit, held, now)
-	wait := a.rate.throttle(w, limit, now)
-	if held {
-		wait = max(wait, a.pace.wait(w, 0, limit, now))
+	if !held {
+		return m.throttled(a.rate.throttle(w, limit, now), now)
 	}
+	sum, over := a.rate.measure(w, limit, now)
+	wait := max(excess(sum-slack(w, limit), limit, over), a.pace.wait(w, 0, limit, now))
 	return m.throttled(wait, now)
 }
 
@@ -180,12 +181,12 @@ func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
 		}
 		return 0, m.throttled(excess(sum+size/4, limit, over), now)
 	}
-	if room = min(room, a.pace.room(w, limit, now)); room >= size/10 {
+	if room = min(room+slack(w, limit), a.pace.room(w, limit, now)); room >= size/10 {
 		return room, 0
 	}
 	wait = a.pace.wait(w, size/4, limit, now)
 	if sum > 0 {
-		wait = max(wait, excess(sum+size/4, limit, over))
+		wait = max(wait, excess(sum+size/4-slack(w, limit), limit, over))
 	}
 	return 0, m.throttled(wait, now)
 }

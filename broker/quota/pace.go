@@ -48,3 +48,7 @@ func (p *pace) wait(w Window, amount, limit float64, now time.Time) time.Duratio
 func (m Meter) held(w Window, now time.Time) bool {
 	return m.kind != Request && now.Sub(m.account.share.refused) < w.span()
 }
+
+// slack is what the window leaves to the pace: without it the one or the other is short in turn, and a client gets 0.94 of its
+// quota.
+func slack(w Window, limit float64) float64 { return limit * w.Size.Seconds() }

@@ -1,16 +1,16 @@
-{{/* Files of Secrets that brokers and the migration need: name of the volume, directory, Secret and its keys; no keys are all.
-     Directories and no single files, so that renewed certificates arrive. JSON. */}}
+{{/* Files of Secrets: name of the volume and directory, Secret and its keys; no keys are all. Directories and no single files,
+     so that renewed certificates arrive. JSON. Those of the database, by one of its passwords: */}}
 {{- define "runnel.databaseSecrets" -}}
-{{- $m := .Values.metastore }}
+{{- $m := .top.Values.metastore }}
 {{- $sources := list }}
-{{- with $m.passwordSecret }}{{ if .name }}{{ $sources = append $sources (dict "secret" .name "key" .key "path" "password") }}{{ end }}{{ end }}
+{{- with .password }}{{ if .name }}{{ $sources = append $sources (dict "secret" .name "key" .key "path" "password") }}{{ end }}{{ end }}
 {{- with $m.caSecret }}{{ if .name }}{{ $sources = append $sources (dict "secret" .name "key" .key "path" "ca.crt") }}{{ end }}{{ end }}
 {{- list (dict "name" "metastore" "sources" $sources) | toJson }}
 {{- end }}
 
 {{- define "runnel.secrets" -}}
 {{- $v := .Values }}
-{{- $all := include "runnel.databaseSecrets" . | fromJsonArray }}
+{{- $all := include "runnel.databaseSecrets" (dict "top" . "password" $v.metastore.passwordSecret) | fromJsonArray }}
 {{- with $v.objectStore.credentialsSecret }}{{ if .name }}
 {{- $all = append $all (dict "name" "object-store" "sources" (list (dict "secret" .name "key" .secretKeyKey "path" "secret_key"))) }}
 {{- end }}{{ end }}

@@ -25,6 +25,9 @@
 {{- fail "zone.from is name: zone.name is required" }}
 {{- end }}
 
+{{- if and $v.migration.passwordSecret.name (not $v.migration.url) }}
+{{- fail "migration.passwordSecret is that of migration.url, which is not set" }}
+{{- end }}
 {{- include "runnel.validateSecrets" . }}
 
 {{- range $key := list "listeners" "listen" "advertise" "protocol" "version" "node_id" "zone" }}
@@ -81,10 +84,10 @@
 {{- fail (printf "config.%s: secrets do not belong into a ConfigMap; name a Secret in the values, or mount a file and set %s_file" $path $path) }}
 {{- end }}
 {{- end }}
-{{- range $url := list .Values.metastore.url (default dict $c.metastore).url }}
+{{- range $url := list .Values.metastore.url .Values.migration.url (default dict $c.metastore).url }}
 {{- if $url }}
 {{- if or (regexMatch "^[a-z]+://[^/?@]*:[^/?]*@" $url) (regexMatch "[?&]password=" $url) }}
-{{- fail "metastore.url has a password, which does not belong into a ConfigMap: use metastore.passwordSecret, or metastore.urlSecret" }}
+{{- fail "metastore.url or migration.url has a password, which does not belong there: use passwordSecret, or metastore.urlSecret" }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -70,6 +70,37 @@ func TestImageServesALaptop(t *testing.T) {
 	}
 }
 
+// TestImageKeepsDataInAVolume: whoever runs in the image may write to a volume at /data, and what is there outlives the container.
+func TestImageKeepsDataInAVolume(t *testing.T) {
+	needs(t, broker)
+	volume := fmt.Sprintf("runnel-test-%d", os.Getpid())
+	t.Cleanup(func() {
+		if err := docker.Delete(context.Background(), "/volumes/"+volume); err != nil {
+			t.Error(err)
+		}
+	})
+	run := func() (testcontainers.Container, error) {
+		return testcontainers.Run(t.Context(), brokerImage, testcontainers.WithCmd("dev", "--data", "/data"),
+			testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.Binds, h.ReadonlyRootfs = []string{volume + ":/data"}, true }),
+			testcontainers.WithWaitStrategy(wait.ForLog("Runnel is ready.").WithStartupTimeout(2*time.Minute).WithPollInterval(50*time.Millisecond)))
+	}
+	for i, args := range [][]string{{"topic", "create", "kept"}, {"topic", "describe", "kept"}} {
+		c, err := run()
+		if err != nil {
+			testcontainers.CleanupContainer(t, c)
+			t.Fatal(err)
+		}
+		code, out, err := c.Exec(t.Context(), append([]string{"runnel"}, args...))
+		if err != nil || code != 0 {
+			said, _ := io.ReadAll(out)
+			t.Errorf("container %d: runnel %v: exit %d, %v: %s", i, args, code, err, said)
+		}
+		if err := testcontainers.TerminateContainer(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestImageStartsFast measures from `docker run` until the broker is ready, without the health check's pauses.
 func TestImageStartsFast(t *testing.T) {
 	needs(t, broker)

@@ -3,6 +3,7 @@ package image
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -98,7 +99,10 @@ func blobName(digest string) string { return "blobs/" + strings.Replace(digest, 
 
 func (a *Archive) blob(mediaType string, content []byte) descriptor {
 	d := descriptor{MediaType: mediaType, Digest: digest(content), Size: len(content)}
-	a.entries = append(a.entries, file{blobName(d.Digest), 0o644, 0, content})
+	f := file{blobName(d.Digest), 0o644, 0, content}
+	if !slices.ContainsFunc(a.entries, func(there file) bool { return there.name == f.name }) {
+		a.entries = append(a.entries, f)
+	}
 	return d
 }
 

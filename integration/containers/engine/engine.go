@@ -207,6 +207,12 @@ func (e *Engine) Post(ctx context.Context, path string) error {
 	return err
 }
 
+// Delete removes something from the engine, such as /volumes/NAME.
+func (e *Engine) Delete(ctx context.Context, path string) error {
+	_, err := e.do(ctx, http.MethodDelete, path, "", nil)
+	return err
+}
+
 // Stream is Get for an answer of any size.
 func (e *Engine) Stream(ctx context.Context, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine"+path, nil)

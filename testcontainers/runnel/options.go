@@ -37,8 +37,8 @@ func WithClusterDefault(name, value string) Option {
 	}
 }
 
-// WithConfig sets a key of the broker's configuration, those of `runnel broker` in docs/config.md: "memory.cache", "authorizer" and so on. Where the
-// broker listens and stores is decided by Run.
+// WithConfig sets a key of the broker's configuration, those of `runnel broker` in docs/config.md: "memory.cache", "authorizer" and so on.
+// Where the broker listens and stores is decided by Run.
 func WithConfig(key, value string) Option {
 	return func(s *settings) error {
 		if key == "" {
@@ -68,8 +68,8 @@ func WithACLs() Option {
 	}
 }
 
-// WithTLS has the broker speak TLS, with a certificate and its key in PEM. It should be for the host of Brokers, such as localhost, and for the broker's
-// alias if clients in other containers are to come.
+// WithTLS has the broker speak TLS, with a certificate and its key in PEM. It should be for the host of Brokers, such as localhost, and for
+// the broker's alias if clients in other containers are to come.
 func WithTLS(certificate, key []byte) Option {
 	return func(s *settings) error {
 		if len(certificate) == 0 || len(key) == 0 {

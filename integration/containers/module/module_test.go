@@ -17,7 +17,7 @@ import (
 
 // What the tests go by.
 const (
-	timeout = 20 * time.Minute
+	timeout = 12 * time.Minute
 	image   = "runnel:module-test"
 	fewest  = 10 // tests and examples that there are; fewer were not found, or left out
 )
@@ -55,7 +55,7 @@ func TestTestcontainers(t *testing.T) {
 // testModule runs all tests of the module, of which none may be left out: in the module itself, that is what happens without an
 // engine.
 func testModule(ctx context.Context, t *testing.T, e *engine.Engine) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-timeout=15m", "./...")
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-timeout=6m", "./...")
 	cmd.Dir = filepath.Join(root(t), "testcontainers", "runnel")
 	cmd.Env = append(append(os.Environ(), e.Environment()...), "RUNNEL_TEST_IMAGE="+image, "CI=true")
 	cmd.Stderr = t.Output()

@@ -150,6 +150,12 @@ resource "aws_ecs_service" "this" {
   lifecycle {
     # Scaling sets it.
     ignore_changes = [desired_count]
+
+    # A service that went back is steady, too.
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.this[0].arn
+      error_message = "New brokers in ${each.key} did not get ready, and ECS went back to those before: the log group ${aws_cloudwatch_log_group.this.name} says why. Set back what was changed, or mend it, and apply."
+    }
   }
 
   # A broker that starts needs its rights and its ways, and one that stops has them until it is gone.

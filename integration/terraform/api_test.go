@@ -46,7 +46,8 @@ var listings = []listing{
 	// AWS makes some of its own, which are called default...
 	{service: "rds", action: "DescribeDBParameterGroups", version: "2014-10-31", alive: "-metastore"},
 	{service: "rds", action: "DescribeDBClusterParameterGroups", version: "2014-10-31", alive: "-metastore"},
-	{service: "rds", action: "DescribeDBSnapshots", version: "2014-10-31"},
+	// Automated ones go with their instance, but not in the mock.
+	{service: "rds", action: "DescribeDBSnapshots", version: "2014-10-31", alive: "<SnapshotType>manual</SnapshotType>"},
 	{service: "iam", action: "ListRoles", version: "2010-05-08"},
 	{service: "iam", action: "ListInstanceProfiles", version: "2010-05-08"},
 	{service: "monitoring", action: "DescribeAlarms", version: "2010-08-01"},

@@ -105,6 +105,7 @@ type account struct {
 	mu    sync.Mutex
 	rate  Rate
 	pace  pace
+	full  time.Time // when the window last had no room for what was asked
 	token Bucket
 	used  time.Time
 	share share
@@ -127,8 +128,12 @@ func (m Meter) Record(amount float64, now time.Time) time.Duration {
 	limit, held := m.granted(), m.held(w, now)
 	a.rate.Record(w, amount, now)
 	a.pace.take(w, amount, limit, held, now)
+	full := a.rate.throttle(w, limit, now)
+	if full > 0 {
+		a.full = now
+	}
 	if !held {
-		return m.throttled(a.rate.throttle(w, limit, now), now)
+		return m.throttled(full, now)
 	}
 	sum, over := a.rate.measure(w, limit, now)
 	wait := max(excess(sum-slack(w, limit), limit, over), a.pace.wait(w, 0, limit, now))
@@ -162,7 +167,7 @@ func (m Meter) throttled(wait time.Duration, now time.Time) time.Duration {
 }
 
 // Room is how much may be taken now. If that is less than what comes in a tenth of a sample, wait is how long it takes until
-// a quarter may be, and room is 0; but who took nothing in a whole window, and was not told to wait either, is not told so
+// a quarter may be, and room is 0; but who took nothing in a whole window, and had one with room all the while, is not told so
 // now: what is larger than a window allows gets on at all.
 func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
 	w, a := m.limiter.window(m.kind), m.account
@@ -175,7 +180,11 @@ func (m Meter) Room(now time.Time) (room float64, wait time.Duration) {
 	if room = limit*over.Seconds() - sum; sum <= 0 {
 		room = max(limit*w.least().Seconds(), size)
 	}
-	if !m.held(w, now) {
+	held := m.held(w, now)
+	if room < size/10 {
+		a.full = now
+	}
+	if !held {
 		if room >= size/10 {
 			return room, 0
 		}

@@ -95,3 +95,32 @@ func TestAClientThatRestedMayBurst(t *testing.T) {
 		at = at.Add(30 * time.Second)
 	}
 }
+
+// TestBurstsBelowTheQuotaWaitForNothing: of a client that takes half of its quota, in bursts of half a window, nothing is left of an
+// excess some windows later.
+func TestBurstsBelowTheQuotaWaitForNothing(t *testing.T) {
+	for _, kind := range []Kind{Produce, Fetch} {
+		l := limiterOf(t, Options{}, Entity{ClientID: Default}, map[Kind]string{Produce: "producer_byte_rate", Fetch: "consumer_byte_rate"}[kind], mb)
+		at := time.Unix(1000, 0)
+		take := func(amount float64) (wait time.Duration) {
+			m := l.Meter(kind, Client{ID: "x"}, at)
+			if kind == Fetch {
+				if _, wait = m.Room(at); wait > 0 {
+					return wait
+				}
+			}
+			return m.Record(amount, at)
+		}
+		if take(14*mb); take(mb) == 0 {
+			t.Errorf("kind %d: 14 MiB at once are within a quota of 1 MiB/s", kind)
+		}
+		for burst := range 20 {
+			at = at.Add(10 * time.Second)
+			for range 5 {
+				if wait := take(mb); wait > 0 && burst > 4 {
+					t.Fatalf("kind %d: %v of waiting in burst %d", kind, wait, burst)
+				}
+			}
+		}
+	}
+}

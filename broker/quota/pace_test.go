@@ -111,7 +111,7 @@ func TestBurstsBelowTheQuotaWaitForNothing(t *testing.T) {
 			}
 			return m.Record(amount, at)
 		}
-		if take(14*mb); take(mb) == 0 {
+		if take(14 * mb); take(mb) == 0 {
 			t.Errorf("kind %d: 14 MiB at once are within a quota of 1 MiB/s", kind)
 		}
 		for burst := range 20 {

@@ -229,15 +229,18 @@ func TestWhatCannotBeReadDenies(t *testing.T) {
 		resource, entry                 string
 		alice, bob, aliceElsewhere, grp bool // may read: topic t as alice and as bob, topic u as alice, a group as alice
 	}{
-		{"Topic:LITERAL:t", "DENY Fly * User:alice", false, true, true, true},         // the operation
-		{"Topic:LITERAL:t", "REFUSE Read * User:alice", false, true, true, true},      // whether it allows
-		{"Topic:LITERAL:t", "DENY Read * alice", false, false, true, true},            // whom
-		{"Topic:LITERAL:t", "DENY Read *", false, false, true, true},                  // the same
-		{"Topic:LITERAL:t", "", false, false, true, true},                             // nothing of it
-		{"Topic:LITERAL:t", "DENY Read 10.0.0.2 alice", true, false, true, true},      // whom, from a host
-		{"Topic:LITERAL:t", "DENY Read  User:alice", false, true, true, true},         // from which host
-		{"Topic:SUFFIXED:t", "DENY Read * User:alice", false, true, false, true},      // which topics
-		{"Topic", "DENY Read * User:alice", false, true, false, true},                 // the same
+		{"Topic:LITERAL:t", "DENY Fly * User:alice", false, true, true, true},          // the operation
+		{"Topic:LITERAL:t", "REFUSE Read * User:alice", false, true, true, true},       // whether it allows
+		{"Topic:LITERAL:t", "DENY Read * alice", false, false, true, true},             // whom
+		{"Topic:LITERAL:t", "DENY Read *", false, false, true, true},                   // the same
+		{"Topic:LITERAL:t", "", false, false, true, true},                              // nothing of it
+		{"Topic:LITERAL:t", "DENY Read 10.0.0.2 alice", true, false, true, true},       // whom, from a host
+		{"Topic:LITERAL:t", "DENY Read  User:alice", false, true, true, true},          // from which host
+		{"Topic:SUFFIXED:t", "DENY Read * User:alice", false, true, false, true},       // which topics
+		{"Topic", "DENY Read * User:alice", false, true, false, true},                  // the same
+		{"Topic:LITERAL:t", "DENY Fly 10.0.0.0/8 User:alice", false, true, true, true}, // from which hosts
+		{"Topic:LITERAL:t", "v2 DENY Read * User:alice", false, false, true, true},     // anything: it is laid out in another way
+		{"Topic:LITERAL:t", `{"permission": "DENY", "operation": "Read", "host": "*", "principal": "User:alice"}`, false, false, true, true},
 		{"Topic:PREFIXED:t", "DENY Fly * User:alice", false, true, true, true},        // the operation, on names that begin so
 		{"Queue:LITERAL:t", "DENY Read * User:alice", true, true, true, true},         // nothing that is here
 		{"Topic:LITERAL:t", "ALLOW Fly * User:alice", true, true, true, true},         // it denies nothing

@@ -3,8 +3,10 @@ package acl
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // In the commit log a rule is an override without a value, of a resource "Topic:PREFIXED:orders-", with the name
@@ -112,11 +114,17 @@ func standIn(resource, entry string) (r Rule, ok bool) {
 		r.Principal = nobody
 		return r, true
 	}
-	if !strings.Contains(r.Principal, ":") {
+	if !isPrincipal(r.Principal) {
 		r.Principal = Everybody
 	}
-	if r.Host == "" {
+	if _, err := netip.ParseAddr(r.Host); err != nil {
 		r.Host = Wildcard
 	}
 	return r, true
+}
+
+// isPrincipal tells whether a text is surely one principal: in a rule of another layout, it may be anything.
+func isPrincipal(s string) bool {
+	kind, name, ok := strings.Cut(s, ":")
+	return ok && name != "" && kind != "" && !strings.ContainsFunc(kind, func(r rune) bool { return !unicode.IsLetter(r) })
 }

@@ -73,7 +73,9 @@ func TestWelcomeNamesTheAddress(t *testing.T) {
 
 // TestDevAdvertises: brokers behind mapped ports tell clients those, each its own.
 func TestDevAdvertises(t *testing.T) {
-	o := devOptions{listen: "0.0.0.0:9092", advertise: "localhost:19092", brokers: 2, logLevel: "warn"}
+	advertised := "localhost:19092"
+	o := devOptions{listen: "0.0.0.0:9092", brokers: 2, logLevel: "warn", keys: map[string]*string{"advertise": &advertised},
+		given: func(flag string) bool { return flag == "advertise" }}
 	configs, err := o.configs()
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +86,7 @@ func TestDevAdvertises(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{"localhost", "0.0.0.0:9092", "localhost:65535"} {
-		o.advertise = wrong
+		advertised = wrong
 		if _, err := o.configs(); err == nil {
 			t.Errorf("--advertise %s is taken", wrong)
 		}

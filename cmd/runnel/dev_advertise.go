@@ -53,8 +53,6 @@ func (o *devOptions) checkAdvertised() error {
 	switch {
 	case o.brokers > 1 && len(o.listeners) > 0:
 		return usagef("--%s is for one broker", config.ListenerFlag)
-	case o.brokers > 1 && given("advertise"):
-		return usagef("--advertise is for one broker; --advertise-from names a file with the address of each")
 	case o.advertiseFrom != "" && given("advertise"):
 		return usagef("--advertise and --advertise-from say the same; give one of them")
 	}

@@ -93,7 +93,6 @@ func TestDevTakesFlagsOfABroker(t *testing.T) {
 		"dev --authorizer maybe":                     "invalid value \"maybe\" for authorizer",
 		"dev --metastore-url memory://":              "unknown flag: --metastore-url",
 		"dev --node-id 7":                            "unknown flag: --node-id",
-		"dev --brokers 2 --advertise a:1":            "--advertise is for one broker",
 		"dev --brokers 2 --listener a.listen=:1":     "--listener is for one broker",
 		"dev --advertise a:1 --advertise-from /none": "say the same",
 		"dev --listener a.listen=:1":                 "listeners.a.protocol is required",

@@ -44,7 +44,7 @@ const (
 const pollInterval = 20 * time.Millisecond
 
 // RunnelContainer is a container with a broker.
-type RunnelContainer struct {
+type RunnelContainer struct { //nolint:revive // named as published modules name theirs
 	testcontainers.Container
 	settings *settings
 }

@@ -137,10 +137,10 @@ func TestComposeIsACluster(t *testing.T) {
 	t.Logf("compose up until the first message is consumed: %v", time.Since(start).Round(10*time.Millisecond))
 
 	// Containers reach the brokers by their names, clients of this machine by its own.
-	if got := c.run("run", "--rm", "--no-deps", "-T", "broker-a", "consume", "greetings", "--bootstrap", "broker-c:19092", "--exit"); !strings.Contains(got, "hello") {
+	if got := c.run("exec", "-T", "broker-a", "/runnel", "consume", "greetings", "--bootstrap", "broker-c:19092", "--exit"); !strings.Contains(got, "hello") {
 		t.Errorf("a container of the network read %q", got)
 	}
-	shown := c.run("run", "--rm", "--no-deps", "-T", "broker-a", "cluster", "describe", "--bootstrap", "broker-b:19092")
+	shown := c.run("exec", "-T", "broker-a", "/runnel", "cluster", "describe", "--bootstrap", "broker-b:19092")
 	for _, zone := range []string{"broker-a:19092", "broker-b:19092", "broker-c:19092"} {
 		if !strings.Contains(shown, zone) {
 			t.Errorf("a client in a container is not told of %s:\n%s", zone, shown)

@@ -13,6 +13,9 @@ import (
 // ErrNoIAM says that the server does not know logins by AWS's IAM.
 var ErrNoIAM = errors.New("the server has no role rds_iam: it is not of RDS or Aurora, or authentication by IAM is off there")
 
+// ErrOwnLogin says that a role would take its own password from it.
+var ErrOwnLogin = errors.New("who logs in by IAM has no password any more: name a role of its own for brokers, and not the one that you log in as")
+
 // rdsIAM is the role that RDS and Aurora have. Who is a member of it, also indirectly, logs in with tokens of IAM and with no
 // password any more.
 const rdsIAM = "rds_iam"
@@ -55,6 +58,7 @@ select
 	exists (select from pg_roles where rolname = $1::text),
 	coalesce((select rolcanlogin from pg_roles where rolname = $1::text), false),
 	exists (select from pg_auth_members where member = to_regrole(quote_ident($1::text)) and roleid = to_regrole(quote_ident($2::text))),
+	session_user = $1::text,
 	current_database()::text,
 	coalesce(current_schema(), '')::text`
 
@@ -62,14 +66,16 @@ func grantIAM(ctx context.Context, tx pgx.Tx, role string) (made bool, err error
 	if _, err := tx.Exec(ctx, grantLockSQL); err != nil {
 		return false, err
 	}
-	var iam, exists, login, member bool
+	var iam, exists, login, member, self bool
 	var database, schema string
-	if err := tx.QueryRow(ctx, roleSQL, role, rdsIAM).Scan(&iam, &exists, &login, &member, &database, &schema); err != nil {
+	if err := tx.QueryRow(ctx, roleSQL, role, rdsIAM).Scan(&iam, &exists, &login, &member, &self, &database, &schema); err != nil {
 		return false, err
 	}
 	switch {
 	case !iam:
 		return false, ErrNoIAM
+	case self:
+		return false, ErrOwnLogin
 	case schema == "":
 		return false, errors.New("no schema of search_path exists")
 	}

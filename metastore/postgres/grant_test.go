@@ -133,6 +133,16 @@ func TestGrantIAMOfARoleThatThereIs(t *testing.T) {
 }
 
 // TestGrantIAMOnAnotherServer: a role that could not log in is not made.
+func TestGrantIAMLeavesWhoMakesTheRoleItsPassword(t *testing.T) {
+	dsn := emptyDatabase(t)
+	masterDSN, _ := master(t, dsn)
+	withIAM(t, dsn, masterDSN)
+	name := mustParse(t, masterDSN).User.Username()
+	if _, err := GrantIAM(t.Context(), masterDSN, name); !errors.Is(err, ErrOwnLogin) {
+		t.Errorf("the one that logs in: %v", err)
+	}
+}
+
 func TestGrantIAMOnAnotherServer(t *testing.T) {
 	dsn := emptyDatabase(t)
 	superuser := connect(t, dsn)

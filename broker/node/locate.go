@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -9,6 +10,9 @@ import (
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/place"
 )
+
+// errNotLocated: others would be told of a zone, or a host, of the name auto.
+var errNotLocated = errors.New("zone and advertise are auto, and nobody has asked the platform")
 
 // Locate asks the platform for the zones and addresses of a configuration that are auto, and puts the answers into it. A broker
 // is opened with what it leaves. It asks nobody if nothing is auto.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -55,5 +56,19 @@ func TestABrokerLearnsWhereItIs(t *testing.T) {
 	err = locate(t.Context(), &loaded.Config, slog.New(slog.DiscardHandler), place.Options{Getenv: o.Getenv, InstanceAt: "http://127.0.0.1:1", Total: 50 * time.Millisecond})
 	if err == nil || !strings.Contains(err.Error(), "where this broker is") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestABrokerWhosePlaceIsNotAskedForDoesNotOpen(t *testing.T) {
+	for _, key := range []string{"zone", "advertise", "client.zone"} {
+		loaded, err := config.Load(config.Sources{Flags: map[string]string{
+			"metastore.url": "memory://", "object_store.url": "memory://", "listen": "127.0.0.1:0", "admin.listen": "", key: "auto",
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Options{Config: &loaded.Config}); !errors.Is(err, errNotLocated) {
+			t.Errorf("%s: auto: %v", key, err)
+		}
 	}
 }

@@ -101,6 +101,9 @@ type Node struct {
 // Open binds the addresses and puts the parts together. It does not touch the stores: a broker starts while they are
 // down, and says so at /readyz.
 func Open(ctx context.Context, opts Options) (*Node, error) {
+	if len(opts.Config.Unlocated()) > 0 {
+		return nil, errNotLocated
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -138,7 +138,8 @@ func (o *devOptions) load(i int, metastore, objects string) (*config.Loaded, err
 			src.Flags[k.Name] = *o.keys[k.Name]
 		}
 	}
-	if first, ok := src.Flags["advertise"]; ok {
+	first := src.Flags["advertise"]
+	if _, isAuto, _ := config.ParseAuto(first); first != "" && !isAuto {
 		if src.Flags["advertise"], err = following(first, i); err != nil {
 			return nil, usagef("--advertise: %w", err)
 		}
@@ -186,6 +187,11 @@ func runDev(ctx context.Context, env *environment, o *devOptions) (err error) {
 		return err
 	}
 	log, level := newLogger(env, configs[0].Log)
+	for _, c := range configs {
+		if err := node.Locate(ctx, c, log); err != nil {
+			return err
+		}
+	}
 	stores, err := node.OpenStores(ctx, configs[0])
 	if err != nil {
 		return err

@@ -104,3 +104,14 @@ func TestDevTakesFlagsOfABroker(t *testing.T) {
 		}
 	}
 }
+
+// TestDevAsksWhereItIs: clients were told of a host, and brokers of a zone, by the name of auto.
+func TestDevAsksWhereItIs(t *testing.T) {
+	t.Setenv("ECS_CONTAINER_METADATA_URI_V4", "https://nowhere")
+	for _, flags := range []string{"--zone auto:ecs", "--advertise auto:ecs", "--advertise auto:ecs:9092"} {
+		line := "dev --listen 127.0.0.1:0 --admin= " + flags
+		if _, errOut, code := run(t, nil, strings.Fields(line)...); code != exitError || !strings.Contains(errOut, "ask ecs where this broker is") {
+			t.Errorf("%s: exit %d: %s", line, code, errOut)
+		}
+	}
+}

@@ -14,5 +14,9 @@ func GrantIAM(ctx context.Context, c *config.Config, user string) (made bool, er
 	if name, _ := scheme(c.Metastore.URL); name != "postgres" && name != "postgresql" {
 		return false, errors.New("grant login by IAM: metastore.url names no PostgreSQL")
 	}
-	return postgres.GrantIAM(ctx, c.Metastore.URL, user)
+	login, err := loginOf(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	return postgres.GrantIAM(ctx, c.Metastore.URL, login, user)
 }

@@ -30,8 +30,18 @@ var loginRefused = []string{"28000", "28P01"}
 // The master is never made a member of the role, to migrate in its name: it would be one of rds_iam then, and its password worth
 // nothing. From PostgreSQL 16 on the server itself makes it one, as it makes the role, and nobody but a superuser can undo
 // that: so the first run may be the last that logs in with the password, and callers must not need another.
-func GrantIAM(ctx context.Context, dsn, role string) (made bool, err error) {
-	conn, err := pgx.Connect(ctx, dsn)
+func GrantIAM(ctx context.Context, dsn string, login Login, role string) (made bool, err error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err == nil {
+		err = login.trust(config)
+	}
+	if err == nil {
+		err = login.Password.into(ctx, config)
+	}
+	if err != nil {
+		return false, fmt.Errorf("grant login by IAM: %w", err)
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && slices.Contains(loginRefused, refused.Code) {
 		return false, fmt.Errorf("grant login by IAM: %w (if %s was made before, nothing is wrong: from PostgreSQL 16 on, the "+
 			"password of who made it may be refused from then on)", err, role)

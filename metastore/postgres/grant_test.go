@@ -65,7 +65,7 @@ func TestGrantIAMLetsBrokersMakeTheirTables(t *testing.T) {
 	const brokers = 4
 	for range brokers {
 		go func() {
-			made, err := GrantIAM(t.Context(), masterDSN, broker)
+			made, err := GrantIAM(t.Context(), masterDSN, Login{}, broker)
 			answers <- answer{made, err}
 		}()
 	}
@@ -121,7 +121,7 @@ func TestGrantIAMOfARoleThatThereIs(t *testing.T) {
 	withIAM(t, dsn, masterDSN)
 	exec(t, connect(t, masterDSN), "create role "+pgx.Identifier{broker}.Sanitize()+" nologin")
 	for range 2 {
-		if made, err := GrantIAM(t.Context(), masterDSN, broker); made || err != nil {
+		if made, err := GrantIAM(t.Context(), masterDSN, Login{}, broker); made || err != nil {
 			t.Fatalf("made %v, %v", made, err)
 		}
 	}
@@ -138,7 +138,7 @@ func TestGrantIAMLeavesWhoMakesTheRoleItsPassword(t *testing.T) {
 	masterDSN, _ := master(t, dsn)
 	withIAM(t, dsn, masterDSN)
 	name := mustParse(t, masterDSN).User.Username()
-	if _, err := GrantIAM(t.Context(), masterDSN, name); !errors.Is(err, ErrOwnLogin) {
+	if _, err := GrantIAM(t.Context(), masterDSN, Login{}, name); !errors.Is(err, ErrOwnLogin) {
 		t.Errorf("the one that logs in: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func TestGrantIAMSaysThatARefusedPasswordMayBeAsItShould(t *testing.T) {
 	dsn := emptyDatabase(t)
 	masterDSN, broker := master(t, dsn)
 	exec(t, connect(t, dsn), "alter role "+pgx.Identifier{mustParse(t, masterDSN).User.Username()}.Sanitize()+" nologin")
-	if _, err := GrantIAM(t.Context(), masterDSN, broker); err == nil || !strings.Contains(err.Error(), "nothing is wrong") {
+	if _, err := GrantIAM(t.Context(), masterDSN, Login{}, broker); err == nil || !strings.Contains(err.Error(), "nothing is wrong") {
 		t.Errorf("err = %v", err)
 	}
 }

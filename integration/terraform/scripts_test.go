@@ -42,6 +42,7 @@ var standIns = map[string]string{
 *) exit 1 ;;
 esac`,
 	"docker": `echo "docker $*" >>CALLS
+[[ $1 != login ]] || cat >/dev/null
 [[ $1 != image ]] || exit 1
 [[ $1 != run ]] || printf '%s=[%s]\n' peers "${RUNNEL_PEER_SECRET-}" authorities "${RUNNEL_METASTORE_AUTHORITIES-}" password "${RUNNEL_METASTORE_PASSWORD-}" >>CALLS`,
 	"curl": `case "$*" in

@@ -49,6 +49,12 @@ func open(t *testing.T) *cli {
 	if err := copyTree(modules, c.root); err != nil {
 		t.Fatal(err)
 	}
+	// The tests of modules/plan read what the binary writes.
+	if written := "../../cmd/runnel/testdata"; exists(written) {
+		if err := copyTree(written, filepath.Join(dir, "cmd/runnel/testdata")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	config := filepath.Join(dir, "terraform.rc")
 	write(t, config, fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path    = %q\n    include = [\"*/*/*\"]\n  }\n}\n", mirror))
 	c.env = append(withoutAWS(os.Environ()), "TF_CLI_CONFIG_FILE="+config, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0",

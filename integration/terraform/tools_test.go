@@ -177,3 +177,8 @@ func exitCode(err error) int {
 	}
 	return -1
 }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -3,7 +3,9 @@ package runnel
 import (
 	"io"
 	"slices"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/testcontainers/testcontainers-go"
 )
@@ -62,5 +64,19 @@ func TestFirstAliasIsThatOfTheFirstNetworkWithOne(t *testing.T) {
 	req.Networks, req.NetworkAliases = []string{"a", "b"}, map[string][]string{"b": {"one", "two"}}
 	if got := firstAlias(&req); got != "one" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestTheEndOfALogIsKept: why a broker ended is what it said last.
+func TestTheEndOfALogIsKept(t *testing.T) {
+	for text, want := range map[string]string{"": "", "short": "short", "begins long ago, and ends here": "ends here", "ends here": "ends here"} {
+		for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(strings.NewReader(text))} {
+			if got, err := end(r, len("ends here")); err != nil || string(got) != want {
+				t.Errorf("of %q %q is kept: %v", text, got, err)
+			}
+		}
+	}
+	if _, err := end(iotest.ErrReader(io.ErrUnexpectedEOF), 9); err == nil {
+		t.Error("no error of a log that cannot be read")
 	}
 }

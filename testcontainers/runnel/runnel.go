@@ -160,9 +160,27 @@ func withLog(err error, c testcontainers.Container) error {
 		return err
 	}
 	defer log.Close()
-	text, logErr := io.ReadAll(io.LimitReader(log, mostLog))
+	text, logErr := end(log, mostLog)
 	if said := strings.TrimSpace(string(text)); logErr == nil && said != "" {
 		return fmt.Errorf("%w; the broker said: %s", err, said)
 	}
 	return err
+}
+
+// end is the last n bytes of what is read, or all if there are fewer.
+func end(r io.Reader, n int) ([]byte, error) {
+	text, chunk := []byte(nil), make([]byte, n)
+	for {
+		got, err := r.Read(chunk)
+		text = append(text, chunk[:got]...)
+		if len(text) > n {
+			text = append(text[:0], text[len(text)-n:]...)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return text, nil
+		case err != nil:
+			return nil, err
+		}
+	}
 }

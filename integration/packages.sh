@@ -10,6 +10,7 @@ compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgre
 PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 PATH="$PATH:/usr/sbin" command -v dockerd >/dev/null || missing+=(docker.io)
 docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || missing+=(docker-compose)
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 ((${#missing[@]})) || exit 0
 
 if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then

@@ -59,7 +59,7 @@ var tiers = []tier{
 	{
 		name: "deploy", about: "what people run brokers with: the image, containers, Terraform on a mock of AWS, the chart",
 		// One package at a time: two of them start a Docker engine.
-		module: "integration", args: []string{"-p=1", "-timeout=20m", "./image/...", "./containers/...", "./helm/...", "./terraform/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-p=1", "-parallel=4", "-timeout=20m", "./image/...", "./containers/...", "./helm/...", "./terraform/..."}, servers: true, binary: true,
 	},
 }
 

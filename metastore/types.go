@@ -113,4 +113,6 @@ var (
 	ErrGroupNotFound = errors.New("group not found")
 	// ErrSchema: the database lacks migrations or has newer ones than this binary knows.
 	ErrSchema = errors.New("metastore schema does not match")
+	// ErrNewerSchema is an ErrSchema: the database has migrations that this binary does not know.
+	ErrNewerSchema = fmt.Errorf("%w: run a newer binary", ErrSchema)
 )

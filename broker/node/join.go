@@ -17,7 +17,7 @@ func (n *Node) join(ctx context.Context) error {
 	follow := n.replica.Open
 	for {
 		metaErr := followMetadata(ctx, follow)
-		if errors.Is(metaErr, metastore.ErrSchema) && n.opts.Config.Migrate {
+		if errors.Is(metaErr, metastore.ErrSchema) && !errors.Is(metaErr, metastore.ErrNewerSchema) && n.opts.Config.Migrate {
 			if metaErr = n.migrate(ctx); metaErr == nil {
 				metaErr = followMetadata(ctx, follow)
 			}

@@ -42,8 +42,7 @@ const mostMigration = time.Hour
 // errMigrating is why a broker is not ready while it works at the metastore.
 var errMigrating = errors.New("being brought to what this version needs, by this broker or another")
 
-// migrate is Migrate for a broker that joins and found a metastore that is older than it needs, or newer, to which Migrate
-// does nothing. A broker that joins looks first: then most never need the lock of a migration, nor a way to the database
+// migrate is Migrate for a broker that joins and found a metastore that is older than it needs. A broker that joins looks first: then most never need the lock of a migration, nor a way to the database
 // around a pooler.
 func (n *Node) migrate(ctx context.Context) error {
 	n.note(componentMetastore, errMigrating)

@@ -200,7 +200,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	case version < want:
 		return fmt.Errorf("%w: it is at version %d, not %d: run `runnel migrate`", metastore.ErrSchema, version, want)
 	case version > want:
-		return fmt.Errorf("%w: it is at version %d, this binary knows %d: run a newer binary", metastore.ErrSchema, version, want)
+		return fmt.Errorf("%w: it is at version %d, this one knows %d", metastore.ErrNewerSchema, version, want)
 	}
 	if err := session.check(s.read.Config().ConnConfig.RuntimeParams[synchronousCommit]); err != nil {
 		return fmt.Errorf("%w: %w", errSettings, err)

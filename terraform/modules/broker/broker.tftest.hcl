@@ -247,6 +247,10 @@ run "the_load_balancer" {
     error_message = "Brokers see their clients' addresses, and are asked whether they are ready."
   }
   assert {
+    condition     = alltrue([for g in aws_lb_target_group.this : g.health_check[0].interval * g.health_check[0].unhealthy_threshold >= 180])
+    error_message = "No broker is replaced while the database fails over, which takes RDS up to two minutes."
+  }
+  assert {
     condition     = output.bootstrap == "events-0123456789abcdef.elb.eu-central-1.amazonaws.com:9092" && output.bootstrap_by_zone["eu-central-1b"] == "eu-central-1b.events-0123456789abcdef.elb.eu-central-1.amazonaws.com:9092"
     error_message = "Clients begin at the load balancer's name, or at that of a zone."
   }

@@ -34,14 +34,15 @@ resource "aws_lb_target_group" "this" {
   deregistration_delay   = 20
   connection_termination = false
 
-  # A broker is not ready while the database or the bucket cannot be reached, and ECS replaces what is not healthy: so
-  # that a failover of the database does not cost the brokers, it takes 100 s to become unhealthy, and 20 to be healthy.
+  # A broker is not ready while the database or the bucket cannot be reached, and ECS replaces what is not healthy. RDS
+  # fails over in 60 to 120 s, as AWS says, and brokers connect anew after that: so that no broker is killed for it, it
+  # takes 200 s to become unhealthy, and 40 to be healthy.
   health_check {
     protocol            = upper(local.admin_scheme)
     port                = local.ports.admin
     path                = "/readyz"
     matcher             = "200"
-    interval            = 10
+    interval            = 20
     timeout             = 6
     healthy_threshold   = 2
     unhealthy_threshold = 10

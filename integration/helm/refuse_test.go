@@ -41,6 +41,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"a password in the Job's URL":       {[]string{"migration.url=postgres://owner:hunter2@db/runnel"}, "has a password"},
 		"a Job's password without a URL":    {[]string{"migration.passwordSecret.name=db"}, "migration.url, which is not set"},
 		"a password in the query":           {[]string{"metastore.url=postgres://db/runnel?user=u&password=hunter2"}, "has a password"},
+		"a key's password in the query":     {[]string{"metastore.url=postgres://db/runnel?user=u&sslpassword=hunter2"}, "has a password"},
 		"a password in the file's URL":      {[]string{"metastore.url=", "config.metastore.url=postgres://runnel:hunter2@db/runnel"}, "has a password"},
 		"a database's password in the file": {[]string{"config.metastore.password=hunter2"}, "secrets do not belong into a ConfigMap"},
 		"a peers' secret in the file":       {[]string{"config.peer.secret=hunter2hunter2hunter2"}, "secrets do not belong into a ConfigMap"},

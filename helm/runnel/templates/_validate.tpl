@@ -86,7 +86,7 @@
 {{- end }}
 {{- range $url := list .Values.metastore.url .Values.migration.url (default dict $c.metastore).url }}
 {{- if $url }}
-{{- if or (regexMatch "^[a-z]+://[^/?@]*:[^/?]*@" $url) (regexMatch "[?&]password=" $url) }}
+{{- if or (regexMatch "^[a-z]+://[^/?@]*:[^/?]*@" $url) (regexMatch "[?&](ssl)?password=" $url) }}
 {{- fail "metastore.url or migration.url has a password, which does not belong there: use passwordSecret, or metastore.urlSecret" }}
 {{- end }}
 {{- end }}

@@ -215,6 +215,18 @@ run "refuses_a_password_in_the_url" {
   expect_failures = [var.url]
 }
 
+run "refuses_a_password_in_the_query_of_the_url" {
+  command = plan
+
+  variables {
+    engine              = "own"
+    url                 = "postgres://runnel@db.example.com/runnel?sslmode=verify-full&password=hunter2"
+    password_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db"
+  }
+
+  expect_failures = [var.url]
+}
+
 run "own_needs_a_way_to_log_in" {
   command = plan
 

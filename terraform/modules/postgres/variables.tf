@@ -77,7 +77,7 @@ variable "url" {
     error_message = "url is for engine = \"own\", and needed there."
   }
   validation {
-    condition     = var.url == "" || can(regex("^postgres(ql)?://[^/@:]+@[^/@]+/[^/@?]+(\\?.*)?$", var.url))
+    condition     = var.url == "" || can(regex("^postgres(ql)?://[^/@:]+@[^/@]+/[^/@?]+(\\?.*)?$", var.url)) && !can(regex("[?&](ssl)?password=", var.url))
     error_message = "Give url as postgres://USER@HOST:5432/DATABASE?sslmode=verify-full. A password goes to Secrets Manager, and its ARN to password_secret_arn: what stands in a URL lies in Terraform's state."
   }
 }

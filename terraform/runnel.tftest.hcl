@@ -52,7 +52,7 @@ override_resource {
 
 variables {
   name   = "events"
-  image  = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.9.0"
+  image  = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0"
   egress = "endpoints"
   # One that is made would be asked for when planning.
   peer_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:peers-AbCdEf"
@@ -155,7 +155,7 @@ run "own_network_on_ec2" {
 
   variables {
     platform            = "ec2"
-    image               = "ghcr.io/runnel-io/runnel:0.9.0"
+    image               = "ghcr.io/runnel-io/runnel:0.1.0"
     vpc_id              = "vpc-0fedcba9876543210"
     subnet_ids_by_zone  = { eu-central-1b = "subnet-0b", eu-central-1c = "subnet-0c" }
     engine              = "own"
@@ -190,7 +190,7 @@ run "no_image_from_the_internet_without_a_way_there" {
   command = plan
 
   variables {
-    image = "ghcr.io/runnel-io/runnel:0.9.0"
+    image = "ghcr.io/runnel-io/runnel:0.1.0"
   }
   expect_failures = [terraform_data.checks]
 }

@@ -75,7 +75,7 @@ variable "platform" {
 variable "image" {
   description = "Image of the broker, with a version or, better, a digest."
   type        = string
-  default     = "ghcr.io/runnel-io/runnel:0.9.0"
+  default     = "ghcr.io/runnel-io/runnel:0.1.0"
   nullable    = false
 }
 

@@ -18,7 +18,7 @@ output "script" {
     name          = "events"
     region        = "eu-central-1"
     registry      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
-    image         = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.9.0"
+    image         = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0"
     command       = "broker --migrate"
     environment   = { RUNNEL_ZONE = "auto", RUNNEL_METASTORE_AUTHORITIES = "it's\ntwo lines and $HOME" }
     secrets       = { RUNNEL_PEER_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:peers-AbCdEf" }
@@ -82,8 +82,8 @@ func TestInstanceScripts(t *testing.T) {
 	got := runScript(t, box, "runnel-start")
 	for _, want := range []string{
 		"docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-central-1.amazonaws.com\n",
-		"--env RUNNEL_METASTORE_URL --env RUNNEL_METASTORE_PASSWORD 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.9.0 migrate --grant-iam runnel\npeers=[]\nauthorities=[]\npassword=[of the owner]\n",
-		"--env RUNNEL_METASTORE_AUTHORITIES --env RUNNEL_ZONE --env RUNNEL_PEER_SECRET 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.9.0 broker --migrate\npeers=[secret of peers, with $HOME]\nauthorities=[it's\ntwo lines and $HOME]\npassword=[]\n",
+		"--env RUNNEL_METASTORE_URL --env RUNNEL_METASTORE_PASSWORD 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0 migrate --grant-iam runnel\npeers=[]\nauthorities=[]\npassword=[of the owner]\n",
+		"--env RUNNEL_METASTORE_AUTHORITIES --env RUNNEL_ZONE --env RUNNEL_PEER_SECRET 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0 broker --migrate\npeers=[secret of peers, with $HOME]\nauthorities=[it's\ntwo lines and $HOME]\npassword=[]\n",
 		"chown 65532:65532 " + box + "/tls.crt\n",
 	} {
 		if !strings.Contains(got, want) {

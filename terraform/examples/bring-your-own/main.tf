@@ -18,7 +18,7 @@ module "runnel" {
   source = "../.."
 
   name     = "runnel"
-  image    = "ghcr.io/runnel-io/runnel:0.9.0"
+  image    = "ghcr.io/runnel-io/runnel:0.1.0"
   platform = "ec2"
 
   throughput           = 25

@@ -24,7 +24,7 @@ module "runnel" {
   source = "../.."
 
   name  = "runnel"
-  image = "ghcr.io/runnel-io/runnel:0.9.0"
+  image = "ghcr.io/runnel-io/runnel:0.1.0"
 
   throughput       = 10
   brokers_per_zone = 1

@@ -22,7 +22,7 @@ provider "aws" {
 data "aws_caller_identity" "current" {}
 
 locals {
-  # Copies of the images; `crane copy ghcr.io/runnel-io/runnel:0.9.0 REGISTRY/runnel:0.9.0` makes one.
+  # Copies of the images; `crane copy ghcr.io/runnel-io/runnel:0.1.0 REGISTRY/runnel:0.1.0` makes one.
   registry = "${data.aws_caller_identity.current.account_id}.dkr.ecr.${var.region}.amazonaws.com"
 }
 
@@ -40,7 +40,7 @@ module "runnel" {
 
   name  = "events"
   zones = var.zones
-  image = "${local.registry}/runnel:0.9.0"
+  image = "${local.registry}/runnel:0.1.0"
 
   # 100 MB/s at peak. By night a broker in each zone carries what there is.
   throughput           = 100

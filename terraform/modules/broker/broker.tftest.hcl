@@ -44,7 +44,7 @@ mock_provider "aws" {
 variables {
   name               = "events"
   region             = "eu-central-1"
-  image              = "ghcr.io/runnel-io/runnel:0.9.0"
+  image              = "ghcr.io/runnel-io/runnel:0.1.0"
   vpc_id             = "vpc-0123456789abcdef0"
   subnet_ids_by_zone = { eu-central-1a = "subnet-0a", eu-central-1b = "subnet-0b", eu-central-1c = "subnet-0c" }
   size = {
@@ -179,7 +179,7 @@ run "policies_allow_the_least" {
   command = plan
 
   variables {
-    image               = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/runnel:0.9.0"
+    image               = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/runnel:0.1.0"
     secret_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/1"]
   }
 
@@ -317,7 +317,7 @@ run "on_ec2" {
     error_message = "Instances speak for their own groups."
   }
   assert {
-    condition     = strcontains(base64decode(aws_launch_template.this[0].user_data), "export RUNNEL_ZONE='auto'") && strcontains(base64decode(aws_launch_template.this[0].user_data), "ghcr.io/runnel-io/runnel:0.9.0 broker --migrate")
+    condition     = strcontains(base64decode(aws_launch_template.this[0].user_data), "export RUNNEL_ZONE='auto'") && strcontains(base64decode(aws_launch_template.this[0].user_data), "ghcr.io/runnel-io/runnel:0.1.0 broker --migrate")
     error_message = "An instance starts the broker."
   }
   assert {

@@ -36,7 +36,7 @@ variable "image" {
 
   validation {
     condition     = can(regex("^[^\\s:@]+(:[0-9]+)?[^\\s:@]*(:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{64})+$", var.image)) && !endswith(var.image, ":latest")
-    error_message = "image names a version, as ghcr.io/runnel-io/runnel:0.9.0 or NAME@sha256:..., and not latest: brokers that start at different times would be of different versions."
+    error_message = "image names a version, as ghcr.io/runnel-io/runnel:0.1.0 or NAME@sha256:..., and not latest: brokers that start at different times would be of different versions."
   }
 }
 

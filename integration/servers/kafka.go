@@ -79,7 +79,7 @@ func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka,
 	}
 	defer func() {
 		if err != nil {
-			k.remove()
+			_ = k.remove() // the error that led here is told
 		}
 	}()
 	config := filepath.Join(k.dir, "server.properties")

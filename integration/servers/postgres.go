@@ -58,7 +58,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err erro
 	}
 	defer func() {
 		if err != nil {
-			p.remove()
+			_ = p.remove() // the error that led here is told
 		}
 	}()
 	p.configure(o)
@@ -90,7 +90,7 @@ func newPostgres(password string) (*Postgres, error) {
 		return nil, err
 	}
 	if err := p.give(p.dir); err != nil {
-		p.remove()
+		_ = p.remove() // the error that led here is told
 		return nil, err
 	}
 	return p, nil

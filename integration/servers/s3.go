@@ -55,7 +55,7 @@ func OpenS3(ctx context.Context, tools toolchain.Cache) (_ *S3, err error) {
 	}
 	defer func() {
 		if err != nil {
-			s.remove()
+			_ = s.remove() // the error that led here is told
 		}
 	}()
 	for _, sub := range []string{"buckets", "sidecar"} {

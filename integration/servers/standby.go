@@ -24,7 +24,7 @@ func OpenStandby(ctx context.Context, of *Postgres) (_ *Postgres, err error) {
 	}
 	defer func() {
 		if err != nil {
-			p.remove()
+			_ = p.remove() // the error that led here is told
 		}
 	}()
 	p.settings = slices.Clone(of.settings)

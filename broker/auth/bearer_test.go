@@ -182,6 +182,27 @@ func TestKeysOfAProvider(t *testing.T) {
 	bad("a key that was withdrawn, later", second, nil)
 }
 
+// The library has one look for keys at a time, and gives its answer to whoever comes before it has noted that the look has ended.
+func TestARefusedLookIsNotTheNextOnes(t *testing.T) {
+	p, c := oidctest.New(t), &clock{now: time.Now()}
+	m := withProvider(t, p, OAuthOptions{}, c.Now)
+	if _, err := present(t.Context(), t, m, p.Token("alice", "kafka", nil)); err != nil {
+		t.Fatal(err)
+	}
+	unknown := p.Forged(false, p.Claims("alice", "kafka", nil))
+	for range 200 {
+		fetches := p.Fetches()
+		_, _ = present(t.Context(), t, m, unknown) // too soon
+		c.pass(11 * time.Second)
+		if _, err := present(t.Context(), t, m, unknown); err == nil {
+			t.Fatal("a token of an unknown key is taken")
+		}
+		if n := p.Fetches() - fetches; n != 1 {
+			t.Fatalf("keys were fetched %d times when they could be", n)
+		}
+	}
+}
+
 // TestManyTokensAtOnceFetchKeysOnce: all brokers' clients come at once when a broker starts.
 func TestManyTokensAtOnceFetchKeysOnce(t *testing.T) {
 	p := oidctest.New(t)

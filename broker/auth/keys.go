@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -20,6 +21,8 @@ type keys struct {
 	opts   OAuthOptions
 	now    func() time.Time
 	client *http.Client
+
+	asked atomic.Int64 // looks, and those that came too soon
 
 	turn chan struct{} // has one in it while keys are fetched; url is its holder's
 	url  string        // "": not discovered yet
@@ -68,8 +71,8 @@ func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) 
 			return nil, noteMissed(ctx, err)
 		}
 	}
-	payload, err := set.VerifySignature(ctx, jwt)
-	if isFetch(err) && strings.Contains(err.Error(), errTooSoon.Error()) && k.hadAnswer() {
+	payload, err := k.verify(ctx, set, jwt)
+	if isTooSoon(err) && k.hadAnswer() {
 		// As in Kafka, which looks for the key of such a token and refuses it meanwhile. Issuers show new keys before they use them.
 		return nil, errors.New("token is signed with a key that the issuer did not have a moment ago")
 	}
@@ -78,6 +81,40 @@ func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) 
 	}
 	k.noteFetched(set)
 	return payload, err
+}
+
+// verify is the library's, which looks for keys before it refuses a signature, and gives whoever comes the answer of the look that is
+// under way; also in the moment in which that one has ended, when it was another token's, perhaps of long ago.
+func (k *keys) verify(ctx context.Context, set *oidc.RemoteKeySet, jwt string) (payload []byte, err error) {
+	for range mostStale {
+		before := k.asked.Load()
+		payload, err = set.VerifySignature(ctx, jwt)
+		if !isFetch(err) && !isUnverified(err) || k.asked.Load() != before {
+			break
+		}
+		select { // for the one who is about to say that it has ended
+		case <-time.After(stalePause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return payload, err
+}
+
+// A token that was given the answer of another asks again, so often, and after so long.
+const (
+	mostStale  = 200
+	stalePause = time.Millisecond
+)
+
+// isUnverified tells whether no key fits, as the library says it.
+func isUnverified(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "failed to verify")
+}
+
+// isTooSoon tells whether keys were not fetched because they were looked for a moment ago.
+func isTooSoon(err error) bool {
+	return isFetch(err) && strings.Contains(err.Error(), errTooSoon.Error())
 }
 
 // hadAnswer tells whether the latest look for keys brought some.
@@ -189,6 +226,7 @@ var errAnswer = errors.New("the issuer's answer is not OK")
 // RoundTrip implements http.RoundTripper: it is how often, and for how much, the issuer is asked.
 func (k *keys) RoundTrip(r *http.Request) (*http.Response, error) {
 	where := r.URL.String()
+	k.asked.Add(1)
 	if !k.mayLook(where) {
 		return nil, errTooSoon
 	}

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,19 +163,4 @@ func (l *Log) Close() error {
 		return nil
 	}
 	return l.file.Close()
-}
-
-// FreePort returns a loopback TCP port that nobody listens on at the moment. It lies below those that the kernel gives to
-// whoever asks for any, so that only another caller, in another process, could take it first; there are thousands.
-func FreePort() (int, error) {
-	const from, to = 12_000, 32_000
-	var err error
-	for range 100 {
-		var l net.Listener
-		port := from + rand.IntN(to-from)
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("find a free port: %w", err)
 }

@@ -41,26 +41,32 @@ func text(topics ...topic) string {
 	return all.String()
 }
 
+// metadata is what a broker says of a topic now: clients remember it for a while.
+func (c *cluster) metadata(topic string) kadm.TopicDetail {
+	c.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers[0].Listeners[open]))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	topics, err := kadm.NewClient(client).ListTopics(c.t.Context(), topic)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return topics[topic]
+}
+
 // is holds the cluster to what a topic is said to be: settings, and no others; partitions; replicas. It returns the id, which
 // is another one if the topic was made anew.
 func (c *cluster) is(want topic) kadm.TopicID {
 	c.t.Helper()
-	topics, err := c.admin.ListTopics(c.t.Context(), want.name)
-	if err == nil {
-		err = topics[want.name].Err
+	var got kadm.TopicDetail
+	fits := func() bool {
+		got = c.metadata(want.name)
+		return len(got.Partitions) == want.partitions && !slices.ContainsFunc(got.Partitions.Sorted(), func(p kadm.PartitionDetail) bool { return len(p.Replicas) != want.factor })
 	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	got := topics[want.name]
-	if len(got.Partitions) != want.partitions {
-		c.t.Errorf("%s has %d partitions, want %d", want.name, len(got.Partitions), want.partitions)
-	}
-	for _, p := range got.Partitions {
-		if len(p.Replicas) != want.factor {
-			c.t.Errorf("%s: partition %d is on %v, want %d replicas", want.name, p.Partition, p.Replicas, want.factor)
-		}
-	}
+	// The broker that is asked may hear of it a moment later than the one that Terraform asked.
+	eventually(c.t, fmt.Sprintf("%s has %d partitions of %d replicas", want.name, want.partitions, want.factor), fits)
 	described, err := c.admin.DescribeTopicConfigs(c.t.Context(), want.name)
 	if err != nil {
 		c.t.Fatal(err)

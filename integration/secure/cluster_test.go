@@ -211,7 +211,7 @@ func createRules(ctx context.Context, client *kgo.Client, all ...rule) error {
 	return nil
 }
 
-// letAll lets principals produce to, and consume as any group from, all topics with a prefix.
+// letAll lets principals produce to, and consume as any group from, all topics with a prefix, and waits until all brokers do.
 func (c *cluster) letAll(prefix string, principals ...string) {
 	c.t.Helper()
 	var all []rule
@@ -222,6 +222,31 @@ func (c *cluster) letAll(prefix string, principals ...string) {
 			allow(kmsg.ACLResourceTypeGroup, "*", kmsg.ACLResourcePatternTypeLiteral, p, kmsg.ACLOperationRead))
 	}
 	c.rules(all...)
+	known := c.countRules(0)
+	for i := range c.brokers {
+		eventually(c.t, "all brokers know the rules", 5*time.Second, func() bool { return c.countRules(i) >= known })
+	}
+}
+
+// countRules is how many rules a broker knows.
+func (c *cluster) countRules(broker int) (n int) {
+	c.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers[broker].Listeners[open]))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	req := kmsg.NewPtrDescribeACLsRequest()
+	req.ResourceType, req.ResourcePatternType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
+	req.Operation, req.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+	resp, err := client.SeedBrokers()[0].Request(c.t.Context(), req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range resp.(*kmsg.DescribeACLsResponse).Resources {
+		n += len(r.ACLs)
+	}
+	return n
 }
 
 // within is a context for one step of a test.

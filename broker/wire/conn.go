@@ -142,8 +142,8 @@ func (c *Conn) kill() { c.fail(ErrServerClosed) }
 
 // drain lets the reader stop where it is, as the server shuts down.
 func (c *Conn) drain() {
+	c.hurryOnce.Do(func() { close(c.hurry) }) // first: who reads looks at it when it is stopped
 	c.stopReading()
-	c.hurryOnce.Do(func() { close(c.hurry) })
 }
 
 // stopReading lets the reader stop where it is.

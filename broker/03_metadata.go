@@ -27,7 +27,8 @@ import (
 // zones as the replication factor allows. A broker that is about to leave is listed and leads nothing.
 //
 // Of all topics those that the client may not describe are left out; if they are named they are refused, whether they exist or
-// not. An id says only that a topic exists, which Kafka does not hide either.
+// not. An id says only that a topic exists, which Kafka does not hide either. Who may not create what is not there is refused after
+// a look at the commit log, and told to ask again if that fails.
 
 // autoCreateWait bounds how long a Metadata request waits for the topics it makes.
 const autoCreateWait = 5 * time.Second
@@ -121,6 +122,8 @@ type topicQuery struct {
 	version   int16
 	create    bool // what is not there
 	placement *cluster.Placement
+	looked    bool // at the log
+	fresh     bool // since that look: what is not there does not exist
 }
 
 func (q *topicQuery) answer(ctx context.Context, asked kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
@@ -150,9 +153,25 @@ func (q *topicQuery) find(ctx context.Context, asked kmsg.MetadataRequestTopic) 
 	case !errors.Is(err, errNoSuchName) || !q.create:
 		return t, err
 	case !q.sees(q.conn, acl.Create, acl.Cluster, acl.ClusterName) && !q.may(q.conn, acl.Create, acl.Topic, *asked.Topic):
-		return nil, errTopicDenied
+		return q.findNew(ctx, asked)
 	}
 	return q.autoCreate(ctx, q.conn, *asked.Topic)
+}
+
+// findNew finds a topic that this broker has not heard of for a client that may not create it. Somebody else may just have done so
+// through another broker: a refusal would be the end of a producer that is right. The log is looked at once for a request.
+func (q *topicQuery) findNew(ctx context.Context, asked kmsg.MetadataRequestTopic) (*metastore.Topic, error) {
+	if !q.looked {
+		q.looked, q.fresh = true, q.refreshed(ctx)
+	}
+	t, err := q.findTopic(q.version, asked)
+	switch {
+	case !errors.Is(err, errNoSuchName):
+		return t, err
+	case !q.fresh:
+		return nil, refuse(kerr.LeaderNotAvailable, "whether there is such a topic is not known")
+	}
+	return nil, errTopicDenied
 }
 
 var (

@@ -202,3 +202,25 @@ func TestATopicIsAskedForOnceInARequest(t *testing.T) {
 	}
 	equal(t, "denials", len(g.trail.take(audit.Denial)), 1)
 }
+
+// A producer must not be told that it has no rights to a topic that somebody has just created for it through another broker.
+func TestMetadataOfATopicThatThisBrokerHasNotHeardOf(t *testing.T) {
+	g := newGuarded(t)
+	g.rules.deny(denial{acl.Create, acl.Topic, ""}, denial{acl.Create, acl.Cluster, ""})
+	_, err := g.elsewhere().CreateTopic(t.Context(), metastore.NewTopic{Name: "new", Partitions: 1, ReplicationFactor: 1})
+	must(t, err)
+	_, heard := g.replica.Topic("new")
+	equal(t, "this broker has heard of it", heard, false)
+
+	topics := g.broker.Topics
+	g.broker.Topics = cutOff{g.replica}
+	cut := ask[*kmsg.MetadataResponse](g.harness, 12, metadataRequest(true, "new", "none")).Topics
+	for i := range cut {
+		equal(t, "error of a broker that is cut off", cut[i].ErrorCode, kerr.LeaderNotAvailable.Code)
+	}
+	g.broker.Topics = topics
+	answer := ask[*kmsg.MetadataResponse](g.harness, 12, metadataRequest(true, "new", "none")).Topics
+	equal(t, "error", answer[0].ErrorCode, 0)
+	equal(t, "partitions", len(answer[0].Partitions), 1)
+	equal(t, "error of a topic that is nowhere", answer[1].ErrorCode, kerr.TopicAuthorizationFailed.Code)
+}

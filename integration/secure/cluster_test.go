@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,14 +223,14 @@ func (c *cluster) letAll(prefix string, principals ...string) {
 			allow(kmsg.ACLResourceTypeGroup, "*", kmsg.ACLResourcePatternTypeLiteral, p, kmsg.ACLOperationRead))
 	}
 	c.rules(all...)
-	known := c.countRules(0)
 	for i := range c.brokers {
-		eventually(c.t, "all brokers know the rules", 5*time.Second, func() bool { return c.countRules(i) >= known })
+		eventually(c.t, "all brokers know the rules", 5*time.Second, func() bool { return c.knows(i, all) })
 	}
 }
 
-// countRules is how many rules a broker knows.
-func (c *cluster) countRules(broker int) (n int) {
+// knows tells whether a broker has all of the rules. The one that was asked to make them need not be among the first: clients
+// send such requests to the controller.
+func (c *cluster) knows(broker int, all []rule) bool {
 	c.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers[broker].Listeners[open]))
 	if err != nil {
@@ -243,10 +244,13 @@ func (c *cluster) countRules(broker int) (n int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	known := map[rule]bool{}
 	for _, r := range resp.(*kmsg.DescribeACLsResponse).Resources {
-		n += len(r.ACLs)
+		for _, a := range r.ACLs {
+			known[rule{r.ResourceType, r.ResourceName, r.ResourcePatternType, a.Principal, a.Operation, a.PermissionType}] = true
+		}
 	}
-	return n
+	return !slices.ContainsFunc(all, func(r rule) bool { return !known[r] })
 }
 
 // within is a context for one step of a test.

@@ -35,10 +35,15 @@ const ofdSetLock = 37
 
 var errClaimed = errors.New("the port is another's")
 
+// PortClaims is the file, in a directory for temporary files, whose bytes are locked by those who claimed ports. It is never removed.
+func PortClaims(temp string) string {
+	return filepath.Join(temp, fmt.Sprintf("runnel-ports-%d.lock", os.Getuid()))
+}
+
 // claimPort locks the byte of the port in a file that all test processes of a user share. The file stays open, so that the kernel unlocks it
 // when the process ends.
 func claimPort(port int) error {
-	fd, err := syscall.Open(filepath.Join(os.TempDir(), fmt.Sprintf("runnel-ports-%d.lock", os.Getuid())), syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	fd, err := syscall.Open(PortClaims(os.TempDir()), syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("claim a port: %w", err)
 	}

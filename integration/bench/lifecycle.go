@@ -21,7 +21,7 @@ const (
 	lifeRound      = 25 * time.Second // of the tail
 	lifeQuiet      = 45 * time.Second // without anything rewritten: the compactor, which looks every 20 s, has nothing left to do
 	// What bounds the bytes on the disk of the machine: partitions keep lifeKept, segments are rewritten after lifeDelay, or an
-	// eighth of the time, and deleted objects stay for lifeGrace.
+	// eighth of the time, deleted objects stay for lifeGrace, and what a phase leaves is removed. Some 40 GiB are needed.
 	lifeKept  = 20 << 20
 	lifeDelay = 30 * time.Second
 	lifeGrace = time.Minute
@@ -103,11 +103,11 @@ type fromStart struct {
 
 func (m *machine) ingest(ctx context.Context, s *section, compactor bool, long time.Duration) (r ingested, err error) {
 	c, err := m.startCluster(ctx, 1, m.s3.Endpoint(), "RUNNEL_COMPACTION_ENABLE="+strconv.FormatBool(compactor), "RUNNEL_GARBAGE_GRACE="+lifeGrace.String(),
-		"RUNNEL_COMPACTION_DELAY="+m.lifeDelay().String())
+		"RUNNEL_COMPACTION_DELAY="+m.lifeDelay().String(), "RUNNEL_CLUSTER_LOG_RETENTION_CHECK_INTERVAL_MS=30000")
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, c.stop()) }()
+	defer func() { err = errors.Join(err, c.stop(), m.s3.Forget(c.prefix)) }()
 	kept := strconv.Itoa(lifeKept)
 	if err := createLifeTopic(ctx, c.addresses[0], topicName(0), lifePartitions, map[string]*string{"retention.bytes": &kept}); err != nil {
 		return r, err

@@ -115,6 +115,16 @@ func (s *S3) URL() string {
 	return u.String()
 }
 
+// Forget removes all objects whose keys begin with the prefix and a slash, from below the server: what a load of many GiB leaves would
+// fill the disk. Nobody may use them any more.
+func (s *S3) Forget(prefix string) error {
+	var err error
+	for _, kind := range []string{"buckets", "sidecar"} {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, kind, Bucket, filepath.Clean("/"+prefix))))
+	}
+	return err
+}
+
 // Stop ends the server; the objects stay for another Start.
 func (s *S3) Stop() error {
 	err := s.proc.Stop(syscall.SIGTERM, stopGrace)

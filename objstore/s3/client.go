@@ -57,8 +57,8 @@ func configure(s *s3.Options, o Options, httpClient *http.Client) {
 	s.DisableLogOutputChecksumValidationSkipped = true // ranges carry none; it would log each
 	if o.Endpoint != "" {
 		s.BaseEndpoint = aws.String(o.Endpoint)
-		// Many servers do not know the checksums that the SDK now adds unasked. The SHA-256 in the signature protects
-		// the body.
+		// Many servers do not know the checksums that the SDK now adds unasked, after the body. What protects it: see
+		// protection.
 		s.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		s.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	}

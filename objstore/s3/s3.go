@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +25,9 @@ type Store struct {
 	client *s3.Client
 	http   *http.Client
 	opts   Options
+
+	protection atomic.Int32 // of bodies: see protection
+	learning   atomic.Bool  // somebody is finding it out
 }
 
 var (
@@ -49,34 +53,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 func (s *Store) Close() error {
 	s.http.CloseIdleConnections()
 	return nil
-}
-
-// Put implements objstore.Store with one PutObject that carries If-None-Match: *.
-//
-// ErrExists may mean this very call: when the server stores the object and its answer is lost, the repeated request
-// finds the object there. Callers name objects so that nobody else can have made one of that name (segments have UUIDs)
-// and take ErrExists for success.
-func (s *Store) Put(ctx context.Context, key string, parts [][]byte) error {
-	if err := objstore.ValidKey(key); err != nil {
-		return fmt.Errorf("put: %w", err)
-	}
-	body := objstore.NewPartsReader(parts)
-	defer body.Close() // net/http may still be reading: the parts are the caller's again
-	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:        &s.opts.Bucket,
-		Key:           aws.String(s.opts.Prefix + key),
-		Body:          body,
-		ContentLength: aws.Int64(body.Size()),
-		ContentType:   aws.String("application/octet-stream"),
-		IfNoneMatch:   aws.String("*"),
-	})
-	if err == nil {
-		return nil
-	}
-	if status(err) == http.StatusPreconditionFailed {
-		err = objstore.ErrExists
-	}
-	return fmt.Errorf("put %s: %w", key, err)
 }
 
 // List implements objstore.Store with ListObjectsV2, 1000 objects to a request. Directory buckets (S3 Express) do not

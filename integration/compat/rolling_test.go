@@ -35,13 +35,7 @@ func TestClientsLiveThroughARollingRestart(t *testing.T) {
 	brokers := trio(t)
 	bootstrap := brokers[0].Addr + "," + brokers[1].Addr + "," + brokers[2].Addr
 	ctx := within(t, 4*time.Minute)
-	createTopic(t, brokers[0].Addr, "source", 6)
-	for _, b := range brokers { // kcat ends when its topic is not there
-		eventually(t, "the broker knows the topic", func() bool {
-			topics, err := admin(t, b.Addr).ListTopics(t.Context(), "source")
-			return err == nil && len(topics["source"].Partitions) == 6
-		})
-	}
+	createEverywhere(t, brokers, "source", 6)
 	var running sync.WaitGroup
 	defer running.Wait()
 
@@ -58,7 +52,7 @@ func TestClientsLiveThroughARollingRestart(t *testing.T) {
 	}
 	running.Go(func() { produceSource(ctx, t, bootstrap, over) })
 	for _, p := range streams(c) {
-		createTopic(t, brokers[0].Addr, "from-"+p.name, 6)
+		createEverywhere(t, brokers, "from-"+p.name, 6)
 		running.Go(func() { p.run(ctx, t, bootstrap, over) })
 		eventually(t, p.name+" produces", func() bool {
 			ends, err := admin(t, brokers[0].Addr).ListEndOffsets(t.Context(), "from-"+p.name)
@@ -76,6 +70,18 @@ func TestClientsLiveThroughARollingRestart(t *testing.T) {
 		t.Logf("%s stopped in %v, is back after %v", b.Addr, stopped.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	}
 	close(over)
+}
+
+// createEverywhere creates a topic of which all brokers know when it returns: kcat ends when its topic is not there.
+func createEverywhere(t *testing.T, brokers []*harness.Broker, topic string, partitions int) {
+	t.Helper()
+	createTopic(t, brokers[0].Addr, topic, int32(partitions))
+	for _, b := range brokers {
+		eventually(t, "the broker knows the topic", func() bool {
+			topics, err := admin(t, b.Addr).ListTopics(t.Context(), topic)
+			return err == nil && len(topics[topic].Partitions) == partitions
+		})
+	}
 }
 
 // trio starts three brokers, which know each other when it returns.

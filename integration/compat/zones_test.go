@@ -11,20 +11,25 @@ import (
 	"github.com/runnel-io/runnel/integration/harness"
 )
 
-// racks starts a broker in each of the zones a, b and c; the first one knows them all.
+// racks starts a broker in each of the zones a, b and c; each knows them all.
 func racks(t *testing.T) []*harness.Broker {
 	t.Helper()
 	stores := harness.NewStores(t)
 	var brokers []*harness.Broker
 	for _, zone := range []string{"a", "b", "c"} {
 		b := harness.Node(t, stores, harness.NodeOptions{Env: []string{"RUNNEL_ZONE=" + zone}})
-		b.Restart()
+		b.Start()
 		brokers = append(brokers, b)
 	}
-	eventually(t, "the first broker knows the others", func() bool {
-		metadata, err := admin(t, brokers[0].Addr).BrokerMetadata(t.Context())
-		return err == nil && len(metadata.Brokers) == len(brokers)
-	})
+	for _, b := range brokers {
+		b.WaitReady()
+	}
+	for _, b := range brokers {
+		eventually(t, "the broker knows the others", func() bool {
+			metadata, err := admin(t, b.Addr).BrokerMetadata(t.Context())
+			return err == nil && len(metadata.Brokers) == len(brokers)
+		})
+	}
 	return brokers
 }
 

@@ -77,8 +77,8 @@ func TestDeletedRecordsAreGoneEverywhere(t *testing.T) {
 	a.Start()
 	a.WaitReady()
 	eventually(t, "the broker answers again", 20*time.Second, func() bool {
-		_, err := viaA.ListStartOffsets(t.Context(), "purged")
-		return err == nil
+		starts, err := viaA.ListStartOffsets(t.Context(), "purged")
+		return err == nil && starts.Error() == nil
 	})
 	check(viaA)
 	read(a)

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -68,7 +67,7 @@ func TestRulesByJavasAdministrator(t *testing.T) {
 	if got := ask(root, request{"create": allMade(rules...)})["create"]; !slices.Equal(got, want[:len(rules)]) {
 		t.Errorf("createAcls of what is there: %q", got)
 	}
-	eventually(t, "the other broker knows them", time.Second, func() bool {
+	eventually(t, "the other broker knows them", setUp, func() bool {
 		return slices.Equal(ask(by("root", 1), request{"describe": filter{}})["describe"], rules)
 	})
 
@@ -122,10 +121,10 @@ func TestRulesByJavasAdministrator(t *testing.T) {
 			t.Errorf("deleteAcls by filter %d: %q, want %q", i, got, want)
 		}
 	}
-	eventually(t, "the other broker has let them go", time.Second, func() bool {
+	eventually(t, "the other broker has let them go", setUp, func() bool {
 		return slices.Equal(ask(by("root", 1), request{"describe": filter{}})["describe"], pick(1, 2, 5, 6, 7))
 	})
-	eventually(t, "bob sees no rules any more", time.Second, func() bool {
+	eventually(t, "bob sees no rules any more", setUp, func() bool {
 		return slices.Equal(ask(by("bob", 1), request{"describe": filter{}})["describe"], denied)
 	})
 

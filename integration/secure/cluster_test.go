@@ -84,10 +84,10 @@ func openCluster(t *testing.T, o clusterOptions) *cluster {
 		b.WaitReady()
 	}
 	for _, b := range c.brokers {
-		one := kadm.NewClient(c.client(login{bootstrap: b.Listeners[open], protocol: "PLAINTEXT"}))
-		eventually(t, "brokers know of each other", 10*time.Second, func() bool {
-			all, err := one.ListBrokers(t.Context())
-			return err == nil && len(all) == len(c.brokers)
+		one := c.client(login{bootstrap: b.Listeners[open], protocol: "PLAINTEXT"})
+		eventually(t, "brokers know of each other", setUp, func() bool {
+			told, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), one) // not by kadm, which remembers answers
+			return err == nil && len(told.Brokers) == len(c.brokers)
 		})
 	}
 	c.admin = kadm.NewClient(c.client(login{bootstrap: c.at(open), protocol: "PLAINTEXT"}))
@@ -141,7 +141,7 @@ func (c *cluster) user(name, password string) {
 	}
 	for _, b := range c.brokers {
 		l := login{bootstrap: b.Listeners[sasl], protocol: "SASL_PLAINTEXT", mechanism: "SCRAM-SHA-512", user: name, password: password}
-		eventually(c.t, "the user is known", 5*time.Second, func() bool { return logsIn(c.t, l) == nil })
+		eventually(c.t, "the user is known", setUp, func() bool { return logsIn(c.t, l) == nil })
 	}
 }
 
@@ -157,7 +157,7 @@ func logsIn(t *testing.T, l login) error {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), setUp)
 	defer cancel()
 	return client.Ping(ctx)
 }
@@ -184,12 +184,32 @@ func allow(resource kmsg.ACLResourceType, name string, pattern kmsg.ACLResourceP
 	return rule{resource, name, pattern, principal, operation, kmsg.ACLPermissionTypeAllow}
 }
 
-// rules makes rules. They are not waited for.
+// rules makes rules, and waits until all brokers have them.
 func (c *cluster) rules(all ...rule) {
 	c.t.Helper()
 	if err := createRules(c.t.Context(), c.client(login{bootstrap: c.brokers[0].Listeners[open], protocol: "PLAINTEXT"}), all...); err != nil {
 		c.t.Fatal(err)
 	}
+	for i := range c.brokers {
+		eventually(c.t, "all brokers know the rules", setUp, func() bool {
+			known := c.known(i)
+			return !slices.ContainsFunc(all, func(r rule) bool { return !known[r] })
+		})
+	}
+}
+
+// agree waits until all brokers have the same rules, of which one has the latest: it answers whoever made them.
+func (c *cluster) agree() {
+	c.t.Helper()
+	eventually(c.t, "all brokers have the same rules", setUp, func() bool {
+		first := c.known(0)
+		for i := range c.brokers {
+			if !maps.Equal(first, c.known(i)) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func createRules(ctx context.Context, client *kgo.Client, all ...rule) error {
@@ -212,7 +232,7 @@ func createRules(ctx context.Context, client *kgo.Client, all ...rule) error {
 	return nil
 }
 
-// letAll lets principals produce to, and consume as any group from, all topics with a prefix, and waits until all brokers do.
+// letAll lets principals produce to, and consume as any group from, all topics with a prefix.
 func (c *cluster) letAll(prefix string, principals ...string) {
 	c.t.Helper()
 	var all []rule
@@ -223,14 +243,11 @@ func (c *cluster) letAll(prefix string, principals ...string) {
 			allow(kmsg.ACLResourceTypeGroup, "*", kmsg.ACLResourcePatternTypeLiteral, p, kmsg.ACLOperationRead))
 	}
 	c.rules(all...)
-	for i := range c.brokers {
-		eventually(c.t, "all brokers know the rules", 5*time.Second, func() bool { return c.knows(i, all) })
-	}
 }
 
-// knows tells whether a broker has all of the rules. The one that was asked to make them need not be among the first: clients
-// send such requests to the controller.
-func (c *cluster) knows(broker int, all []rule) bool {
+// known are the rules that a broker has. The one that was asked to make them need not be the first that does: clients send such
+// requests to the controller.
+func (c *cluster) known(broker int) map[rule]bool {
 	c.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers[broker].Listeners[open]))
 	if err != nil {
@@ -250,7 +267,7 @@ func (c *cluster) knows(broker int, all []rule) bool {
 			known[rule{r.ResourceType, r.ResourceName, r.ResourcePatternType, a.Principal, a.Operation, a.PermissionType}] = true
 		}
 	}
-	return !slices.ContainsFunc(all, func(r rule) bool { return !known[r] })
+	return known
 }
 
 // within is a context for one step of a test.
@@ -261,12 +278,39 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+// setUp bounds what a test needs before it begins, and is not about.
+const setUp = 30 * time.Second
+
 func eventually(t *testing.T, what string, d time.Duration, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s", d, what)
 		}
+	}
+}
+
+// prompt holds brokers to what other brokers are told: each follows, and most of the times within a second. One of them may
+// take longer on a machine that is busy with something else.
+type prompt struct {
+	t    *testing.T
+	took []time.Duration
+}
+
+func (p *prompt) await(what string, ok func() bool) {
+	p.t.Helper()
+	began := time.Now()
+	eventually(p.t, what, setUp, ok)
+	p.took = append(p.took, time.Since(began))
+}
+
+// check is called once everything was awaited.
+func (p *prompt) check() {
+	p.t.Helper()
+	p.t.Logf("brokers followed after %v", p.took)
+	slices.Sort(p.took)
+	if median := p.took[len(p.took)/2]; median > time.Second {
+		p.t.Errorf("it takes them %v", median)
 	}
 }
 

@@ -7,14 +7,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/runnel-io/runnel/integration/harness"
@@ -68,15 +71,33 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 		env = append(env, "RUNNEL_BIN="+binary)
 	}
 
-	var results []result
-	for _, t := range chosen {
+	results := runAll(chosen, os.Stdout, func(t tier, out io.Writer) []result {
 		if ctx.Err() != nil {
-			break
+			return nil
 		}
-		fmt.Printf("\n=== tier %s: %s\n", t.name, t.about)
-		results = append(results, t.run(ctx, root, env, verbose)...)
-	}
+		return t.run(ctx, out, root, env, verbose)
+	})
 	return errors.Join(ctx.Err(), report(os.Stdout, results, os.Getenv("CI") == "true"))
+}
+
+// runAll runs tiers one after the other, and beside them, one after the other as well, those that may. What these print comes when
+// the others are done. The results are in the order of the tiers.
+func runAll(chosen []tier, out io.Writer, run func(tier, io.Writer) []result) (all []result) {
+	results := make([][]result, len(chosen))
+	lane := func(beside bool, out io.Writer) {
+		for i, t := range chosen {
+			if t.beside == beside {
+				results[i] = run(t, out)
+			}
+		}
+	}
+	var printed bytes.Buffer
+	var running sync.WaitGroup
+	running.Go(func() { lane(true, &printed) })
+	lane(false, out)
+	running.Wait()
+	_, _ = printed.WriteTo(out)
+	return slices.Concat(results...)
 }
 
 // startServers starts PostgreSQL and the S3 server and returns the environment that names them.

@@ -15,8 +15,10 @@ type result struct {
 	tier           string
 	passed, failed int
 	skipped        []string // "package.Test: reason"
+	failures       []string // "package.Test", or a package that did not build or ended outside of any test
 	broken         string   // why the tier did not run to its end
 	took           time.Duration
+	computed       time.Duration // by all its processes on all processors, but for servers that it shares
 }
 
 // event is one line of `go test -json`.
@@ -88,6 +90,7 @@ func (c *counter) decided(e event, key string) {
 		res.passed++
 	case "fail":
 		res.failed++
+		res.failures = append(res.failures, key)
 	case "skip":
 		res.skipped = append(res.skipped, key+": "+reason(c.output[key]))
 	}
@@ -104,6 +107,7 @@ func (c *counter) packageDecided(e event, res *result, key string) {
 		}
 		if e.FailedBuild != "" || res.failed == 0 {
 			res.failed++ // did not build, or ended outside any test
+			res.failures = append(res.failures, e.Package)
 		}
 	}
 	word := map[string]string{"pass": "ok  ", "fail": "FAIL"}[e.Action]
@@ -136,7 +140,7 @@ func report(w io.Writer, results []result, strict bool) error {
 		passed, failed, skipped = passed+r.passed, failed+r.failed, skipped+len(r.skipped)
 		line := fmt.Sprintf("tier %-9s %4d passed, %d failed, %d skipped", r.tier+":", r.passed, r.failed, len(r.skipped))
 		if r.took > 0 {
-			line += fmt.Sprintf("  (%.0fs)", r.took.Seconds())
+			line += fmt.Sprintf("  (%.0fs, %.0fs of processors)", r.took.Seconds(), r.computed.Seconds())
 		}
 		switch {
 		case r.broken != "":
@@ -151,6 +155,9 @@ func report(w io.Writer, results []result, strict bool) error {
 			wrong = append(wrong, r.tier+" skipped tests in CI")
 		}
 		fmt.Fprintln(w, line)
+		for _, f := range r.failures {
+			fmt.Fprintln(w, "    failed "+f)
+		}
 		for _, s := range r.skipped {
 			fmt.Fprintln(w, "    skipped "+s)
 		}

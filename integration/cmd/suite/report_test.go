@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,6 +37,9 @@ func TestCounterCountsLeavesAndSaysWhy(t *testing.T) {
 	if len(res.skipped) != 1 || res.skipped[0] != "p.TestB: no database here" {
 		t.Errorf("skipped %q", res.skipped)
 	}
+	if want := []string{"p.TestA/two", "broken"}; !slices.Equal(res.failures, want) {
+		t.Errorf("failures %q, want %q", res.failures, want)
+	}
 	if !strings.Contains(out.String(), "two is wrong") {
 		t.Errorf("the output lacks what the failed test said:\n%s", out.String())
 	}
@@ -50,7 +54,7 @@ func TestReportIsStrictInCI(t *testing.T) {
 	}{
 		"a skip at home":   {skipping, false, false},
 		"a skip in CI":     {skipping, true, true},
-		"a failure":        {[]result{{tier: "unit", passed: 1, failed: 1}}, false, true},
+		"a failure":        {[]result{{tier: "unit", passed: 1, failed: 1, failures: []string{"p.TestA"}}}, false, true},
 		"nothing ran":      {[]result{{tier: "unit"}}, false, true},
 		"a broken tier":    {[]result{{tier: "unit", passed: 1, broken: "go test: signal: killed"}}, false, true},
 		"everything green": {[]result{{tier: "unit", passed: 1}}, true, false},
@@ -59,6 +63,13 @@ func TestReportIsStrictInCI(t *testing.T) {
 			var out bytes.Buffer
 			if err := report(&out, c.results, c.strict); (err != nil) != c.fails {
 				t.Errorf("report: %v\n%s", err, out.String())
+			}
+			for _, r := range c.results {
+				for _, name := range r.failures {
+					if !strings.Contains(out.String(), "failed "+name) {
+						t.Errorf("the report lacks %s:\n%s", name, out.String())
+					}
+				}
 			}
 		})
 	}

@@ -30,7 +30,7 @@ type Outcome struct {
 
 // Options of Play. The zero value is the default.
 type Options struct {
-	Patience time.Duration // real time until a seed counts as stuck; default 2 minutes
+	Patience time.Duration // real time until a seed counts as stuck; default 5 minutes, some hundred times what it takes: others may keep processors busy
 	Keep     bool          // leave all files of the seed in its directory, also if it is right
 	Kinds    []faults.Kind // of faults; default: all
 	Planted  planted.Bug   // of a program that was built with the tag
@@ -46,7 +46,7 @@ const resultFile = "result.json"
 // an error means that the seed could not be played.
 func Play(ctx context.Context, binary string, seed uint64, dir string, opts Options) (Outcome, error) {
 	if opts.Patience == 0 {
-		opts.Patience = 2 * time.Minute
+		opts.Patience = 5 * time.Minute
 	}
 	o := Outcome{Result: sim.Result{Seed: seed}}
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -72,6 +72,7 @@ func checkSpread(t *testing.T, want int, members ...*groupMember) {
 // one that dies is replaced by the other after its session; new topics that match are consumed; one that leaves does it at
 // once.
 func TestConsumerProtocol(t *testing.T) {
+	t.Parallel()
 	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
 	for _, client := range []string{"java", "confluent"} {
 		for kind, subscription := range map[string]string{"names": client + "-names", "expression": "~" + client + "-expr.*"} {
@@ -117,6 +118,7 @@ func TestConsumerProtocol(t *testing.T) {
 // TestGroupsChangeTheirProtocol: the members of a classic group are replaced one by one by those of the consumer protocol, and
 // these by classic ones again, under load. No record is left out, and the committed offsets never go back.
 func TestGroupsChangeTheirProtocol(t *testing.T) {
+	t.Parallel()
 	const topic, group, partitions = "migrates", "migrating", 4
 	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
 	createTopic(t, b.Addr, topic, partitions)
@@ -226,6 +228,7 @@ func watchOffsets(t *testing.T, bootstrap, group string) (end func() map[int32]i
 
 // TestMembersOutliveTheirCoordinator: the coordinator of a group is killed; its members go on reading with what they have.
 func TestMembersOutliveTheirCoordinator(t *testing.T) {
+	t.Parallel()
 	const topic, group, partitions = "outlives", "outliving", 6
 	stores := harness.NewStores(t)
 	var all []*harness.Broker
@@ -286,6 +289,7 @@ func TestMembersOutliveTheirCoordinator(t *testing.T) {
 
 // TestStaticMembersComeBack: a static member of a consumer group that is restarted has its partitions again, and nobody else notices.
 func TestStaticMembersComeBack(t *testing.T) {
+	t.Parallel()
 	const topic, group, partitions = "static", "with static members", 4
 	settings := quickGroups()
 	settings["group.consumer.session.timeout.ms"] = "60000" // a Java process may take long to start
@@ -318,6 +322,7 @@ func TestStaticMembersComeBack(t *testing.T) {
 
 // TestToolsShowConsumerGroups: franz-go as a member of the consumer protocol, and what Kafka's own tool shows of its group.
 func TestToolsShowConsumerGroups(t *testing.T) {
+	t.Parallel()
 	const topic, group = "shown", "showing"
 	b := harness.Dev(t, harness.DevOptions{Set: quickGroups()})
 	createTopic(t, b.Addr, topic, 4)

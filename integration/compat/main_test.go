@@ -82,8 +82,8 @@ var targets = []target{
 	}},
 }
 
-// onTargets runs a test on a cluster of each mode, those that RUNNEL_COMPAT_TARGETS names (by commas), by default
-// the broker's own.
+// onTargets runs a test on a cluster of each mode, beside each other, those that RUNNEL_COMPAT_TARGETS names (by commas), by
+// default the broker's own.
 func onTargets(t *testing.T, test func(t *testing.T, bootstrap string)) {
 	chosen := strings.Split(cmp.Or(os.Getenv("RUNNEL_COMPAT_TARGETS"), "embedded,distributed"), ",")
 	for _, target := range targets {
@@ -91,6 +91,7 @@ func onTargets(t *testing.T, test func(t *testing.T, bootstrap string)) {
 			continue
 		}
 		t.Run(target.name, func(t *testing.T) {
+			t.Parallel()
 			test(t, target.open(t))
 		})
 	}

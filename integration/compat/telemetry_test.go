@@ -20,7 +20,7 @@ func subscribeToProducers(o tools) {
 		out := o.must(metricsCommand, "--describe", "--name", "tellers")
 		return strings.Contains(out, "interval.ms=1000") && strings.Contains(out, "client_id=teller,client_software_name=apache-kafka-java")
 	})
-	contains(o.t, o.must(metricsCommand, "--list"), "tellers")
+	eventually(o.t, "it is listed", func() bool { return strings.Contains(o.must(metricsCommand, "--list"), "tellers") }) // by any broker
 	for _, refused := range [][]string{{"--interval", "99"}, {"--match", "client_id=["}, {"--match", "client_name=x"}} {
 		contains(o.t, o.fails(metricsCommand, append([]string{"--alter", "--name", "wrong"}, refused...)...), "Invalid")
 	}
@@ -49,6 +49,7 @@ var pushed = regexp.MustCompile(`(?m)^kafka_client_producer_\w+\{.*client_id="te
 
 // TestJavaProducersPushMetrics: what kafka-client-metrics.sh asks for, an unmodified producer pushes.
 func TestJavaProducersPushMetrics(t *testing.T) {
+	t.Parallel()
 	c := clients(t)
 	broker := harness.Dev(t, harness.DevOptions{})
 	createTopic(t, broker.Addr, "told", 1)
@@ -66,6 +67,7 @@ func TestJavaProducersPushMetrics(t *testing.T) {
 // TestJavaProducersPushMetricsToAnotherBroker: a producer that loses the broker which told it what to push goes on with
 // another one, which takes its metrics for what they are.
 func TestJavaProducersPushMetricsToAnotherBroker(t *testing.T) {
+	t.Parallel()
 	c := clients(t)
 	brokers := trio(t)
 	createTopic(t, brokers[0].Addr, "told", 6)

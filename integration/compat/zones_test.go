@@ -36,6 +36,7 @@ func racks(t *testing.T) []*harness.Broker {
 // TestJavaConsumerReadsInItsRack: a consumer with client.rack is sent to the broker of its rack, reads there alone, and
 // never goes round in circles, also where a topic has too few replicas for it. kafka-log-dirs adds up over the brokers.
 func TestJavaConsumerReadsInItsRack(t *testing.T) {
+	t.Parallel()
 	c := clients(t)
 	brokers := racks(t)
 	bootstrap := brokers[0].Addr
@@ -79,6 +80,7 @@ func TestJavaConsumerReadsInItsRack(t *testing.T) {
 
 // TestJavaConsumerGoesOnWhenItsRackIsLost: when the broker that a consumer was sent to is killed, it reads from others.
 func TestJavaConsumerGoesOnWhenItsRackIsLost(t *testing.T) {
+	t.Parallel()
 	c := clients(t)
 	brokers := racks(t)
 	bootstrap := brokers[0].Addr

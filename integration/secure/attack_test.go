@@ -29,6 +29,7 @@ import (
 // TestAttacksLeaveNothingBehind: after everything that strangers can do at the doors, the broker has as much memory and as
 // many goroutines as before, its log holds no bytes of theirs as they were, and real clients work.
 func TestAttacksLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
 	c := openCluster(t, clusterOptions{brokers: 1})
 	c.user(alice, password)
 	c.letAll("of-alice", "User:"+alice)

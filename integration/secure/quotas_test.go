@@ -13,6 +13,7 @@ import (
 // TestQuotasHoldRealClientsBack: producers and consumers that would take more get what their quota says, to within 10 % over
 // half a minute, by waiting as they are told: no connection ends, and their own metrics show it.
 func TestQuotasHoldRealClientsBack(t *testing.T) {
+	t.Parallel()
 	const (
 		limit = 1 << 20 // bytes a second of each
 		size  = 1000

@@ -35,7 +35,8 @@ const ofdSetLock = 37
 
 var errClaimed = errors.New("the port is another's")
 
-// PortClaims is the file, in a directory for temporary files, whose bytes are locked by those who claimed ports. It is never removed.
+// PortClaims is the file, in a directory for temporary files, whose bytes are locked by those who claimed ports, and the
+// whole (flock) by who claims a network. It is never removed.
 func PortClaims(temp string) string {
 	return filepath.Join(temp, fmt.Sprintf("runnel-ports-%d.lock", os.Getuid()))
 }

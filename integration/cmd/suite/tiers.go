@@ -49,7 +49,7 @@ var tiers = []tier{
 	},
 	{
 		name: "compat", about: "the real binary and real Kafka clients in five languages",
-		module: "integration", args: []string{"-timeout=20m", "./compat/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=20m", "-parallel=3", "./compat/..."}, servers: true, binary: true,
 	},
 	{
 		name: "ecosystem", about: "what people run beside their clients: transactions of many clients, Kafka Streams, Kafka Connect, Flink",

@@ -9,7 +9,10 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/runnel-io/runnel/integration/servers"
 )
 
 // network is where containers of an engine of ours are: a bridge of its own, since all engines that are told nothing share
@@ -19,8 +22,17 @@ type network struct {
 	prefix string // the first half of its addresses, such as 172.20
 }
 
-// newNetwork makes the interface, with addresses in which this machine has none.
+// newNetwork makes the interface, with addresses in which this machine has none. Engines that start at once look one after the
+// other, under a lock that is held as long as the commands here take.
 func newNetwork() (network, error) {
+	lock, err := os.OpenFile(servers.PortClaims(os.TempDir()), os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		defer lock.Close()
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		return network{}, fmt.Errorf("claim a network: %w", err)
+	}
 	prefix, err := freePrefix()
 	if err != nil {
 		return network{}, err

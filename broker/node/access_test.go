@@ -64,6 +64,7 @@ func mayDescribe(ctx context.Context, t *testing.T, n *Node) bool {
 // A right that was taken away through one node is gone on another within a second. The best of some tries counts: how long a
 // busy machine lets a node wait is not its doing.
 func TestRightsTakenAwayThroughOneNodeAreGoneOnAnother(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	keys := map[string]string{"authorizer": "on"}
 	a, _ := startWith(t, stores, keys)

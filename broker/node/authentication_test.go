@@ -42,6 +42,7 @@ func (b *lockedBuffer) String() string {
 
 // TestTheFirstUserMakesOthers: a cluster where clients authenticate is used from nothing, through two brokers.
 func TestTheFirstUserMakesOthers(t *testing.T) {
+	t.Parallel()
 	stores, log := memoryStores(), new(lockedBuffer)
 	keys := map[string]string{
 		"protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN,SCRAM-SHA-512,SCRAM-SHA-256", "auth.bootstrap_user": "root", "auth.bootstrap_password": "first-secret",
@@ -113,6 +114,7 @@ func TestTheFirstUserMakesOthers(t *testing.T) {
 
 // TestTheFirstUserIsNotMadeAgain: what has become of the credentials since counts, not the configuration.
 func TestTheFirstUserIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	start := func(password string) *Node {
 		n, _ := startWith(t, stores, map[string]string{"protocol": "SASL_PLAINTEXT", "auth.bootstrap_user": "root", "auth.bootstrap_password": password})

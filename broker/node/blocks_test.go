@@ -11,6 +11,7 @@ import (
 
 // TestABrokerWithHardlyAnyCacheReads has brokers whose memory.cache has no room for a block, with and without others.
 func TestABrokerWithHardlyAnyCacheReads(t *testing.T) {
+	t.Parallel()
 	for name, keys := range map[string]map[string]string{
 		"none":                  {"memory.cache": "0"},
 		"less than a block":     {"memory.cache": "1MiB"},

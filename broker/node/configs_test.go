@@ -38,6 +38,7 @@ func setOnBrokers(ctx context.Context, t *testing.T, n *Node, name, value string
 }
 
 func TestConfigsAlteredThroughOneNodeActOnAllAndOutliveThem(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	a, stopA := startWith(t, stores, nil)
 	b, stopB := startWith(t, stores, nil)

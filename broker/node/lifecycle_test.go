@@ -179,6 +179,7 @@ func TestRecordsThatAreDeletedFreeTheBucket(t *testing.T) {
 }
 
 func TestATopicIsMadeAgainAtOnceUnderItsName(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	n, _ := startHasty(t, stores, unwritten)
 	admin := create(t, n, "t", nil)
@@ -212,6 +213,7 @@ func TestATopicIsMadeAgainAtOnceUnderItsName(t *testing.T) {
 }
 
 func TestSmallObjectsBecomeLargeOnesAndReadTheSame(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	n, _ := startHasty(t, stores, nil)
 	c := client(t, n)
@@ -281,6 +283,7 @@ func (n *Node) holds(tasks ...string) bool {
 }
 
 func TestTasksMoveToTheBrokersThatAreLeft(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	a, stopA := startHasty(t, stores, unwritten)
 	b, _ := startHasty(t, stores, unwritten)

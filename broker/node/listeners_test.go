@@ -49,6 +49,7 @@ func clientBy(t *testing.T, n *Node, listener string, dialed chan<- string, opts
 
 // TestClientsOfOneListenerNeverSeeAnother produces and consumes through one listener of two nodes.
 func TestClientsOfOneListenerNeverSeeAnother(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	a, _ := startWith(t, stores, twoListeners())
 	b, _ := startWith(t, stores, twoListeners())

@@ -13,6 +13,7 @@ import (
 // TestNodesWithAndWithoutAPeerPortShareALog is a cluster in the middle of getting its peer ports, with one node that was
 // given another secret.
 func TestNodesWithAndWithoutAPeerPortShareALog(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	keys := func(secret string) map[string]string {
 		return map[string]string{"peer.listen": "127.0.0.1:0", "peer.secret": secret}

@@ -118,6 +118,7 @@ func client(t *testing.T, n *Node, opts ...kgo.Opt) *kgo.Client {
 }
 
 func TestTwoNodesServeOneClusterAndSurviveTheFirst(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	a, stopA := start(t, stores)
 	b, _ := start(t, stores)
@@ -164,6 +165,7 @@ func TestTwoNodesServeOneClusterAndSurviveTheFirst(t *testing.T) {
 }
 
 func TestNodeSaysWhyItIsNotReadyAndJoinsWhenTheStoreIsBack(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	broken := &brokenCheck{Store: fault.Wrap(stores.Objects)}
 	stores.Objects = broken

@@ -11,6 +11,7 @@ import (
 // TestQuotasOfAClusterAreShared: what a client takes of one node leaves little of its quota at the other, until the first
 // is gone.
 func TestQuotasOfAClusterAreShared(t *testing.T) {
+	t.Parallel()
 	const limit = 1 << 20
 	stores := memoryStores()
 	keys := map[string]string{"quota.scope": "cluster", "peer.listen": "127.0.0.1:0", "peer.secret": "a secret of the tests alone"}

@@ -52,6 +52,7 @@ func lookout(t *testing.T, stores *Stores, keys map[string]string) (n *Node, sto
 // TestALostMetastoreIsMadeAnewUnderABrokerThatWaitsForIt: brokers copy what it knows, refuse an empty one while the copy is
 // there, serve all records once it is made anew, and the lost one no more.
 func TestALostMetastoreIsMadeAnewUnderABrokerThatWaitsForIt(t *testing.T) {
+	t.Parallel()
 	objects := fault.Wrap(objmemory.New())
 	var full atomic.Bool
 	objects.Before(func(_ context.Context, c fault.Call) error {

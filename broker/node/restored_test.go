@@ -52,6 +52,7 @@ func produce(t *testing.T, n *Node, value string) int64 {
 // TestABrokerRefusesARestoredMetastoreThatLacksWhatTheBucketKnowsOf although no broker is left that knew it, until somebody
 // deletes the marks.
 func TestABrokerRefusesARestoredMetastoreThatLacksWhatTheBucketKnowsOf(t *testing.T) {
+	t.Parallel()
 	objects := objmemory.New()
 	open := func(dir string) *Stores {
 		meta, err := metamemory.Open(t.Context(), dir, metamemory.Options{})
@@ -134,6 +135,7 @@ func TestABrokerRefusesARestoredMetastoreThatLacksWhatTheBucketKnowsOf(t *testin
 
 // TestANewMetastoreMayBeginOnAUsedBucket: it is another cluster's.
 func TestANewMetastoreMayBeginOnAUsedBucket(t *testing.T) {
+	t.Parallel()
 	first := memoryStores()
 	for _, stores := range []*Stores{first, {Metastore: metamemory.New(metamemory.Options{}), Objects: first.Objects}} {
 		n, stop := start(t, stores)

@@ -32,6 +32,7 @@ func metric(t *testing.T, n *Node, name, label string) float64 {
 }
 
 func TestNodesSequenceThroughOneThatHandsTheRoleOn(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	keys := map[string]string{"peer.listen": "127.0.0.1:0", "peer.secret": "a secret of the tests alone"}
 	a, stopA := startWith(t, stores, keys)

@@ -16,6 +16,7 @@ import (
 // TestClientsAreAskedThroughOneNodeAndPushToAnother: the metastore's clock is far from the nodes' own, by which they once
 // held all that was pushed to be old.
 func TestClientsAreAskedThroughOneNodeAndPushToAnother(t *testing.T) {
+	t.Parallel()
 	stores := memoryStores()
 	stores.Metastore = metamemory.New(metamemory.Options{Now: func() time.Time { return time.Now().Add(-365 * 24 * time.Hour) }})
 	asked, _ := startWith(t, stores, nil)

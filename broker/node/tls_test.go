@@ -16,6 +16,7 @@ import (
 // TestBrokersWithTLSServeClientsWhileTheirCertificateIsReplaced has two nodes with a listener of TLS that wants certificates of
 // clients, and a plain one beside it.
 func TestBrokersWithTLSServeClientsWhileTheirCertificateIsReplaced(t *testing.T) {
+	t.Parallel()
 	ours, dir := newSigner(t), t.TempDir()
 	certificate, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	ours.files(certificate, key, "first")

@@ -50,6 +50,7 @@ func TestKcatLogsIn(t *testing.T) {
 			continue
 		}
 		t.Run(way, func(t *testing.T) {
+			t.Parallel()
 			topic := "of-alice-kcat-" + strings.ReplaceAll(way, " ", "-")
 			c.topic(topic, 1)
 			var sent []string
@@ -91,6 +92,7 @@ func TestKcatLogsIn(t *testing.T) {
 	wrong["untrusted server"] = l
 	for how, l := range wrong {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			_, said, err := kcat(t.Context(), t, l, nil, "-L", "-m", "10")
 			if err == nil {
 				t.Errorf("kcat was let in: %s", said)

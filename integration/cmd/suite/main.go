@@ -17,7 +17,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 
 	"github.com/runnel-io/runnel/integration/harness"
@@ -80,23 +79,33 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 	return errors.Join(ctx.Err(), report(os.Stdout, results, os.Getenv("CI") == "true"))
 }
 
-// runAll runs tiers one after the other, and beside them, one after the other as well, those that may. What these print comes when
-// the others are done. The results are in the order of the tiers.
-func runAll(chosen []tier, out io.Writer, run func(tier, io.Writer) []result) (all []result) {
+// runAll runs tiers one after the other, and beside them, one after the other as well, those that may. What these print comes
+// between what the others do. The results are in the order of the tiers.
+func runAll(chosen []tier, out io.Writer, run func(tier, io.Writer) []result) []result {
 	results := make([][]result, len(chosen))
-	lane := func(beside bool, out io.Writer) {
+	ended := make(chan *bytes.Buffer, len(chosen))
+	go func() {
+		defer close(ended)
 		for i, t := range chosen {
-			if t.beside == beside {
-				results[i] = run(t, out)
+			if t.beside > 0 {
+				var printed bytes.Buffer
+				results[i] = run(t, &printed)
+				ended <- &printed
 			}
 		}
+	}()
+	for i, t := range chosen {
+		if t.beside > 0 {
+			continue
+		}
+		results[i] = run(t, out)
+		for len(ended) > 0 {
+			_, _ = (<-ended).WriteTo(out)
+		}
 	}
-	var printed bytes.Buffer
-	var running sync.WaitGroup
-	running.Go(func() { lane(true, &printed) })
-	lane(false, out)
-	running.Wait()
-	_, _ = printed.WriteTo(out)
+	for printed := range ended {
+		_, _ = printed.WriteTo(out)
+	}
 	return slices.Concat(results...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +22,7 @@ type tier struct {
 	args        []string
 	servers     bool // wants PostgreSQL and the S3 server
 	binary      bool // wants the broker's binary
-	beside      bool // computes in virtual time: it runs beside the others, which wait more than they compute, and gives way to them
+	beside      int  // not 0: it runs beside the others, which wait more than they compute, and gives way to them: nice by so much
 }
 
 var tiers = []tier{
@@ -37,7 +38,7 @@ var tiers = []tier{
 	},
 	{
 		name: "sim", about: "200 seeds of a simulated cluster with all faults, none with an anomaly; planted bugs, each found by its name",
-		module: "integration", args: []string{"-p=1", "-timeout=40m", "./sim/..."}, beside: true,
+		module: "integration", args: []string{"-p=1", "-timeout=40m", "./sim/..."}, beside: 10, // in virtual time
 	},
 	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",
@@ -57,12 +58,13 @@ var tiers = []tier{
 	},
 	{
 		name: "secure", about: "who gets in and who does not, by real clients: TLS, SASL, access rules as Kafka's, quotas, attacks",
-		module: "integration", args: []string{"-timeout=15m", "./secure/...", "./ascode/...", "./independent/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=15m", "-parallel=4", "./secure/...", "./ascode/...", "./independent/..."}, servers: true, binary: true,
 	},
 	{
 		name: "deploy", about: "what people run brokers with: the image, containers, Terraform on a mock of AWS, the chart",
 		// The longest first: all others fit beside it.
 		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=20m", "./terraform/...", "./image/...", "./containers/...", "./helm/..."}, servers: true, binary: true,
+		beside: 5,
 	},
 }
 
@@ -97,14 +99,11 @@ func (s *shared) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
-// gentle is the priority of tiers that run beside others: what is left to them is enough, and never nothing.
-const gentle = "10"
-
 // command is the tier's `go test`, which leaves vetting to the linter.
 func (t tier) command(dir string) []string {
 	command := append([]string{"go", "test", "-json", "-vet=off"}, t.packages(dir)...)
-	if t.beside {
-		command = append([]string{"nice", "-n", gentle}, command...)
+	if t.beside > 0 {
+		command = append([]string{"nice", "-n", strconv.Itoa(t.beside)}, command...)
 	}
 	return command
 }

@@ -26,9 +26,10 @@ class Client:
             self.config["oauth_cb"] = lambda _: (token, time.time() + 3600)
 
     def failed(self, error):
-        # That all brokers are down follows from the others, and connections may end; but with TLS 1.3 this is how a refused
-        # certificate shows.
-        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.code() == KafkaError._TRANSPORT and "alert" not in error.str():
+        # That all brokers are down follows from the others, and connections may end, also while they authenticate anew, too late;
+        # but with TLS 1.3 this is how a refused certificate shows.
+        ended = error.code() == KafkaError._TRANSPORT or error.code() == KafkaError._AUTHENTICATION and "Broker transport failure" in error.str()
+        if error.code() == KafkaError._ALL_BROKERS_DOWN or ended and "alert" not in error.str():
             self.said.append(str(error))
         elif self.failure is None:
             self.failure = error

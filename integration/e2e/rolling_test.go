@@ -108,7 +108,7 @@ func TestRollingRestartIsNotSeenByClients(t *testing.T) {
 func knowEachOther(t *testing.T, all []*member) {
 	t.Helper()
 	for _, b := range all {
-		eventually(t, "the broker knows the others", 10*time.Second, func() bool {
+		eventually(t, "the broker knows the others", 30*time.Second, func() bool {
 			known, err := admin(t, through(b.Broker)...).ListBrokers(t.Context())
 			return err == nil && len(known) == len(all)
 		})

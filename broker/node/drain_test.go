@@ -34,7 +34,7 @@ func TestNodeThatStopsDoesNotWaitOutTheLingerOfATopic(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("the batch was not acknowledged")
 	}
 }

@@ -70,12 +70,14 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 		env = append(env, "RUNNEL_BIN="+binary)
 	}
 
+	told := watchBusy()
 	results := runAll(chosen, os.Stdout, func(t tier, out io.Writer) []result {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return t.run(ctx, out, root, env, verbose)
 	})
+	fmt.Printf("\n%s\n", told())
 	return errors.Join(ctx.Err(), report(os.Stdout, results, os.Getenv("CI") == "true"))
 }
 

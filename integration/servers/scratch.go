@@ -62,11 +62,10 @@ func sweep(temp string) error {
 			continue // gone meanwhile, or another user's
 		}
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			dir := strings.TrimSuffix(name, lockSuffix)
-			if err := os.RemoveAll(dir); err != nil {
-				return errors.Join(fmt.Errorf("remove what a dead server left: %w", err), lock.Close())
+			// What a server writes that is about to end as well is left for whoever comes next.
+			if os.RemoveAll(strings.TrimSuffix(name, lockSuffix)) == nil {
+				_ = os.Remove(name)
 			}
-			_ = os.Remove(name)
 		}
 		lock.Close()
 	}

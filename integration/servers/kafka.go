@@ -121,12 +121,12 @@ func OpenKafka(ctx context.Context, classPath string, o KafkaOptions) (_ *Kafka,
 	return k, err
 }
 
-// Close stops the broker and removes its data.
+// Close ends the broker, which has nothing to put in order, and removes its data.
 func (k *Kafka) Close() error {
-	err := k.proc.Stop(syscall.SIGTERM, stopGrace)
+	err := k.proc.Stop(syscall.SIGKILL, stopGrace)
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 143 {
-		err = nil // how the Java VM says that SIGTERM ended it in good order
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		err = nil
 	}
 	return errors.Join(err, k.remove())
 }

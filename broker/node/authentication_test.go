@@ -48,7 +48,7 @@ func TestTheFirstUserMakesOthers(t *testing.T) {
 		"protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN,SCRAM-SHA-512,SCRAM-SHA-256", "auth.bootstrap_user": "root", "auth.bootstrap_password": "first-secret",
 		"cluster.connections.max.reauth.ms": "2200",
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var nodes []*Node
 	for range 2 {

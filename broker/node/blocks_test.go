@@ -21,7 +21,7 @@ func TestABrokerWithHardlyAnyCacheReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n, _ := startWith(t, memoryStores(), keys)
 			eventually(t, "the node is ready", func() bool { return n.Ready() == "" })
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if _, err := kadm.NewClient(client(t, n)).CreateTopic(ctx, 1, 1, nil, "t"); err != nil {
 				t.Fatal(err)

@@ -91,7 +91,7 @@ func TestNodeWithoutClientsStopsAtOnce(t *testing.T) {
 
 func TestNodeThatStopsIsStillListedWhenItHandsOverAndGoneAfterwards(t *testing.T) {
 	a, b, stop := pair(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	admin := kadm.NewClient(client(t, b))
 	if _, err := admin.CreateTopic(ctx, 8, 1, nil, "t"); err != nil {

@@ -26,7 +26,6 @@ func setQuota(ctx context.Context, t *testing.T, n *Node, key string, value floa
 // TestQuotasHoldForRealClients: franz-go produces and consumes at the rates of their quotas, and sees no error. The window is
 // short, so that its burst counts for little: it is two seconds' worth, and so the rate in ten seconds is up to a fifth more.
 func TestQuotasHoldForRealClients(t *testing.T) {
-	t.Parallel()
 	const limit, value, measured = 1 << 20, 50 << 10, 10 * time.Second
 	n, _ := startWith(t, memoryStores(), map[string]string{"cluster.quota.window.num": "3"})
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)

@@ -41,7 +41,7 @@ func TestABrokerStaysUpNotReadyWhenTheMetastoreWentBackInTime(t *testing.T) {
 	stores.Metastore = meta
 	n, _ := start(t, stores) // which fails the test if the node ends by itself
 	eventually(t, "ready", func() bool { return n.Ready() == "" })
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := client(t, n, kgo.DefaultProduceTopic("t"), kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.RecordDeliveryTimeout(2*time.Second))
 	if _, err := kadm.NewClient(c).CreateTopic(ctx, 1, 1, nil, "t"); err != nil {

@@ -31,7 +31,7 @@ func TestNodeTakesSnapshotsAsOftenAsItIsTold(t *testing.T) {
 		}
 	}()
 	eventually(t, "ready", func() bool { return n.Ready() == "" })
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	admin := kadm.NewClient(client(t, n))
 	for i := range 10 {

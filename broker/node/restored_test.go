@@ -39,7 +39,7 @@ func (l *lines) String() string {
 // produce sends a record to topic t and returns its offset.
 func produce(t *testing.T, n *Node, value string) int64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := client(t, n, kgo.DefaultProduceTopic("t"))
 	r, err := c.ProduceSync(ctx, kgo.StringRecord(value)).First()

@@ -41,7 +41,7 @@ func TestNodesSequenceThroughOneThatHandsTheRoleOn(t *testing.T) {
 	eventually(t, "both nodes ready and in view", func() bool {
 		return a.Ready() == "" && b.Ready() == "" && len(a.members.Live()) == 2 && len(b.members.Live()) == 2
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const partitions = 16 // some of which the second node leads
 	if _, err := kadm.NewClient(client(t, a)).CreateTopic(ctx, partitions, 1, nil, "t"); err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // leastDisk is what all tiers together take at a time, and some; what Go caches when it compiles comes on top.
-const leastDisk = 4 << 30
+const leastDisk = 6 << 30
 
 // checkDisk says before anything runs that the disk is too full: later that looks like a dozen different faults.
 func checkDisk(dir string, least uint64) error {

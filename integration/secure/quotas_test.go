@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ func TestQuotasHoldRealClientsBack(t *testing.T) {
 		}
 	}
 	var load sync.WaitGroup
+	var slow atomic.Int32
 	for _, user := range users {
 		load.Go(func() {
 			a, err := run(user)
@@ -71,11 +73,13 @@ func TestQuotasHoldRealClientsBack(t *testing.T) {
 			}
 			rate := float64(a.Steady*size) / steady.Seconds()
 			t.Logf("%s: %.3f of the quota, metrics %v", user, rate/limit, a.Metrics)
-			if math.Abs(rate/limit-1) > 0.10 {
-				t.Errorf("%s takes %.0f bytes a second, its quota is %d", user, rate, limit)
-			}
 			throttled := max(a.Metrics["throttle"], a.Metrics["produce-throttle-time-max"], a.Metrics["fetch-throttle-time-max"])
-			if throttled == 0 {
+			switch {
+			case rate < 0.9*limit && throttled == 0: // on a machine that is busy with something else, and not held back by anybody
+				slow.Add(1)
+			case math.Abs(rate/limit-1) > 0.10:
+				t.Errorf("%s takes %.0f bytes a second, its quota is %d", user, rate, limit)
+			case throttled == 0:
 				t.Errorf("%s does not know that it is throttled: %v", user, a.Metrics)
 			}
 			if n := a.Metrics["connection-close-total"]; n > 1 { // the first, to the seed, may go when the broker is known
@@ -84,4 +88,7 @@ func TestQuotasHoldRealClientsBack(t *testing.T) {
 		})
 	}
 	load.Wait()
+	if n := slow.Load(); n > 1 {
+		t.Errorf("%d clients do not get to their quotas by themselves", n)
+	}
 }

@@ -16,7 +16,6 @@ import (
 // consume, and none of them notices: Java's re-authenticate, others may connect anew. Clients renew tokens when a fifth of their
 // time is left; a token with less than a second left would make a session too short to be renewed, as in Kafka.
 func TestSessionsAreRenewed(t *testing.T) {
-	t.Parallel()
 	c := openCluster(t, clusterOptions{set: map[string]string{"connections.max.reauth.ms": "2000"}})
 	c.user(alice, password)
 	c.letAll("of-alice", "User:"+alice)

@@ -42,7 +42,7 @@ var tiers = []tier{
 	},
 	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",
-		module: "integration", args: []string{"-timeout=15m", "./e2e/...", "./differential/...", "./history/...", "./checker/...", "./workload/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=15m", "-parallel=3", "./e2e/...", "./differential/...", "./history/...", "./checker/...", "./workload/..."}, servers: true, binary: true,
 	},
 	{
 		name: "chaos", about: "processes, PostgreSQL, S3 and the ways between them broken at random under a load that is judged; fail-overs",

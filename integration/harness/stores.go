@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"maps"
 	"net"
 	"net/url"
@@ -191,14 +192,50 @@ func OwnPostgres(t testing.TB, o servers.PostgresOptions) *servers.Postgres {
 	return p
 }
 
+// ServerEnv chooses the S3 servers that tests start for themselves: "minio", else versitygw.
+const ServerEnv = "RUNNEL_TEST_S3_SERVER"
+
 // OwnS3 starts an S3 server that the test may stop and start, and ends with it.
 func OwnS3(t testing.TB) *servers.S3 {
+	t.Helper()
+	if os.Getenv(ServerEnv) == "minio" {
+		return OwnMinIO(t)
+	}
+	return ownS3(t, servers.OpenS3)
+}
+
+// OwnMinIO starts a MinIO server that the test may stop and start, and ends with it. Without its program the test is skipped,
+// in CI it is built.
+func OwnMinIO(t testing.TB) *servers.S3 {
+	t.Helper()
+	bin := MinIO(t)
+	return ownS3(t, func(ctx context.Context, _ toolchain.Cache) (*servers.S3, error) { return servers.OpenMinIO(ctx, bin) })
+}
+
+// MinIO is the path of MinIO's program.
+func MinIO(t testing.TB) string {
 	t.Helper()
 	tools, err := toolchain.Default(os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := servers.OpenS3(t.Context(), tools)
+	bin, err := servers.FindMinIO(t.Context(), tools)
+	if errors.Is(err, servers.ErrNoMinIO) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func ownS3(t testing.TB, open func(context.Context, toolchain.Cache) (*servers.S3, error)) *servers.S3 {
+	t.Helper()
+	tools, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(t.Context(), tools)
 	if err != nil {
 		t.Fatal(err)
 	}

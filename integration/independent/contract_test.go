@@ -46,12 +46,16 @@ func TestTheContractAcrossClients(t *testing.T) {
 			name string
 			open func(t *testing.T, p place) (writer, reader objstore.Store)
 		}{
+			{"the SDK alone", func(t *testing.T, p place) (objstore.Store, objstore.Store) { s := p.sdk(t); return s, s }},
 			{"the SDK writes, minio-go reads", func(t *testing.T, p place) (objstore.Store, objstore.Store) { return p.sdk(t), p.minio(t) }},
 			{"minio-go writes, the SDK reads", func(t *testing.T, p place) (objstore.Store, objstore.Store) { return p.minio(t), p.sdk(t) }},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				objstoretest.Run(t, func(t *testing.T) objstore.Store {
 					writer, reader := tc.open(t, placeIn(t, bucket))
+					if writer == reader {
+						return writer // with all that it does beside the contract's methods
+					}
 					return crossing{writer: writer, reader: reader}
 				})
 			})

@@ -11,7 +11,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,41 +20,14 @@ import (
 
 	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
-	"github.com/runnel-io/runnel/integration/toolchain"
 	"github.com/runnel-io/runnel/objstore"
 	"github.com/runnel-io/runnel/objstore/s3"
 )
 
-// onServers runs a test on each S3 server: versitygw, and MinIO if RUNNEL_TEST_MINIO says so: the path of its binary, or
-// "build", which takes some eight minutes of a processor once. It is another implementation and no other client, so
-// that CI does without it.
+// onServers runs a test on each S3 server: the one that other tests run on, and MinIO.
 func onServers(t *testing.T, test func(t *testing.T, bucket string)) {
 	t.Run("versitygw", func(t *testing.T) { test(t, harness.TestBucket(t)) })
-	choice := os.Getenv("RUNNEL_TEST_MINIO")
-	if choice == "" {
-		return
-	}
-	t.Run("minio", func(t *testing.T) {
-		if choice == "build" {
-			tools, err := toolchain.Default(os.Stderr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if choice, err = tools.GoProgram(t.Context(), toolchain.MinIO); err != nil {
-				t.Fatal(err)
-			}
-		}
-		m, err := servers.OpenMinIO(t.Context(), choice)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := m.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		test(t, m.URL())
-	})
+	t.Run("minio", func(t *testing.T) { test(t, harness.OwnMinIO(t).URL()) })
 }
 
 // place is a prefix of a bucket, and who may use it.

@@ -26,30 +26,56 @@ const Bucket = "runnel-test"
 // Region is the region that the S3 server answers for.
 const Region = "us-east-1"
 
-// S3 is a versitygw server over a temporary directory, on a free loopback port, with credentials of its own.
+// S3 is an S3 server over a temporary directory, on a free loopback port, with credentials of its own: versitygw or MinIO.
 type S3 struct {
 	AccessKey, SecretKey string
 
 	scratch
 
-	bin  string
-	port int
-	log  *Log
-	proc *Process
+	program s3Program
+	port    int
+	log     *Log
+	proc    *Process
 }
 
-// OpenS3 starts a server and makes Bucket. The server program comes from the tool cache, which builds it if needed.
-func OpenS3(ctx context.Context, tools toolchain.Cache) (_ *S3, err error) {
+// s3Program is an implementation: what to run over s.dir, with which arguments and environment.
+type s3Program interface {
+	name() string
+	// dirs are the directories below s.dir that are there before the first start.
+	dirs() []string
+	command(s *S3) *exec.Cmd
+}
+
+// versityGW is the server that most tests run on: quick to build, maintained, and it checks signatures and checksums.
+type versityGW struct{ bin string }
+
+func (versityGW) name() string { return "versitygw" }
+
+func (versityGW) dirs() []string { return []string{"buckets", "sidecar"} }
+
+func (v versityGW) command(s *S3) *exec.Cmd {
+	cmd := exec.Command(v.bin, "--quiet", "--keep-alive", "--region", Region, "--port", s.address(),
+		"posix", "--sidecar", filepath.Join(s.dir, "sidecar"), filepath.Join(s.dir, "buckets"))
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
+	return cmd
+}
+
+// OpenS3 starts versitygw and makes Bucket. The program comes from the tool cache, which builds it if needed.
+func OpenS3(ctx context.Context, tools toolchain.Cache) (*S3, error) {
 	bin, err := tools.GoProgram(ctx, toolchain.VersityGW)
 	if err != nil {
 		return nil, err
 	}
+	return openS3(ctx, versityGW{bin})
+}
+
+func openS3(ctx context.Context, program s3Program) (_ *S3, err error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
 	log, _ := NewLog("")
-	s := &S3{AccessKey: rand.Text(), SecretKey: rand.Text(), bin: bin, port: port, log: log}
+	s := &S3{AccessKey: rand.Text(), SecretKey: rand.Text(), program: program, port: port, log: log}
 	if s.scratch, err = newScratch("s3"); err != nil {
 		return nil, err
 	}
@@ -58,7 +84,7 @@ func OpenS3(ctx context.Context, tools toolchain.Cache) (_ *S3, err error) {
 			_ = s.remove() // the error that led here is told
 		}
 	}()
-	for _, sub := range []string{"buckets", "sidecar"} {
+	for _, sub := range program.dirs() {
 		if err := os.Mkdir(filepath.Join(s.dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("make the server's directory: %w", err)
 		}
@@ -74,11 +100,9 @@ func OpenS3(ctx context.Context, tools toolchain.Cache) (_ *S3, err error) {
 
 // Start starts the server, again after a Stop or Kill on the same port and data, and returns when it answers.
 func (s *S3) Start(ctx context.Context) error {
-	cmd := exec.Command(s.bin, "--quiet", "--keep-alive", "--region", Region, "--port", s.address(),
-		"posix", "--sidecar", filepath.Join(s.dir, "sidecar"), filepath.Join(s.dir, "buckets"))
+	cmd := s.program.command(s)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
-	proc, err := Start("versitygw", cmd, syscall.SIGKILL, s.log)
+	proc, err := Start(s.program.name(), cmd, syscall.SIGKILL, s.log)
 	if err != nil {
 		return err
 	}
@@ -129,6 +153,16 @@ func (s *S3) Forget(prefix string) error {
 func (s *S3) Stop() error {
 	err := s.proc.Stop(syscall.SIGTERM, stopGrace)
 	// The server's exit code after SIGTERM is not a promise it makes.
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil
+	}
+	return err
+}
+
+// Kill ends the server as a crash does; the objects stay for another Start.
+func (s *S3) Kill() error {
+	err := s.proc.Stop(syscall.SIGKILL, stopGrace)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return nil

@@ -20,7 +20,13 @@ import (
 type Cache struct {
 	Dir string
 	Log io.Writer // what the installers print; io.Discard to be silent
+
+	// Idle: installers take only what processors have left, as those do that nobody waits for yet.
+	Idle bool
 }
+
+// installed is the file that says of a directory that all is in it.
+const installed = ".installed"
 
 // Default returns the cache at $RUNNEL_TOOLS, else at runnel-tools in the user's cache directory.
 func Default(log io.Writer) (Cache, error) {
@@ -48,7 +54,7 @@ func (c Cache) install(name string, fill func(dir string) error) (string, error)
 	}
 	defer unlock()
 
-	done := filepath.Join(dir, ".installed")
+	done := filepath.Join(dir, installed)
 	if _, err := os.Stat(done); err == nil {
 		return dir, nil
 	}
@@ -68,6 +74,9 @@ func (c Cache) install(name string, fill func(dir string) error) (string, error)
 
 // run executes an installer in dir. Its output goes to the log; the end of it is part of the error.
 func (c Cache) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	if nice, err := exec.LookPath("nice"); c.Idle && err == nil {
+		name, args = nice, append([]string{"-n", "19", name}, args...)
+	}
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)

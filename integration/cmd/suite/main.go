@@ -58,6 +58,11 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 		defer func() { err = errors.Join(err, stop()) }()
 		env = append(env, started...)
 	}
+	var minio *program
+	if slices.ContainsFunc(chosen, func(t tier) bool { return t.minio }) {
+		minio = startMinIOBuild(ctx)
+		defer minio.stop()
+	}
 	root, err := filepath.Abs("..")
 	if err != nil {
 		return err
@@ -75,7 +80,7 @@ func run(ctx context.Context, names []string, verbose bool) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return t.run(ctx, out, root, env, verbose)
+		return runTier(ctx, t, out, root, env, minio, verbose)
 	})
 	fmt.Printf("\n%s\n", told())
 	return errors.Join(ctx.Err(), report(os.Stdout, results, os.Getenv("CI") == "true"))

@@ -23,6 +23,8 @@ type tier struct {
 	servers     bool // wants PostgreSQL and the S3 server
 	binary      bool // wants the broker's binary
 	beside      int  // not 0: it runs beside the others, which wait more than they compute, and gives way to them: nice by so much
+	minio       bool // wants the program of MinIO
+	onMinIO     bool // has MinIO in place of the other S3 server
 }
 
 var tiers = []tier{
@@ -58,15 +60,29 @@ var tiers = []tier{
 	},
 	{
 		name: "secure", about: "who gets in and who does not, by real clients: TLS, SASL, access rules as Kafka's, quotas, attacks",
-		module: "integration", args: []string{"-timeout=15m", "-parallel=4", "./secure/...", "./ascode/...", "./independent/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=15m", "-parallel=4", "./secure/...", "./ascode/...", "./independent/..."}, servers: true, binary: true, minio: true,
 	},
 	{
-		name: "deploy", about: "what people run brokers with: the image, containers, Terraform on a mock of AWS, the chart",
+		name: "minio", about: "the real binary on MinIO: crashes of brokers and of the bucket's server, transactions, the life of data, a lost database",
+		module: "integration", args: []string{"-timeout=10m", "-run=" + onMinIO, "./e2e"}, servers: true, binary: true, minio: true, onMinIO: true,
+	},
+	{
+		name: "deploy", about: "what people run brokers with: the image, Terraform on a mock of AWS, the chart",
 		// The longest first: all others fit beside it.
-		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=20m", "./terraform/...", "./image/...", "./containers/...", "./helm/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=20m", "./terraform/...", "./image/...", "./helm/..."}, servers: true, binary: true,
+		beside: 5,
+	},
+	{
+		name: "containers", about: "brokers, PostgreSQL and MinIO through a Docker engine: compose.yaml, testcontainers",
+		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=20m", "./containers/..."}, servers: true, binary: true, minio: true,
 		beside: 5,
 	},
 }
+
+// onMinIO are the tests of package e2e in which most is asked of the bucket: PUTs that are cut short, LIST, deletes of many,
+// ranges of all that was written, and a server that is gone for a while.
+const onMinIO = "^(TestKillLosesNothingAcknowledged|TestTheOtherBrokerTakesOver|TestOutageUnderLoad|TestTheLifeOfDataOnRealServers|" +
+	"TestTransactionsMoveExactlyOnceWhileBrokersAreKilled|TestReadCommittedGetsWhatIsCommitted|TestFsckOfALiveClusterThenOfADamagedOne|TestALostDatabaseIsMadeAnew)$"
 
 func choose(names []string) ([]tier, error) {
 	if len(names) == 0 {

@@ -1,6 +1,6 @@
 // Command toolchain installs a pinned program in the tool cache, unless it is there, and prints its path:
 //
-//	go run ./cmd/toolchain golangci-lint|versitygw|tflint|helm|kubeconform
+//	go run ./cmd/toolchain golangci-lint|versitygw|minio|tflint|helm|kubeconform
 package main
 
 import (
@@ -28,7 +28,7 @@ func run(ctx context.Context, names []string) error {
 		return err
 	}
 	programs := map[string]toolchain.GoProgram{}
-	for _, p := range []toolchain.GoProgram{toolchain.GolangCILint, toolchain.VersityGW, toolchain.TFLint, toolchain.Helm, toolchain.Kubeconform} {
+	for _, p := range []toolchain.GoProgram{toolchain.GolangCILint, toolchain.VersityGW, toolchain.MinIO, toolchain.TFLint, toolchain.Helm, toolchain.Kubeconform} {
 		programs[p.Name()] = p
 	}
 	for _, name := range names {

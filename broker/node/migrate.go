@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/metastore/postgres"
+	"github.com/runnel-io/runnel/objstore/s3"
 )
 
 // Migration is a step that Migrate has taken.
@@ -33,6 +34,23 @@ func Migrate(ctx context.Context, c *config.Config) ([]Migration, error) {
 		steps[i] = Migration{Version: a.Version, Name: a.Name, Took: a.Took}
 	}
 	return steps, err
+}
+
+// ErrNoBucket: the object store is none that has a bucket.
+var ErrNoBucket = errors.New("object_store.url names no bucket")
+
+// MakeBucket makes the bucket of the object store unless it is there, and tells whether it did.
+func MakeBucket(ctx context.Context, c *config.Config) (made bool, err error) {
+	if name, _ := scheme(c.ObjectStore.URL); name != "s3" {
+		return false, ErrNoBucket
+	}
+	objects, err := openObjectStore(ctx, &c.ObjectStore)
+	if err != nil {
+		return false, err
+	}
+	store := objects.(*s3.Store)
+	made, err = store.MakeBucket(ctx)
+	return made, errors.Join(err, store.Close())
 }
 
 // mostMigration is how long a broker may take to bring the metastore to what it needs, and wait for another that does so,

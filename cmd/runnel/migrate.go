@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -18,6 +19,8 @@ func newMigrate(env *environment) *cobra.Command {
 		Long: "Bring the metastore's database to what this version needs, forward only. Several may run at once: one does the\n" +
 			"work, the others wait. Nothing happens if nothing is needed. It takes a broker's configuration and looks at\n" +
 			"metastore.url alone.\n\n" +
+			"With --bucket it makes the bucket of object_store.url, too, unless that is there: for S3 servers of your own, since\n" +
+			"brokers never do, and rather say that theirs is missing.\n\n" +
 			"With --grant-iam USER it migrates nothing. It logs in to RDS or Aurora as who may make users, makes USER unless\n" +
 			"it is there, and lets it log in with tokens of IAM and make tables; brokers with metastore.auth: aws_iam then log\n" +
 			"in as USER, and migrate.",
@@ -30,8 +33,13 @@ func newMigrate(env *environment) *cobra.Command {
 	flags.show("metastore.url")
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
 	grant := cmd.Flags().String("grant-iam", "", "in place of migrating, let `USER` log in to RDS with tokens of IAM and make tables")
+	bucket := cmd.Flags().Bool("bucket", false, "make the bucket of object_store.url, too, unless it is there")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		loaded, err := flags.load(env, "object_store.url")
+		optional := []string{"object_store.url"}
+		if *bucket {
+			optional = nil
+		}
+		loaded, err := flags.load(env, optional...)
 		if err != nil {
 			return err
 		}
@@ -42,9 +50,28 @@ func newMigrate(env *environment) *cobra.Command {
 		if err != nil && len(steps) == 0 {
 			return err
 		}
-		return errors.Join(err, writeMigrations(env, &loaded.Config, steps))
+		var made *bucketJSON
+		if *bucket && err == nil {
+			if made, err = makeBucket(cmd.Context(), &loaded.Config); err != nil {
+				err = fmt.Errorf("object store: %w", err)
+			}
+		}
+		return errors.Join(err, writeMigrations(env, &loaded.Config, steps, made))
 	}
 	return cmd
+}
+
+type bucketJSON struct {
+	URL  string `json:"url"`
+	Made bool   `json:"made"`
+}
+
+func makeBucket(ctx context.Context, c *config.Config) (*bucketJSON, error) {
+	made, err := node.MakeBucket(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &bucketJSON{c.ObjectStore.URL, made}, nil
 }
 
 type migrationJSON struct {
@@ -53,13 +80,17 @@ type migrationJSON struct {
 	Seconds float64 `json:"seconds"`
 }
 
-func writeMigrations(env *environment, c *config.Config, steps []node.Migration) error {
+func writeMigrations(env *environment, c *config.Config, steps []node.Migration, bucket *bucketJSON) error {
 	if env.json {
 		applied := []migrationJSON{}
 		for _, s := range steps {
 			applied = append(applied, migrationJSON{s.Version, s.Name, s.Took.Seconds()})
 		}
-		return writeJSON(env.out, map[string]any{"applied": applied})
+		all := map[string]any{"applied": applied}
+		if bucket != nil {
+			all["bucket"] = bucket
+		}
+		return writeJSON(env.out, all)
 	}
 	for _, s := range steps {
 		fmt.Fprintf(env.out, "applied %s in %s\n", s.Name, s.Took.Round(time.Millisecond))
@@ -68,6 +99,13 @@ func writeMigrations(env *environment, c *config.Config, steps []node.Migration)
 	if len(steps) > 0 {
 		summary = plural(int64(len(steps)), "migration applied", "migrations applied")
 	}
-	_, err := fmt.Fprintf(env.out, "%s: %s\n", config.RedactURL(c.Metastore.URL), summary)
+	if _, err := fmt.Fprintf(env.out, "%s: %s\n", config.RedactURL(c.Metastore.URL), summary); err != nil || bucket == nil {
+		return err
+	}
+	what := "was there"
+	if bucket.Made {
+		what = "made"
+	}
+	_, err := fmt.Fprintf(env.out, "%s: bucket %s\n", bucket.URL, what)
 	return err
 }

@@ -167,11 +167,30 @@ func buildS3(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return buildProgram(ctx, s3Image, program)
+}
+
+// buildMinIO makes an image with the interface of quay.io/minio/minio, as far as it is used: arguments are those of the program.
+func buildMinIO(ctx context.Context) error {
+	tools, err := toolchain.Default(os.Stderr)
+	if err != nil {
+		return err
+	}
+	program, err := servers.FindMinIO(ctx, tools)
+	if err != nil {
+		return err
+	}
+	return buildProgram(ctx, minioImage, program)
+}
+
+// buildProgram makes an image of a static program and nothing else.
+func buildProgram(ctx context.Context, name, program string) error {
 	content, err := os.ReadFile(program)
 	if err != nil {
 		return err
 	}
-	return build(ctx, s3Image, []string{`ENTRYPOINT ["/usr/local/bin/versitygw"]`}, func(r *rootFS) error {
-		return errors.Join(r.directory("/tmp", 0o1777, 0), r.content("/usr/local/bin/versitygw", 0o755, content))
+	inside := "/usr/local/bin/" + filepath.Base(program)
+	return build(ctx, name, []string{`ENTRYPOINT ["` + inside + `"]`}, func(r *rootFS) error {
+		return errors.Join(r.directory("/tmp", 0o1777, 0), r.content(inside, 0o755, content))
 	})
 }

@@ -51,7 +51,7 @@ func noFile(t *testing.T) string {
 	return path
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, env ...string) *cluster {
 	t.Helper()
 	root, err := engine.Repository()
 	if err != nil {
@@ -60,6 +60,7 @@ func newCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, project: fmt.Sprintf("runneltest%d", os.Getpid())}
 	c.compose = append(compose(t), "--file", filepath.Join(root, "compose.yaml"), "--env-file", noFile(t), "--project-name", c.project)
 	c.env = append(os.Environ(), "CLUSTER_SECRET="+secret, "RUNNEL_IMAGE="+brokerImage, "POSTGRES_IMAGE="+postgresImage, "S3_IMAGE="+s3Image)
+	c.env = append(c.env, env...)
 	for _, name := range []string{"PORT_A", "PORT_B", "PORT_C", "ADMIN_PORT_A"} {
 		port, err := servers.FreePort()
 		if err != nil {
@@ -174,6 +175,40 @@ func TestComposeIsACluster(t *testing.T) {
 	load.goesOn(t, "after a rolling restart")
 	n := load.end(t)
 	got := consume(t, newClient(t, c.at(0), c.at(1), c.at(2)), "ledger", n)
+	for i := range n {
+		if times := got[fmt.Sprint(i)]; times != 1 {
+			t.Errorf("record %d is there %d times", i, times)
+		}
+	}
+	t.Logf("%d records, each there once", n)
+}
+
+// TestComposeOnMinIO: one command, with MinIO as the image of the S3 server, and there is no bucket before it. A broker is stopped
+// and the server of the bucket killed, and the work goes on.
+func TestComposeOnMinIO(t *testing.T) {
+	needs(t, broker, postgres, minio)
+	c := newCluster(t, "S3_IMAGE="+minioImage, "S3_COMMAND=server /data")
+	start := time.Now()
+	c.run("up", "--detach")
+	c.healthy(brokers...)
+	kcat(t, "hello\n", "-b", c.at(0), "-t", "greetings", "-P")
+	if got := kcat(t, "", "-b", c.at(1), "-t", "greetings", "-C", "-o", "beginning", "-c", "1", "-q"); got != "hello\n" {
+		t.Errorf("kcat read %q from another broker", got)
+	}
+	t.Logf("compose up until the first message is consumed: %v", time.Since(start).Round(10*time.Millisecond))
+	client := newClient(t, c.at(0), c.at(1), c.at(2))
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 12, -1, nil, "ledger"); err != nil {
+		t.Fatal(err)
+	}
+	load := startStream(t, client, "ledger")
+	load.goesOn(t, "at first")
+	c.run("stop", "broker-b")
+	load.goesOn(t, "without a broker that was stopped")
+	c.do("s3", "kill")
+	c.do("s3", "start")
+	load.goesOn(t, "after MinIO was killed")
+	n := load.end(t)
+	got := consume(t, newClient(t, c.at(0), c.at(2)), "ledger", n)
 	for i := range n {
 		if times := got[fmt.Sprint(i)]; times != 1 {
 			t.Errorf("record %d is there %d times", i, times)

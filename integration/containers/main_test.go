@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/integration/containers/engine"
+	"github.com/runnel-io/runnel/integration/servers"
 )
 
 // Names of the images that tests make.
@@ -18,6 +19,7 @@ const (
 	brokerImage   = "runnel:containers-test"
 	postgresImage = "runnel-test-postgres:local"
 	s3Image       = "runnel-test-s3:local"
+	minioImage    = "runnel-test-minio:local"
 )
 
 var (
@@ -57,7 +59,11 @@ func needs(t *testing.T, images ...*lazyImage) {
 		t.Fatal(noDocker)
 	}
 	for _, i := range images {
-		if err := i.once(); err != nil {
+		err := i.once()
+		if errors.Is(err, servers.ErrNoMinIO) {
+			t.Skip(err)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,6 +84,7 @@ var (
 	broker   = lazily(func(ctx context.Context) error { return docker.BuildImage(ctx, brokerImage) })
 	postgres = lazily(buildPostgres)
 	s3server = lazily(buildS3)
+	minio    = lazily(buildMinIO)
 )
 
 // eventually waits until ok.

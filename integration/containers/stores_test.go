@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
 
@@ -20,20 +17,23 @@ import (
 // TestStoresOnServersInContainers runs the contract suites of the stores, which other tests run on processes of this machine,
 // against containers.
 func TestStoresOnServersInContainers(t *testing.T) {
-	needs(t, postgres, s3server)
-	dsn, bucket := startPostgres(t), startS3(t)
+	needs(t, postgres, s3server, minio)
+	dsn := startPostgres(t)
+	buckets := map[string]string{"versitygw": startS3(t), "minio": startMinIO(t, "contract")}
 	root, err := engine.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, suite := range []struct{ name, pattern, of string }{
-		{"metastore", "^(TestContract|TestMigrateTogether|TestSchemaMustMatch)$", "./metastore/postgres"},
-		{"object store", "^(TestConformance|TestStoreSeesItsPrefixOnly|TestCheckSaysWhyNot)$", "./objstore/s3"},
+	const objects = "^(TestConformance|TestStoreSeesItsPrefixOnly|TestCheckSaysWhyNot|TestMakeBucket)$"
+	for _, suite := range []struct{ name, pattern, of, bucket string }{
+		{"metastore", "^(TestContract|TestMigrateTogether|TestSchemaMustMatch)$", "./metastore/postgres", "versitygw"},
+		{"object store on versitygw", objects, "./objstore/s3", "versitygw"},
+		{"object store on MinIO", objects, "./objstore/s3", "minio"},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=8m", "-v", "-run="+suite.pattern, suite.of)
 			cmd.Dir = root
-			cmd.Env = append(os.Environ(), "CI=true", "RUNNEL_TEST_POSTGRES="+dsn, "RUNNEL_TEST_S3="+bucket)
+			cmd.Env = append(os.Environ(), "CI=true", "RUNNEL_TEST_POSTGRES="+dsn, "RUNNEL_TEST_S3="+buckets[suite.bucket])
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -46,14 +46,14 @@ func TestStoresOnServersInContainers(t *testing.T) {
 const secret = "a-secret-of-the-tests-alone"
 
 // startPostgres returns the superuser's URL.
-func startPostgres(t *testing.T) string {
+func startPostgres(t *testing.T, more ...testcontainers.ContainerCustomizer) string {
 	t.Helper()
-	c, err := testcontainers.Run(t.Context(), postgresImage,
+	c, err := testcontainers.Run(t.Context(), postgresImage, append(more,
 		testcontainers.WithEnv(map[string]string{"POSTGRES_PASSWORD": secret}),
 		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections=400"),
 		testcontainers.WithExposedPorts("5432/tcp"),
 		testcontainers.WithWaitStrategy(wait.ForExec([]string{"pg_isready", "--host=127.0.0.1"}).WithStartupTimeout(2*time.Minute)),
-	)
+	)...)
 	testcontainers.CleanupContainer(t, c)
 	if err != nil {
 		t.Fatal(err)
@@ -75,14 +75,29 @@ func startS3(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := address(t, c, "9000/tcp")
-	client := s3.New(s3.Options{
-		BaseEndpoint: aws.String("http://" + at), Region: "us-east-1", UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("runnel", secret, ""),
-	})
-	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("contract")}); err != nil {
+	// The bucket is made by the tests that use it.
+	return fmt.Sprintf("http://runnel:%s@%s/contract", secret, address(t, c, "9000/tcp"))
+}
+
+// startMinIO returns the URL of a bucket that is not there yet, with its credentials.
+func startMinIO(t *testing.T, bucket string) string {
+	t.Helper()
+	c, err := runMinIO(t)
+	testcontainers.CleanupContainer(t, c)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("http://runnel:%s@%s/contract", secret, at)
+	return fmt.Sprintf("http://runnel:%s@%s/%s", secret, address(t, c, "9000/tcp"), bucket)
+}
+
+func runMinIO(t *testing.T, more ...testcontainers.ContainerCustomizer) (testcontainers.Container, error) {
+	t.Helper()
+	return testcontainers.Run(t.Context(), minioImage, append(more,
+		testcontainers.WithEnv(map[string]string{"MINIO_ROOT_USER": "runnel", "MINIO_ROOT_PASSWORD": secret, "MINIO_UPDATE": "off", "MINIO_BROWSER": "off"}),
+		testcontainers.WithCmd("server", "/data"),
+		testcontainers.WithExposedPorts("9000/tcp"),
+		testcontainers.WithWaitStrategy(wait.ForHTTP("/minio/health/ready").WithPort("9000/tcp").WithStartupTimeout(2*time.Minute)),
+	)...)
 }
 
 // address is where a port of a container is on this machine.

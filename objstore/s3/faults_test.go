@@ -196,6 +196,7 @@ func TestGetAnswers(t *testing.T) {
 		{"a shorter range than asked for", []answer{partial("bytes 2-3/10", "23", 2)}, "", other, 3},
 		{"another range", []answer{partial("bytes 3-6/10", "3456", 4)}, "", other, 3},
 		{"length and range differ", []answer{partial("bytes 2-5/10", "234", 3)}, "", other, 3},
+		{"an empty object as a range of nothing", []answer{partial("bytes 0--1/0", "", 0)}, "", objstore.ErrRange, 1},
 		{"range of nonsense", []answer{partial("bytes five-six/10", "2345", 4)}, "", other, 3},
 		{"range ignored", []answer{partial("", "0123456789", 10)}, "", other, 3},
 		{"range ignored, offset past the end", []answer{partial("", "0", 1)}, "", objstore.ErrRange, 1},
@@ -227,6 +228,8 @@ func TestGetSuffixAnswers(t *testing.T) {
 		{"a shorter object whole", partial("", "01", 2), "01", false},
 		{"an empty object", refuse(416, "InvalidRange"), "", false},
 		{"an empty object whole", partial("", "", 0), "", false},
+		{"an empty object as a range of nothing", partial("bytes 0--1/0", "", 0), "", false}, // MinIO
+		{"a range of nothing of an object that is not empty", partial("bytes 0--1/5", "", 0), "", true},
 		{"not the end", partial("bytes 5-8/10", "5678", 4), "", true},
 		{"range ignored", partial("", "0123456789", 10), "", true},
 	} {
@@ -278,6 +281,60 @@ func TestDeleteFallsBackToSingleObjects(t *testing.T) {
 				t.Fatalf("%v after %d requests, want %d", err, sc.requests.Load(), tc.requests)
 			}
 		})
+	}
+}
+
+func TestMakeBucketAnswers(t *testing.T) {
+	missing, taken := refuse(404, "NoSuchBucket"), refuse(409, "BucketAlreadyExists")
+	for _, tc := range []struct {
+		name    string
+		answers []answer
+		made    bool
+		says    string
+	}{
+		{"it is there", []answer{accept}, false, ""},
+		{"made", []answer{missing, accept}, true, ""},
+		{"somebody was quicker", []answer{missing, refuse(409, "BucketAlreadyOwnedByYou"), accept}, false, ""},
+		{"somebody else has one of that name", []answer{missing, taken, refuse(403, "AccessDenied")}, false, "AccessDenied"},
+		{"one may not look", []answer{refuse(403, "AccessDenied")}, false, "AccessDenied"},
+		{"one may not make it", []answer{missing, refuse(403, "AccessDenied")}, false, "make bucket bucket: AccessDenied"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, sc := serve(t, tc.answers...)
+			made, err := s.MakeBucket(t.Context())
+			if made != tc.made || (err != nil) != (tc.says != "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v, %v; want %v and %q", made, err, tc.made, tc.says)
+			}
+			if sc.requests.Load() != int64(len(tc.answers)) {
+				t.Errorf("%d requests, want %d", sc.requests.Load(), len(tc.answers))
+			}
+		})
+	}
+}
+
+// TestMakeBucketSaysWhere: S3 wants to be told the region of a bucket, and not if it is us-east-1.
+func TestMakeBucketSaysWhere(t *testing.T) {
+	for region, want := range map[string]bool{"us-east-1": false, "eu-central-1": true} {
+		var said string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodPut {
+				refuse(404, "NoSuchBucket")(w, r)
+				return
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			said = string(body)
+		}))
+		defer server.Close()
+		s := open(t, s3.Options{Bucket: "bucket", Endpoint: server.URL, PathStyle: true, Region: region, AccessKey: "key", SecretKey: "secret"})
+		if made, err := s.MakeBucket(t.Context()); !made || err != nil {
+			t.Errorf("%s: %v, %v", region, made, err)
+		}
+		if strings.Contains(said, "<LocationConstraint>"+region+"<") != want || !want && said != "" {
+			t.Errorf("%s: the server is told %q", region, said)
+		}
 	}
 }
 

@@ -185,6 +185,10 @@ func readAnswer(out *s3.GetObjectOutput, want span, room []byte) ([]byte, error)
 	return data, nil
 }
 
+// nothing is the Content-Range, which HTTP has none for, with which MinIO answers for the last bytes of an empty object. Others
+// say that no range satisfies.
+const nothing = "bytes 0--1/0"
+
 // answered tells which bytes of an object of which size an answer holds. One without Content-Range is the whole object.
 func answered(out *s3.GetObjectOutput) (begin, end, size int64, err error) {
 	if out.ContentRange == nil {
@@ -192,6 +196,9 @@ func answered(out *s3.GetObjectOutput) (begin, end, size int64, err error) {
 			return 0, 0, 0, fmt.Errorf("%w: neither a range nor a length", errAnswer)
 		}
 		return 0, *out.ContentLength, *out.ContentLength, nil
+	}
+	if *out.ContentRange == nothing {
+		return 0, 0, 0, nil
 	}
 	begin, last, size, ok := parseContentRange(*out.ContentRange)
 	if !ok {

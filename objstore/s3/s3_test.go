@@ -2,9 +2,12 @@ package s3_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/runnel-io/runnel/objstore"
@@ -81,6 +84,41 @@ func TestCheckSaysWhyNot(t *testing.T) {
 				t.Fatalf("Get: %v, want an error that does not say that the object is gone", err)
 			}
 		})
+	}
+}
+
+// TestMakeBucket: one of many who make it at once does, and then it is there.
+func TestMakeBucket(t *testing.T) {
+	opts := s3test.Options(t)
+	opts.Bucket = "made-" + strings.ToLower(rand.Text())
+	s := open(t, opts)
+	const makers = 4
+	var made atomic.Int64
+	var group sync.WaitGroup
+	for range makers {
+		group.Go(func() {
+			mine, err := s.MakeBucket(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			if mine {
+				made.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if again, err := s.MakeBucket(t.Context()); again || err != nil || made.Load() < 1 {
+		t.Errorf("%d made it; then once more: %v, %v", made.Load(), again, err)
+	}
+	if err := s.Put(t.Context(), "a", [][]byte{[]byte("x")}); err != nil {
+		t.Error(err)
+	}
+	if err := s.Delete(t.Context(), []string{"a"}); err != nil {
+		t.Error(err)
+	}
+	opts.SecretKey += "x"
+	if made, err := open(t, opts).MakeBucket(t.Context()); made || err == nil || !strings.Contains(err.Error(), "SignatureDoesNotMatch") {
+		t.Errorf("with a wrong secret: %v, %v", made, err)
 	}
 }
 

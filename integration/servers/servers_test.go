@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/runnel-io/runnel/integration/toolchain"
@@ -86,27 +88,71 @@ func TestS3StopsStartsAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenS3(t.Context(), tools)
-	if err != nil {
+	for name, open := range map[string]func(t *testing.T) (*S3, error){
+		"versitygw": func(t *testing.T) (*S3, error) { return OpenS3(t.Context(), tools) },
+		"minio": func(t *testing.T) (*S3, error) {
+			bin, err := FindMinIO(t.Context(), tools)
+			if errors.Is(err, ErrNoMinIO) {
+				t.Skip(err)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return OpenMinIO(t.Context(), bin)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := open(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := &s3.PutObjectInput{Bucket: aws.String(Bucket), Key: aws.String("kept"), Body: strings.NewReader("it")}
+			if _, err := s.client().PutObject(t.Context(), in); err != nil {
+				t.Error(err)
+			}
+			for _, end := range []func() error{s.Stop, s.Kill} {
+				if err := end(); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := s.client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key}); err != nil {
+				t.Errorf("the object after a stop and a kill: %v", err)
+			}
+			if want := "@" + strings.TrimPrefix(s.Endpoint(), "http://") + "/" + Bucket; !strings.HasSuffix(s.URL(), want) {
+				t.Errorf("the URL is not for the bucket: %s", s.URL())
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if left := children(t, s.dir); len(left) > 0 {
+				t.Errorf("processes are left: %q", left)
+			}
+			if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the objects are left: %v", err)
+			}
+		})
+	}
+}
+
+// TestMinIOIsWhatIsAskedFor: a path that is not there is a mistake, and nothing is built unasked.
+func TestMinIOIsWhatIsAskedFor(t *testing.T) {
+	empty := toolchain.Cache{Dir: t.TempDir(), Log: os.Stderr}
+	there := filepath.Join(t.TempDir(), "minio")
+	if err := os.WriteFile(there, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if want := "@" + strings.TrimPrefix(s.Endpoint(), "http://") + "/" + Bucket; !strings.HasSuffix(s.URL(), want) {
-		t.Errorf("the URL is not for the bucket: %s", s.URL())
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if left := children(t, s.dir); len(left) > 0 {
-		t.Errorf("processes are left: %q", left)
-	}
-	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the objects are left: %v", err)
+	t.Setenv("CI", "")
+	for _, tc := range []struct {
+		asked, want string
+		err         error
+	}{{"", "", ErrNoMinIO}, {there, there, nil}, {there + "x", "", os.ErrNotExist}} {
+		t.Setenv(MinIOEnv, tc.asked)
+		if got, err := FindMinIO(t.Context(), empty); got != tc.want || !errors.Is(err, tc.err) {
+			t.Errorf("%q: %q, %v; want %q, %v", tc.asked, got, err, tc.want, tc.err)
+		}
 	}
 }
 

@@ -99,6 +99,8 @@ func TestPutAnswers(t *testing.T) {
 	}{
 		{"created", []answer{accept}, nil, 1},
 		{"unavailable once", []answer{refuse(503, "SlowDown"), accept}, nil, 2},
+		{"overloaded or starting", []answer{refuse(503, "SlowDownWrite"), refuse(503, "XMinioServerNotInitialized"), accept}, nil, 3}, // MinIO
+		{"disk full", []answer{refuse(507, "XMinioStorageFull")}, other, 1},                                                           // MinIO
 		{"internal error once", []answer{refuse(500, "InternalError"), accept}, nil, 2},
 		{"conflict with a Put under way", []answer{refuse(409, "ConditionalRequestConflict"), accept}, nil, 2},
 		{"conflict with the winner", []answer{refuse(409, "ConditionalRequestConflict"), refuse(412, "PreconditionFailed")}, objstore.ErrExists, 2},

@@ -64,7 +64,7 @@ var tiers = []tier{
 	},
 	{
 		name: "minio", about: "the real binary on MinIO: crashes of brokers and of the bucket's server, transactions, the life of data, a lost database",
-		module: "integration", args: []string{"-timeout=10m", "-run=" + onMinIO, "./e2e"}, servers: true, binary: true, minio: true, onMinIO: true,
+		module: "integration", args: []string{"-timeout=10m", "-short", "-run=" + onMinIO, "./e2e"}, servers: true, binary: true, minio: true, onMinIO: true,
 	},
 	{
 		name: "deploy", about: "what people run brokers with: the image, Terraform on a mock of AWS, the chart",

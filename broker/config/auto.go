@@ -11,6 +11,7 @@ import (
 // Auto is a value that the platform gives when a broker starts: nothing here asks it.
 type Auto struct {
 	Platform string // one of Platforms; "": the one that there is
+	Name     bool   // of an address, its name in DNS
 	Port     string // to go with an address; "": that on which is listened
 }
 
@@ -20,11 +21,13 @@ var Platforms = []string{"ecs", "kubernetes", "ec2"}
 const auto = "auto"
 
 var (
-	errAuto     = errors.New("must be auto, or say whom to ask: auto:ecs, auto:kubernetes or auto:ec2; of an address the port may follow, as auto:9092")
+	errAuto     = errors.New("must be auto, or say whom to ask: auto:ecs, auto:kubernetes or auto:ec2; of an address the port may follow, as auto:9092, and before it name, as auto:name:9092, for the name that it has in DNS")
 	errAutoZone = errors.New("must be auto, auto:ecs, auto:kubernetes or auto:ec2, or the name of a zone")
 )
 
-// ParseAuto reads auto[:PLATFORM][:PORT]. isAuto is false of what means something else.
+const autoName = "name"
+
+// ParseAuto reads auto[:PLATFORM][:name][:PORT]. isAuto is false of what means something else.
 func ParseAuto(s string) (a Auto, isAuto bool, err error) {
 	rest, isAuto := strings.CutPrefix(s, auto)
 	if !isAuto || rest != "" && rest[0] != ':' {
@@ -36,6 +39,9 @@ func ParseAuto(s string) (a Auto, isAuto bool, err error) {
 	}
 	if len(parts) > 0 && slices.Contains(Platforms, parts[0]) {
 		a.Platform, parts = parts[0], parts[1:]
+	}
+	if len(parts) > 0 && parts[0] == autoName {
+		a.Name, parts = true, parts[1:]
 	}
 	if len(parts) > 0 {
 		if n, err := strconv.ParseUint(parts[0], 10, 16); err != nil || n == 0 {
@@ -50,7 +56,7 @@ func ParseAuto(s string) (a Auto, isAuto bool, err error) {
 }
 
 func parseZone(s string) (value, error) {
-	if a, isAuto, err := ParseAuto(s); isAuto && (err != nil || a.Port != "") {
+	if a, isAuto, err := ParseAuto(s); isAuto && (err != nil || a.Name || a.Port != "") {
 		return value{}, errAutoZone
 	}
 	return value{text: s}, nil
@@ -70,7 +76,7 @@ func (c *Config) autos() (zones, addresses []*string) {
 }
 
 // Ask is what is to be asked of a platform.
-type Ask struct{ Zone, Address bool }
+type Ask struct{ Zone, Address, Name bool }
 
 // Unlocated tells what has to be asked of which platforms before a broker can start. It is empty if nothing is auto.
 func (c *Config) Unlocated() map[string]Ask {
@@ -78,20 +84,22 @@ func (c *Config) Unlocated() map[string]Ask {
 	zones, addresses := c.autos()
 	for _, z := range zones {
 		if a, isAuto, err := ParseAuto(*z); isAuto && err == nil {
-			asks[a.Platform] = Ask{Zone: true, Address: asks[a.Platform].Address}
+			asks[a.Platform] = Ask{Zone: true}
 		}
 	}
 	for _, address := range addresses {
 		if a, isAuto, err := ParseAuto(*address); isAuto && err == nil {
-			asks[a.Platform] = Ask{Zone: asks[a.Platform].Zone, Address: true}
+			ask := asks[a.Platform]
+			ask.Address, ask.Name = ask.Address || !a.Name, ask.Name || a.Name
+			asks[a.Platform] = ask
 		}
 	}
 	return asks
 }
 
-// Locate puts what a platform says into the values that are auto and ask it. An address gets the port that goes with it; if none
-// does, that on which is listened.
-func (c *Config) Locate(platform, zone, host string) {
+// Locate puts what a platform says into the values that are auto and ask it. An address, or its name where that was asked for, gets
+// the port that goes with it; if none does, that on which is listened.
+func (c *Config) Locate(platform, zone, host, name string) {
 	zones, addresses := c.autos()
 	for _, z := range zones {
 		if a, isAuto, err := ParseAuto(*z); isAuto && err == nil && a.Platform == platform {
@@ -100,6 +108,10 @@ func (c *Config) Locate(platform, zone, host string) {
 	}
 	for _, address := range addresses {
 		if a, isAuto, err := ParseAuto(*address); isAuto && err == nil && a.Platform == platform {
+			if a.Name {
+				*address = net.JoinHostPort(name, a.Port)
+				continue
+			}
 			*address = net.JoinHostPort(host, a.Port)
 		}
 	}

@@ -15,8 +15,13 @@ func TestParseAuto(t *testing.T) {
 		"auto":                 {Auto{}, true, false},
 		"auto:9092":            {Auto{Port: "9092"}, true, false},
 		"auto:ecs":             {Auto{Platform: "ecs"}, true, false},
-		"auto:kubernetes:9092": {Auto{"kubernetes", "9092"}, true, false},
-		"auto:ec2:1":           {Auto{"ec2", "1"}, true, false},
+		"auto:kubernetes:9092": {Auto{Platform: "kubernetes", Port: "9092"}, true, false},
+		"auto:ec2:1":           {Auto{Platform: "ec2", Port: "1"}, true, false},
+		"auto:name":            {Auto{Name: true}, true, false},
+		"auto:ecs:name:9092":   {Auto{"ecs", true, "9092"}, true, false},
+		"auto:9092:name":       {Auto{}, true, true},
+		"auto:name:ecs":        {Auto{}, true, true},
+		"auto:name:":           {Auto{}, true, true},
 		"auto:":                {Auto{}, true, true},
 		"auto:0":               {Auto{}, true, true},
 		"auto:65536":           {Auto{}, true, true},
@@ -58,8 +63,8 @@ func TestWhatThePlatformSays(t *testing.T) {
 	if err := loaded.WriteYAML(&b, true); err != nil || !strings.Contains(b.String(), "zone: auto ") || !strings.Contains(b.String(), "advertise: auto:19094") {
 		t.Errorf("%v\n%s", err, b.String()) // what is shown is what was set
 	}
-	c.Locate("", "eu-1a", "fd00::7")
-	c.Locate("ec2", "eu-1b", "")
+	c.Locate("", "eu-1a", "fd00::7", "")
+	c.Locate("ec2", "eu-1b", "", "")
 	if c.Zone != "eu-1a" || c.Client.Zone != "eu-1b" || c.Listeners[1].Zone != "eu-1a" || c.Listeners[2].Zone != "elsewhere" || len(c.Unlocated()) != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -79,6 +84,23 @@ func TestWhatThePlatformSays(t *testing.T) {
 	}
 }
 
+// TestANameIsPutWhereANameWasAskedFor: clients are told a name that certificates can have, and brokers each other their addresses.
+func TestANameIsPutWhereANameWasAskedFor(t *testing.T) {
+	flags := inMemory()
+	flags["advertise"], flags["peer.advertise"], flags["peer.secret"] = "auto:name:9093", "auto", "0123456789abcdef"
+	c := &load(t, Sources{Flags: flags}).Config
+	if asks := c.Unlocated(); len(asks) != 1 || asks[""] != (Ask{Address: true, Name: true}) {
+		t.Errorf("%+v", asks)
+	}
+	c.Locate("", "", "10.0.2.61", "ip-10-0-2-61.eu-central-1.compute.internal")
+	if got := c.Listeners[0].Advertise; got != "ip-10-0-2-61.eu-central-1.compute.internal:9093" {
+		t.Errorf("clients are told %s", got)
+	}
+	if host, _, err := c.Peer.Advertised(&net.TCPAddr{Port: 9645}); err != nil || host != "10.0.2.61" {
+		t.Errorf("brokers are told %s, %v", host, err)
+	}
+}
+
 func TestTheOnlyListenerMayAskToo(t *testing.T) {
 	flags := inMemory()
 	flags["advertise"], flags["peer.advertise"] = "auto:9092", "auto" // there is no peer port without a secret: nobody is asked for it
@@ -86,7 +108,7 @@ func TestTheOnlyListenerMayAskToo(t *testing.T) {
 	if asks := c.Unlocated(); len(asks) != 1 || asks[""] != (Ask{Address: true}) {
 		t.Errorf("%+v", asks)
 	}
-	c.Locate("", "", "10.0.0.7")
+	c.Locate("", "", "10.0.0.7", "")
 	if got := c.Listeners[0].Advertise; got != "10.0.0.7:9092" || c.Zone != "" {
 		t.Errorf("%s, zone %q", got, c.Zone)
 	}
@@ -96,6 +118,7 @@ func TestWrongAuto(t *testing.T) {
 	for _, tt := range []struct{ key, text, want string }{
 		{"zone", "auto:9092", "must be auto, auto:ecs, auto:kubernetes or auto:ec2, or the name of a zone"},
 		{"zone", "auto:gcp", "or the name of a zone"},
+		{"zone", "auto:name", "or the name of a zone"},
 		{"client.zone", "auto:", "or the name of a zone"},
 		{"advertise", "auto:gcp:9092", "the port may follow, as auto:9092"},
 		{"peer.advertise", "auto:70000", "the port may follow"},

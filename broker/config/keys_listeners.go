@@ -8,7 +8,7 @@ var listenKeys = []Key{
 		Doc: "Address on which Kafka clients are served, if there is one listener; `listeners` are for more.",
 		set: func(c *Config, v value) { c.Listen = v.text }},
 	{Name: "advertise", Kind: reachableAddress,
-		Doc: "Address that clients are told to connect to. Unset: the listen address, with the machine's host name in place of a wildcard. `auto` is the address that the platform gave the task, pod or instance, with the port of listen; `auto:9092` has another port. As with zone, `auto:ecs`, `auto:kubernetes` and `auto:ec2`, also with `:9092` behind it, say whom to ask.",
+		Doc: "Address that clients are told to connect to. Unset: the listen address, with the machine's host name in place of a wildcard. `auto` is the address that the platform gave the task, pod or instance, with the port of listen; `auto:9092` has another port. `auto:name` is the name in DNS of that address, which a certificate can name and clients must be able to resolve: of tasks and instances, as ip-10-0-2-61.eu-central-1.compute.internal; pods have none. As with zone, `auto:ecs`, `auto:kubernetes` and `auto:ec2`, also with `:name` and `:9092` behind it, say whom to ask.",
 		set: func(c *Config, v value) { c.Advertise = v.text }},
 	{Name: "protocol", Kind: protocol, Default: "PLAINTEXT",
 		Doc: "Security protocol of the one listener, which is also its name for clients. SSL and SASL_SSL need tls.certificate.",

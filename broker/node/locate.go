@@ -32,8 +32,8 @@ func locate(ctx context.Context, c *config.Config, log *slog.Logger, o place.Opt
 		if found.Address.IsValid() {
 			host = found.Address.String()
 		}
-		c.Locate(platform, found.Zone, host)
-		log.Info("the platform tells where this broker is", "platform", found.Platform, "zone", found.Zone, "address", host)
+		c.Locate(platform, found.Zone, host, found.Name)
+		log.Info("the platform tells where this broker is", "platform", found.Platform, "zone", found.Zone, "address", host, "name", found.Name)
 	}
 	return nil
 }

@@ -42,6 +42,13 @@ func (i *instance) find(ctx context.Context, ask Ask) (p Place, err error) {
 			return p, err
 		}
 	}
+	if ask.Name {
+		if p.Name, err = i.text(ctx, i.at+"/latest/meta-data/local-hostname", header); err != nil {
+			return p, err
+		}
+		// A set of DHCP options may name several domains, of which the metadata tells all.
+		p.Name, _, _ = strings.Cut(p.Name, " ")
+	}
 	if !ask.Address {
 		return p, nil
 	}

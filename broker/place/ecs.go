@@ -36,9 +36,10 @@ func newTask(o Options) (platform, error) {
 type container struct {
 	Name     string
 	Networks []struct {
-		NetworkMode   string
-		IPv4Addresses []string
-		IPv6Addresses []string
+		NetworkMode    string
+		IPv4Addresses  []string
+		IPv6Addresses  []string
+		PrivateDNSName string
 	}
 }
 
@@ -51,7 +52,7 @@ func (t *task) find(ctx context.Context, ask Ask) (p Place, err error) {
 		return p, err
 	}
 	p.Zone = said.AvailabilityZone
-	if !ask.Address {
+	if !ask.Address && !ask.Name {
 		return p, nil
 	}
 	// All containers of a task in mode awsvpc share an address. In other modes it is not one that others reach.
@@ -61,6 +62,7 @@ func (t *task) find(ctx context.Context, ask Ask) (p Place, err error) {
 			if mode = n.NetworkMode; mode != "awsvpc" {
 				continue
 			}
+			p.Name = n.PrivateDNSName
 			for _, text := range append(n.IPv4Addresses, n.IPv6Addresses...) {
 				if p.Address, err = netip.ParseAddr(text); err == nil {
 					return p, nil

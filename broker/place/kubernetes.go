@@ -50,6 +50,9 @@ func newPod(o Options) (platform, error) {
 }
 
 func (p *pod) find(ctx context.Context, ask Ask) (found Place, err error) {
+	if ask.Name {
+		return found, lasting("pods have no name in DNS of their own: give the one that a headless service gives them")
+	}
 	node, address := p.getenv("NODE_NAME"), p.getenv("POD_IP")
 	if ask.Zone && node == "" || ask.Address && address == "" {
 		if node, address, err = p.self(ctx); err != nil {

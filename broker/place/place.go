@@ -1,5 +1,5 @@
-// Package place tells in which availability zone this process runs, and at which address others reach it, by asking the platform
-// that it runs on: the metadata of an ECS task, the API of Kubernetes, or the metadata of an EC2 instance.
+// Package place tells in which availability zone this process runs, and at which address or name others reach it, by asking the
+// platform that it runs on: the metadata of an ECS task, the API of Kubernetes, or the metadata of an EC2 instance.
 //
 // Zones are names, as eu-central-1a: what all three know, and what clients find in the same places. (Names of zones are each
 // account's own; the ids, as euc1-az2, are the same in all, but ECS and Kubernetes do not tell them.)
@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -26,13 +27,14 @@ const (
 )
 
 // Ask is what is wanted to know.
-type Ask struct{ Zone, Address bool }
+type Ask struct{ Zone, Address, Name bool }
 
 // Place is the answer. What was not asked for is zero.
 type Place struct {
 	Platform string
 	Zone     string
 	Address  netip.Addr
+	Name     string // in DNS, of the address: what a certificate can name
 }
 
 // Options say whom to ask, and how long. The zero value asks the platform that there is.
@@ -133,7 +135,38 @@ func (o Options) try(ctx context.Context, p platform, ask Ask) (Place, error) {
 			return Place{}, fmt.Errorf("%q is no address that others could reach", a)
 		}
 	}
+	if ask.Name {
+		if err := checkName(found.Name); err != nil {
+			return Place{}, err
+		}
+	} else {
+		found.Name = ""
+	}
+	if !ask.Address {
+		found.Address = netip.Addr{}
+	}
 	return found, nil
+}
+
+// checkName refuses what is no name in DNS with a domain: a bare host name is resolved by nobody else.
+func checkName(name string) error {
+	if name == "" {
+		return errors.New("it tells no name")
+	}
+	labels := strings.Split(name, ".")
+	if len(name) > 253 || len(labels) < 2 {
+		return fmt.Errorf("%.120q is no name that others could resolve", name)
+	}
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInNames) {
+			return fmt.Errorf("%.120q is no name that others could resolve", name)
+		}
+	}
+	return nil
+}
+
+func notInNames(r rune) bool {
+	return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 const longestZone = 100

@@ -52,6 +52,51 @@ const fargate = `{
   ]
 }`
 
+// TestNames are asked for apart: a platform that has none is none the worse for who wants an address.
+func TestNames(t *testing.T) {
+	wanted := Ask{Name: true}
+	withName := Ask{Zone: true, Address: true, Name: true}
+	const name = "ip-10-0-2-61.eu-central-1.compute.internal"
+	for _, tt := range []struct {
+		name, answer string
+		ask          Ask
+		want         Place
+		err          string
+	}{
+		{"of a task", fargate, withName, Place{Zone: "eu-central-1b", Address: netip.MustParseAddr("10.0.2.61"), Name: name}, ""},
+		{"that a task does not have", strings.Replace(fargate, "PrivateDNSName", "Other", 1), wanted, Place{}, "it tells no name"},
+		{"that nobody resolves", strings.Replace(fargate, name, "ip-10-0-2-61", 1), wanted, Place{}, `"ip-10-0-2-61" is no name that others could resolve`},
+		{"with spaces", strings.Replace(fargate, name, "a b.c", 1), wanted, Place{}, `"a b.c" is no name that others could resolve`},
+		{"with nothing between dots", strings.Replace(fargate, name, "a..c", 1), wanted, Place{}, `"a..c" is no name`},
+		{"with hyphens at the end", strings.Replace(fargate, name, "a-.c", 1), wanted, Place{}, `"a-.c" is no name`},
+		{"that is long", strings.Replace(fargate, name, strings.Repeat("a.", 127)+"c", 1), wanted, Place{}, "is no name"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := quick(taskEnv(serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.answer) })))
+			tt.want.Platform = ECS
+			if tt.err == "" {
+				if got, err := Find(t.Context(), tt.ask, o); err != nil || got != tt.want {
+					t.Errorf("%+v, %v; want %+v", got, err, tt.want)
+				}
+				return
+			}
+			check(t, o, tt.ask, tt.want, "", tt.err)
+		})
+	}
+	for host, want := range map[string]string{name: name, name + " corp.example.com": name, "": "local-hostname answers 404", "localhost": "no name that others could resolve"} {
+		m := &metadata{host: host, token: "secret=="}
+		o := quick(nil)
+		o.InstanceAt, o.attempts = serve(t, m.ServeHTTP), 1
+		if got, err := Find(t.Context(), wanted, o); got.Name != want && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("an instance named %q: %+v, %v", host, got, err)
+		}
+	}
+	o := quick(map[string]string{kubernetesVariable: "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443", "POD_IP": "10.0.0.7"})
+	if _, err := Find(t.Context(), Ask{Address: true, Name: true}, o); err == nil || !strings.Contains(err.Error(), "pods have no name in DNS") {
+		t.Errorf("a pod: %v", err)
+	}
+}
+
 func taskEnv(url string) map[string]string {
 	return map[string]string{ecsVariable: url + "/v4/abc-123", kubernetesVariable: "10.0.0.1"} // the task's metadata comes first
 }
@@ -131,6 +176,7 @@ func TestTaskMetadataIsAskedWhereItLivesOnly(t *testing.T) {
 // metadata answers as an instance does: nothing without a token that it gave, and that by PUT alone.
 type metadata struct {
 	zone, ip string
+	host     string
 	token    string
 	puts     atomic.Int64
 	late     int64 // so many PUTs are answered by 503
@@ -154,7 +200,7 @@ func (m *metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	switch text := map[string]string{"/latest/meta-data/placement/availability-zone": m.zone, "/latest/meta-data/local-ipv4": m.ip}[r.URL.Path]; text {
+	switch text := map[string]string{"/latest/meta-data/placement/availability-zone": m.zone, "/latest/meta-data/local-ipv4": m.ip, "/latest/meta-data/local-hostname": m.host}[r.URL.Path]; text {
 	case "":
 		w.WriteHeader(http.StatusNotFound)
 	default:

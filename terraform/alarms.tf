@@ -1,4 +1,17 @@
 locals {
+  # What a class has: GiB of a "large" by its letter, and how many of it the size is.
+  class_size = try(regex("^db\\.([mrtx])[0-9]+[a-z]*\\.([0-9]*)(x?)(micro|small|medium|large)$", local.instance_class), null)
+  class_memory = local.class_size == null ? null : (
+    { m = 8, r = 16, t = 8, x = 32 }[local.class_size[0]]
+    * { micro = 0.125, small = 0.25, medium = 0.5, large = 1 }[local.class_size[3]]
+    * (local.class_size[2] == "" ? 1 : 2 * tonumber(local.class_size[1] == "" ? "1" : local.class_size[1]))
+  )
+  # max_connections of RDS and Aurora by default: a byte count of memory by 9,531,392, and 5,000 at most. Of a class that is not
+  # known here, 533 and 8 GiB are assumed.
+  max_connections   = local.class_memory == null ? 533 : min(5000, floor(local.class_memory * pow(2, 30) / 9531392))
+  connections_alarm = coalesce(var.database_connections_alarm, floor(0.75 * local.max_connections))
+  memory_alarm      = floor(0.05 * (local.class_memory == null ? 8 : local.class_memory) * pow(2, 30))
+
   # By the place in the list: names of what is to be made may not be known yet.
   instances = { for i, id in module.postgres.instance_identifiers : tostring(i) => { DBInstanceIdentifier = id } }
   aurora    = var.engine == "aurora"
@@ -11,14 +24,14 @@ locals {
       operator = "GreaterThanThreshold", threshold = 80
     } },
     { for i, d in local.instances : "database-memory-${i}" => {
-      text     = "The database has less than 256 MiB of memory left."
+      text     = "The database has less than a twentieth of its memory left, what it could free included."
       metric   = "FreeableMemory", dimensions = d, statistic = "Minimum", periods = 3, period = 300
-      operator = "LessThanThreshold", threshold = 256 * 1024 * 1024
+      operator = "LessThanThreshold", threshold = local.memory_alarm
     } },
     { for i, d in local.instances : "database-connections-${i}" => {
-      text     = "The database has more than ${var.database_connections_alarm} connections: more brokers than it is sized for, or somebody else."
+      text     = "The database has more than ${local.connections_alarm} connections: more brokers than it is sized for, or somebody else."
       metric   = "DatabaseConnections", dimensions = d, statistic = "Maximum", periods = 3, period = 300
-      operator = "GreaterThanThreshold", threshold = var.database_connections_alarm
+      operator = "GreaterThanThreshold", threshold = local.connections_alarm
     } },
     # Each commit waits for the disk, and each record for its commit.
     { for i, d in local.instances : "database-commit-${i}" => {
@@ -72,10 +85,12 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   evaluation_periods  = each.value.periods
   datapoints_to_alarm = each.value.periods
   period              = each.value.period
-  treat_missing_data  = "missing"
-  alarm_actions       = var.alarm_topic_arns
-  ok_actions          = var.alarm_topic_arns
-  tags                = module.plan.tags
+  # A database that says nothing is not well; that brokers are without it, their own alarms tell.
+  # The writer of Aurora has no lag to tell of.
+  treat_missing_data = each.value.metric == "AuroraReplicaLag" ? "notBreaching" : "missing"
+  alarm_actions      = var.alarm_topic_arns
+  ok_actions         = var.alarm_topic_arns
+  tags               = module.plan.tags
 }
 
 resource "aws_s3_bucket_metric" "this" {

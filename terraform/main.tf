@@ -31,11 +31,9 @@ locals {
     var.platform == "ec2" ? ["arn:${data.aws_partition.current.partition}:s3:::al2023-repos-${local.region}-de612dc2"] : [],
   ) : []
 
-  own_database = var.engine == "own"
-  # The database's own name is verified if there is something to verify it by.
-  metastore_url = var.database_authorities == "" ? module.postgres.url : replace(module.postgres.url, "sslmode=require", "sslmode=verify-full")
-  owner_url     = local.own_database ? "" : var.database_authorities == "" ? module.postgres.owner_url : replace(module.postgres.owner_url, "sslmode=require", "sslmode=verify-full")
-  database_port = local.own_database ? tonumber(try(regex("^[a-z]+://[^/?]*:([0-9]+)(?:[/?]|$)", var.url)[0], "5432")) : 5432
+  own_database   = var.engine == "own"
+  instance_class = var.instance_class != "" ? var.instance_class : module.plan.size.database_instance_class
+  database_port  = local.own_database ? tonumber(try(regex("^[a-z]+://[^/?]*:([0-9]+)(?:[/?]|$)", var.url)[0], "5432")) : 5432
 
   certificates = merge(
     contains(keys(var.files), "tls.crt") ? { RUNNEL_TLS_CERTIFICATE = "/run/runnel/tls.crt" } : {},
@@ -47,13 +45,13 @@ locals {
     var.environment,
     {
       RUNNEL_PROTOCOL            = var.protocol
-      RUNNEL_METASTORE_URL       = local.metastore_url
+      RUNNEL_METASTORE_URL       = module.postgres.url
       RUNNEL_METASTORE_AUTH      = module.postgres.auth
       RUNNEL_OBJECT_STORE_URL    = "s3://${module.bucket.name}${var.prefix == "" ? "" : "/${var.prefix}"}"
       RUNNEL_OBJECT_STORE_REGION = local.region
     },
     length(var.client_subnets) == 0 ? {} : { RUNNEL_CLIENT_SUBNETS = join(",", [for cidr, zone in var.client_subnets : "${cidr}=${zone}"]) },
-    var.database_authorities == "" ? {} : { RUNNEL_METASTORE_AUTHORITIES = var.database_authorities },
+    module.postgres.authorities == "" ? {} : { RUNNEL_METASTORE_AUTHORITIES = module.postgres.authorities },
   )
 
   secrets = merge(
@@ -110,7 +108,8 @@ module "network" {
   egress             = var.egress
   endpoint_services = concat(
     ["ecr.api", "ecr.dkr", "logs", "secretsmanager"],
-    var.platform == "ec2" ? ["autoscaling", "ec2messages", "ssm", "ssmmessages"] : [],
+    var.platform == "ec2" ? ["autoscaling"] : [],
+    var.platform == "ec2" && var.sessions ? ["ssm", "ssmmessages"] : [],
   )
   bucket_arns = local.passable_buckets
 }
@@ -139,14 +138,22 @@ module "postgres" {
   url                       = var.url
   password_secret_arn       = var.password_secret_arn
   resource_arn              = var.database_resource_arn
-  instance_class            = var.instance_class != "" ? var.instance_class : module.plan.size.database_instance_class
+  instance_class            = local.instance_class
+  authorities               = var.database_authorities
+  engine_version            = var.engine_version
   storage                   = var.storage
+  max_storage               = var.max_storage
   parameters                = module.plan.postgres_parameters
   backup_retention_days     = var.backup_retention_days
+  backup_window             = var.backup_window
+  maintenance_window        = var.maintenance_window
+  apply_immediately         = var.apply_immediately
   deletion_protection       = var.deletion_protection
   snapshot_on_destroy       = var.snapshot_on_destroy
   multi_az                  = var.multi_az
   kms_key_arn               = var.kms_key_arn
+
+  allow_major_version_upgrade = var.allow_major_version_upgrade
 }
 
 # The brokers' group is made here, so that the database's may name it, and the brokers the database.
@@ -188,6 +195,11 @@ module "broker" {
   cpu_target               = var.cpu_target
   broker_policy_json       = module.plan.broker_policy_json
   broker_security_group_id = aws_vpc_security_group_egress_rule.database.security_group_id # so that brokers start with their way to it
+  advertise                = var.advertise
+  assign_public_ip         = var.assign_public_ip
+  ami                      = var.ami
+  sessions                 = var.sessions
+  start_timeout            = var.start_timeout
   client_cidrs             = var.client_cidrs
   admin_cidrs              = var.admin_cidrs
   environment              = local.environment
@@ -205,7 +217,8 @@ module "broker" {
   dashboard_widgets        = local.dashboard_widgets
 
   database_setup = local.own_database ? null : {
-    url                 = local.owner_url
+    url                 = module.postgres.owner_url
     password_secret_arn = module.postgres.password_secret_arn
+    authorities         = module.postgres.authorities
   }
 }

@@ -85,7 +85,7 @@ output "broker_role_arn" {
 
 output "database_url" {
   description = "The database, without password."
-  value       = local.metastore_url
+  value       = module.postgres.url
 }
 
 output "database_secret_arn" {

@@ -78,8 +78,8 @@ run "by_default" {
     error_message = "Clients are told how to name their zone."
   }
   assert {
-    condition     = output.database_url == "postgres://runnel@events.db.example.com:5432/runnel?sslmode=require"
-    error_message = "Brokers log in with a token of their role."
+    condition     = output.database_url == "postgres://runnel@events.db.example.com:5432/runnel?sslmode=verify-full"
+    error_message = "Brokers log in with a token of their role, to a server that they verify."
   }
   assert {
     condition     = { for s in jsondecode(output.broker_policy_json).Statement : s.Sid => s.Resource[0] }["ConnectDatabase"] == "arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-ABCDEF/runnel"
@@ -92,6 +92,58 @@ run "by_default" {
   assert {
     condition     = toset([for name in keys(output.alarm_arns) : name if startswith(name, "database-")]) == toset(["database-cpu-0", "database-memory-0", "database-connections-0", "database-commit-0", "database-storage-0", "database-xids-0"])
     error_message = "The database is watched."
+  }
+  assert {
+    # m7g.large: 8 GiB, of which RDS makes 901 connections.
+    condition     = aws_cloudwatch_metric_alarm.database["database-connections-0"].threshold == 675 && aws_cloudwatch_metric_alarm.database["database-memory-0"].threshold == 429496729
+    error_message = "Alarms go by what the database's class has."
+  }
+}
+
+run "small_database" {
+  command = plan
+
+  variables {
+    instance_class = "db.t4g.medium"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["database-connections-0"].threshold == 337
+    error_message = "A small one takes 450 connections, and tells of three quarters."
+  }
+}
+
+run "large_database" {
+  command = plan
+
+  variables {
+    engine                      = "aurora"
+    instance_class              = "db.r7g.16xlarge"
+    engine_version              = "17.6"
+    allow_major_version_upgrade = true
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["database-connections-1"].threshold == 3750
+    error_message = "No class takes more than 5,000 connections by itself."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["database-lag-0"].treat_missing_data == "notBreaching"
+    error_message = "The writer has no lag to tell of."
+  }
+}
+
+run "a_class_that_is_new" {
+  command = plan
+
+  variables {
+    instance_class             = "db.z9.metal-24xl"
+    database_connections_alarm = 50
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["database-connections-0"].threshold == 50
+    error_message = "What is said counts."
   }
 }
 
@@ -159,7 +211,7 @@ run "own_network_on_ec2" {
     vpc_id              = "vpc-0fedcba9876543210"
     subnet_ids_by_zone  = { eu-central-1b = "subnet-0b", eu-central-1c = "subnet-0c" }
     engine              = "own"
-    url                 = "postgres://runnel@db.example.com/runnel"
+    url                 = "postgres://runnel@db.example.com/runnel?sslmode=verify-full"
     password_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf"
   }
 
@@ -200,6 +252,15 @@ run "no_plaintext_for_everybody" {
 
   variables {
     client_cidrs = ["10.0.0.0/8", "0.0.0.0/0"]
+  }
+  expect_failures = [var.protocol]
+}
+
+run "no_plaintext_for_everybody_in_halves" {
+  command = plan
+
+  variables {
+    client_cidrs = ["::/1", "8000::/1"]
   }
   expect_failures = [var.protocol]
 }

@@ -125,9 +125,39 @@ variable "protocol" {
     error_message = "protocol is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
   }
   validation {
-    condition     = !(endswith(var.protocol, "PLAINTEXT") && anytrue([for c in var.client_cidrs : endswith(c, "/0")]))
-    error_message = "client_cidrs admits everybody, and protocol is ${var.protocol}: passwords and records would go over the network in clear. Set protocol to SSL or SASL_SSL, or name the networks of your clients."
+    condition = !(endswith(var.protocol, "PLAINTEXT") && anytrue([
+      for c in var.client_cidrs : try(tonumber(split("/", c)[1]) < (!strcontains(c, ":") ? 8 : can(regex("^[fF][cdCD]", c)) ? 7 : 16), false)
+    ]))
+    error_message = "client_cidrs admits everybody, or so many that it makes no difference, and protocol is ${var.protocol}: passwords and records would go over the network in clear. Set protocol to SSL or SASL_SSL, or name the networks of your clients."
   }
+}
+
+variable "advertise" {
+  description = "What brokers tell clients: address, which every client reaches that has a route; or name, theirs in the VPC's DNS, which certificates can name, and which clients outside the VPC have to be able to resolve (docs/deploy-aws.md)."
+  type        = string
+  default     = "address"
+  nullable    = false
+}
+
+variable "start_timeout" {
+  description = "With ec2: seconds that a new instance has until its broker is ready, tables that it migrates included."
+  type        = number
+  default     = 900
+  nullable    = false
+}
+
+variable "ami" {
+  description = "With ec2: image of instances, an id or resolve:ssm:PARAMETER. Empty: the newest Amazon Linux 2023. With an id, a refresh that fails goes back by itself."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "sessions" {
+  description = "With ec2: whether Session Manager gives shells on instances. In the VPC that is made it takes two interface endpoints more."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "drain_timeout" {
@@ -199,6 +229,13 @@ variable "egress" {
   description = "How brokers in the VPC that is made reach their image, logs and secrets: endpoints (no internet: the image has to be in ECR), nat, nat_per_zone or none."
   type        = string
   default     = "endpoints"
+  nullable    = false
+}
+
+variable "assign_public_ip" {
+  description = "With ecs: whether tasks have public addresses, which they need in public subnets of yours to pull the image. Nobody gets in by them: security groups are the same."
+  type        = bool
+  default     = false
   nullable    = false
 }
 
@@ -347,9 +384,44 @@ variable "database_cidr" {
 }
 
 variable "database_authorities" {
-  description = "Certificates (PEM) of the authorities that sign the database's: with those of RDS for the region, brokers verify the server. Empty: with rds and aurora the connection is encrypted, and the server not verified."
+  description = "Certificates (PEM) of the authorities that sign the database's, by which brokers verify the server. Empty: with rds and aurora those of RDS for the region, which come with the module, and with own those that the system knows."
   type        = string
   default     = ""
+  nullable    = false
+}
+
+variable "engine_version" {
+  description = "With rds and aurora: version of PostgreSQL, a major one (\"17\"), of which AWS keeps the minor up to date, or an exact one (\"17.6\"), which stays until you raise it."
+  type        = string
+  default     = "17"
+  nullable    = false
+}
+
+variable "allow_major_version_upgrade" {
+  description = "With rds and aurora: whether engine_version may be raised to another major version (docs/deploy-aws.md)."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "apply_immediately" {
+  description = "Whether changes that interrupt the database are made at once and not in maintenance_window."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "maintenance_window" {
+  description = "When minor versions come and changes are made that interrupt the database, UTC."
+  type        = string
+  default     = "sun:03:00-sun:04:00"
+  nullable    = false
+}
+
+variable "backup_window" {
+  description = "When the database's daily snapshot is made, UTC."
+  type        = string
+  default     = "01:00-02:00"
   nullable    = false
 }
 
@@ -368,10 +440,16 @@ variable "instance_class" {
 }
 
 variable "storage" {
-  description = "GiB of the database's disk, with rds."
+  description = "GiB of the database's disk at first, with rds."
   type        = number
   default     = 100
   nullable    = false
+}
+
+variable "max_storage" {
+  description = "GiB that the database's disk may grow to by itself, with rds. Null: five times storage."
+  type        = number
+  default     = null
 }
 
 variable "backup_retention_days" {
@@ -405,10 +483,14 @@ variable "alarm_topic_arns" {
 }
 
 variable "database_connections_alarm" {
-  description = "Connections of the database above which there is an alarm."
+  description = "Connections of the database above which there is an alarm. Null: three quarters of what its class takes."
   type        = number
-  default     = 400
-  nullable    = false
+  default     = null
+
+  validation {
+    condition     = var.database_connections_alarm == null || try(var.database_connections_alarm >= 1, false)
+    error_message = "database_connections_alarm is a number of connections, or null."
+  }
 }
 
 variable "log_retention_days" {

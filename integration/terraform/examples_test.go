@@ -78,6 +78,7 @@ func TestExamples(t *testing.T) {
 				}
 			})
 			c.env = append(c.env, "AWS_ENDPOINT_URL="+mock.Endpoint())
+			c.serve(t)
 			api := api{mock.Endpoint()}
 			dir := filepath.Join("examples", e.name)
 			variables := maps.Clone(e.variables)

@@ -23,8 +23,6 @@ output "script" {
     environment   = { RUNNEL_ZONE = "auto", RUNNEL_METASTORE_AUTHORITIES = "it's\ntwo lines and $HOME" }
     secrets       = { RUNNEL_PEER_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:peers-AbCdEf" }
     files         = { "tls.crt" = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tls-AbCdEf:crt::" }
-    setup         = { url = "postgres://owner@db/runnel", user = "runnel" }
-    setup_secrets = { RUNNEL_METASTORE_PASSWORD = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds-AbCdEf:password::" }
     log_group     = "/runnel/events"
     stop_seconds  = 45
     ready_url     = "http://127.0.0.1:9644/readyz"
@@ -38,13 +36,13 @@ var standIns = map[string]string{
 *get-login-password*) echo password-of-the-registry ;;
 *complete-lifecycle-action*) echo "aws $*" >>CALLS ;;
 *peers-AbCdEf\ *) echo 'secret of peers, with $HOME' ;;
-*tls-AbCdEf\ * | *rds-AbCdEf\ *) echo '{"crt": "-----BEGIN\n-----END", "password": "of the owner"}' ;;
+*tls-AbCdEf\ *) echo '{"crt": "-----BEGIN\n-----END"}' ;;
 *) exit 1 ;;
 esac`,
 	"docker": `echo "docker $*" >>CALLS
 [[ $1 != login ]] || cat >/dev/null
 [[ $1 != image ]] || exit 1
-[[ $1 != run ]] || printf '%s=[%s]\n' peers "${RUNNEL_PEER_SECRET-}" authorities "${RUNNEL_METASTORE_AUTHORITIES-}" password "${RUNNEL_METASTORE_PASSWORD-}" >>CALLS`,
+[[ $1 != run ]] || printf '%s=[%s]\n' peers "${RUNNEL_PEER_SECRET-}" authorities "${RUNNEL_METASTORE_AUTHORITIES-}" >>CALLS`,
 	"curl": `case "$*" in
 *instance-id*) echo i-1 ;;
 *availability-zone*) echo eu-central-1a ;;
@@ -82,8 +80,7 @@ func TestInstanceScripts(t *testing.T) {
 	got := runScript(t, box, "runnel-start")
 	for _, want := range []string{
 		"docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-central-1.amazonaws.com\n",
-		"--env RUNNEL_METASTORE_URL --env RUNNEL_METASTORE_PASSWORD 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0 migrate --grant-iam runnel\npeers=[]\nauthorities=[]\npassword=[of the owner]\n",
-		"--env RUNNEL_METASTORE_AUTHORITIES --env RUNNEL_ZONE --env RUNNEL_PEER_SECRET 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0 broker --migrate\npeers=[secret of peers, with $HOME]\nauthorities=[it's\ntwo lines and $HOME]\npassword=[]\n",
+		"--env RUNNEL_METASTORE_AUTHORITIES --env RUNNEL_ZONE --env RUNNEL_PEER_SECRET 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0 broker --migrate\npeers=[secret of peers, with $HOME]\nauthorities=[it's\ntwo lines and $HOME]\n",
 		"chown 65532:65532 " + box + "/tls.crt\n",
 	} {
 		if !strings.Contains(got, want) {

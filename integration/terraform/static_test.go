@@ -46,6 +46,7 @@ func (c *cli) directories(t *testing.T) map[string]bool {
 func TestModules(t *testing.T) {
 	t.Parallel()
 	c := open(t)
+	c.serve(t)
 	dirs := c.directories(t)
 	for _, dir := range []string{".", "modules/plan", "modules/network", "modules/bucket", "modules/postgres", "modules/broker"} {
 		if !dirs[dir] {

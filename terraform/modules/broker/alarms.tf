@@ -3,12 +3,12 @@ locals {
   target_group_dimension  = aws_lb_target_group.this["kafka"].arn_suffix
   log_metrics             = "Runnel/${var.name}"
 
-  service_dimensions = {
-    for zone, service in aws_ecs_service.this : zone => { ClusterName = aws_ecs_cluster.this[0].name, ServiceName = service.name }
-  }
-  group_dimensions = { for zone, group in aws_autoscaling_group.this : zone => { AutoScalingGroupName = group.name } }
-  cpu_dimensions   = merge(local.service_dimensions, local.group_dimensions)
-  compute          = local.on_ecs ? "AWS/ECS" : "AWS/EC2"
+  # By their names, and not by what is made: a service goes back by an alarm that is there before it.
+  service_dimensions = { for zone in local.on_ecs ? local.zones : [] : zone => { ClusterName = var.name, ServiceName = "${var.name}-${zone}" } }
+  group_dimensions   = { for zone in local.on_ec2 ? local.zones : [] : zone => { AutoScalingGroupName = local.group_names[zone] } }
+  unready_alarms     = { for zone in local.zones : zone => "${var.name}-unhealthy-${zone}" }
+  cpu_dimensions     = merge(local.service_dimensions, local.group_dimensions)
+  compute            = local.on_ecs ? "AWS/ECS" : "AWS/EC2"
 
   zone_dimensions = { for zone in local.zones : zone => {
     LoadBalancer     = local.load_balancer_dimension
@@ -46,7 +46,7 @@ locals {
       "errors" = {
         text      = "Brokers log errors, which are for somebody to look at: ${aws_cloudwatch_log_group.this.name}."
         namespace = local.log_metrics, metric = "Errors", dimensions = {}, statistic = "Sum"
-        operator  = "GreaterThanThreshold", threshold = 0, periods = 3, datapoints = 2, period = 300, missing = "notBreaching"
+        operator  = "GreaterThanThreshold", threshold = 0, periods = 1, datapoints = 1, period = 300, missing = "notBreaching"
       }
     },
   )

@@ -36,6 +36,9 @@ mock_provider "aws" {
   mock_resource "aws_security_group" {
     defaults = { id = "sg-0123456789abcdef0" }
   }
+  mock_resource "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/events" }
+  }
   mock_resource "aws_launch_template" {
     defaults = { id = "lt-0123456789abcdef0", latest_version = 3 }
   }
@@ -86,6 +89,18 @@ run "a_service_for_each_zone" {
   assert {
     condition     = alltrue([for s in aws_ecs_service.this : s.deployment_circuit_breaker[0].enable && s.deployment_circuit_breaker[0].rollback])
     error_message = "A deployment that fails goes back."
+  }
+  assert {
+    # Which is an alarm that there is.
+    condition = alltrue([
+      for zone, s in aws_ecs_service.this : s.alarms[0].enable && s.alarms[0].rollback &&
+      s.alarms[0].alarm_names == toset([aws_cloudwatch_metric_alarm.this["unhealthy-${zone}"].alarm_name])
+    ])
+    error_message = "A deployment whose brokers run and do not get ready goes back, too."
+  }
+  assert {
+    condition     = alltrue([for s in aws_ecs_service.this : s.health_check_grace_period_seconds == 2147483647])
+    error_message = "No broker is replaced for not being ready: without the database none is, and new ones would do no better."
   }
   assert {
     condition     = alltrue([for t in aws_appautoscaling_target.this : t.min_capacity == 2 && t.max_capacity == 5]) && length(aws_appautoscaling_policy.cpu) == 3
@@ -169,9 +184,12 @@ run "files_of_secrets" {
     condition = toset({ for s in jsondecode(aws_iam_role_policy.start.policy).Statement : s.Sid => s.Resource }["ReadSecrets"]) == toset([
       "arn:aws:secretsmanager:eu-central-1:123456789012:secret:events/peers-AbCdEf",
       "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tls-AbCdEf",
-      "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-1-AbCdEf",
     ])
     error_message = "Who starts brokers reads their secrets and no others; a policy names the secret and not the key in it."
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.setup[0].policy).Statement[0].Resource == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-1-AbCdEf"] && aws_iam_role_policy.setup[0].role == aws_iam_role.execution[0].id
+    error_message = "The owner's password is read by what starts tasks, and by no container."
   }
 }
 
@@ -272,6 +290,11 @@ run "alarms_for_each_zone" {
     error_message = "A zone without a broker is told of, also if nothing is counted there."
   }
   assert {
+    # What AWS counts by, which is made apart.
+    condition     = alltrue([for zone, s in aws_ecs_service.this : aws_cloudwatch_metric_alarm.this["cpu-${zone}"].dimensions == tomap({ ClusterName = aws_ecs_cluster.this[0].name, ServiceName = s.name })])
+    error_message = "Alarms look at services that there are."
+  }
+  assert {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 6
     error_message = "The dashboard has its charts."
   }
@@ -289,8 +312,38 @@ run "on_ec2" {
     error_message = "There is one group for each zone."
   }
   assert {
-    condition     = length(aws_ecs_service.this) == 0 && length(aws_ecs_cluster.this) == 0 && length(aws_ecs_task_definition.this) == 0 && length(aws_iam_role.execution) == 0
-    error_message = "Nothing of ECS is made for ec2."
+    condition     = length(aws_ecs_service.this) == 0 && length(aws_ecs_task_definition.this) == 0 && length(aws_iam_role.execution) == 0 && output.cluster_name == null
+    error_message = "No brokers of ECS are made for ec2."
+  }
+  assert {
+    condition = !strcontains(aws_iam_role_policy.start.policy, "rds!") && !strcontains(base64decode(aws_launch_template.this[0].user_data), "rds!") && !anytrue([
+      for s in jsondecode(aws_iam_role_policy.start.policy).Statement : anytrue([for a in s.Action : startswith(a, "ecs:") || startswith(a, "iam:")])
+    ])
+    error_message = "An instance neither reads the password of the database's owner nor starts what does."
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.setup[0].policy).Statement[0].Resource == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-1-AbCdEf"] && aws_iam_role_policy.setup[0].role == aws_iam_role.setup[0].id
+    error_message = "A role of its own reads it."
+  }
+  assert {
+    condition     = join(" ", jsondecode(aws_ecs_task_definition.setup[0].container_definitions)[0].command) == "migrate --grant-iam runnel" && aws_ecs_task_definition.setup[0].task_role_arn == null
+    error_message = "A task makes the user of brokers, and is nobody when it runs."
+  }
+  assert {
+    condition     = toset(jsondecode(aws_cloudwatch_event_rule.setup[0].event_pattern).detail.AutoScalingGroupName) == toset([for g in aws_autoscaling_group.this : g.name])
+    error_message = "It runs when an instance of a group is launched."
+  }
+  assert {
+    condition = { for s in jsondecode(aws_iam_role_policy.launch[0].policy).Statement : s.Sid => s.Resource[0] } == {
+      RunSetup = aws_ecs_task_definition.setup[0].arn
+      TagSetup = "arn:aws:ecs:eu-central-1:123456789012:task/events/*"
+      LendRole = aws_iam_role.setup[0].arn
+    }
+    error_message = "EventBridge starts this task and no other."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy.sessions) == 0
+    error_message = "Nobody gets a shell who did not ask for one."
   }
   assert {
     condition     = aws_launch_template.this[0].metadata_options[0].http_tokens == "required" && aws_launch_template.this[0].metadata_options[0].http_put_response_hop_limit == 1
@@ -303,6 +356,10 @@ run "on_ec2" {
   assert {
     condition     = aws_launch_template.this[0].image_id == "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
     error_message = "The machine image is for the instance's processor."
+  }
+  assert {
+    condition     = alltrue([for zone, g in aws_autoscaling_group.this : aws_cloudwatch_metric_alarm.this["cpu-${zone}"].dimensions == tomap({ AutoScalingGroupName = g.name })])
+    error_message = "Alarms look at groups that there are."
   }
   assert {
     condition     = alltrue([for g in aws_autoscaling_group.this : toset([for h in g.initial_lifecycle_hook : h.lifecycle_transition]) == toset(["autoscaling:EC2_INSTANCE_LAUNCHING", "autoscaling:EC2_INSTANCE_TERMINATING"])])
@@ -326,6 +383,64 @@ run "on_ec2" {
   }
 }
 
+run "a_shell_on_instances" {
+  command = plan
+
+  variables {
+    platform = "ec2"
+    sessions = true
+  }
+
+  assert {
+    condition     = toset(jsondecode(aws_iam_role_policy.sessions[0].policy).Statement[0].Action) == toset(["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"])
+    error_message = "Sessions take what they need: no command is run and no parameter is read by it."
+  }
+}
+
+run "no_setup_where_the_user_is_there" {
+  command = plan
+
+  variables {
+    platform       = "ec2"
+    database_setup = null
+  }
+
+  assert {
+    condition     = length(aws_ecs_cluster.this) + length(aws_ecs_task_definition.setup) + length(aws_iam_role.setup) + length(aws_iam_role_policy.setup) + length(aws_cloudwatch_event_rule.setup) + length(aws_iam_role.launch) == 0
+    error_message = "Nothing is made for it."
+  }
+}
+
+run "the_owner_verifies_the_server_too" {
+  command = plan
+
+  variables {
+    database_setup = {
+      url                 = "postgres://postgres@db:5432/runnel?sslmode=verify-full"
+      password_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-1-AbCdEf"
+      authorities         = "-----BEGIN CERTIFICATE-----"
+    }
+  }
+
+  assert {
+    condition     = { for e in { for c in jsondecode(aws_ecs_task_definition.this[0].container_definitions) : c.name => c }["database"].environment : e.name => e.value }["RUNNEL_METASTORE_AUTHORITIES"] == "-----BEGIN CERTIFICATE-----"
+    error_message = "What makes the user has the authorities that brokers have."
+  }
+}
+
+run "names_for_certificates" {
+  command = plan
+
+  variables {
+    advertise = "name"
+  }
+
+  assert {
+    condition     = { for e in jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].environment : e.name => e.value }["RUNNEL_ADVERTISE"] == "auto:name"
+    error_message = "Clients are told names."
+  }
+}
+
 run "a_fixed_number" {
   command = plan
 
@@ -346,6 +461,38 @@ run "no_plaintext_for_everybody" {
     client_cidrs = ["0.0.0.0/0"]
   }
   expect_failures = [terraform_data.checks]
+}
+
+run "no_plaintext_for_everybody_in_halves" {
+  command = plan
+
+  variables {
+    client_cidrs = ["0.0.0.0/1", "128.0.0.0/1"]
+  }
+  expect_failures = [terraform_data.checks]
+}
+
+run "no_plaintext_for_all_addresses_that_are_given_out" {
+  command = plan
+
+  variables {
+    client_cidrs = ["2000::/3"]
+  }
+  expect_failures = [terraform_data.checks]
+}
+
+run "private_networks_are_not_everybody" {
+  command = plan
+
+  variables {
+    client_cidrs = ["10.0.0.0/8", "172.16.0.0/12", "fc00::/7", "FD12:3456::/32"]
+    admin_cidrs  = ["10.0.0.0/8", "fd00::/8"]
+  }
+
+  assert {
+    condition     = length([for r in aws_vpc_security_group_ingress_rule.this : r if r.from_port == 9092 && (r.cidr_ipv4 != null || r.cidr_ipv6 != null)]) == 8
+    error_message = "Each of them gets in."
+  }
 }
 
 run "no_passwords_in_clear_for_everybody" {
@@ -425,7 +572,7 @@ run "no_admin_for_everybody" {
   command = plan
 
   variables {
-    admin_cidrs = ["0.0.0.0/0"]
+    admin_cidrs = ["0.0.0.0/1", "128.0.0.0/1"]
   }
   expect_failures = [var.admin_cidrs]
 }

@@ -15,19 +15,17 @@ resource "aws_launch_template" "this" {
   tags                   = var.tags
 
   user_data = base64encode(templatefile("${path.module}/user-data.sh.tftpl", {
-    name          = var.name
-    region        = var.region
-    image         = var.image
-    registry      = length(local.ecr_images) > 0 ? split("/", var.image)[0] : ""
-    command       = join(" ", local.command)
-    environment   = local.environment
-    secrets       = var.secrets
-    files         = var.files
-    setup         = var.database_setup
-    setup_secrets = local.setup_secrets
-    log_group     = aws_cloudwatch_log_group.this.name
-    stop_seconds  = local.stop_seconds
-    ready_url     = "${local.admin_scheme}://127.0.0.1:${local.ports.admin}/readyz"
+    name         = var.name
+    region       = var.region
+    image        = var.image
+    registry     = length(local.ecr_images) > 0 ? split("/", var.image)[0] : ""
+    command      = join(" ", local.command)
+    environment  = local.environment
+    secrets      = var.secrets
+    files        = var.files
+    log_group    = aws_cloudwatch_log_group.this.name
+    stop_seconds = local.stop_seconds
+    ready_url    = "${local.admin_scheme}://127.0.0.1:${local.ports.admin}/readyz"
   }))
 
   iam_instance_profile {
@@ -63,9 +61,6 @@ resource "aws_launch_template" "this" {
       tags          = merge(var.tags, { Name = "${var.name}-broker" })
     }
   }
-
-  lifecycle {
-  }
 }
 
 resource "aws_autoscaling_group" "this" {
@@ -96,7 +91,7 @@ resource "aws_autoscaling_group" "this" {
   initial_lifecycle_hook {
     name                 = "ready"
     lifecycle_transition = "autoscaling:EC2_INSTANCE_LAUNCHING"
-    heartbeat_timeout    = 600
+    heartbeat_timeout    = var.start_timeout
     default_result       = "ABANDON"
   }
 
@@ -137,7 +132,10 @@ resource "aws_autoscaling_group" "this" {
     aws_iam_role_policy.broker,
     aws_iam_role_policy.start,
     aws_iam_role_policy.lifecycle,
-    aws_iam_role_policy_attachment.ssm,
+    aws_iam_role_policy.sessions,
+    aws_cloudwatch_event_target.setup,
+    aws_iam_role_policy.launch,
+    aws_iam_role_policy.setup,
     aws_vpc_security_group_ingress_rule.this,
     aws_vpc_security_group_egress_rule.this,
     terraform_data.checks,

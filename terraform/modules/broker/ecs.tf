@@ -1,4 +1,6 @@
 locals {
+  cpu_architecture = { arm64 = "ARM64", amd64 = "X86_64" }[var.size.architecture]
+
   file_names = sort(keys(var.files))
 
   log_options = {
@@ -27,27 +29,13 @@ locals {
     mountPoints  = length(var.files) == 0 ? [] : [{ sourceVolume = "files", containerPath = "/run/runnel", readOnly = true }]
     stopTimeout  = local.stop_seconds
     ulimits      = [{ name = "nofile", softLimit = 65535, hardLimit = 65535 }]
-    # Soon healthy, and only after five minutes not: /readyz says no while the database fails over, and a new task
-    # would do no better.
+    # For a deployment, which counts who is ready. Nobody is replaced for it: see the service.
     healthCheck = { command = ["CMD", "/runnel", "health"], interval = 30, timeout = 10, retries = 10, startPeriod = 60 }
     dependsOn = concat(
-      var.database_setup == null ? [] : [{ containerName = "database", condition = "COMPLETE" }],
+      local.setup ? [{ containerName = "database", condition = "COMPLETE" }] : [],
       length(var.files) == 0 ? [] : [{ containerName = "files", condition = "SUCCESS" }],
     )
   })
-
-  # Makes the user of brokers. It may fail: once the user is there, PostgreSQL has made the owner a member of what logs
-  # in by token alone, and RDS may refuse its password.
-  database_container = var.database_setup == null ? [] : [merge(local.container_defaults, {
-    name        = "database"
-    image       = var.image
-    essential   = false
-    command     = ["migrate", "--grant-iam", var.database_setup.user]
-    user        = "65532:65532"
-    environment = [{ name = "RUNNEL_METASTORE_URL", value = var.database_setup.url }]
-    secrets     = [for k, v in local.setup_secrets : { name = k, valueFrom = v }]
-    mountPoints = []
-  })]
 
   # Writes secrets that the broker reads as files. It is root, since the volume is root's.
   files_container = length(var.files) == 0 ? [] : [merge(local.container_defaults, {
@@ -66,7 +54,7 @@ locals {
 }
 
 resource "aws_ecs_cluster" "this" {
-  count = local.on_ecs ? 1 : 0
+  count = local.on_ecs || local.setup_task ? 1 : 0
 
   name = var.name
   tags = var.tags
@@ -88,12 +76,12 @@ resource "aws_ecs_task_definition" "this" {
   memory                   = var.size.memory
   task_role_arn            = aws_iam_role.broker.arn
   execution_role_arn       = aws_iam_role.execution[0].arn
-  container_definitions    = jsonencode(concat([local.broker_container], local.database_container, local.files_container))
+  container_definitions    = jsonencode(concat([local.broker_container], local.setup_container, local.files_container))
   tags                     = var.tags
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = { arm64 = "ARM64", amd64 = "X86_64" }[var.size.architecture]
+    cpu_architecture        = local.cpu_architecture
   }
 
   dynamic "volume" {
@@ -121,15 +109,26 @@ resource "aws_ecs_service" "this" {
   propagate_tags  = "SERVICE"
   tags            = var.tags
 
-  # A new broker is ready before an old one goes, one at a time; and if new ones do not get ready, the old ones stay.
+  # A new broker is ready before an old one goes; and if new ones do not get ready, the old ones stay.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = local.max_healthy_percent
-  health_check_grace_period_seconds  = 300
   wait_for_steady_state              = var.wait_for_deployment
 
+  # The most there is: ECS never kills a broker for not being ready, only starts another for one that has ended. Without the
+  # database all are not ready, and new ones would do no better; a process that hangs is for the alarms to tell.
+  health_check_grace_period_seconds = 2147483647
+
+  # New brokers that end.
   deployment_circuit_breaker {
     enable   = true
     rollback = true
+  }
+
+  # New brokers that do not end, and do not get ready either.
+  alarms {
+    alarm_names = [local.unready_alarms[each.key]]
+    enable      = true
+    rollback    = true
   }
 
   network_configuration {
@@ -163,6 +162,8 @@ resource "aws_ecs_service" "this" {
     aws_lb_listener.this,
     aws_iam_role_policy.broker,
     aws_iam_role_policy.start,
+    aws_iam_role_policy.setup,
+    aws_cloudwatch_metric_alarm.this,
     aws_vpc_security_group_ingress_rule.this,
     aws_vpc_security_group_egress_rule.this,
     terraform_data.checks,

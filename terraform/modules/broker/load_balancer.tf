@@ -34,9 +34,9 @@ resource "aws_lb_target_group" "this" {
   deregistration_delay   = 20
   connection_termination = false
 
-  # A broker is not ready while the database or the bucket cannot be reached, and ECS replaces what is not healthy. RDS
-  # fails over in 60 to 120 s, as AWS says, and brokers connect anew after that: so that no broker is killed for it, it
-  # takes 200 s to become unhealthy, and 40 to be healthy.
+  # A broker is not ready while the database or the bucket cannot be reached. RDS fails over in 60 to 120 s, as AWS says, and
+  # brokers connect anew after that: so that no alarm rings for it, it takes 200 s to become unhealthy, and 40 to be healthy.
+  # Nobody replaces a broker for it.
   health_check {
     protocol            = upper(local.admin_scheme)
     port                = local.ports.admin

@@ -21,7 +21,7 @@ locals {
     RUNNEL_CLIENT_ZONE = "auto"
     }, var.environment, {
     RUNNEL_LISTEN         = "0.0.0.0:${local.ports.kafka}"
-    RUNNEL_ADVERTISE      = "auto"
+    RUNNEL_ADVERTISE      = var.advertise == "name" ? "auto:name" : "auto"
     RUNNEL_ZONE           = "auto"
     RUNNEL_ADMIN_LISTEN   = "0.0.0.0:${local.ports.admin}"
     RUNNEL_PEER_LISTEN    = "0.0.0.0:${local.ports.peer}"
@@ -33,16 +33,23 @@ locals {
   # Longer than the broker gives itself, so that who drains is not killed.
   stop_seconds = var.drain_timeout + 15
 
-  # A deployment starts one broker more in each zone, and stops one when the new one is ready.
+  # A deployment starts one broker more in each zone, and stops one when the new one is ready. AWS takes percents of how many
+  # there are: of brokers_per_zone, one; of twice as many, since the load has risen, two at once. It is by the least, since
+  # percents of the most would be less than one broker where there are few, and nothing would be replaced.
   max_healthy_percent = 100 + ceil(100 / var.brokers_per_zone)
+
+  # Networks that are larger than any of private addresses. Everybody can be said in halves, too.
+  everybody = [
+    for c in var.client_cidrs : c if try(tonumber(split("/", c)[1]) < (!strcontains(c, ":") ? 8 : can(regex("^[fF][cdCD]", c)) ? 7 : 16), false)
+  ]
 }
 
 # What would give the cluster away is refused here, when the plan is made.
 resource "terraform_data" "checks" {
   lifecycle {
     precondition {
-      condition     = !(endswith(local.protocol, "PLAINTEXT") && anytrue([for c in var.client_cidrs : endswith(c, "/0")]))
-      error_message = "client_cidrs admits everybody, and RUNNEL_PROTOCOL is ${local.protocol}: passwords and records would go over the network in clear. Set protocol to SSL or SASL_SSL, or name the networks of your clients."
+      condition     = !(endswith(local.protocol, "PLAINTEXT") && length(local.everybody) > 0)
+      error_message = "client_cidrs admits everybody (${join(", ", local.everybody)}), and RUNNEL_PROTOCOL is ${local.protocol}: passwords and records would go over the network in clear. Set protocol to SSL or SASL_SSL, or name the networks of your clients."
     }
     precondition {
       condition     = contains(["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], local.protocol)

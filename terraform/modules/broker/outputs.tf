@@ -50,7 +50,7 @@ output "log_group" {
 
 output "cluster_name" {
   description = "The ECS cluster; null on EC2."
-  value       = one(aws_ecs_cluster.this[*].name)
+  value       = local.on_ecs ? one(aws_ecs_cluster.this[*].name) : null
 }
 
 output "task_definition_arn" {

@@ -14,12 +14,11 @@ locals {
     })
   }
 
-  setup_secrets = var.database_setup == null ? {} : { RUNNEL_METASTORE_PASSWORD = "${var.database_setup.password_secret_arn}:password::" }
-
   # An ARN of a secret may have a key and a version behind it, which policies do not know.
-  secret_arns = distinct([
-    for arn in concat(values(var.secrets), values(var.files), values(local.setup_secrets)) : join(":", slice(split(":", arn), 0, 7))
-  ])
+  secret_arns = {
+    broker = distinct([for arn in concat(values(var.secrets), values(var.files)) : join(":", slice(split(":", arn), 0, 7))])
+    setup  = distinct([for arn in values(local.setup_secrets) : join(":", slice(split(":", arn), 0, 7))])
+  }
 
   # ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME
   ecr_images = [
@@ -28,21 +27,24 @@ locals {
     if can(regex("^[0-9]{12}\\.dkr\\.ecr\\.", image))
   ]
 
-  # What has to be read before a broker starts: its secrets, its image; and where its log goes.
-  start_statements = concat(
-    length(local.secret_arns) == 0 ? [] : [{
+  read_secrets = { for who, arns in local.secret_arns : who => concat(
+    length(arns) == 0 ? [] : [{
       Sid      = "ReadSecrets"
       Effect   = "Allow"
       Action   = ["secretsmanager:GetSecretValue"]
-      Resource = local.secret_arns
+      Resource = arns
     }],
-    length(var.secret_kms_key_arns) == 0 ? [] : [{
+    length(arns) == 0 || length(var.secret_kms_key_arns) == 0 ? [] : [{
       Sid       = "DecryptSecrets"
       Effect    = "Allow"
       Action    = ["kms:Decrypt"]
       Resource  = var.secret_kms_key_arns
       Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" } }
     }],
+  ) }
+
+  # What starts a container: its image, and where its log goes.
+  run_image = concat(
     [{
       Sid      = "WriteLog"
       Effect   = "Allow"
@@ -65,6 +67,10 @@ locals {
       },
     ],
   )
+
+  # The password of the database's owner is for what makes the brokers' user, and for nothing that a broker can use.
+  start_statements = concat(local.read_secrets.broker, local.run_image)
+  setup_statements = concat(local.read_secrets.setup, local.run_image)
 }
 
 # What brokers are.
@@ -123,10 +129,23 @@ resource "aws_iam_role_policy" "lifecycle" {
   })
 }
 
-# A shell on an instance, without a key or an open port.
-resource "aws_iam_role_policy_attachment" "ssm" {
-  count = local.on_ec2 ? 1 : 0
+# A shell on an instance, without a key or an open port, and no more of what Systems Manager can do to one.
+resource "aws_iam_role_policy" "sessions" {
+  count = local.on_ec2 && var.sessions ? 1 : 0
 
-  role       = aws_iam_role.broker.name
-  policy_arn = "arn:${local.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
+  name = "sessions"
+  role = aws_iam_role.broker.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid    = "Sessions"
+      Effect = "Allow"
+      Action = [
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+      ]
+      Resource = ["*"] # channels have no ARN
+    }]
+  })
 }

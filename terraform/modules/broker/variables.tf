@@ -134,8 +134,8 @@ variable "admin_cidrs" {
   default     = []
 
   validation {
-    condition     = alltrue([for c in var.admin_cidrs : can(cidrhost(c, 0)) && !endswith(c, "/0")])
-    error_message = "admin_cidrs are networks in CIDR notation, and not everybody."
+    condition     = alltrue([for c in var.admin_cidrs : can(cidrhost(c, 0)) && tonumber(split("/", c)[1]) >= (!strcontains(c, ":") ? 8 : can(regex("^[fF][cdCD]", c)) ? 7 : 16)])
+    error_message = "admin_cidrs are networks in CIDR notation, and not everybody, in halves neither: of IPv4 from /8 on, of IPv6 from /16 on."
   }
 }
 
@@ -197,11 +197,12 @@ variable "files_image" {
 }
 
 variable "database_setup" {
-  description = "How the user that brokers log in as with IAM comes to be: `runnel migrate --grant-iam USER` as the database's owner, with the password of a secret. Null: it is there."
+  description = "How the user that brokers log in as with IAM comes to be: `runnel migrate --grant-iam USER` as the database's owner, with the password of a secret, in a task that alone can read it; and the authorities (PEM) that the server is verified by. Null: the user is there."
   type = object({
     url                 = string
     password_secret_arn = string
     user                = optional(string, "runnel")
+    authorities         = optional(string, "")
   })
   default = null
 }
@@ -224,6 +225,17 @@ variable "assign_public_ip" {
   default     = false
 }
 
+variable "advertise" {
+  description = "What brokers tell clients: their address, which every client reaches that has a route; or their name in the VPC's DNS, as ip-10-0-2-61.eu-central-1.compute.internal, which certificates can name, and which clients outside the VPC have to be able to resolve."
+  type        = string
+  default     = "address"
+
+  validation {
+    condition     = contains(["address", "name"], var.advertise)
+    error_message = "advertise is address or name."
+  }
+}
+
 variable "drain_timeout" {
   description = "Seconds that a stopping broker has to hand over its clients (drain.timeout). It is killed 15 seconds later."
   type        = number
@@ -233,6 +245,23 @@ variable "drain_timeout" {
     condition     = var.drain_timeout >= 5 && var.drain_timeout <= 100
     error_message = "drain_timeout is 5 to 100 seconds: Fargate kills a task after 120."
   }
+}
+
+variable "start_timeout" {
+  description = "Seconds that a new instance has until its broker is ready, for `ec2`; then it is given up. A first start of new tables may migrate for long: `runnel migrate` beforehand takes that out of it."
+  type        = number
+  default     = 900
+
+  validation {
+    condition     = var.start_timeout >= 300 && var.start_timeout <= 7200
+    error_message = "start_timeout is 300 to 7200 seconds: instances wait in their lifecycle hook for no longer."
+  }
+}
+
+variable "sessions" {
+  description = "Whether Session Manager gives shells on instances, for `ec2`."
+  type        = bool
+  default     = false
 }
 
 variable "alarm_topic_arns" {

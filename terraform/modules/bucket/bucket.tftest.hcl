@@ -43,16 +43,21 @@ run "makes_a_bucket_that_nobody_else_reads" {
 
 run "records_are_never_expired" {
   assert {
-    condition     = [for r in aws_s3_bucket_lifecycle_configuration.made[0].rule : r.id] == ["abort-incomplete-uploads"]
+    condition     = [for r in aws_s3_bucket_lifecycle_configuration.made[0].rule : r.id] == ["abort-incomplete-uploads", "forget-deleted-objects"]
     error_message = jsonencode(aws_s3_bucket_lifecycle_configuration.made[0].rule[*].id)
   }
   assert {
-    condition     = alltrue([for r in aws_s3_bucket_lifecycle_configuration.made[0].rule : length(r.expiration) + length(r.transition) + length(r.noncurrent_version_expiration) + length(r.noncurrent_version_transition) == 0])
+    condition     = alltrue([for r in aws_s3_bucket_lifecycle_configuration.made[0].rule : length(r.transition) + length(r.noncurrent_version_transition) == 0 && alltrue([for e in r.expiration : e.expired_object_delete_marker && coalesce(e.days, 0) == 0 && e.date == null])])
     error_message = "a rule expires or moves objects"
   }
   assert {
     condition     = one(aws_s3_bucket_lifecycle_configuration.made[0].rule[0].abort_incomplete_multipart_upload).days_after_initiation == 1
     error_message = "incomplete uploads stay"
+  }
+  # Of a bucket that had versioning: nothing else deletes them, and they are paid for.
+  assert {
+    condition     = one(aws_s3_bucket_lifecycle_configuration.made[0].rule[1].noncurrent_version_expiration).noncurrent_days == 8
+    error_message = "without versioning, old versions stay for ever"
   }
 }
 

@@ -79,25 +79,22 @@ resource "aws_s3_bucket_lifecycle_configuration" "made" {
     }
   }
 
-  # Versions of objects that brokers have deleted, and the marks that hide them. Current versions are never touched.
-  dynamic "rule" {
-    for_each = var.versioning ? ["versions"] : []
+  # Versions of objects that brokers have deleted, and the marks that hide them. Current versions are never touched. It is here
+  # without versioning, too: a bucket that had it keeps its old versions, and nothing else would ever delete them.
+  rule {
+    id     = "forget-deleted-objects"
+    status = "Enabled"
 
-    content {
-      id     = "forget-deleted-objects"
-      status = "Enabled"
+    filter {
+      prefix = ""
+    }
 
-      filter {
-        prefix = ""
-      }
+    noncurrent_version_expiration {
+      noncurrent_days = var.noncurrent_days
+    }
 
-      noncurrent_version_expiration {
-        noncurrent_days = var.noncurrent_days
-      }
-
-      expiration {
-        expired_object_delete_marker = true
-      }
+    expiration {
+      expired_object_delete_marker = true
     }
   }
 

@@ -106,7 +106,7 @@ variable "egress" {
 }
 
 variable "endpoint_services" {
-  description = "AWS services that have interface endpoints with egress = endpoints. Fargate needs these four; on EC2 add ssm, ssmmessages and ec2messages for Session Manager."
+  description = "AWS services that have interface endpoints with egress = endpoints. Fargate needs these four; on EC2 add autoscaling, and ssm and ssmmessages for Session Manager."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "logs", "secretsmanager"]
   nullable    = false

@@ -28,8 +28,11 @@ resource "aws_rds_cluster" "database" {
   engine             = "aurora-postgresql"
   engine_version     = var.engine_version
   database_name      = var.database_name
-  master_username    = local.master
-  port               = 5432
+
+  allow_major_version_upgrade = var.allow_major_version_upgrade
+
+  master_username = local.master
+  port            = 5432
 
   manage_master_user_password         = true
   master_user_secret_kms_key_id       = local.kms_key
@@ -67,7 +70,7 @@ resource "aws_rds_cluster_instance" "database" {
   ca_cert_identifier              = "rds-ca-rsa2048-g1"
   publicly_accessible             = false
   promotion_tier                  = 0
-  auto_minor_version_upgrade      = true
+  auto_minor_version_upgrade      = local.minor_upgrades
   preferred_maintenance_window    = var.maintenance_window
   apply_immediately               = var.apply_immediately
   copy_tags_to_snapshot           = true

@@ -13,6 +13,15 @@ locals {
   kms_key = var.kms_key_arn == "" ? null : var.kms_key_arn
   master  = "postgres"
 
+  known_authorities = "${path.module}/authorities/${data.aws_region.here.name}.pem"
+  authorities = (
+    var.ca_certificate != "" ? "" :
+    var.authorities != "" ? var.authorities :
+    local.made && fileexists(local.known_authorities) ? file(local.known_authorities) : ""
+  )
+  # Who asks for an exact version gets it, and keeps it.
+  minor_upgrades = !strcontains(var.engine_version, ".")
+
   # Parameters that a server takes when it starts.
   static = [
     "autovacuum_freeze_max_age", "autovacuum_max_workers", "huge_pages", "max_connections", "max_locks_per_transaction",

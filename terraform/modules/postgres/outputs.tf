@@ -3,8 +3,11 @@ locals {
   secret = var.engine == "rds" ? one(aws_db_instance.database[*].master_user_secret) : one(aws_rds_cluster.database[*].master_user_secret)
   # The disk's or the volume's id, which stays when the database is renamed, and which rds-db:connect goes by.
   resource = var.engine == "rds" ? one(aws_db_instance.database[*].resource_id) : one(aws_rds_cluster.database[*].cluster_resource_id)
-  tls      = var.ca_certificate == "" ? "sslmode=require" : "sslmode=verify-full&sslrootcert=${var.ca_certificate}"
-  place    = local.made ? "@${local.host}:5432/${var.database_name}?${local.tls}" : ""
+  tls = (
+    var.ca_certificate != "" ? "sslmode=verify-full&sslrootcert=${var.ca_certificate}" :
+    local.authorities != "" ? "sslmode=verify-full" : "sslmode=require"
+  )
+  place = local.made ? "@${local.host}:5432/${var.database_name}?${local.tls}" : ""
 }
 
 output "url" {
@@ -15,6 +18,11 @@ output "url" {
 output "owner_url" {
   description = "The database with its master as the user, for `runnel migrate --grant-iam`; null with engine = own."
   value       = local.made ? "postgres://${local.master}${local.place}" : null
+}
+
+output "authorities" {
+  description = "What brokers verify the server by (metastore.authorities). Empty: by what the URL or the system names, or not at all."
+  value       = local.authorities
 }
 
 output "auth" {
@@ -40,6 +48,13 @@ output "instance_identifiers" {
 output "security_group_id" {
   description = "Security group of the database; null with engine = own."
   value       = one(aws_security_group.database[*].id)
+}
+
+check "verified" {
+  assert {
+    condition     = local.made ? local.authorities != "" || var.ca_certificate != "" : can(regex("[?&]sslmode=verify-full(&|$)", var.url))
+    error_message = local.made ? "Brokers do not verify the database: this module does not know the authorities of RDS in ${data.aws_region.here.name}. Give them (database_authorities of the root module, authorities here), from https://truststore.pki.rds.amazonaws.com/${data.aws_region.here.name}/${data.aws_region.here.name}-bundle.pem." : "Brokers do not verify the database, so that who stands between can pose as it: end url with sslmode=verify-full, and give the certificates of its authority if the system does not know it."
+  }
 }
 
 check "standby" {

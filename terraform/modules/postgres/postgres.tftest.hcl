@@ -66,11 +66,11 @@ run "brokers_log_in_by_iam" {
     error_message = "no login by IAM, or a password in the state"
   }
   assert {
-    condition     = output.url == "postgres://runnel@demo-metastore.abc.eu-central-1.rds.amazonaws.com:5432/runnel?sslmode=require" && output.auth == "aws_iam"
+    condition     = output.url == "postgres://runnel@demo-metastore.abc.eu-central-1.rds.amazonaws.com:5432/runnel?sslmode=verify-full" && output.auth == "aws_iam"
     error_message = "${output.url} ${output.auth}"
   }
   assert {
-    condition     = output.owner_url == "postgres://postgres@demo-metastore.abc.eu-central-1.rds.amazonaws.com:5432/runnel?sslmode=require"
+    condition     = output.owner_url == "postgres://postgres@demo-metastore.abc.eu-central-1.rds.amazonaws.com:5432/runnel?sslmode=verify-full"
     error_message = output.owner_url
   }
   assert {
@@ -152,7 +152,7 @@ run "aurora_has_a_reader_to_fail_over_to" {
     error_message = "Aurora refuses parameters of checkpoints: ${jsonencode([for p in aws_rds_cluster_parameter_group.database[0].parameter : p.name])}"
   }
   assert {
-    condition     = output.url == "postgres://runnel@demo-metastore.cluster-abc.eu-central-1.rds.amazonaws.com:5432/runnel?sslmode=require" && output.resource_arn == "arn:aws:rds-db:eu-central-1:012345678901:dbuser:cluster-ABC/runnel"
+    condition     = output.url == "postgres://runnel@demo-metastore.cluster-abc.eu-central-1.rds.amazonaws.com:5432/runnel?sslmode=verify-full" && output.resource_arn == "arn:aws:rds-db:eu-central-1:012345678901:dbuser:cluster-ABC/runnel"
     error_message = "${output.url} ${output.resource_arn}"
   }
   assert {
@@ -232,7 +232,7 @@ run "own_needs_a_way_to_log_in" {
 
   variables {
     engine = "own"
-    url    = "postgres://runnel@db.example.com:5432/runnel"
+    url    = "postgres://runnel@db.example.com:5432/runnel?sslmode=verify-full"
   }
 
   expect_failures = [var.resource_arn]
@@ -317,4 +317,61 @@ run "refuses_versions_whose_parameters_nobody_looked_at" {
   }
 
   expect_failures = [var.engine_version]
+}
+
+run "authorities_of_yours" {
+  variables {
+    authorities = "-----BEGIN CERTIFICATE-----\nmine\n-----END CERTIFICATE-----\n"
+  }
+
+  assert {
+    condition     = output.authorities == var.authorities && endswith(output.url, "?sslmode=verify-full")
+    error_message = "Brokers verify the server by the authorities that were given."
+  }
+}
+
+run "authorities_are_not_files" {
+  command = plan
+
+  variables {
+    authorities = "/etc/ssl/rds.pem"
+  }
+  expect_failures = [var.authorities]
+}
+
+run "tells_of_a_server_that_is_not_verified" {
+  variables {
+    engine              = "own"
+    url                 = "postgres://runnel@db.example.com/runnel?sslmode=require"
+    password_secret_arn = "arn:aws:secretsmanager:eu-central-1:012345678901:secret:db-AbCdEf"
+  }
+  expect_failures = [check.verified]
+}
+
+run "an_exact_version_stays" {
+  variables {
+    engine_version              = "17.6"
+    allow_major_version_upgrade = true
+    storage                     = 1000
+  }
+
+  assert {
+    condition     = !aws_db_instance.database[0].auto_minor_version_upgrade && aws_db_instance.database[0].allow_major_version_upgrade
+    error_message = "Who asks for an exact version keeps it: a plan would go back to it otherwise, which RDS refuses."
+  }
+  assert {
+    condition     = aws_db_instance.database[0].max_allocated_storage == 5000
+    error_message = "The disk may grow, whatever it begins with."
+  }
+}
+
+run "a_major_version_is_kept_up_to_date" {
+  assert {
+    condition     = aws_db_instance.database[0].auto_minor_version_upgrade && !aws_db_instance.database[0].allow_major_version_upgrade
+    error_message = "Minor versions come by themselves, and major ones do not."
+  }
+  assert {
+    condition     = strcontains(output.authorities, "-----BEGIN CERTIFICATE-----")
+    error_message = "The authorities of RDS come with the module."
+  }
 }

@@ -29,6 +29,9 @@ resource "aws_db_instance" "database" {
   identifier     = local.id
   engine         = "postgres"
   engine_version = var.engine_version
+
+  allow_major_version_upgrade = var.allow_major_version_upgrade
+
   instance_class = var.instance_class
   multi_az       = var.multi_az
   db_name        = var.database_name
@@ -42,7 +45,7 @@ resource "aws_db_instance" "database" {
 
   storage_type          = "gp3"
   allocated_storage     = var.storage
-  max_allocated_storage = var.max_storage
+  max_allocated_storage = coalesce(var.max_storage, 5 * var.storage)
   storage_encrypted     = true
   kms_key_id            = local.kms_key
 
@@ -54,7 +57,7 @@ resource "aws_db_instance" "database" {
   backup_retention_period    = var.backup_retention_days
   backup_window              = var.backup_window
   maintenance_window         = var.maintenance_window
-  auto_minor_version_upgrade = true
+  auto_minor_version_upgrade = local.minor_upgrades
   apply_immediately          = var.apply_immediately
   copy_tags_to_snapshot      = true
   delete_automated_backups   = false

@@ -55,15 +55,22 @@ variable "engine" {
 }
 
 variable "engine_version" {
-  description = "Version of PostgreSQL: a major one (\"17\"), which RDS gives the newest minor of, or more exactly (\"17.4\")."
+  description = "Version of PostgreSQL: a major one (\"17\"), of which RDS keeps the minor up to date, or an exact one (\"17.6\"), which stays until you raise it."
   type        = string
   default     = "17"
   nullable    = false
 
   validation {
-    condition     = can(regex("^(16|17)(\\.[0-9]+)?$", var.engine_version))
-    error_message = "The parameters are for PostgreSQL 16 and 17: give engine_version \"16\" or \"17\", or one of their minor versions."
+    condition     = can(regex("^(16|17|18)(\\.[0-9]+)?$", var.engine_version))
+    error_message = "The parameters are for PostgreSQL 16 to 18: give engine_version \"16\", \"17\" or \"18\", or one of their minor versions."
   }
+}
+
+variable "allow_major_version_upgrade" {
+  description = "Whether engine_version may be raised to another major version. The database is away for minutes while it is done."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "url" {
@@ -135,13 +142,12 @@ variable "storage" {
 }
 
 variable "max_storage" {
-  description = "GB that the disk may grow to by itself (RDS)."
+  description = "GB that the disk may grow to by itself (RDS). Null: five times storage."
   type        = number
-  default     = 500
-  nullable    = false
+  default     = null
 
   validation {
-    condition     = var.max_storage >= ceil(var.storage * 1.1)
+    condition     = var.max_storage == null || try(var.max_storage >= ceil(var.storage * 1.1), false)
     error_message = "max_storage must be at least a tenth more than storage: a full disk stops all brokers."
   }
 }
@@ -219,8 +225,20 @@ variable "user" {
   }
 }
 
+variable "authorities" {
+  description = "Certificates (PEM) of the authorities that sign the database's, which brokers take as metastore.authorities. Empty: those of RDS for the region, which come with this module; of a region that it does not know, and with engine = own, none."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.authorities == "" || strcontains(var.authorities, "-----BEGIN CERTIFICATE-----")
+    error_message = "authorities are certificates in PEM, not the name of a file: file(\"NAME\") reads one."
+  }
+}
+
 variable "ca_certificate" {
-  description = "File in the brokers' image or on their machine with the authorities of RDS (global-bundle.pem), by which they check that the server is RDS. Empty: connections are encrypted, and the server is not checked."
+  description = "In place of authorities: a file with them in the brokers' image or on their machine."
   type        = string
   default     = ""
   nullable    = false

@@ -24,7 +24,7 @@ const rdsIAM = "rds_iam"
 var loginRefused = []string{"28000", "28P01"}
 
 // GrantIAM makes a role for brokers, unless it is there, which logs in with tokens of IAM and may make the metastore's tables in
-// the database and the schema of the DSN. It tells whether it made the role. The DSN is of who may make roles, such as the
+// the database and the schema of the DSN. Tables that are there already become the role's. It tells whether it made the role. The DSN is of who may make roles, such as the
 // master of RDS. Several may run at once.
 //
 // The master is never made a member of the role, to migrate in its name: it would be one of rds_iam then, and its password worth
@@ -108,5 +108,5 @@ func grantIAM(ctx context.Context, tx pgx.Tx, role string) (made bool, err error
 			return false, err
 		}
 	}
-	return !exists, nil
+	return !exists, handOver(ctx, tx, schema, role)
 }

@@ -50,23 +50,29 @@ func TestWhatIsRefused(t *testing.T) {
 		"a first password in the file":      {[]string{"config.auth.bootstrap_password=hunter2"}, "secrets do not belong into a ConfigMap"},
 
 		// What the schema refuses.
-		"unknown value":               {[]string{"replica=5"}, "replica"},
-		"unknown nested value":        {[]string{"external.hostname=a"}, "hostname"},
-		"a listener's unknown key":    {[]string{"listeners.internal.listen=a"}, "listen"},
-		"a listener without a port":   {[]string{"listeners.other.protocol=PLAINTEXT"}, "port"},
-		"a listener called as ours":   {[]string{"listeners.peer.port=1", "listeners.peer.protocol=PLAINTEXT"}, "invalid propertyName 'peer'"},
-		"a listener called otherwise": {[]string{"listeners.in-side.port=1", "listeners.in-side.protocol=PLAINTEXT"}, "in-side"},
-		"brokers in words":            {[]string{"replicas=three"}, "replicas"},
-		"no brokers":                  {[]string{"replicas=0"}, "replicas"},
-		"a port beyond all":           {[]string{"peer.port=70000"}, "port"},
-		"an unknown protocol":         {[]string{"listeners.internal.protocol=TLS"}, "protocol"},
-		"an unknown migration":        {[]string{"migrate=always"}, "migrate"},
-		"an unknown zone":             {[]string{"zone.from=cloud"}, "from"},
-		"a database of another kind":  {[]string{"metastore.url=mysql://db"}, "url"},
-		"a bucket of another kind":    {[]string{"objectStore.url=gs://bucket"}, "url"},
-		"a Secret with a bad name":    {[]string{"tls.secret=My_Secret"}, "secret"},
-		"NodePorts":                   {[]string{"external.type=NodePort"}, "type"},
-		"a boolean in words":          {[]string{"external.enabled=perhaps"}, "enabled"},
+		"a dotted key in the file":                {[]string{`config.metastore\.password=hunter2`}, "metastore.password"},
+		"a dotted key of a section":               {[]string{`config.metastore.tls\.key=hunter2`}, "tls.key"},
+		"a section in capitals":                   {[]string{"config.Metastore.password=hunter2"}, "Metastore"},
+		"a key in capitals":                       {[]string{"config.metastore.Password=hunter2"}, "Password"},
+		"a dotted setting outside of its section": {[]string{`config.cluster\.num\.partitions=6`}, "cluster.num.partitions"},
+		"a setting in capitals":                   {[]string{`config.cluster.NUM_PARTITIONS=6`}, "NUM_PARTITIONS"},
+		"unknown value":                           {[]string{"replica=5"}, "replica"},
+		"unknown nested value":                    {[]string{"external.hostname=a"}, "hostname"},
+		"a listener's unknown key":                {[]string{"listeners.internal.listen=a"}, "listen"},
+		"a listener without a port":               {[]string{"listeners.other.protocol=PLAINTEXT"}, "port"},
+		"a listener called as ours":               {[]string{"listeners.peer.port=1", "listeners.peer.protocol=PLAINTEXT"}, "invalid propertyName 'peer'"},
+		"a listener called otherwise":             {[]string{"listeners.in-side.port=1", "listeners.in-side.protocol=PLAINTEXT"}, "in-side"},
+		"brokers in words":                        {[]string{"replicas=three"}, "replicas"},
+		"no brokers":                              {[]string{"replicas=0"}, "replicas"},
+		"a port beyond all":                       {[]string{"peer.port=70000"}, "port"},
+		"an unknown protocol":                     {[]string{"listeners.internal.protocol=TLS"}, "protocol"},
+		"an unknown migration":                    {[]string{"migrate=always"}, "migrate"},
+		"an unknown zone":                         {[]string{"zone.from=cloud"}, "from"},
+		"a database of another kind":              {[]string{"metastore.url=mysql://db"}, "url"},
+		"a bucket of another kind":                {[]string{"objectStore.url=gs://bucket"}, "url"},
+		"a Secret with a bad name":                {[]string{"tls.secret=My_Secret"}, "secret"},
+		"NodePorts":                               {[]string{"external.type=NodePort"}, "type"},
+		"a boolean in words":                      {[]string{"external.enabled=perhaps"}, "enabled"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +93,26 @@ func TestWhatIsRefused(t *testing.T) {
 				t.Errorf("it says\n%s\nand not %q", message, c.says)
 			}
 		})
+	}
+}
+
+// TestKeysThatHideAreRefusedWithoutTheSchema: a broker takes dotted keys, too, so that a password could get past what looks
+// for them, and who renders without the schema should read how to write it.
+func TestKeysThatHideAreRefusedWithoutTheSchema(t *testing.T) {
+	t.Parallel()
+	for set, says := range map[string]string{
+		`config.metastore\.password=hunter2`:       "nest it: metastore: {password: ...}",
+		`config.cluster\.num\.partitions=6`:        "nest it: cluster: {num.partitions: ...}",
+		`config.listeners\.internal\.listen=:9092`: "nest it: listeners: {internal.listen: ...}",
+		"config.Metastore.password=hunter2":        "config.Metastore: keys are lower-case words",
+		"config.metastore.Password=hunter2":        "config.metastore.Password: keys are lower-case words",
+		`config.metastore.tls\.key=hunter2`:        "nest it: tls: {key: ...}",
+		"config.cluster.NUM_PARTITIONS=6":          `"NUM_PARTITIONS" is no setting of Kafka's`,
+	} {
+		out, err := template(t, append(values("minimal"), "--skip-schema-validation", "--set", set)...)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: error %v, rendered\n%s", set, err, out)
+		}
 	}
 }
 

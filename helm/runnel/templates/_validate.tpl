@@ -2,6 +2,7 @@
 {{- define "runnel.validate" -}}
 {{- $v := .Values }}
 {{- $c := $v.config }}
+{{- include "runnel.validateKeys" (dict "section" $c "path" "") }}
 {{- $metastore := default dict $c.metastore }}
 {{- $objects := default dict $c.object_store }}
 {{- $most := include "runnel.mostBrokers" . | int64 }}
@@ -71,6 +72,31 @@
 {{- $mebibytes := include "runnel.memory" . | int64 }}
 {{- if and $v.memory.derive (gt $mebibytes 0) (lt $mebibytes 1024) }}
 {{- fail (printf "resources: %d MiB of memory are too little for what a broker needs beside its budgets: give it 1Gi, or set memory.derive to false and memory.produce, memory.cache and compaction.memory in config" $mebibytes) }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses keys of config that are not as docs/config.md nests and writes them. A broker takes metastore.password as one key,
+     too, and what looks for secrets here, or lays the chart's own keys below, would not see it. Settings of the cluster have
+     Kafka's names, with dots. */}}
+{{- define "runnel.validateKeys" -}}
+{{- $path := .path }}
+{{- range $key, $value := .section }}
+{{- if contains "." $key }}
+{{- $words := splitList "." $key }}
+{{- fail (printf "config.%s%s: a key with a dot is refused; nest it: %s: {%s: ...}" $path $key (first $words) (rest $words | join ".")) }}
+{{- end }}
+{{- if not (regexMatch "^[a-z][a-z0-9_]*$" $key) }}
+{{- fail (printf "config.%s%s: keys are lower-case words, such as metastore or password_file; docs/config.md lists them" $path $key) }}
+{{- end }}
+{{- if eq (print $path $key) "cluster" }}
+{{- range $name, $_ := $value }}
+{{- if not (regexMatch "^[a-z][a-z0-9._-]*$" $name) }}
+{{- fail (printf "config.cluster: %q is no setting of Kafka's, whose names are like num.partitions" $name) }}
+{{- end }}
+{{- end }}
+{{- else if kindIs "map" $value }}
+{{- include "runnel.validateKeys" (dict "section" $value "path" (print $path $key ".")) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

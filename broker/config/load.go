@@ -21,6 +21,7 @@ type Sources struct {
 	Set      []string          // cluster defaults given by flag, each name=value
 	Listener []string          // keys of listeners given by flag, each listener.key=value
 	Optional []string          // required keys that the caller can do without
+	Only     []string          // keys that alone matter to the caller; nil: all do
 }
 
 // Loaded is a configuration together with the origin of each value.
@@ -74,7 +75,8 @@ func (l *loader) problem(origin, format string, args ...any) {
 	l.problems = append(l.problems, &Problem{Origin: origin, Text: fmt.Sprintf(format, args...)})
 }
 
-// Load resolves and checks a configuration. The error joins a *Problem for every mistake.
+// Load resolves and checks a configuration. The error joins a *Problem for every mistake. With Only it takes those keys alone:
+// what is wrong with others, or missing beside them, is not looked at, since a caller may have part of a broker's sources.
 func Load(src Sources) (*Loaded, error) {
 	l := &loader{keys: make(map[string]setting), listeners: newListenerSettings(), cluster: make(map[string]setting)}
 	for _, k := range keys {
@@ -85,6 +87,9 @@ func Load(src Sources) (*Loaded, error) {
 	}
 	l.readEnv(src.Env)
 	l.readFlags(src)
+	if src.Only != nil {
+		return l.only(src.Only)
+	}
 	c := l.resolve(src.Optional)
 	if len(l.problems) > 0 {
 		return nil, errors.Join(l.problems...)
@@ -192,12 +197,7 @@ func (l *loader) resolve(optional []string) *Config {
 			l.problem("", "%s is required: set it in the file, as %s or as --%s", k.Name, k.Env(), k.Flag())
 			continue
 		}
-		v, err := k.Kind.parse(s.text)
-		if err != nil {
-			l.problem(s.origin, "invalid value %q for %s: %v", k.redact(s.text), k.Name, err)
-			continue
-		}
-		k.set(c, v)
+		l.resolveKey(c, k, s)
 	}
 	l.resolveListeners(c)
 	l.resolveCluster(c)
@@ -205,6 +205,32 @@ func (l *loader) resolve(optional []string) *Config {
 		l.crossCheck(c)
 	}
 	return c
+}
+
+func (l *loader) resolveKey(c *Config, k Key, s setting) {
+	v, err := k.Kind.parse(s.text)
+	if err != nil {
+		l.problem(s.origin, "invalid value %q for %s: %v", k.redact(s.text), k.Name, err)
+		return
+	}
+	k.set(c, v)
+}
+
+// only resolves these keys and forgets what is wrong with all else, unless the file is none.
+func (l *loader) only(names []string) (*Loaded, error) {
+	if !l.unread {
+		l.problems = nil
+	}
+	c := &Config{}
+	for _, k := range keys {
+		if slices.Contains(names, k.Name) {
+			l.resolveKey(c, k, l.keys[k.Name])
+		}
+	}
+	if len(l.problems) > 0 {
+		return nil, errors.Join(l.problems...)
+	}
+	return &Loaded{Config: *c}, nil
 }
 
 func (l *loader) resolveCluster(c *Config) {

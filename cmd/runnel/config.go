@@ -90,7 +90,16 @@ func (c *configFlags) show(names ...string) {
 // load resolves the configuration from file, environment and flags. Optional are required keys that the command can do
 // without.
 func (c *configFlags) load(env *environment, optional ...string) (*config.Loaded, error) {
-	src := config.Sources{FileName: c.file, Env: env.environ(), Flags: make(map[string]string), Set: c.set, Listener: c.listeners, Optional: optional}
+	return c.loadFrom(env, config.Sources{Optional: optional})
+}
+
+// loadOnly resolves these keys alone, whatever is wrong with others or missing beside them.
+func (c *configFlags) loadOnly(env *environment, names ...string) (*config.Loaded, error) {
+	return c.loadFrom(env, config.Sources{Only: names})
+}
+
+func (c *configFlags) loadFrom(env *environment, src config.Sources) (*config.Loaded, error) {
+	src.FileName, src.Env, src.Flags, src.Set, src.Listener = c.file, env.environ(), make(map[string]string), c.set, c.listeners
 	if src.FileName == "" {
 		src.FileName = env.getenv("RUNNEL_CONFIG")
 	}

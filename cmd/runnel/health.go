@@ -24,7 +24,8 @@ func newHealth(env *environment) *cobra.Command {
 		Short: "Ask a broker whether it is ready",
 		Long: "Ask a broker whether it serves clients, at /readyz of its admin server: the health check of an image without a shell.\n" +
 			"It exits with 0 if so, else with 1, and says why. Without --admin it asks the broker on this machine that has the\n" +
-			"same configuration file and environment; by default 127.0.0.1:9644.",
+			"same configuration file and environment; by default 127.0.0.1:9644. In a container whose first process is a broker it\n" +
+			"knows the flags of that one, too.",
 		Example: "  runnel health\n" +
 			"  runnel health --admin https://broker-1:9644 --wait 60s",
 		Args: args(cobra.NoArgs),
@@ -54,11 +55,11 @@ func newHealth(env *environment) *cobra.Command {
 // readyURL is what to ask: at the address that the user gave, else at that of the broker with this configuration.
 func readyURL(env *environment, flags *configFlags, admin string) (*url.URL, error) {
 	if admin == "" {
-		loaded, err := flags.load(env, "metastore.url", "object_store.url")
+		c, err := adminOf(env, flags)
 		if err != nil {
 			return nil, err
 		}
-		if admin, err = adminURL(&loaded.Config.Admin); err != nil {
+		if admin, err = adminURL(c); err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -57,7 +58,10 @@ func TestHealthAsksTheBrokerOfTheSameConfiguration(t *testing.T) {
 		"environment":         {[]string{"RUNNEL_ADMIN_LISTEN=0.0.0.0:" + port}, nil},
 		"every address":       {[]string{"RUNNEL_ADMIN_LISTEN=:" + port}, nil},
 		"file":                {[]string{"RUNNEL_CONFIG=" + file}, nil},
-		"beside other keys":   {[]string{"RUNNEL_ADMIN_LISTEN=127.0.0.1:" + port, "RUNNEL_METASTORE_URL=postgres://db/runnel"}, nil},
+		"half of two keys, whose other half is a flag of the broker": {[]string{"RUNNEL_ADMIN_LISTEN=:" + port,
+			"RUNNEL_OBJECT_STORE_ACCESS_KEY=runnel", "RUNNEL_PEER_CERTIFICATE=tls.crt", "RUNNEL_METASTORE_PASSWORD_FILE=/of/the/broker/alone"}, nil},
+		"mistakes in other keys": {[]string{"RUNNEL_ADMIN_LISTEN=:" + port, "RUNNEL_LINGER_MAX=1h", "RUNNEL_METASTOR_URL=x"}, nil},
+		"beside other keys":      {[]string{"RUNNEL_ADMIN_LISTEN=127.0.0.1:" + port, "RUNNEL_METASTORE_URL=postgres://db/runnel"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if out, errOut, code := run(t, tt.env, append([]string{"health"}, tt.args...)...); code != 0 || out != "ready\n" {
@@ -113,6 +117,58 @@ func TestHealthWaits(t *testing.T) {
 	never.Start()
 	if _, errOut, code := run(t, nil, "health", "--admin", never.URL, "--wait", "150ms"); code != exitError || !strings.Contains(errOut, "not ready") || asked.Load() != 2 {
 		t.Errorf("exit %d after %d looks: %s", code, asked.Load(), errOut)
+	}
+}
+
+// TestHealthAsksTheFirstProcess of a container, which alone has the flags that it was started with.
+func TestHealthAsksTheFirstProcess(t *testing.T) {
+	s, _ := adminAnswers(t, http.StatusOK)
+	s.Start()
+	secure, _ := adminAnswers(t, http.StatusOK)
+	secure.StartTLS()
+	port, securePort := s.Listener.Addr().(*net.TCPAddr).Port, secure.Listener.Addr().(*net.TCPAddr).Port
+	listen, nobody := fmt.Sprintf("0.0.0.0:%d", port), "RUNNEL_ADMIN_LISTEN=127.0.0.1:1"
+	file := filepath.Join(t.TempDir(), "runnel.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\nadmin: {listen: \""+listen+"\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		first []string // words of its command line
+		other bool     // it is of another binary
+		env   []string
+		args  []string
+		code  int
+	}{
+		"its flag":                      {first: []string{"broker", "--metastore-url", "memory://", "--admin-listen=" + listen}, env: []string{nobody}},
+		"its file":                      {first: []string{"broker", "-c", file}},
+		"its variable, beside a flag":   {first: []string{"broker", "--zone", "a"}, env: []string{"RUNNEL_ADMIN_LISTEN=" + listen}},
+		"its flag and its variable":     {first: []string{"broker", fmt.Sprintf("--admin-listen=:%d", securePort)}, env: []string{"RUNNEL_ADMIN_CERTIFICATE=tls.crt"}},
+		"dev":                           {first: []string{"dev", "--listen", "0.0.0.0:9092", "--admin", listen}, env: []string{nobody}},
+		"a flag of one's own is nearer": {first: []string{"broker", "--admin-listen=127.0.0.1:1"}, args: []string{"--admin-listen", listen}},
+		"it has no admin server":        {first: []string{"dev", "--admin="}, env: []string{"RUNNEL_ADMIN_LISTEN=" + listen}, code: exitError},
+		"another binary":                {first: []string{"broker", "--admin-listen=127.0.0.1:1"}, other: true, env: []string{"RUNNEL_ADMIN_LISTEN=" + listen}},
+		"no broker":                     {first: []string{"consume", "orders"}, env: []string{"RUNNEL_ADMIN_LISTEN=" + listen}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proc := t.TempDir()
+			binary := filepath.Join(proc, "runnel")
+			for path, data := range map[string]string{binary: "", filepath.Join(proc, "sh"): "", filepath.Join(proc, "1", "cmdline"): "/runnel\x00" + strings.Join(tt.first, "\x00") + "\x00"} {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(data), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			first := binary
+			if tt.other {
+				first = filepath.Join(proc, "sh")
+			}
+			if err := errors.Join(os.Mkdir(filepath.Join(proc, "self"), 0o700), os.Symlink(binary, filepath.Join(proc, "self", "exe")), os.Symlink(first, filepath.Join(proc, "1", "exe"))); err != nil {
+				t.Fatal(err)
+			}
+			out, errOut, code := runBeside(t, proc, tt.env, append([]string{"health"}, tt.args...)...)
+			if code != tt.code || (code == 0) != (out == "ready\n") {
+				t.Errorf("exit %d: %s%s", code, out, errOut)
+			}
+		})
 	}
 }
 

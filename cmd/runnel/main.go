@@ -22,7 +22,7 @@ const (
 
 func main() {
 	ctx := untilSignal()
-	env := &environment{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ}
+	env := &environment{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ, proc: "/proc"}
 	err := newRoot(env).ExecuteContext(ctx)
 	if err != nil {
 		os.Exit(report(env, err))

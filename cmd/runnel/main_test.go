@@ -16,8 +16,14 @@ import (
 // run runs a command line in this process.
 func run(t *testing.T, environ []string, arguments ...string) (out, errOut string, code int) {
 	t.Helper()
+	return runBeside(t, "", environ, arguments...)
+}
+
+// runBeside is run among the processes that a directory shows.
+func runBeside(t *testing.T, proc string, environ []string, arguments ...string) (out, errOut string, code int) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	env := &environment{in: strings.NewReader(""), out: &stdout, err: &stderr,
+	env := &environment{in: strings.NewReader(""), out: &stdout, err: &stderr, proc: proc,
 		environ: func() []string { return environ },
 		getenv: func(name string) string {
 			for _, pair := range environ {

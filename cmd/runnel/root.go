@@ -18,6 +18,7 @@ type environment struct {
 	err     io.Writer
 	getenv  func(string) string
 	environ func() []string
+	proc    string // where Linux shows processes; "": other processes are not looked at
 
 	bootstrap string
 	login     login

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,9 +33,13 @@ func newMigrate(env *environment) *cobra.Command {
 	flags := newConfigFlags(cmd)
 	flags.show("metastore.url")
 	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
+	timeout := cmd.Flags().Duration("timeout", 0, "give up after so long (default 1h, or 1m with --grant-iam)")
 	grant := cmd.Flags().String("grant-iam", "", "in place of migrating, let `USER` log in to RDS with tokens of IAM and make tables")
 	bucket := cmd.Flags().Bool("bucket", false, "make the bucket of object_store.url, too, unless it is there")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *timeout < 0 {
+			return usagef("--timeout must not be less than 0")
+		}
 		optional := []string{"object_store.url"}
 		if *bucket {
 			optional = nil
@@ -44,19 +49,23 @@ func newMigrate(env *environment) *cobra.Command {
 			return err
 		}
 		if cmd.Flags().Changed("grant-iam") {
-			return grantIAM(cmd.Context(), env, &loaded.Config, *grant)
+			return within(cmd.Context(), cmp.Or(*timeout, mostGrant), func(ctx context.Context) error {
+				return grantIAM(ctx, env, &loaded.Config, *grant)
+			})
 		}
-		steps, err := node.Migrate(cmd.Context(), &loaded.Config)
-		if err != nil && len(steps) == 0 {
-			return err
-		}
-		var made *bucketJSON
-		if *bucket && err == nil {
-			if made, err = makeBucket(cmd.Context(), &loaded.Config); err != nil {
-				err = fmt.Errorf("object store: %w", err)
+		return within(cmd.Context(), cmp.Or(*timeout, mostMigration), func(ctx context.Context) error {
+			steps, err := node.Migrate(ctx, &loaded.Config)
+			if err != nil && len(steps) == 0 {
+				return err
 			}
-		}
-		return errors.Join(err, writeMigrations(env, &loaded.Config, steps, made))
+			var made *bucketJSON
+			if *bucket && err == nil {
+				if made, err = makeBucket(ctx, &loaded.Config); err != nil {
+					err = fmt.Errorf("object store: %w", err)
+				}
+			}
+			return errors.Join(err, writeMigrations(env, &loaded.Config, steps, made))
+		})
 	}
 	return cmd
 }
@@ -72,6 +81,22 @@ func makeBucket(ctx context.Context, c *config.Config) (*bucketJSON, error) {
 		return nil, err
 	}
 	return &bucketJSON{c.ObjectStore.URL, made}, nil
+}
+
+const (
+	mostMigration = time.Hour   // tables may be large, and others may be at it
+	mostGrant     = time.Minute // a few statements, and others who do the same
+)
+
+// within runs what asks a server, and says so if that took too long.
+func within(ctx context.Context, timeout time.Duration, run func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := run(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("gave up after %v (--timeout): %w", timeout, err)
+	}
+	return err
 }
 
 type migrationJSON struct {

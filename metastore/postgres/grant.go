@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ func GrantIAM(ctx context.Context, dsn string, login Login, role string) (made b
 	if err != nil {
 		return false, fmt.Errorf("grant login by IAM: %w", err)
 	}
+	config.ConnectTimeout = cmp.Or(config.ConnectTimeout, connectTimeout)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && slices.Contains(loginRefused, refused.Code) {
 		return false, fmt.Errorf("grant login by IAM: %w (if %s was made before, nothing is wrong: from PostgreSQL 16 on, the "+
@@ -49,7 +51,11 @@ func GrantIAM(ctx context.Context, dsn string, login Login, role string) (made b
 	if err != nil {
 		return false, fmt.Errorf("grant login by IAM: %w", err)
 	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+		defer cancel()
+		err = errors.Join(err, conn.Close(closing))
+	}()
 	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 		made, err = grantIAM(ctx, tx, role)
 		return err

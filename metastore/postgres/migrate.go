@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -50,6 +51,7 @@ func MigrateAs(ctx context.Context, dsn string, login Login) (applied []Applied,
 	// refuses this, or drops it.
 	config.RuntimeParams[statementTimeoutParam] = migrationTimeout
 	config.RuntimeParams["lock_timeout"] = migrationLockTimeout
+	config.ConnectTimeout = cmp.Or(config.ConnectTimeout, connectTimeout)
 	db := stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(login.Password.into))
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := checkDirect(ctx, db); err != nil {

@@ -99,7 +99,7 @@ func newPool(dsn string, size int32, login Login, r *route) (*pool, error) {
 	if config.ConnConfig.ValidateConnect == nil {
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 5*time.Second)
+	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, connectTimeout)
 	p, err := pgxpool.NewWithConfig(context.Background(), config)
 	return &pool{p, r}, err
 }

@@ -49,6 +49,9 @@ const (
 	answerTimeout = 10 * time.Second // for an append, or entries
 )
 
+// connectTimeout bounds making a connection, login and all, where the DSN's connect_timeout does not.
+const connectTimeout = 5 * time.Second
+
 // Options configure a Store. The zero value holds the defaults.
 type Options struct {
 	PollInterval time.Duration // between looks at the end of the log while somebody waits; 50 ms

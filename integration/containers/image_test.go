@@ -136,7 +136,7 @@ func TestDockerfileMakesTheSameImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := filepath.Join(t.TempDir(), "files.tar")
-	if err := image.WriteFiles(files, binary); err != nil {
+	if err := image.WriteFiles(t.Context(), files, root, binary); err != nil {
 		t.Fatal(err)
 	}
 	var sent bytes.Buffer
@@ -177,7 +177,7 @@ func TestDockerfileMakesTheSameImage(t *testing.T) {
 			t.Errorf("%s is there by the Dockerfile alone", name)
 		}
 	}
-	for _, name := range []string{"runnel", "data/", "etc/passwd", "etc/ssl/certs/ca-certificates.crt"} {
+	for _, name := range []string{"runnel", "data/", "etc/passwd", "etc/ssl/certs/ca-certificates.crt", "licenses/THIRD_PARTY_NOTICES"} {
 		if want[name] == "" {
 			t.Errorf("the image has no %s: %v", name, want)
 		}

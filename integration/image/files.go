@@ -3,11 +3,13 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,14 +24,26 @@ type file struct {
 	content []byte
 }
 
-// files are all there is in the image: no shell, no libraries, nothing that could have a vulnerability of its own.
+// files are all there is in the image: the broker, what it is licensed under, no shell, no libraries, nothing that could have a vulnerability of its own.
 // Users and group have names for what looks them up; /data is there so that a volume that is mounted at it can be written to.
-func files(binary string) ([]file, error) {
+func files(ctx context.Context, root, binary string) ([]file, error) {
 	program, err := os.ReadFile(binary)
 	if err != nil {
 		return nil, fmt.Errorf("read the broker: %w", err)
 	}
-	return append(base(), file{"runnel", 0o755, 0, program}), nil
+	license, err := os.ReadFile(filepath.Join(root, "LICENSE"))
+	if err != nil {
+		return nil, fmt.Errorf("read the license: %w", err)
+	}
+	notices, err := Notices(ctx, binary)
+	if err != nil {
+		return nil, err
+	}
+	return append(base(),
+		file{"licenses/", 0o755, 0, nil},
+		file{"licenses/LICENSE", 0o644, 0, license},
+		file{"licenses/THIRD_PARTY_NOTICES", 0o644, 0, notices},
+		file{"runnel", 0o755, 0, program}), nil
 }
 
 func base() []file {
@@ -77,13 +91,13 @@ func writeTar(w io.Writer, files []file, modified time.Time) (size int64, err er
 	return size, archive.Close()
 }
 
-// WriteFiles writes what is in the image as a tar archive, for the Dockerfile to add.
-func WriteFiles(path, binary string) error {
+// WriteFiles writes what is in the image of a binary, made from the checkout at root, as a tar archive, for the Dockerfile to add.
+func WriteFiles(ctx context.Context, path, root, binary string) error {
 	build, err := ReadBuild(binary)
 	if err != nil {
 		return err
 	}
-	files, err := files(binary)
+	files, err := files(ctx, root, binary)
 	if err != nil {
 		return err
 	}

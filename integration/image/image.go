@@ -8,6 +8,7 @@ package image
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/hex"
@@ -57,13 +58,13 @@ func ReadBuild(binary string) (Build, error) {
 	return b, nil
 }
 
-// New makes the image of a binary.
-func New(binary string) (*Image, error) {
+// New makes the image of a binary that was built from the checkout at root.
+func New(ctx context.Context, root, binary string) (*Image, error) {
 	build, err := ReadBuild(binary)
 	if err != nil {
 		return nil, err
 	}
-	files, err := files(binary)
+	files, err := files(ctx, root, binary)
 	if err != nil {
 		return nil, err
 	}

@@ -5,14 +5,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/x509"
+	"debug/buildinfo"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -64,7 +67,7 @@ func own(t *testing.T) *Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := New(path)
+	i, err := New(t.Context(), "../..", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +125,9 @@ func TestArchiveIsWhatItsReadersExpect(t *testing.T) {
 			t.Errorf("%s: owner %d:%d, mode %o", name, h.Uid, h.Gid, h.Mode)
 		}
 	}
+	if !bytes.Contains(contents["licenses/LICENSE"], []byte("Apache License")) || !bytes.Contains(contents["licenses/THIRD_PARTY_NOTICES"], []byte("Go's standard library")) {
+		t.Errorf("it has no licenses: %q", slices.Sorted(maps.Keys(contents)))
+	}
 	if headers["runnel"].Mode != 0o755 || len(contents["runnel"]) < 1e6 {
 		t.Errorf("the program: %+v", headers["runnel"])
 	}
@@ -170,6 +176,29 @@ func TestAuthorities(t *testing.T) {
 	}
 }
 
+// checkNotices: the license of each module that the binary says it is linked with is among the notices, below its name.
+func checkNotices(t *testing.T, binary string) {
+	t.Helper()
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Notices(t.Context(), binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notices := string(text)
+	for _, m := range info.Deps {
+		if !strings.Contains(notices, "\n"+m.Path+" "+m.Version+"\n") {
+			t.Errorf("no license of %s %s", m.Path, m.Version)
+		}
+	}
+	if len(info.Deps) < 30 || strings.Count(notices, "Apache License\n") == 0 || !strings.Contains(notices, "Go's standard library, "+runtime.Version()+"\n") ||
+		!strings.Contains(notices, "Copyright (c) 2013-2021 Jack Christensen") {
+		t.Errorf("%d modules, and notices of %d bytes", len(info.Deps), len(notices))
+	}
+}
+
 // TestSameCommitSameDigest makes the image twice, from clones at different places that were made at different times, with
 // different things in the environment.
 func TestSameCommitSameDigest(t *testing.T) {
@@ -197,7 +226,8 @@ func TestSameCommitSameDigest(t *testing.T) {
 		if err != nil || build.Revision != strings.TrimSpace(string(head)) || build.Time.Year() < 2020 || strings.Contains(build.Version, "dirty") || build.Version == "(devel)" {
 			t.Errorf("the binary was built from %+v, %v; want commit %s", build, err, head)
 		}
-		i, err := New(binary)
+		checkNotices(t, binary)
+		i, err := New(t.Context(), clone, binary)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,12 +4,14 @@
 //	go run ./cmd/image [-name runnel:latest] [-out ../dist]
 //
 // It writes runnel-linux-ARCH, the binaries; linux-ARCH.tar, what the image holds, for the Dockerfile; runnel-ARCH.tar, what
-// `docker load` takes; and runnel.tar, an OCI archive of all platforms; and prints their digests, which depend on the
-// commit and the version of Go alone.
+// `docker load` takes; runnel.tar, an OCI archive of all platforms; and SHA256SUMS of them; and prints digests, which depend
+// on the commit and the version of Go alone.
 package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,7 +34,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	m := maker{out: *out, name: *name, print: os.Stdout}
-	if err := m.run(ctx, strings.Split(*archs, ","), *binaries, *files); err != nil {
+	err := m.run(ctx, strings.Split(*archs, ","), *binaries, *files)
+	if err == nil {
+		err = m.checksums()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}
@@ -41,9 +47,10 @@ func main() {
 type maker struct {
 	out, name string
 	print     io.Writer
+	made      []string // names of files
 }
 
-func (m maker) run(ctx context.Context, archs []string, binaries, files bool) error {
+func (m *maker) run(ctx context.Context, archs []string, binaries, files bool) error {
 	var images []*image.Image
 	for _, arch := range archs {
 		binary, err := image.Compile(ctx, "..", arch, m.out)
@@ -55,16 +62,18 @@ func (m maker) run(ctx context.Context, archs []string, binaries, files bool) er
 			return err
 		}
 		fmt.Fprintf(m.print, "%s  %s\n", m.path("runnel-linux-"+arch), megabytes(info.Size()))
+		m.made = append(m.made, "runnel-linux-"+arch)
 		if binaries {
 			continue
 		}
-		if err := image.WriteFiles(filepath.Join(m.out, "linux-"+arch+".tar"), binary); err != nil {
+		if err := image.WriteFiles(ctx, filepath.Join(m.out, "linux-"+arch+".tar"), "..", binary); err != nil {
 			return err
 		}
+		m.made = append(m.made, "linux-"+arch+".tar")
 		if files {
 			continue
 		}
-		made, err := image.New(binary)
+		made, err := image.New(ctx, "..", binary)
 		if err != nil {
 			return err
 		}
@@ -80,7 +89,7 @@ func (m maker) run(ctx context.Context, archs []string, binaries, files bool) er
 }
 
 // archive writes one, and says what it is.
-func (m maker) archive(file string, images ...*image.Image) error {
+func (m *maker) archive(file string, images ...*image.Image) error {
 	a, err := image.NewArchive(m.name, images...)
 	if err != nil {
 		return err
@@ -96,6 +105,7 @@ func (m maker) archive(file string, images ...*image.Image) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	m.made = append(m.made, file)
 	var sizes []string
 	for _, i := range images {
 		sizes = append(sizes, fmt.Sprintf("%s %s compressed, %s not", i.Arch, megabytes(int64(len(i.Layer))), megabytes(i.Size)))
@@ -104,7 +114,25 @@ func (m maker) archive(file string, images ...*image.Image) error {
 	return err
 }
 
-func (m maker) path(file string) string {
+// checksums writes SHA256SUMS, which `sha256sum -c` reads, of what was made.
+func (m *maker) checksums() error {
+	var sums strings.Builder
+	for _, name := range m.made {
+		f, err := os.Open(filepath.Join(m.out, name))
+		if err != nil {
+			return err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", sum.Sum(nil), name)
+	}
+	return os.WriteFile(filepath.Join(m.out, "SHA256SUMS"), []byte(sums.String()), 0o644)
+}
+
+func (m *maker) path(file string) string {
 	return strings.TrimPrefix(filepath.ToSlash(filepath.Join(m.out, file)), "../")
 }
 

@@ -29,7 +29,7 @@ func (e *Engine) BuildImage(ctx context.Context, tag string) error {
 			return err
 		}
 	}
-	made, err := image.New(binary)
+	made, err := image.New(ctx, root, binary)
 	if err != nil {
 		return err
 	}

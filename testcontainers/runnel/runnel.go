@@ -79,11 +79,25 @@ func Run(ctx context.Context, img string, opts ...testcontainers.ContainerCustom
 	if err != nil {
 		err = fmt.Errorf("run runnel: %w", err)
 		if made != nil {
-			err = errors.Join(withLog(err, made), testcontainers.TerminateContainer(made))
+			return nil, errors.Join(withLog(err, made), testcontainers.TerminateContainer(made))
 		}
-		return nil, err
+		return nil, withAdvice(err, img)
 	}
 	return &RunnelContainer{Container: made, settings: s}, nil
+}
+
+// withAdvice says what to do about a container that could not even be made.
+func withAdvice(err error, img string) error {
+	switch provider, without := testcontainers.NewDockerProvider(); {
+	case without != nil:
+		return fmt.Errorf("%w: no container engine answers: start one, or say where it is in DOCKER_HOST; "+
+			"testcontainers.SkipIfProviderIsNotHealthy skips a test where there is none", err)
+	case img == DefaultImage:
+		err = fmt.Errorf("%w: if the engine has no %s, `make image` in Runnel's repository makes it for `docker load`", err, img)
+		return errors.Join(err, provider.Close())
+	default:
+		return errors.Join(err, provider.Close())
+	}
 }
 
 // Brokers are the addresses, host:port, at which clients on the host reach the broker: one.

@@ -80,6 +80,13 @@ func (r *Replica) GarbageTotal() (objects int, bytes int64) {
 	return r.state.garbage.len(), r.state.garbage.bytes
 }
 
+// GarbageEnd is the number that the next garbage gets.
+func (r *Replica) GarbageEnd() int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.garbage.next
+}
+
 // Collected forgets the garbage up to a number, durably on nil: its objects are deleted. What another broker has forgotten
 // before is no error.
 func (r *Replica) Collected(ctx context.Context, through int64) error {

@@ -49,6 +49,8 @@ const (
 	SkipsUnreadable Bug = "skips-unreadable"
 	// GarbageUngraced deletes objects as soon as no run names them.
 	GarbageUngraced Bug = "garbage-ungraced"
+	// GraceByOneClock counts the grace of garbage by the metastore's clock alone.
+	GraceByOneClock Bug = "grace-by-one-clock"
 	// OrphanTooSoon takes an object that the log does not know for one that it never will, while it may yet.
 	OrphanTooSoon Bug = "orphan-too-soon"
 	// NamedGarbage takes a segment for garbage as soon as one of its runs goes.
@@ -72,5 +74,5 @@ var All = []Bug{
 	AckBeforePut, DeleteBeforeGrace, CommitNotIdempotent, UnknownIsDone, SequencesUnchecked, OffsetZeroOnError,
 	HighAhead, BehindIsOutOfRange, LSOReadApart, ReadsPastStable, AbortedForgotten, MarkersTorn, TxnOffsetsLost, ZombieNotFenced, LeaseNotFenced,
 	OffsetsAckedEarly, GroupForgotten, SkipsUnreadable,
-	GarbageUngraced, OrphanTooSoon, NamedGarbage, SwapUnchecked, MarkerUnwritten, RetentionPastOpen, TombstoneEarly, AbortedUnlisted, CleanedTooFar,
+	GarbageUngraced, GraceByOneClock, OrphanTooSoon, NamedGarbage, SwapUnchecked, MarkerUnwritten, RetentionPastOpen, TombstoneEarly, AbortedUnlisted, CleanedTooFar,
 }

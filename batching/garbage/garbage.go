@@ -17,7 +17,6 @@ import (
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
-	"github.com/runnel-io/runnel/planted"
 )
 
 // LeaseName is the task's among the metastore's leases.
@@ -30,6 +29,7 @@ type Log interface {
 	LogTime() time.Time
 	Known(ids []metastore.SegmentID) []bool
 	Garbage(limit int) []metastore.Garbage
+	GarbageEnd() int64
 	GarbageTotal() (objects int, bytes int64)
 	Collected(ctx context.Context, through int64) error
 }
@@ -60,6 +60,8 @@ type Options struct {
 	DryRun bool
 	// Now is the time on which brokers agree (cluster.Membership.Now). Default time.Now.
 	Now func() time.Time
+	// Wall is this machine's clock, which the first look at garbage is checked against. Default time.Now.
+	Wall func() time.Time
 	// ClusterID is that of the metastore. Default: none, and no mark in the bucket is this cluster's.
 	ClusterID func() string
 
@@ -85,6 +87,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
 	if o.ClusterID == nil {
 		o.ClusterID = func() string { return "" }
 	}
@@ -105,6 +110,7 @@ type Collector struct {
 	batch int       // keys in the next request
 	next  time.Time // no request before
 	sweep sweep
+	watch watch
 }
 
 // New makes a Collector; Do makes it work.
@@ -113,6 +119,12 @@ func New(objects Objects, log Log, opts Options) *Collector {
 	c.sweep.next = time.Now().Add(c.opts.Settle)
 	c.metrics = newMetrics(opts.Registerer, log, c.opts.Now)
 	return c
+}
+
+// Look notes what garbage there is, so that its grace is counted should Do be called here later. Brokers that do not collect call it
+// now and then, not while Do is.
+func (c *Collector) Look() {
+	c.watch.look(c.log.GarbageEnd(), time.Now(), c.opts.Now(), c.opts.Wall().Round(0), c.opts.Grace)
 }
 
 // Do deletes some garbage that has had its grace, and looks through a part of the bucket for orphans when that is due.
@@ -134,6 +146,7 @@ func (c *Collector) Do(ctx context.Context) (more bool, err error) {
 // collect deletes a batch of the oldest garbage and then has the log forget it: if it ends in between, the next collector
 // deletes again what is gone, which is no error.
 func (c *Collector) collect(ctx context.Context) (more bool, err error) {
+	c.Look()
 	asked := c.batch
 	ripe := c.ripe(c.log.Garbage(asked))
 	if len(ripe) == 0 {
@@ -154,17 +167,6 @@ func (c *Collector) collect(ctx context.Context) (more bool, err error) {
 		return false, fmt.Errorf("tell the log what was deleted: %w", err)
 	}
 	return len(ripe) == asked, nil
-}
-
-// ripe returns those of the oldest garbage that have had their grace.
-func (c *Collector) ripe(oldest []metastore.Garbage) []metastore.Garbage {
-	now := c.opts.Now()
-	for i := range oldest {
-		if now.Sub(oldest[i].Since) < c.opts.Grace && !planted.Is(planted.GarbageUngraced) {
-			return oldest[:i]
-		}
-	}
-	return oldest
 }
 
 // object is one that is to go.

@@ -27,6 +27,9 @@ type Task struct {
 	// Do is one round. It ends soon after ctx does, which it does at the latest when another broker may have the lease. more:
 	// the next round is to follow at once. A task without it is left to the other brokers.
 	Do func(ctx context.Context) (more bool, err error)
+	// Look, if there is one, is called now and then while this broker does not have the lease, and never beside Do: for what
+	// has to be known by whoever takes over. It is quick.
+	Look func()
 }
 
 // Members tells who this broker is and who lives; cluster.Membership does.
@@ -154,6 +157,9 @@ func (d *duty) run(ctx context.Context) {
 // wait returns when it is time to ask for the lease, after a pause at least: true, unless ctx ended. Who would take a task of
 // another's waits for two thirds of a lease more, so that the other has asked before.
 func (d *duty) wait(ctx context.Context, pause time.Duration) bool {
+	if d.task.Look != nil {
+		d.task.Look()
+	}
 	if !sleep(ctx, pause) {
 		return false
 	}

@@ -152,7 +152,8 @@ func (n *Node) garbageTask(objects *metered.Store) lifecycle.Task {
 	opts.DryRun, opts.Now, opts.ClusterID = c.DryRun, n.members.Now, n.members.ClusterID
 	opts.Logger, opts.Registerer = n.part("garbage"), n.registry
 	every := cmp.Or(n.opts.Lifecycle.GarbageEvery, 30*time.Second)
-	return lifecycle.Task{Name: garbage.LeaseName, Every: always(every), Do: garbage.New(objects, n.replica, opts).Do}
+	collector := garbage.New(objects, n.replica, opts)
+	return lifecycle.Task{Name: garbage.LeaseName, Every: always(every), Do: collector.Do, Look: collector.Look}
 }
 
 func (n *Node) indexTask(objects *metered.Store) lifecycle.Task {

@@ -110,7 +110,7 @@ func newWorld(seed uint64, opts Options) (*World, error) {
 	}
 	w.Metastore = metamemory.New(metamemory.Options{Now: w.Clock.Now})
 	w.archive = audit.NewArchive(w.Metastore)
-	w.bucket = audit.NewBucket(w.Objects, w.archive, w.Clock.Latest)
+	w.bucket = audit.NewBucket(w.Objects, w.archive)
 	w.Network = NewNetwork(w.Rand("network"), w.Trace)
 	w.History = history.NewRecorder(w.Now)
 	// Every start of every broker would derive the key of a secret slowly otherwise.

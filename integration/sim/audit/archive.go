@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -18,6 +19,7 @@ type Archive struct {
 
 	mu        sync.Mutex
 	entries   []metastore.Entry // by Seq, from 1; the zero value where one is missing
+	appended  []time.Time       // when they were, by no broker's clock
 	snapshots []metastore.Snapshot
 }
 
@@ -57,9 +59,9 @@ func (a *Archive) keep(e metastore.Entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for metastore.Seq(len(a.entries)) < e.Seq {
-		a.entries = append(a.entries, metastore.Entry{})
+		a.entries, a.appended = append(a.entries, metastore.Entry{}), append(a.appended, time.Time{})
 	}
-	a.entries[e.Seq-1] = e
+	a.entries[e.Seq-1], a.appended[e.Seq-1] = e, time.Now()
 }
 
 // SaveSnapshot implements metastore.Log.
@@ -80,6 +82,13 @@ func (a *Archive) kept() ([]metastore.Entry, []metastore.Snapshot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.entries), slices.Clone(a.snapshots)
+}
+
+// times are when the entries were appended.
+func (a *Archive) times() []time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.appended)
 }
 
 // past is the log as it was at some time: it ends where end says, and has one snapshot, or none.

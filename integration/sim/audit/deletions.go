@@ -29,7 +29,6 @@ type Objects interface {
 type Bucket struct {
 	Objects
 	archive *Archive
-	now     func() time.Time
 
 	mu      sync.Mutex
 	deleted []deletion // the first of each key
@@ -42,9 +41,9 @@ type deletion struct {
 	end metastore.Seq
 }
 
-// NewBucket remembers what is deleted from now on. now is the latest time that a broker may take for the metastore's.
-func NewBucket(objects Objects, archive *Archive, now func() time.Time) *Bucket {
-	return &Bucket{Objects: objects, archive: archive, now: now, known: map[string]bool{}}
+// NewBucket remembers what is deleted from now on.
+func NewBucket(objects Objects, archive *Archive) *Bucket {
+	return &Bucket{Objects: objects, archive: archive, known: map[string]bool{}}
 }
 
 // Delete implements objstore.Store.
@@ -58,7 +57,7 @@ func (b *Bucket) Delete(ctx context.Context, keys []string) error {
 	for _, key := range keys {
 		if id, err := segment.ParseKey(key); err == nil && !b.known[key] {
 			b.known[key] = true
-			b.deleted = append(b.deleted, deletion{id, b.now(), end})
+			b.deleted = append(b.deleted, deletion{id, time.Now(), end})
 		}
 	}
 	return nil
@@ -77,28 +76,37 @@ func (a *Archive) end() metastore.Seq {
 	return metastore.Seq(len(a.entries))
 }
 
-// Deletions judges what was deleted from a bucket by what the log said at that time: garbage has a grace, and what the log
-// does not know must be so old, by the log's own time, that it never will. Nobody may append or delete meanwhile.
+// Deletions judges what was deleted from a bucket by what the log said at that time: garbage has a grace, of time that passed,
+// whatever the brokers' and the metastore's clocks did; and what the log does not know must be so old, by the log's own time, that
+// it never will. Nobody may append or delete meanwhile.
 func Deletions(ctx context.Context, b *Bucket, grace time.Duration) ([]Finding, error) {
 	e := &examination{archive: b.archive}
 	e.entries, _ = b.archive.kept()
+	times := b.archive.times()
 	b.mu.Lock()
 	all := slices.Clone(b.deleted)
 	b.mu.Unlock()
 	slices.SortStableFunc(all, func(a, b deletion) int { return cmp.Compare(a.end, b.end) })
 	log := &past{entries: e.entries}
 	r := metastore.NewReplica(log, metastore.ReplicaOptions{})
+	var began []time.Time // of garbage, by its number
 	var garbage map[metastore.SegmentID]time.Time
 	for i := range all {
 		d := &all[i]
-		if i == 0 || d.end != log.end {
-			log.end = d.end
+		for log.end < d.end {
+			log.end++
 			if err := r.CatchUp(ctx); err != nil {
-				return e.findings, fmt.Errorf("fold the log up to %d: %w", d.end, err)
+				return e.findings, fmt.Errorf("fold the log up to %d: %w", log.end, err)
 			}
+			for int64(len(began)) < r.GarbageEnd() {
+				began = append(began, times[log.end-1])
+			}
+			garbage = nil
+		}
+		if garbage == nil {
 			garbage = map[metastore.SegmentID]time.Time{}
 			for _, g := range r.Garbage(math.MaxInt) {
-				garbage[g.ID] = g.Since
+				garbage[g.ID] = began[g.Number]
 			}
 		}
 		e.deletion(d, r, garbage, grace)

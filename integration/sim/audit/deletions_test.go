@@ -23,7 +23,7 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	s := &shop{left: run(t, 1), t: t}
-	s.bucket = NewBucket(memory.New(), s.archive, time.Now)
+	s.bucket = NewBucket(memory.New(), s.archive)
 	s.replica = metastore.NewReplica(s.archive, metastore.ReplicaOptions{})
 	s.must(s.replica.Open(t.Context()))
 	return s

@@ -53,6 +53,7 @@ var showing = []shows{
 	{bug: planted.SkipsUnreadable, names: []string{checker.PollSkip},
 		kinds: []faults.Kind{faults.GetFails, faults.GetBroken, faults.SlowDown, faults.Crash}},
 	{bug: planted.GarbageUngraced, names: []string{audit.EarlyDeletion}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.GraceByOneClock, names: []string{audit.EarlyDeletion}, kinds: []faults.Kind{faults.ClockJump}},
 	{bug: planted.OrphanTooSoon, names: []string{audit.EarlyDeletion, string(fsck.MissingObject)},
 		kinds: []faults.Kind{faults.CommitSlow, faults.CommitUnanswered, faults.CommitLate}},
 	{bug: planted.NamedGarbage, names: []string{audit.EarlyDeletion, string(fsck.MissingObject)}, kinds: []faults.Kind{faults.Crash}},

@@ -79,6 +79,7 @@ func goldenRecords() map[string]record {
 			},
 		}),
 		"collected": at(collectGarbage{through: 300}),
+		"put_off":   at(putOffGarbage{through: 300, kept: []int64{0, 1, 70, 299}}),
 		"touch":     at(touch{}),
 		"cleaned":   at(noteCleaned{TopicPartition: TopicPartition{TopicID{9}, 3}, to: 1 << 40, forgotten: []Offset{0, 300, 1 << 33}}),
 	}

@@ -85,6 +85,22 @@ func (s *State) collected(through int64) {
 	}
 }
 
+// putOff forgets the garbage up to a number, but for some numbers, ascending, which it moves to the end.
+func (s *State) putOff(through int64, kept []int64) {
+	for through = min(through, s.garbage.next-1); s.garbage.first <= through; {
+		n, i := s.garbage.first, s.garbage.at(s.garbage.first).segment
+		for len(kept) > 0 && kept[0] < n {
+			kept = kept[1:]
+		}
+		if len(kept) == 0 || kept[0] != n {
+			s.collected(n)
+			continue
+		}
+		s.garbage.removeFirst()
+		s.garbage.add(garbageItem{since: s.time, segment: i})
+	}
+}
+
 func (s *State) exportGarbage(number int64, item *garbageItem) Garbage {
 	g := s.table.at(item.segment)
 	return Garbage{Number: number, ID: g.id, Size: g.size, Since: time.UnixMilli(item.since)}

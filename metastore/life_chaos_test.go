@@ -227,11 +227,20 @@ func (c *lifeChaos) collect(ctx context.Context, rng *rand.Rand, r *metastore.Re
 	if len(garbage) == 0 {
 		return
 	}
+	var locked []int64
 	c.mu.Lock()
 	for _, g := range garbage {
+		if rng.IntN(8) == 0 {
+			locked = append(locked, g.Number)
+			continue
+		}
 		c.collected[g.ID] = true
 	}
 	c.mu.Unlock()
+	if len(locked) > 0 {
+		_ = r.PutOff(ctx, garbage[len(garbage)-1].Number, locked)
+		return
+	}
 	_ = r.Collected(ctx, garbage[len(garbage)-1].Number) // if that fails, they are deleted once more
 }
 

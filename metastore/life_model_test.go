@@ -338,10 +338,33 @@ func (m *lifeModel) swap(t *rapid.T, plan pendingSwap) {
 }
 
 func (m *lifeModel) collect(t *rapid.T) {
-	through := rapid.Int64Range(-1, m.next).Draw(t, "through")
-	m.fold(t, collectGarbage{through: max(through, 0)})
-	m.garbage = slices.DeleteFunc(m.garbage, func(g Garbage) bool { return g.Number <= max(through, 0) })
+	through := max(rapid.Int64Range(-1, m.next).Draw(t, "through"), 0)
+	kept := drawKept(t, m.next)
+	if len(kept) == 0 {
+		m.fold(t, collectGarbage{through: through})
+	} else {
+		m.fold(t, putOffGarbage{through: through, kept: kept})
+	}
+	var again []Garbage
+	m.garbage = slices.DeleteFunc(m.garbage, func(g Garbage) bool {
+		if g.Number <= through && slices.Contains(kept, g.Number) {
+			again = append(again, g)
+		}
+		return g.Number <= through
+	})
+	for _, g := range again {
+		g.Number, g.Since = m.next, time.UnixMilli(m.l.s.time)
+		m.garbage = append(m.garbage, g)
+		m.next++
+	}
 	m.forget()
+}
+
+// drawKept draws numbers of garbage that stays.
+func drawKept(t *rapid.T, next int64) []int64 {
+	kept := rapid.SliceOfNDistinct(rapid.Int64Range(0, next+1), 0, 4, rapid.ID[int64]).Draw(t, "kept")
+	slices.Sort(kept)
+	return kept
 }
 
 // check compares all that the model knows with the state.

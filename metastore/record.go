@@ -29,6 +29,7 @@ const (
 	kindTouch               kind = 14
 	kindCleaned             kind = 15
 	kindRestore             kind = 16
+	kindPutOff              kind = 17
 )
 
 // nonce marks a proposal: all attempts of one proposal carry the same, so that its outcome can be found in the log
@@ -124,6 +125,8 @@ func decodeRecord(payload []byte) (record, error) {
 		r.change = decodeSwap(d)
 	case kindCollected:
 		r.change = collectGarbage{through: int64(d.uvarintMax(math.MaxInt64, "number of garbage"))}
+	case kindPutOff:
+		r.change = decodePutOff(d)
 	case kindTouch:
 		r.change = touch{}
 	case kindCleaned:

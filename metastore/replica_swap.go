@@ -2,6 +2,7 @@ package metastore
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -99,6 +100,38 @@ func (r *Replica) Collected(ctx context.Context, through int64) error {
 		}))
 		if err != nil || landed == nil || landed.(collectGarbage).through == through {
 			return err
+		}
+	}
+}
+
+// PutOff is Collected, but for some of the garbage, by ascending numbers, whose objects cannot be deleted: it becomes the youngest, with
+// new numbers, as if it had become garbage now.
+func (r *Replica) PutOff(ctx context.Context, through int64, kept []int64) error {
+	for {
+		landed, err := r.propose(ctx, alone(func(s *State) (change, error) {
+			if s.garbage.first > through || through >= s.garbage.next {
+				return nil, nil
+			}
+			reached := min(through, s.garbage.first+collectStep-1)
+			from, _ := slices.BinarySearch(kept, s.garbage.first)
+			to, _ := slices.BinarySearch(kept, reached+1)
+			if from == to {
+				return collectGarbage{through: reached}, nil // which brokers of earlier versions know, too
+			}
+			return putOffGarbage{through: reached, kept: kept[from:to]}, nil
+		}))
+		if err != nil || landed == nil {
+			return err
+		}
+		switch c := landed.(type) {
+		case collectGarbage:
+			if c.through == through {
+				return nil
+			}
+		case putOffGarbage:
+			if c.through == through {
+				return nil
+			}
 		}
 	}
 }

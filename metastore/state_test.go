@@ -132,7 +132,10 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 					l.fold(c)
 				}
 			case 15:
-				l.fold(collectGarbage{through: rapid.Int64Range(0, l.s.garbage.next).Draw(t, "through")})
+				through, kept := rapid.Int64Range(0, l.s.garbage.next).Draw(t, "through"), drawKept(t, l.s.garbage.next)
+				if l.fold(collectGarbage{through: through}); len(kept) > 0 {
+					l.fold(putOffGarbage{through: through + 1, kept: kept})
+				}
 			case 0:
 				if l.s.topics[topic] == nil {
 					l.fold(createTopic{id: topic, name: topic.String(), partitions: rapid.Int32Range(1, 3).Draw(t, "partitions"), replicationFactor: 1})

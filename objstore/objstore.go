@@ -7,6 +7,7 @@ package objstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 )
@@ -22,6 +23,19 @@ var (
 	// or a dot-only path element, one longer than MaxElementLength, or a leading or trailing slash. See ValidKey.
 	ErrInvalidKey = errors.New("invalid object key")
 )
+
+// RefusedError is Delete's for objects that the store does not let go, and will not if it is asked again at once: they are locked or
+// on hold, or a policy forbids it.
+type RefusedError struct {
+	Keys []string // the objects; all others of the call are removed
+	Err  error    // why, for some of them
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the store refuses to delete %d objects: %s", len(e.Keys), e.Err)
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
 
 const (
 	// MaxKeyLength is the longest key, in bytes, that every store takes.
@@ -62,6 +76,7 @@ type Store interface {
 	// An error ends the sequence and is its last element. Objects created or deleted meanwhile may or may not appear.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Object, error]
 
-	// Delete removes the objects; those that do not exist count as removed. On error some may be left.
+	// Delete removes the objects; those that do not exist count as removed. After a *RefusedError all are removed but those that
+	// it names. After any other error some may be left.
 	Delete(ctx context.Context, keys []string) error
 }

@@ -7,6 +7,7 @@ package garbage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -32,6 +33,7 @@ type Log interface {
 	GarbageEnd() int64
 	GarbageTotal() (objects int, bytes int64)
 	Collected(ctx context.Context, through int64) error
+	PutOff(ctx context.Context, through int64, kept []int64) error
 }
 
 // Objects is the bucket; an objstore.Store is one.
@@ -111,6 +113,8 @@ type Collector struct {
 	next  time.Time // no request before
 	sweep sweep
 	watch watch
+	held  []int64 // numbers of garbage that was refused since some was last deleted
+	told  bool    // that the store refuses
 }
 
 // New makes a Collector; Do makes it work.
@@ -144,13 +148,14 @@ func (c *Collector) Do(ctx context.Context) (more bool, err error) {
 }
 
 // collect deletes a batch of the oldest garbage and then has the log forget it: if it ends in between, the next collector
-// deletes again what is gone, which is no error.
+// deletes again what is gone, which is no error. What the store refuses to delete goes to the end of the queue, so that nothing
+// waits behind it, and is tried again when it has had another grace.
 func (c *Collector) collect(ctx context.Context) (more bool, err error) {
 	c.Look()
 	asked := c.batch
-	ripe := c.ripe(c.log.Garbage(asked))
+	ripe := c.ripe(c.beyondHeld(c.log.Garbage(len(c.held) + asked)))
 	if len(ripe) == 0 {
-		return false, nil
+		return false, c.putOff(ctx)
 	}
 	// A metastore that went back in time may name again what is garbage here. This look is what notices.
 	if err := c.log.Refresh(ctx); err != nil {
@@ -160,13 +165,32 @@ func (c *Collector) collect(ctx context.Context) (more bool, err error) {
 	for i, g := range ripe {
 		doomed[i] = object{segment.Key(g.ID), g.Size}
 	}
-	if deleted, err := c.delete(ctx, doomed, c.metrics.garbage); !deleted || err != nil {
+	deleted, refused, err := c.delete(ctx, doomed, c.metrics.garbage)
+	if !deleted || err != nil {
 		return false, err
 	}
-	if err := c.log.Collected(ctx, ripe[len(ripe)-1].Number); err != nil {
+	for _, g := range ripe {
+		if refused[segment.Key(g.ID)] {
+			c.held = append(c.held, g.Number)
+		}
+	}
+	all := len(ripe) == asked
+	if len(refused) == len(ripe) {
+		if all && len(c.held) < mostHeld {
+			return true, nil // what comes next tells whether these are locked or the whole bucket is
+		}
+		return false, c.putOff(ctx)
+	}
+	through, held := ripe[len(ripe)-1].Number, c.held
+	if c.held = nil; len(held) == 0 {
+		err = c.log.Collected(ctx, through)
+	} else {
+		err = c.log.PutOff(ctx, through, held)
+	}
+	if err != nil {
 		return false, fmt.Errorf("tell the log what was deleted: %w", err)
 	}
-	return len(ripe) == asked, nil
+	return all, nil
 }
 
 // object is one that is to go.
@@ -175,9 +199,9 @@ type object struct {
 	size int64
 }
 
-// delete deletes the objects, not faster than the rate allows, and tells whether it did: not in a dry run. A store that
-// fails is asked for less at a time; the pause that follows is the caller's.
-func (c *Collector) delete(ctx context.Context, doomed []object, count deletions) (deleted bool, err error) {
+// delete deletes the objects, not faster than the rate allows, and tells whether it did, not in a dry run, and the keys of those that
+// the store refuses to delete. A store that fails is asked for less at a time; the pause that follows is the caller's.
+func (c *Collector) delete(ctx context.Context, doomed []object, count deletions) (deleted bool, refused map[string]bool, err error) {
 	keys, bytes := make([]string, len(doomed)), int64(0)
 	for i := range doomed {
 		keys[i] = doomed[i].key
@@ -185,23 +209,33 @@ func (c *Collector) delete(ctx context.Context, doomed []object, count deletions
 	}
 	if c.opts.DryRun {
 		c.opts.Logger.Info("dry run: objects stay that would be deleted", "reason", count.reason, "objects", len(keys), "bytes", bytes, "first", keys[0])
-		return false, nil
+		return false, nil, nil
 	}
 	if !sleepUntil(ctx, c.next) {
-		return false, ctx.Err()
+		return false, nil, ctx.Err()
 	}
 	limited, cancel := context.WithTimeout(ctx, deleteTimeout)
 	defer cancel()
-	if err := c.objects.Delete(limited, keys); err != nil {
+	err = c.objects.Delete(limited, keys)
+	var no *objstore.RefusedError
+	if errors.As(err, &no) {
+		refused, err = c.refused(no, count), nil
+	}
+	if err != nil {
 		c.batch = max(c.batch/2, leastKeys)
-		return false, fmt.Errorf("delete %d objects: %w", len(keys), err)
+		return false, nil, fmt.Errorf("delete %d objects: %w", len(keys), err)
 	}
 	c.batch = min(2*c.batch, mostKeys)
 	c.next = time.Now().Add(time.Duration(len(keys)) * time.Second / time.Duration(c.opts.Rate))
-	count.objects.Add(float64(len(keys)))
+	for i := range doomed {
+		if refused[doomed[i].key] {
+			bytes -= doomed[i].size
+		}
+	}
+	count.objects.Add(float64(len(keys) - len(refused)))
 	count.bytes.Add(float64(bytes))
-	c.opts.Logger.Debug("objects deleted", "reason", count.reason, "objects", len(keys), "bytes", bytes, "first", keys[0])
-	return true, nil
+	c.opts.Logger.Debug("objects deleted", "reason", count.reason, "objects", len(keys)-len(refused), "bytes", bytes, "first", keys[0])
+	return true, refused, nil
 }
 
 // sleepUntil returns at a time, true unless ctx ended.

@@ -17,8 +17,8 @@ type metrics struct {
 
 // deletions counts those for one reason.
 type deletions struct {
-	reason         string
-	objects, bytes prometheus.Counter
+	reason                  string
+	objects, bytes, refused prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, log Log, now func() time.Time) *metrics {
@@ -29,8 +29,12 @@ func newMetrics(reg prometheus.Registerer, log Log, now func() time.Time) *metri
 	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "runnel_garbage_deleted_bytes_total", Help: "Bytes of the objects that this broker deleted, by reason.",
 	}, []string{"reason"})
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "runnel_garbage_refused_objects_total",
+		Help: "Objects that the object store refused to delete (locked, on hold, forbidden), by reason, each time that it was asked. They are put off: garbage for another grace, orphans until the next sweep.",
+	}, []string{"reason"})
 	of := func(reason string) deletions {
-		return deletions{reason, objects.WithLabelValues(reason), bytes.WithLabelValues(reason)}
+		return deletions{reason, objects.WithLabelValues(reason), bytes.WithLabelValues(reason), refused.WithLabelValues(reason)}
 	}
 	m := &metrics{
 		garbage: of("garbage"), orphans: of("orphan"),
@@ -48,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, log Log, now func() time.Time) *metri
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(objects, bytes, m.found, m.foreign, m.position, m.swepts, m.sweptAt,
+	reg.MustRegister(objects, bytes, refused, m.found, m.foreign, m.position, m.swepts, m.sweptAt,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "runnel_garbage_objects", Help: "Objects that nothing names any more and that are not deleted yet.",
 		}, func() float64 {

@@ -222,7 +222,7 @@ func (c *Collector) judge(ctx context.Context, page []objstore.Object) (counts, 
 		for i := range doomed {
 			doomed[i] = orphans[i].object
 		}
-		if _, err := c.delete(ctx, doomed, c.metrics.orphans); err != nil {
+		if _, _, err := c.delete(ctx, doomed, c.metrics.orphans); err != nil {
 			return found, err
 		}
 		orphans = orphans[n:]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -17,7 +18,7 @@ import (
 // deleteBatch is how many objects S3 deletes in one request at most.
 const deleteBatch = 1000
 
-// maxDeleteErrors bounds how many causes the error of one batch names.
+// maxDeleteErrors is after how many failures of single objects the rest of a batch is left alone, and how many causes an error names.
 const maxDeleteErrors = 5
 
 // Delete implements objstore.Store with DeleteObjects. What the server could not delete that way, one object or, where
@@ -28,14 +29,27 @@ func (s *Store) Delete(ctx context.Context, keys []string) error {
 			return fmt.Errorf("delete: %w", err)
 		}
 	}
+	var refused []string // full keys
+	var why []error
 	for batch := range slices.Chunk(keys, deleteBatch) {
-		if err := s.deleteBatch(ctx, batch); err != nil {
+		err := s.deleteBatch(ctx, batch)
+		var no *objstore.RefusedError
+		if errors.As(err, &no) {
+			refused, why = append(refused, no.Keys...), append(why, no.Err)
+		} else if err != nil {
 			return fmt.Errorf("delete %d objects: %w", len(keys), err)
 		}
 	}
-	return nil
+	if len(refused) == 0 {
+		return nil
+	}
+	for i, key := range refused {
+		refused[i] = strings.TrimPrefix(key, s.opts.Prefix)
+	}
+	return &objstore.RefusedError{Keys: refused, Err: errors.Join(why...)}
 }
 
+// deleteBatch deletes what one request takes. A RefusedError of it has full keys.
 func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
 	objects := make([]types.ObjectIdentifier, len(keys))
 	for i, key := range keys {
@@ -46,7 +60,8 @@ func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
 		Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)},
 	})
 	if err == nil {
-		return s.deleteEach(ctx, leftOver(out))
+		left, refused := leftOver(out)
+		return s.deleteEach(ctx, left, refused)
 	}
 	if !isUnsupported(err) {
 		return err
@@ -55,7 +70,7 @@ func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
 	for i, object := range objects {
 		left[i] = *object.Key
 	}
-	return s.deleteEach(ctx, left)
+	return s.deleteEach(ctx, left, refusals{})
 }
 
 // isUnsupported tells the answers of servers that have no DeleteObjects.
@@ -63,28 +78,66 @@ func isUnsupported(err error) bool {
 	return status(err) == http.StatusNotImplemented || status(err) == http.StatusMethodNotAllowed
 }
 
-// leftOver returns the full keys that DeleteObjects reports as failed.
-func leftOver(out *s3.DeleteObjectsOutput) []string {
-	var keys []string
-	for _, failed := range out.Errors {
-		if aws.ToString(failed.Code) != "NoSuchKey" {
-			keys = append(keys, aws.ToString(failed.Key))
-		}
-	}
-	return keys
+// refusals are objects that the server does not let go.
+type refusals struct {
+	keys []string
+	why  []error // of the first few
 }
 
-// deleteEach deletes objects by their full keys. It goes on after an error: the fewer are left, the better.
-func (s *Store) deleteEach(ctx context.Context, fullKeys []string) error {
+func (r *refusals) add(key string, err error) {
+	r.keys = append(r.keys, key)
+	if len(r.why) < maxDeleteErrors {
+		r.why = append(r.why, fmt.Errorf("%s: %w", key, err))
+	}
+}
+
+// leftOver returns the full keys that DeleteObjects reports as failed, and those as refused.
+func leftOver(out *s3.DeleteObjectsOutput) (left []string, refused refusals) {
+	for _, failed := range out.Errors {
+		switch key := aws.ToString(failed.Key); {
+		case aws.ToString(failed.Code) == "NoSuchKey":
+		case locked(aws.ToString(failed.Code)):
+			refused.add(key, fmt.Errorf("%s: %s", aws.ToString(failed.Code), aws.ToString(failed.Message)))
+		default:
+			left = append(left, key)
+		}
+	}
+	return left, refused
+}
+
+// locked tells the codes by which servers refuse to delete one object: a policy says so, or object lock, a hold, or a rule of
+// retention.
+func locked(code string) bool {
+	switch code {
+	case "AccessDenied", "ObjectLocked", "ObjectLockedByBucketPolicy", "RetentionPolicyNotMet", "ObjectUnderActiveHold":
+		return true
+	}
+	return false
+}
+
+// deleteEach deletes objects by their full keys. It goes on after errors, within bounds: the fewer are left, the better.
+func (s *Store) deleteEach(ctx context.Context, fullKeys []string, refused refusals) error {
 	var errs []error
 	for _, key := range fullKeys {
 		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: &key})
-		if err == nil || status(err) == http.StatusNotFound && code(err) != "NoSuchBucket" {
-			continue
+		switch {
+		case err == nil || status(err) == http.StatusNotFound && code(err) != "NoSuchBucket":
+		case locked(code(err)):
+			refused.add(key, err)
+		default:
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
-		if errs = append(errs, fmt.Errorf("%s: %w", key, err)); len(errs) == maxDeleteErrors || ctx.Err() != nil {
+		if len(errs) == maxDeleteErrors || ctx.Err() != nil {
 			break
 		}
 	}
-	return errors.Join(errs...)
+	switch {
+	case len(errs) > 0:
+		return errors.Join(errs...)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case len(refused.keys) > 0:
+		return &objstore.RefusedError{Keys: refused.keys, Err: errors.Join(refused.why...)}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -281,6 +282,41 @@ func TestDeleteFallsBackToSingleObjects(t *testing.T) {
 			err := s.Delete(t.Context(), []string{"a", "b", "c"})
 			if (err != nil) != tc.fails || sc.requests.Load() != tc.requests {
 				t.Fatalf("%v after %d requests, want %d", err, sc.requests.Load(), tc.requests)
+			}
+		})
+	}
+}
+
+// TestObjectsThatAreLockedAreNamedAndTheOthersGo: so that who deletes can go on without them.
+func TestObjectsThatAreLockedAreNamedAndTheOthersGo(t *testing.T) {
+	partly := func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `<DeleteResult>`+
+			`<Error><Key>b</Key><Code>AccessDenied</Code><Message>legal hold</Message></Error>`+
+			`<Error><Key>c</Key><Code>InternalError</Code></Error></DeleteResult>`)
+	}
+	gone := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+	for _, tc := range []struct {
+		name     string
+		answers  []answer
+		refused  []string // nil: it is another error
+		requests int64
+	}{
+		{"one", []answer{partly, gone}, []string{"b"}, 2},
+		{"another is when asked for alone", []answer{partly, refuse(403, "AccessDenied")}, []string{"b", "c"}, 2},
+		{"one by one", []answer{refuse(501, "NotImplemented"), gone, refuse(403, "AccessDenied"), gone}, []string{"b"}, 4},
+		{"another fails", []answer{partly, refuse(400, "Odd")}, nil, 2},
+		{"the credentials are wrong", []answer{refuse(403, "InvalidAccessKeyId")}, nil, 1},
+		{"the whole request is refused", []answer{refuse(403, "AccessDenied")}, nil, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, sc := serve(t, tc.answers...)
+			err := s.Delete(t.Context(), []string{"a", "b", "c"})
+			var refused *objstore.RefusedError
+			if errors.As(err, &refused) != (tc.refused != nil) || err == nil || sc.requests.Load() != tc.requests {
+				t.Fatalf("%v after %d requests, want %d", err, sc.requests.Load(), tc.requests)
+			}
+			if refused != nil && !slices.Equal(refused.Keys, tc.refused) {
+				t.Errorf("%q were refused, want %q", refused.Keys, tc.refused)
 			}
 		})
 	}

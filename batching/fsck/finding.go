@@ -34,6 +34,7 @@ const (
 	OffsetBeyondEnd    Kind = "offset-beyond-end"   // a group's offset lies past the high watermark
 	OffsetOfNoTopic    Kind = "offset-of-no-topic"  // or belongs to a partition that does not exist
 	StuckTransaction   Kind = "stuck-transaction"   // open for much longer than its time-out
+	GivenUp            Kind = "given-up"            // an object is damaged, but only where nobody can read any more
 	CorruptIndex       Kind = "corrupt-index"       // a copy of what the metastore knows cannot be read
 )
 
@@ -42,7 +43,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Regressed, BrokenChain, CorruptSnapshot, SnapshotDisagrees, Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction,
 		MissingObject, SizeMismatch, CorruptObject, IndexMismatch,
-		OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction, CorruptIndex,
+		OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction, GivenUp, CorruptIndex,
 	}
 }
 
@@ -58,7 +59,7 @@ const (
 // Severity is that of all findings of the kind.
 func (k Kind) Severity() Severity {
 	switch k {
-	case OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction, CorruptIndex:
+	case OrphanObject, UncollectedGarbage, ForeignObject, UnlistedObject, OffsetBeyondEnd, OffsetOfNoTopic, StuckTransaction, GivenUp, CorruptIndex:
 		return Warning
 	}
 	return Error
@@ -69,8 +70,8 @@ func (k Kind) Advice() string {
 	switch k {
 	case MissingObject, SizeMismatch, CorruptObject, IndexMismatch:
 		return "Readers of these offsets get errors. Restore the object from a copy of the bucket (versions, replication), under the same key; " +
-			"if there is none, move the log start of the partition past the offsets (kafka-delete-records.sh): readers go on behind them, what lies " +
-			"before them is given up, too, and fsck still names the object."
+			"if there is none, move the log start of the partition past the offsets (kafka-delete-records.sh): readers go on behind them, and what lies " +
+			"before them is given up, too."
 	case Overlap, Gap, HWMMismatch, ProducerMismatch, StrayTransaction:
 		return "The log itself is wrong, which no failure outside of Runnel does: keep a dump of the metastore and report it."
 	case Regressed:
@@ -98,6 +99,8 @@ func (k Kind) Advice() string {
 		return "Of a deleted topic; expires with the group's other offsets."
 	case StuckTransaction:
 		return "read_committed consumers wait for it. Is a broker running? Else abort it: runnel txn abort ID."
+	case GivenUp:
+		return "Costs nothing: the damaged records are below the log start of their partition, or of one that is gone. The object stays for the others in it."
 	case CorruptIndex:
 		return "If the metastore were lost now, an older copy would be used. Brokers write a new one once in index.interval, and delete the old ones."
 	}

@@ -37,7 +37,8 @@ func faultf(kind Kind, format string, args ...any) error {
 func (c *check) lookAt(ctx context.Context, s metastore.SegmentRuns, listed int64) (there bool, err error) {
 	key := segment.Key(s.ID)
 	for attempt := 1; ; attempt++ {
-		l, err := c.lookOnce(ctx, key, s, listed)
+		var givenUp []string
+		l, err := c.lookOnce(ctx, key, s, listed, func(detail string) { givenUp = append(givenUp, detail) })
 		c.opts.Progress.bytes.Add(l.bytes)
 		wrong := (*fault)(nil)
 		switch {
@@ -45,6 +46,10 @@ func (c *check) lookAt(ctx context.Context, s metastore.SegmentRuns, listed int6
 			return false, nil
 		case errors.As(err, &wrong) && attempt == 1:
 			continue
+		case err == nil && len(givenUp) > 0 && attempt == 1:
+			continue
+		case err == nil && len(givenUp) > 0:
+			c.report.add(Finding{Kind: GivenUp, Key: key, Size: max(listed, 0), Detail: givenUp[0] + ", which nobody can read any more"})
 		case wrong != nil:
 			c.report.add(Finding{Kind: wrong.kind, Key: key, Size: max(listed, 0), Detail: wrong.detail, Affects: spans(c.survey, s.Runs)})
 		case err != nil:
@@ -58,7 +63,7 @@ func (c *check) lookAt(ctx context.Context, s metastore.SegmentRuns, listed int6
 	}
 }
 
-func (c *check) lookOnce(ctx context.Context, key string, s metastore.SegmentRuns, listed int64) (l look, err error) {
+func (c *check) lookOnce(ctx context.Context, key string, s metastore.SegmentRuns, listed int64, givenUp func(string)) (l look, err error) {
 	if listed != unlisted && listed != s.Size {
 		return l, faultf(SizeMismatch, "it has %d bytes, and had %d when it was committed", listed, s.Size)
 	}
@@ -80,7 +85,7 @@ func (c *check) lookOnce(ctx context.Context, key string, s metastore.SegmentRun
 		return l, err
 	}
 	if c.opts.Deep {
-		w := walk{objects: c.objects, key: key, index: &index, survey: c.survey, placed: s.Runs, compacted: c.compacted, look: l}
+		w := walk{objects: c.objects, key: key, index: &index, survey: c.survey, placed: s.Runs, compacted: c.compacted, look: l, givenUp: givenUp}
 		err = w.object(ctx)
 		l = w.look
 	}

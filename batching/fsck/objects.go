@@ -233,7 +233,7 @@ func (c *check) judgeAbsent(later *metastore.Survey) {
 	}
 }
 
-// spans names the offsets of runs.
+// spans names the offsets of runs that can be read.
 func spans(survey *metastore.Survey, runs []metastore.PlacedRun) []Span {
 	list := make([]Span, len(runs))
 	for i, r := range runs {
@@ -241,7 +241,8 @@ func spans(survey *metastore.Survey, runs []metastore.PlacedRun) []Span {
 		if t, ok := survey.Topic(r.Topic); ok {
 			name = t.Name
 		}
-		list[i] = Span{name, r.Partition, r.Base, r.End()}
+		marks, _ := survey.Watermarks(r.TopicPartition)
+		list[i] = Span{name, r.Partition, max(r.Base, marks.LogStart), r.End()}
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package fsck
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"slices"
@@ -29,6 +30,8 @@ type walk struct {
 	// compacted tells which partitions may have gaps between batches, if there is a survey.
 	compacted func(metastore.TopicPartition) bool
 	visit     func(run int, position int64, h recordbatch.Header) // may be nil
+	// givenUp, if set, is told what is wrong where the log has nothing any more. Without it that is a fault as all others are.
+	givenUp func(detail string)
 
 	look // what it cost
 
@@ -52,11 +55,43 @@ func (w *walk) object(ctx context.Context) error {
 	}
 	w.take(segment.HeaderSize)
 	for i := range w.index.Runs {
-		if err := w.run(ctx, i); err != nil {
+		err := w.run(ctx, i)
+		if f := (*fault)(nil); errors.As(err, &f) && w.givenUp != nil && len(placedIn(&w.index.Runs[i], w.placed)) == 0 {
+			w.givenUp(f.detail)
+			w.skipTo(int64(w.index.Runs[i].Position) + int64(w.index.Runs[i].Length))
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// skipTo goes on at a byte.
+func (w *walk) skipTo(at int64) {
+	if at <= w.read {
+		w.take(at - w.at)
+		return
+	}
+	w.at, w.read, w.buf = at, at, nil
+}
+
+// passed tells whether the log start is behind a batch that comes next in a run, so that nobody can read it.
+func (w *walk) passed(t *tally, h recordbatch.Header) bool {
+	if w.givenUp == nil || len(t.placed) == 0 || h.LastOffsetDelta < 0 {
+		return false
+	}
+	r := &t.placed[0]
+	end := h.LastOffset() + 1
+	if w.index.Tier == 0 {
+		end = int64(r.Base) + int64(h.LastOffsetDelta) + 1
+		if w.at > int64(r.Position) {
+			end += t.offset
+		}
+	}
+	marks, _ := w.survey.Watermarks(r.TopicPartition)
+	return end <= int64(marks.LogStart)
 }
 
 // need makes sure that the next n bytes are in memory, and returns them.
@@ -118,7 +153,12 @@ func (w *walk) run(ctx context.Context, i int) error {
 			return err
 		}
 		if sum := recordbatch.Checksum(b); sum != h.CRC {
-			return faultf(CorruptObject, "the batch at byte %d has CRC-32C %08x, its bytes give %08x", w.at, h.CRC, sum)
+			detail := fmt.Sprintf("the batch at byte %d has CRC-32C %08x, its bytes give %08x", w.at, h.CRC, sum)
+			if !w.passed(&t, h) {
+				return &fault{CorruptObject, detail}
+			}
+			w.givenUp(detail)
+			t.spoiled = true
 		}
 		if w.visit != nil {
 			w.visit(i, w.at, h)
@@ -142,6 +182,7 @@ type tally struct {
 	next  int64          // in tier 1, behind the last batch that was seen
 	marks []segment.Mark // in tier 1, those that were not come to yet
 
+	spoiled bool // what was given up of it is damaged
 	crc     uint32
 	batches uint32
 	records uint64
@@ -247,7 +288,7 @@ func (w *walk) remembered(r *metastore.PlacedRun, h recordbatch.Header, offset m
 func (w *walk) compare(t *tally) error {
 	in := t.in
 	switch {
-	case t.crc != in.CRC:
+	case t.crc != in.CRC && !t.spoiled:
 		return faultf(CorruptObject, "the run at byte %d has CRC-32C %08x in the index, its bytes give %08x", in.Position, in.CRC, t.crc)
 	case t.batches != in.Batches || t.records != uint64(in.Records):
 		return faultf(CorruptObject, "the run at byte %d has %d batches and %d records in the index, and %d and %d in fact", in.Position, in.Batches, in.Records, t.batches, t.records)

@@ -174,7 +174,7 @@ func (b *Broker) Routes() wire.Routes {
 	routes := make(wire.Routes)
 	for _, a := range b.apis() {
 		routes[a.key] = wire.Route{Name: a.name, Min: a.min, Max: a.max, Handler: b.metered(&a), Order: a.order, Budgeted: a.budgeted, Borrows: a.borrows,
-			Unauthenticated: a.open}
+			Unauthenticated: a.open, Prompt: a.prompt}
 	}
 	return routes
 }

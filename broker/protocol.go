@@ -22,6 +22,7 @@ type api struct {
 	borrows  bool
 	open     bool // to clients that have not authenticated
 	waits    bool // the answer waits for stores, other brokers or other clients: not counted as the client's time of processors
+	prompt   bool // the answer hardly ever waits: see wire.Route
 	needs    []requirement
 	notes    string // for docs/protocol.md: what is different from Kafka
 }
@@ -48,7 +49,7 @@ func (b *Broker) apis() []api {
 			notes: "Share groups: UNSUPPORTED_VERSION, with a text."},
 		{key: 11, name: "JoinGroup", min: 0, max: 9, handle: blocking(b.joinGroup), waits: true, needs: needs(need(acl.Read, acl.Group)),
 			notes: "An empty instance id is none."},
-		{key: 12, name: "Heartbeat", min: 0, max: 4, handle: blocking(b.heartbeat), needs: needs(need(acl.Read, acl.Group))},
+		{key: 12, name: "Heartbeat", min: 0, max: 4, handle: blocking(b.heartbeat), prompt: true, needs: needs(need(acl.Read, acl.Group))},
 		{key: 13, name: "LeaveGroup", min: 0, max: 5, handle: blocking(b.leaveGroup), waits: true, needs: needs(need(acl.Read, acl.Group))},
 		{key: 14, name: "SyncGroup", min: 0, max: 5, handle: blocking(b.syncGroup), waits: true, needs: needs(need(acl.Read, acl.Group))},
 		{key: 15, name: "DescribeGroups", min: 0, max: 6, handle: blocking(b.describeGroups), needs: needs(need(acl.Describe, acl.Group)),
@@ -133,7 +134,7 @@ func (b *Broker) apis() []api {
 			notes: "Any broker knows. A transaction that has ended has no start. There are no partitions of offsets."},
 		{key: 66, name: "ListTransactions", min: 0, max: 2, handle: blocking(b.listTransactions), needs: needs(need(acl.Describe, acl.TransactionalID).leavesOut()),
 			notes: "Nothing is ever in the states Prepare*."},
-		{key: 68, name: "ConsumerGroupHeartbeat", min: 0, max: 1, handle: blocking(b.consumerGroupHeartbeat), waits: true, needs: needs(
+		{key: 68, name: "ConsumerGroupHeartbeat", min: 0, max: 1, handle: blocking(b.consumerGroupHeartbeat), waits: true, prompt: true, needs: needs(
 			need(acl.Read, acl.Group), need(acl.Describe, acl.Topic).only("of topics that are named"),
 			need(acl.Describe, acl.Topic).only("of those that an expression matches").leavesOut()),
 			notes: "Regular expressions are RE2 as Go has it, up to 8 KiB; they are resolved in the join, and again by the first heartbeat a second or more after topics changed. A static member whose answer to its join was lost may repeat it. Who missed answers is told its assignment again. A group that changes its type goes on counting epochs. Racks are kept and shown, and not looked at by assignors."},

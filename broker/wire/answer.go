@@ -44,6 +44,17 @@ func (c *Conn) dispatch(base context.Context) {
 	}
 }
 
+// serveHere is what the dispatcher does with a Prompt request, for the reader: to wake another goroutine, and often another
+// thread for it, costs several times what such a request does.
+func (c *Conn) serveHere(base context.Context, r *request) {
+	if c.refuses(r) {
+		c.drop(r)
+		return
+	}
+	c.startRequest(base, r)
+	c.answer(r)
+}
+
 func (c *Conn) startRequest(base context.Context, r *request) {
 	if r.pending == nil {
 		r.pending = c.begin(base, r)

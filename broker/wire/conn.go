@@ -15,7 +15,8 @@ import (
 
 // Conn is a client's connection. Two goroutines serve it: the reader takes frames off the socket and decodes them, the
 // dispatcher begins requests as their Order allows, and waits for the answers to Serial ones and sends them. With the
-// first Overlapping request comes a third, the writer, which does so for these, in order.
+// first Overlapping request comes a third, the writer, which does so for these, in order. A Prompt request that comes
+// alone never leaves the reader.
 type Conn struct {
 	id       int64
 	srv      *Server

@@ -223,37 +223,39 @@ func TestAnswersLeaveInTheOrderOfTheRequests(t *testing.T) {
 }
 
 func TestSerialRequestsTakeEffectOneAtATime(t *testing.T) {
-	produces, beats := newHeld(), newHeld()
-	c := serve(t, Routes{
-		0:  produces.produceRoute(),
-		12: {Name: "Heartbeat", Max: 4, Handler: beats.handle},
-	}, Options{}).dial()
-	c.send(1, produceRequest(10))
-	c.send(2, heartbeatRequest())
-	c.send(3, heartbeatRequest())
-	c.send(4, produceRequest(10))
-	first := within(t, produces.begun)
-	if len(beats.begun) != 0 {
-		t.Fatal("a heartbeat began before the produce request ahead of it was answered")
-	}
-	close(first.free)
-	for want := range int32(2) {
-		if correlation, _ := c.receive(); correlation != want+1 {
-			t.Fatalf("correlation %d, want %d", correlation, want+1)
+	bothWays(t, func(t *testing.T, way func(Routes) Routes) {
+		produces, beats := newHeld(), newHeld()
+		c := serve(t, way(Routes{
+			0:  produces.produceRoute(),
+			12: {Name: "Heartbeat", Max: 4, Handler: beats.handle},
+		}), Options{}).dial()
+		c.send(1, produceRequest(10))
+		c.send(2, heartbeatRequest())
+		c.send(3, heartbeatRequest())
+		c.send(4, produceRequest(10))
+		first := within(t, produces.begun)
+		if len(beats.begun) != 0 {
+			t.Fatal("a heartbeat began before the produce request ahead of it was answered")
 		}
-		beat := within(t, beats.begun)
-		if len(beats.begun)+len(produces.begun) != 0 {
-			t.Fatal("something began before the heartbeat ahead of it was answered")
+		close(first.free)
+		for want := range int32(2) {
+			if correlation, _ := c.receive(); correlation != want+1 {
+				t.Fatalf("correlation %d, want %d", correlation, want+1)
+			}
+			beat := within(t, beats.begun)
+			if len(beats.begun)+len(produces.begun) != 0 {
+				t.Fatal("something began before the heartbeat ahead of it was answered")
+			}
+			close(beat.free)
 		}
-		close(beat.free)
-	}
-	if correlation, _ := c.receive(); correlation != 3 {
-		t.Fatal("third answer is not the third request's")
-	}
-	close(within(t, produces.begun).free)
-	if correlation, _ := c.receive(); correlation != 4 {
-		t.Fatal("fourth answer is not the fourth request's")
-	}
+		if correlation, _ := c.receive(); correlation != 3 {
+			t.Fatal("third answer is not the third request's")
+		}
+		close(within(t, produces.begun).free)
+		if correlation, _ := c.receive(); correlation != 4 {
+			t.Fatal("fourth answer is not the fourth request's")
+		}
+	})
 }
 
 func TestBadBytesCloseTheConnectionWithOneLogLine(t *testing.T) {
@@ -391,36 +393,40 @@ func TestProduceThatArrivedIsBegunAlthoughThePeerLeft(t *testing.T) {
 }
 
 func TestPanicClosesTheConnectionAlone(t *testing.T) {
-	routes := answerAtOnce()
-	routes[13] = Route{Name: "LeaveGroup", Max: 5, Handler: func(context.Context, *Conn, kmsg.Request) Pending { panic("in the handler") }}
-	routes[14] = Route{Name: "SyncGroup", Max: 5, Handler: Blocking(func(context.Context, *Conn, kmsg.Request) kmsg.Response { panic("in the pending") })}
-	f := serve(t, routes, Options{})
-	other := f.dial()
-	for _, req := range []kmsg.Request{kmsg.NewPtrLeaveGroupRequest(), kmsg.NewPtrSyncGroupRequest()} {
-		c := f.dial()
-		c.send(1, req)
-		c.expectClosed()
-	}
-	for _, text := range []string{"in the handler", "in the pending", "goroutine"} {
-		if !strings.Contains(f.logs.String(), text) {
-			t.Errorf("log has no %q", text)
+	bothWays(t, func(t *testing.T, way func(Routes) Routes) {
+		routes := answerAtOnce()
+		routes[13] = Route{Name: "LeaveGroup", Max: 5, Handler: func(context.Context, *Conn, kmsg.Request) Pending { panic("in the handler") }}
+		routes[14] = Route{Name: "SyncGroup", Max: 5, Handler: Blocking(func(context.Context, *Conn, kmsg.Request) kmsg.Response { panic("in the pending") })}
+		f := serve(t, way(routes), Options{})
+		other := f.dial()
+		for _, req := range []kmsg.Request{kmsg.NewPtrLeaveGroupRequest(), kmsg.NewPtrSyncGroupRequest()} {
+			c := f.dial()
+			c.send(1, req)
+			c.expectClosed()
 		}
-	}
-	other.send(1, heartbeatRequest())
-	other.receive()
+		for _, text := range []string{"in the handler", "in the pending", "goroutine"} {
+			if !strings.Contains(f.logs.String(), text) {
+				t.Errorf("log has no %q", text)
+			}
+		}
+		other.send(1, heartbeatRequest())
+		other.receive()
+	})
 }
 
 func TestAbortClosesTheConnection(t *testing.T) {
-	f := serve(t, Routes{12: {Name: "Heartbeat", Max: 4, Handler: Blocking(func(_ context.Context, c *Conn, _ kmsg.Request) kmsg.Response {
-		c.Abort(errors.New("not like this"))
-		return nil
-	})}}, Options{})
-	c := f.dial()
-	c.send(1, heartbeatRequest())
-	c.expectClosed()
-	if !strings.Contains(f.logs.String(), "not like this") {
-		t.Errorf("logs: %s", f.logs.String())
-	}
+	bothWays(t, func(t *testing.T, way func(Routes) Routes) {
+		f := serve(t, way(Routes{12: {Name: "Heartbeat", Max: 4, Handler: Blocking(func(_ context.Context, c *Conn, _ kmsg.Request) kmsg.Response {
+			c.Abort(errors.New("not like this"))
+			return nil
+		})}}), Options{})
+		c := f.dial()
+		c.send(1, heartbeatRequest())
+		c.expectClosed()
+		if !strings.Contains(f.logs.String(), "not like this") {
+			t.Errorf("logs: %s", f.logs.String())
+		}
+	})
 }
 
 func TestSegmentsAreWrittenAsTheyAre(t *testing.T) {

@@ -32,28 +32,30 @@ func beat(generation int32) *kmsg.HeartbeatRequest {
 }
 
 func TestMutedConnectionIsAnsweredAndThenNotRead(t *testing.T) {
-	for name, tc := range map[string]struct{ mute, want time.Duration }{
-		"a second":             {time.Second, time.Second},
-		"longer than the most": {1000 * time.Hour, mostMuted},
-		"nothing":              {0, 0},
-		"less than nothing":    {-time.Second, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			virtually(t, plaintext, muteFor(tc.mute), Options{}, func(t *testing.T, _ *fixture, dial func() *client) {
-				c, other := dial(), dial()
-				start := time.Now()
-				c.send(1, beat(0))
-				c.receive()
-				elapsed(t, start, 0)
-				c.send(2, beat(1))
-				other.send(1, beat(1)) // others are read
-				other.receive()
-				elapsed(t, start, 0)
-				c.receive()
-				elapsed(t, start, tc.want)
+	bothWays(t, func(t *testing.T, way func(Routes) Routes) {
+		for name, tc := range map[string]struct{ mute, want time.Duration }{
+			"a second":             {time.Second, time.Second},
+			"longer than the most": {1000 * time.Hour, mostMuted},
+			"nothing":              {0, 0},
+			"less than nothing":    {-time.Second, 0},
+		} {
+			t.Run(name, func(t *testing.T) {
+				virtually(t, plaintext, func() Routes { return way(muting(tc.mute)) }, Options{}, func(t *testing.T, _ *fixture, dial func() *client) {
+					c, other := dial(), dial()
+					start := time.Now()
+					c.send(1, beat(0))
+					c.receive()
+					elapsed(t, start, 0)
+					c.send(2, beat(1))
+					other.send(1, beat(1)) // others are read
+					other.receive()
+					elapsed(t, start, 0)
+					c.receive()
+					elapsed(t, start, tc.want)
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 // A mute counts from the answer that is under way, and what was read before goes on.

@@ -44,8 +44,20 @@ func (c *Conn) read(base context.Context, begin func()) error {
 		if c.requests == nil {
 			begin()
 		}
+		if r.route.Prompt && c.isAlone() {
+			c.serveHere(base, r)
+			continue
+		}
 		c.requests <- r // has room: inFlight is bounded
 	}
+}
+
+// isAlone tells whether the request that was just read is the only one in flight. The dispatcher and the writer then have
+// nothing to do, and whoever reads may use what is theirs: they gave it back under mu, and take it up with the next request.
+func (c *Conn) isAlone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inFlight == 1
 }
 
 // checkSize tells whether a frame is too large, or no frame at all.

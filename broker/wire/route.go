@@ -62,6 +62,10 @@ type Route struct {
 	// Borrows says that the Handler keeps nothing of the request once it has returned: the frame's memory is then used
 	// for another. Its Pending must not look at the request either.
 	Borrows bool
+	// Prompt says that the answer is there at once, but for rare and short waits. If nothing else of its connection is in
+	// flight, the goroutine that read the request answers it; only then does it read on, or learn that the peer is gone.
+	// Its Order is Serial.
+	Prompt bool
 	// Unauthenticated says that peers may ask before they are known, and when their session has ended. Its Order is Serial.
 	Unauthenticated bool
 }

@@ -50,6 +50,9 @@ func NewServer(routes Routes, opts Options) (*Server, error) {
 		if route.Unauthenticated && route.Order != Serial {
 			return nil, fmt.Errorf("API key %d (%s) is for peers that are not known, and not serial", key, route.Name)
 		}
+		if route.Prompt && route.Order != Serial {
+			return nil, fmt.Errorf("API key %d (%s) is answered by who reads, and not serial", key, route.Name)
+		}
 	}
 	opts = opts.withDefaults()
 	frames := newFrames(opts.FrameBytes)

@@ -22,38 +22,40 @@ func hourly() Routes {
 func aDayAhead() time.Time { return time.Now().Add(24 * time.Hour) }
 
 func TestRequestAfterTheEndOfASessionClosesTheConnection(t *testing.T) {
-	var h *held
-	virtually(t, saslEndpoint(), func() Routes {
-		h = newHeld()
-		routes := hourly()
-		routes[0] = h.produceRoute()
-		return routes
-	}, Options{Now: aDayAhead, IdleTimeout: -1}, func(t *testing.T, f *fixture, dial func() *client) {
-		c := dial()
-		c.send(1, login("alice"))
-		c.receive()
-		time.Sleep(time.Hour) // to the last moment
-		c.send(2, heartbeatRequest())
-		c.receive()
-		c.send(3, produceRequest(10))
-		before := within(t, h.begun)
-		time.Sleep(time.Millisecond)
-		go func() {
-			_, _ = c.Write(frameOf(4, produceRequest(10)))
-			_, _ = c.Write(frameOf(5, produceRequest(10)))
-		}()
-		time.Sleep(time.Millisecond)
-		close(before.free) // what began before is answered
-		if id, _ := c.receive(); id != 3 {
-			t.Errorf("answer to %d", id)
-		}
-		c.expectClosed()
-		if len(h.begun) != 0 {
-			t.Error("a request began after the session")
-		}
-		if logs := f.logs.String(); f.closedFor("session_expired") != 1 || strings.Count(logs, "\n") != 1 || !strings.Contains(logs, "User:alice") {
-			t.Errorf("logs %s", logs)
-		}
+	bothWays(t, func(t *testing.T, way func(Routes) Routes) {
+		var h *held
+		virtually(t, saslEndpoint(), func() Routes {
+			h = newHeld()
+			routes := hourly()
+			routes[0] = h.produceRoute()
+			return way(routes)
+		}, Options{Now: aDayAhead, IdleTimeout: -1}, func(t *testing.T, f *fixture, dial func() *client) {
+			c := dial()
+			c.send(1, login("alice"))
+			c.receive()
+			time.Sleep(time.Hour) // to the last moment
+			c.send(2, heartbeatRequest())
+			c.receive()
+			c.send(3, produceRequest(10))
+			before := within(t, h.begun)
+			time.Sleep(time.Millisecond)
+			go func() {
+				_, _ = c.Write(frameOf(4, produceRequest(10)))
+				_, _ = c.Write(frameOf(5, produceRequest(10)))
+			}()
+			time.Sleep(time.Millisecond)
+			close(before.free) // what began before is answered
+			if id, _ := c.receive(); id != 3 {
+				t.Errorf("answer to %d", id)
+			}
+			c.expectClosed()
+			if len(h.begun) != 0 {
+				t.Error("a request began after the session")
+			}
+			if logs := f.logs.String(); f.closedFor("session_expired") != 1 || strings.Count(logs, "\n") != 1 || !strings.Contains(logs, "User:alice") {
+				t.Errorf("logs %s", logs)
+			}
+		})
 	})
 }
 

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // groupPartitions is how many partitions the topic of groups has.
@@ -174,60 +172,4 @@ func joinAll(members []*groupMember) (took []time.Duration, err error) {
 		return nil
 	})
 	return took, err
-}
-
-// idleGroups lets members of many groups do nothing but send heartbeats.
-func idleGroups(ctx context.Context, m *machine) (s section, err error) {
-	c, err := groupCluster(ctx, m)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, c.stop()) }()
-	w, err := watchDatabase(ctx, m, c)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, w.close(ctx)) }()
-	s = newSection("groups", "heartbeats/s", "broker CPU, % of a core", "transactions/s", "memory resident, MiB")
-	nobody, err := w.measure(ctx, m.size.polling, nil)
-	if err != nil {
-		return s, err
-	}
-	s.row("0", "0", number(nobody.cpu), number(nobody.transactions), number(nobody.memory))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	members := make([]*groupMember, m.size.groups)
-	err = all(len(members), func(i int) (err error) {
-		if members[i], err = newGroupMember(ctx, c.addresses[0], fmt.Sprint("idle-", i)); err != nil {
-			return err
-		}
-		var told []kmsg.JoinGroupResponseMember
-		if told, err = members[i].join(); err != nil {
-			return err
-		}
-		return members[i].sync(told)
-	})
-	if err != nil {
-		return s, err
-	}
-	const interval = 3 * time.Second // the default of clients
-	beating := make(chan error, 1)
-	go func() {
-		beating <- all(len(members), func(i int) error {
-			return members[i].heartbeats(ctx, interval*time.Duration(i)/time.Duration(len(members)), interval)
-		})
-	}()
-	// Forming the groups leaves garbage behind, and transactions that PostgreSQL counts later: not what idling costs.
-	_, err = w.measure(ctx, m.size.polling, nil)
-	profiled := m.profile(ctx, c, "p")
-	u, measureErr := w.measure(ctx, m.size.polling, nil)
-	err = errors.Join(err, measureErr, profiled())
-	cancel()
-	if err = errors.Join(err, <-beating); err != nil {
-		return s, err
-	}
-	s.row(strconv.Itoa(len(members)), number(float64(len(members))/interval.Seconds()), number(u.cpu), number(u.transactions), number(u.memory))
-	s.outcome = fmt.Sprintf("%d groups: %s %% of a core, %s %% without them", len(members), number(u.cpu), number(nobody.cpu))
-	s.note = fmt.Sprintf("Each group has one member with a connection of its own, which sends a heartbeat every %s. The CPU is the broker's, from /proc, over %s.", interval, m.size.polling)
-	return s, nil
 }

@@ -78,10 +78,64 @@ func (g *groupMember) sync(members []kmsg.JoinGroupResponseMember) error {
 	return nil
 }
 
-// heartbeats sends one per interval, the first after a wait, until ctx ends.
-func (g *groupMember) heartbeats(ctx context.Context, first, interval time.Duration) error {
+// heartbeat is what a member of a classic group sends all the time.
+func (g *groupMember) heartbeat() kmsg.Request {
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Version, req.Group, req.MemberID, req.Generation = 4, g.group, g.id, g.generation
+	return req
+}
+
+// joinAlone makes the member the only one of its classic group.
+func (g *groupMember) joinAlone() error {
+	told, err := g.join()
+	if err != nil {
+		return err
+	}
+	return g.sync(told)
+}
+
+// consume makes the member the only one of its consumer group (KIP-848), and returns when it owns what it is told to.
+func (g *groupMember) consume() error {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Version, req.Group, req.MemberID, req.RebalanceTimeoutMillis = 1, g.group, g.group+"-member", 60_000
+	req.SubscribedTopicNames = []string{topicName(0)}
+	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	for owned := 0; owned < groupPartitions; {
+		resp, err := g.ask(req)
+		if err != nil {
+			return fmt.Errorf("consume: %w", err)
+		}
+		told := resp.(*kmsg.ConsumerGroupHeartbeatResponse)
+		if err := kerr.ErrorForCode(told.ErrorCode); err != nil {
+			return fmt.Errorf("consume: %w", err)
+		}
+		req = g.consumerHeartbeat(told.MemberEpoch)
+		if told.Assignment == nil {
+			continue
+		}
+		owned = 0
+		for _, t := range told.Assignment.Topics {
+			owned += len(t.Partitions)
+			req.Topics = append(req.Topics, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: t.TopicID, Partitions: t.Partitions})
+		}
+	}
+	resp, err := g.ask(req)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
+	}
+	g.generation = req.MemberEpoch
+	return err
+}
+
+// consumerHeartbeat is what a member of a consumer group sends all the time.
+func (g *groupMember) consumerHeartbeat(epoch int32) *kmsg.ConsumerGroupHeartbeatRequest {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Version, req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis = 1, g.group, g.group+"-member", epoch, -1
+	return req
+}
+
+// heartbeats sends one per interval, the first after a wait, until ctx ends.
+func (g *groupMember) heartbeats(ctx context.Context, req kmsg.Request, first, interval time.Duration) error {
 	next := time.NewTimer(first)
 	defer next.Stop()
 	for {
@@ -92,12 +146,23 @@ func (g *groupMember) heartbeats(ctx context.Context, first, interval time.Durat
 		}
 		resp, err := g.ask(req)
 		if err == nil {
-			err = kerr.ErrorForCode(resp.(*kmsg.HeartbeatResponse).ErrorCode)
+			err = heartbeatError(resp)
 		}
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("heartbeat: %w", err)
 		}
 		next.Reset(interval)
+	}
+}
+
+func heartbeatError(resp kmsg.Response) error {
+	switch resp := resp.(type) {
+	case *kmsg.HeartbeatResponse:
+		return kerr.ErrorForCode(resp.ErrorCode)
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		return kerr.ErrorForCode(resp.ErrorCode)
+	default:
+		return fmt.Errorf("an answer of kind %T", resp)
 	}
 }
 

@@ -112,7 +112,7 @@ func (c *Conn) answer(r *request) {
 	if held, ok := resp.(Releaser); ok {
 		held.Release()
 	}
-	c.srv.metrics.seconds.WithLabelValues(r.route.Name).Observe(time.Since(r.arrived).Seconds())
+	r.route.in(c.srv.metrics).seconds.Observe(time.Since(r.arrived).Seconds())
 	c.letGo()
 	r.grant.release()
 	c.giveBack(r.size)

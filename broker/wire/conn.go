@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"container/list"
 	"context"
 	"fmt"
@@ -56,7 +57,8 @@ type Conn struct {
 	large   bool   // the last answer was too large for buf to be kept
 	retired bool   // sends nothing more
 
-	beginning int // size of the request that is being begun; the dispatcher's
+	beginning int       // size of the request that is being begun; the dispatcher's
+	readBy    time.Time // the deadline that reads have; the reader's
 
 	mu       sync.Mutex
 	room     sync.Cond
@@ -73,7 +75,7 @@ type Conn struct {
 
 type request struct {
 	header
-	route   Route
+	route   *served
 	body    kmsg.Request
 	frame   []byte // that body lies in, if it is to be used again
 	size    int
@@ -250,11 +252,28 @@ func (c *Conn) linger() {
 	_, _ = io.Copy(io.Discard, io.LimitReader(c.raw, 64<<20))
 }
 
+// setReadDeadline is for the reader.
 func (c *Conn) setReadDeadline(t time.Time) {
+	c.readBy = t
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.draining && c.alive.Err() == nil {
 		_ = c.raw.SetReadDeadline(t)
+	}
+}
+
+// wakeBy makes a read return at t or earlier, for a reader that looks then whether it is time: a deadline that is there and
+// will do is left alone, since to move a timer with each request of a thousand connections is much of what one costs.
+func (c *Conn) wakeBy(t, now time.Time) {
+	if !c.readBy.After(now) || c.readBy.After(t) {
+		c.setReadDeadline(t)
+	}
+}
+
+// allowTime gives the peer the time that a frame of so many bytes may take, if it is not there yet.
+func (c *Conn) allowTime(br *bufio.Reader, size int) {
+	if br.Buffered() < size {
+		c.setReadDeadline(time.Now().Add(c.stall(size)))
 	}
 }
 

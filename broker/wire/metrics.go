@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	connections prometheus.Gauge
@@ -10,6 +14,20 @@ type metrics struct {
 	bytesIn     prometheus.Counter
 	bytesOut    prometheus.Counter
 	errors      *prometheus.CounterVec // reason
+}
+
+// served is a Route, with its metrics: to find them by their label takes longer than to count.
+type served struct {
+	Route
+	once     sync.Once // not before the first request: what nobody asks for is not shown
+	requests prometheus.Counter
+	seconds  prometheus.Observer
+}
+
+// in returns r with its metrics.
+func (r *served) in(m *metrics) *served {
+	r.once.Do(func() { r.requests, r.seconds = m.requests.WithLabelValues(r.Name), m.seconds.WithLabelValues(r.Name) })
+	return r
 }
 
 func newMetrics(reg prometheus.Registerer, frames *frames) *metrics {

@@ -84,13 +84,14 @@ func (c *Conn) waitForFrame(br *bufio.Reader) bool {
 		if !c.sitOutMute(br) {
 			return false
 		}
+		now := time.Now()
 		c.mu.Lock()
 		if c.inFlight > 0 {
-			c.replied = time.Now()
+			c.replied = now
 		}
 		idleAt := c.idleAt()
 		c.mu.Unlock()
-		c.setReadDeadline(idleAt)
+		c.wakeBy(idleAt, now)
 		_, err := br.Peek(4)
 		if err == nil {
 			if c.isMuted() {
@@ -124,7 +125,7 @@ func (c *Conn) endOfReading(br *bufio.Reader) error {
 
 // readRequest reads and decodes one frame. It returns nil if the connection drains before the frame is there.
 func (c *Conn) readRequest(br *bufio.Reader, size int, early bool) (*request, error) {
-	c.setReadDeadline(time.Now().Add(c.stall(size)))
+	c.allowTime(br, 4+size)
 	var fixed [4 + headerPrefix]byte
 	if _, err := io.ReadFull(br, fixed[:]); err != nil {
 		return nil, c.readFailed(err)
@@ -150,7 +151,7 @@ func (c *Conn) readRequest(br *bufio.Reader, size int, early bool) (*request, er
 		c.clientID.Store(&clientID)
 	}
 	r.body = body
-	c.srv.metrics.requests.WithLabelValues(r.route.Name).Inc()
+	r.route.in(c.srv.metrics).requests.Inc()
 	return r, nil
 }
 
@@ -159,6 +160,9 @@ func (c *Conn) readFrame(br *bufio.Reader, r *request, n int) ([]byte, error) {
 	start, err := c.pay(r)
 	if err != nil {
 		return nil, err
+	}
+	if r.grant.budget != nil { // it may have waited
+		c.allowTime(br, n)
 	}
 	rest, err := c.readBody(br, r, n, start)
 	if err != nil {
@@ -194,7 +198,6 @@ func (c *Conn) pay(r *request) (start int, err error) {
 	if r.grant, err = budget.take(c.alive, int64(r.size)); err != nil {
 		return 0, err
 	}
-	c.setReadDeadline(time.Now().Add(c.stall(r.size)))
 	return start, nil
 }
 
@@ -240,7 +243,7 @@ func (c *Conn) findRoute(r *request) error {
 	if r.key != apiVersionsKey {
 		return fmt.Errorf("%w: %s version %d, served are %d to %d", errVersion, route.Name, r.version, route.Min, route.Max)
 	}
-	r.pending = Ready(unsupportedAPIVersions(route))
+	r.pending = Ready(unsupportedAPIVersions(route.Route))
 	return nil
 }
 

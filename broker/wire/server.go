@@ -20,7 +20,8 @@ var ErrServerClosed = errors.New("server closed")
 
 // Server serves connections of one or more listeners.
 type Server struct {
-	routes  Routes
+	routes  map[int16]*served
+	tokens  *served // what tokens count as
 	opts    Options
 	log     *slog.Logger
 	metrics *metrics
@@ -56,8 +57,12 @@ func NewServer(routes Routes, opts Options) (*Server, error) {
 	}
 	opts = opts.withDefaults()
 	frames := newFrames(opts.FrameBytes)
+	all := make(map[int16]*served, len(routes))
+	for key, route := range routes {
+		all[key] = &served{Route: route}
+	}
 	return &Server{
-		routes: routes, opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer, frames), frames: frames,
+		routes: all, tokens: &served{Route: rawRoute}, opts: opts, log: opts.Logger, metrics: newMetrics(opts.Registerer, frames), frames: frames,
 		strangers: NewBudget(strangersBytes),
 		listeners: make(map[net.Listener]struct{}), conns: make(map[*Conn]struct{}), doors: make(map[*Endpoint]*door),
 	}, nil

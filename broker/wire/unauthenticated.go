@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -76,16 +75,16 @@ var rawRoute = Route{Name: "SaslToken", Unauthenticated: true}
 
 // readToken makes a request of a token.
 func (c *Conn) readToken(br *bufio.Reader, size int, step func([]byte) ([]byte, error)) (*request, error) {
-	c.setReadDeadline(time.Now().Add(c.stall(size)))
+	c.allowTime(br, 4+size)
 	if _, err := br.Discard(4); err != nil {
 		return nil, c.readFailed(err)
 	}
-	r := &request{route: rawRoute, size: size, early: true}
+	r := &request{route: c.srv.tokens, size: size, early: true}
 	token, err := c.readFrame(br, r, size)
 	if err != nil || token == nil {
 		return nil, err
 	}
-	c.srv.metrics.requests.WithLabelValues(r.route.Name).Inc()
+	r.route.in(c.srv.metrics).requests.Inc()
 	r.pending = func(context.Context) kmsg.Response {
 		reply, err := step(token)
 		switch {

@@ -41,15 +41,11 @@ func (w *databaseWatch) transactions(ctx context.Context) (n int64, err error) {
 }
 
 // measure looks for so long; p is nil if nobody polls.
-func (w *databaseWatch) measure(ctx context.Context, long time.Duration, p *polls) (use, error) {
-	return w.measurePid(ctx, w.c.processes[0].Pid(), long, p)
-}
-
-// measurePid is measure for another server beside the broker.
-func (w *databaseWatch) measurePid(ctx context.Context, pid int, long time.Duration, p *polls) (u use, err error) {
+func (w *databaseWatch) measure(ctx context.Context, long time.Duration, p *polls) (u use, err error) {
 	if p == nil {
 		p = new(polls)
 	}
+	pid := w.c.processes[0].Pid()
 	look := func() (cpu time.Duration, transactions, answers, records int64, err error) {
 		cpu, err1 := cpuTime(pid)
 		transactions, err2 := w.transactions(ctx)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,118 +19,156 @@ const beatInterval = 3 * time.Second
 // idleGroups lets members of many groups do nothing but send heartbeats: to a broker, and to a server that only answers. Half
 // of what that costs on a virtual machine is to put its cores to sleep and to wake them, so it is measured with cores that
 // never sleep, too.
-func idleGroups(ctx context.Context, m *machine) (s section, err error) {
-	c, err := groupCluster(ctx, m)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, c.stop()) }()
-	w, err := watchDatabase(ctx, m, c)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, w.close(ctx)) }()
-	floor, err := startFloor(ctx)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, floor.stop()) }()
-
-	i := idling{machine: m, watch: w, section: newSection("server", "groups", "heartbeats/s", "CPU, % of a core", "the same, cores awake",
+func idleGroups(ctx context.Context, m *machine) (section, error) {
+	i := idling{machine: m, section: newSection("server", "groups", "heartbeats/s", "CPU, % of a core", "the same, cores awake",
 		"transactions/s", "memory resident, MiB")}
-	nobody, err := i.measure(ctx, w.c.processes[0].Pid(), "p-0")
-	if err != nil {
-		return s, err
-	}
-	i.tell("broker", "none", "0", nobody)
-	for _, kind := range []struct {
-		profile, server, groups, address string
-		pid                              int
-		join                             func(*groupMember) error
-		heartbeat                        func(*groupMember) kmsg.Request
-	}{
-		{"p-classic", "broker", "classic", c.addresses[0], c.processes[0].Pid(), (*groupMember).joinAlone, (*groupMember).heartbeat},
-		{"p-consumer", "broker", "consumer (KIP-848)", c.addresses[0], c.processes[0].Pid(), (*groupMember).consume,
-			func(g *groupMember) kmsg.Request { return g.consumerHeartbeat(g.generation) }},
-		{"", "one that only answers", "classic", floor.address, floor.pid(), func(*groupMember) error { return nil }, (*groupMember).heartbeat},
-	} {
-		u, err := i.beat(ctx, kind.profile, kind.groups, kind.address, kind.pid, kind.join, kind.heartbeat)
-		if err != nil {
-			return s, fmt.Errorf("%s groups at a %s: %w", kind.groups, kind.server, err)
+	classic := idleKind{"classic", (*groupMember).joinAlone, (*groupMember).heartbeat}
+	consumer := idleKind{"consumer (KIP-848)", (*groupMember).consume, (*groupMember).consumerHeartbeat}
+	for _, kind := range []*idleKind{nil, &classic, &consumer} {
+		if err := i.onBroker(ctx, kind); err != nil {
+			return i.section, err
 		}
-		i.tell(kind.server, strconv.Itoa(m.size.groups)+" "+kind.groups, number(float64(m.size.groups)/beatInterval.Seconds()), u)
 	}
-	s = i.section
-	s.note = fmt.Sprintf("Each group has one member with a connection of its own, which sends a heartbeat every %s. The CPU is the server's, from /proc, over %s. "+
+	err := i.onFloor(ctx, &idleKind{classic.name, func(*groupMember) error { return nil }, classic.heartbeat})
+	i.note = fmt.Sprintf("Each group has one member with a connection of its own, which sends a heartbeat every %s. The CPU is the server's, from /proc, over %s. "+
 		"Cores are kept awake by a loop on each, at the lowest priority there is (SCHED_IDLE). The server that only answers is a goroutine for each connection, "+
 		"which reads and writes as many bytes, and looks at none.", beatInterval, m.size.polling)
-	return s, nil
+	return i.section, err
+}
+
+// idleKind is a kind of groups.
+type idleKind struct {
+	name      string
+	join      func(*groupMember) error
+	heartbeat func(*groupMember) kmsg.Request
+}
+
+// onBroker measures a broker of its own, since what becomes of groups that are left costs something too. nil is no group.
+func (i *idling) onBroker(ctx context.Context, kind *idleKind) (err error) {
+	c, err := groupCluster(ctx, i.machine)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	if i.watch, err = watchDatabase(ctx, i.machine, c); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.watch.close(ctx)) }()
+	return i.measureKind(ctx, "broker", c.addresses[0], c.processes[0].Pid(), kind)
+}
+
+// onFloor measures a server that only answers.
+func (i *idling) onFloor(ctx context.Context, kind *idleKind) (err error) {
+	f, err := startFloor(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.stop()) }()
+	i.watch = nil
+	return i.measureKind(ctx, "one that only answers", f.address, f.pid(), kind)
 }
 
 // idling is one run of idleGroups.
 type idling struct {
 	*machine
 	section
-	watch *databaseWatch
+	watch *databaseWatch // of the broker; nil: the server is none
 }
 
-// idleUse is what a server used while cores slept as they liked, and while they were awake.
-type idleUse struct{ asleep, awake use }
-
-func (i *idling) tell(server, groups, rate string, u idleUse) {
-	transactions := number(u.asleep.transactions)
-	if server != "broker" {
+func (i *idling) measureKind(ctx context.Context, server, address string, pid int, kind *idleKind) error {
+	groups, rate, name := "none", "0", "p-none"
+	var beating func() error
+	if kind != nil {
+		groups, rate, name = strconv.Itoa(i.size.groups)+" "+kind.name, number(float64(i.size.groups)/beatInterval.Seconds()), "p-"+strings.Fields(kind.name)[0]
+		var err error
+		if beating, err = i.beat(ctx, address, kind); err != nil {
+			return fmt.Errorf("%s groups: %w", kind.name, err)
+		}
+		// Forming the groups leaves garbage behind, and transactions that PostgreSQL counts later: not what idling costs.
+		if _, err = i.look(ctx, pid); err != nil {
+			return errors.Join(err, beating())
+		}
+	}
+	asleep, awake, err := i.lookTwice(ctx, pid, name)
+	if beating != nil {
+		err = errors.Join(err, beating())
+	}
+	if err != nil {
+		return err
+	}
+	transactions := number(asleep.transactions)
+	if i.watch == nil {
 		transactions = "-"
 	}
-	i.row(server, groups, rate, number(u.asleep.cpu), number(u.awake.cpu), transactions, number(u.asleep.memory))
-	i.outcome += fmt.Sprintf("%s, %s: %s %% of a core, %s %% with cores awake. ", server, groups, number(u.asleep.cpu), number(u.awake.cpu))
+	i.row(server, groups, rate, number(asleep.cpu), number(awake.cpu), transactions, number(asleep.memory))
+	i.outcome += fmt.Sprintf("%s, %s: %s %% of a core, %s %% with cores awake. ", server, groups, number(asleep.cpu), number(awake.cpu))
+	return nil
 }
 
-// measure looks at a server twice, as long each. The profile has a name if it is the broker.
-func (i *idling) measure(ctx context.Context, pid int, name string) (u idleUse, err error) {
-	profiled := func() error { return nil }
-	if name != "" {
-		profiled = i.profile(ctx, i.watch.c, name)
-	}
-	u.asleep, err = i.watch.measurePid(ctx, pid, i.size.polling, nil)
-	if err = errors.Join(err, profiled()); err != nil {
-		return u, err
-	}
-	sleep, err := keepAwake(ctx)
-	if err != nil {
-		return u, err
-	}
-	u.awake, err = i.watch.measurePid(ctx, pid, i.size.polling, nil)
-	sleep()
-	return u, err
-}
-
-// beat measures a server while members send heartbeats.
-func (i *idling) beat(ctx context.Context, profile, groups, address string, pid int, join func(*groupMember) error, heartbeat func(*groupMember) kmsg.Request) (u idleUse, err error) {
+// beat lets members send heartbeats until end is called.
+func (i *idling) beat(ctx context.Context, address string, kind *idleKind) (end func() error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	members := make([]*groupMember, i.size.groups)
 	err = all(len(members), func(n int) (err error) {
-		if members[n], err = newGroupMember(ctx, address, fmt.Sprintf("idle-%.8s-%d", groups, n)); err != nil {
+		if members[n], err = newGroupMember(ctx, address, fmt.Sprintf("idle-%d", n)); err != nil {
 			return err
 		}
-		return join(members[n])
+		return kind.join(members[n])
 	})
 	if err != nil {
-		return u, err
+		cancel()
+		return nil, err
 	}
 	beating := make(chan error, 1)
 	go func() {
 		beating <- all(len(members), func(n int) error {
-			return members[n].heartbeats(ctx, heartbeat(members[n]), beatInterval*time.Duration(n)/time.Duration(len(members)), beatInterval)
+			return members[n].heartbeats(ctx, kind.heartbeat(members[n]), beatInterval*time.Duration(n)/time.Duration(len(members)), beatInterval)
 		})
 	}()
-	// Forming the groups leaves garbage behind, and transactions that PostgreSQL counts later: not what idling costs.
-	if _, err = i.watch.measurePid(ctx, pid, i.size.polling, nil); err == nil {
-		u, err = i.measure(ctx, pid, profile)
+	return func() error { cancel(); return <-beating }, nil
+}
+
+// lookTwice is look while cores sleep as they like, and while they are awake.
+func (i *idling) lookTwice(ctx context.Context, pid int, name string) (asleep, awake use, err error) {
+	profiled := func() error { return nil }
+	if i.watch != nil {
+		profiled = i.profile(ctx, i.watch.c, name)
 	}
-	cancel()
-	return u, errors.Join(err, <-beating)
+	asleep, err = i.look(ctx, pid)
+	if err = errors.Join(err, profiled()); err != nil {
+		return asleep, awake, err
+	}
+	sleep, err := keepAwake(ctx)
+	if err != nil {
+		return asleep, awake, err
+	}
+	defer sleep()
+	awake, err = i.look(ctx, pid)
+	return asleep, awake, err
+}
+
+// look tells what a server used for a while.
+func (i *idling) look(ctx context.Context, pid int) (u use, err error) {
+	if i.watch != nil {
+		return i.watch.measure(ctx, i.size.polling, nil)
+	}
+	start := time.Now()
+	before, err := cpuTime(pid)
+	if err != nil {
+		return u, err
+	}
+	select {
+	case <-time.After(i.size.polling):
+	case <-ctx.Done():
+		return u, ctx.Err()
+	}
+	after, err := cpuTime(pid)
+	if err != nil {
+		return u, err
+	}
+	u.cpu = (after - before).Seconds() / time.Since(start).Seconds() * 100
+	u.memory, err = memory(pid, "VmRSS")
+	return u, err
 }
 
 // keepAwake lets no core sleep until it is called off.

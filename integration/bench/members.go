@@ -109,7 +109,8 @@ func (g *groupMember) consume() error {
 		if err := kerr.ErrorForCode(told.ErrorCode); err != nil {
 			return fmt.Errorf("consume: %w", err)
 		}
-		req = g.consumerHeartbeat(told.MemberEpoch)
+		g.generation = told.MemberEpoch
+		req = g.consumerHeartbeat().(*kmsg.ConsumerGroupHeartbeatRequest)
 		if told.Assignment == nil {
 			continue
 		}
@@ -123,14 +124,13 @@ func (g *groupMember) consume() error {
 	if err == nil {
 		err = kerr.ErrorForCode(resp.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
 	}
-	g.generation = req.MemberEpoch
 	return err
 }
 
 // consumerHeartbeat is what a member of a consumer group sends all the time.
-func (g *groupMember) consumerHeartbeat(epoch int32) *kmsg.ConsumerGroupHeartbeatRequest {
+func (g *groupMember) consumerHeartbeat() kmsg.Request {
 	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-	req.Version, req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis = 1, g.group, g.group+"-member", epoch, -1
+	req.Version, req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis = 1, g.group, g.group+"-member", g.generation, -1
 	return req
 }
 

@@ -154,7 +154,7 @@ func (c *Conn) transmit(frame [][]byte) {
 	for _, b := range frame {
 		size += len(b)
 	}
-	if err := c.raw.SetWriteDeadline(time.Now().Add(c.stall(size))); err != nil {
+	if !c.allowTimeToWrite(size) {
 		c.fail(errPeerGone)
 		return
 	}
@@ -171,6 +171,17 @@ func (c *Conn) transmit(frame [][]byte) {
 		return
 	}
 	c.srv.metrics.bytesOut.Add(float64(size))
+}
+
+// allowTimeToWrite gives the peer the time that a frame of so many bytes may take to leave, or half of it more if the deadline
+// that is there will do. False: the connection is closed.
+func (c *Conn) allowTimeToWrite(size int) bool {
+	now, stall := time.Now(), c.stall(size)
+	if left := c.writeBy.Sub(now); left >= stall && left <= stall*3/2 {
+		return true
+	}
+	c.writeBy = now.Add(stall * 3 / 2)
+	return c.raw.SetWriteDeadline(c.writeBy) == nil
 }
 
 // keep decides what becomes of the buffer of an answer that was written.

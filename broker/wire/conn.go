@@ -52,10 +52,11 @@ type Conn struct {
 	Attached any
 
 	// Whoever answers has these. It is one at a time: a Serial request is begun when those before it are answered.
-	held    int64  // bytes of the AnswerBudget
-	buf     []byte // for the next answer
-	large   bool   // the last answer was too large for buf to be kept
-	retired bool   // sends nothing more
+	held    int64     // bytes of the AnswerBudget
+	buf     []byte    // for the next answer
+	large   bool      // the last answer was too large for buf to be kept
+	retired bool      // sends nothing more
+	writeBy time.Time // the deadline that writes have
 
 	beginning int       // size of the request that is being begun; the dispatcher's
 	readBy    time.Time // the deadline that reads have; the reader's

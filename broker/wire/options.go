@@ -22,7 +22,7 @@ type Options struct {
 	MaxInFlight        int           // requests per connection that are read but not answered; default 64
 	MaxConnectionBytes int           // bytes of such requests, unless it is a single one; default 32 MiB
 	IdleTimeout        time.Duration // connections.max.idle.ms; default 10 minutes, negative is never
-	StallTimeout       time.Duration // for a frame to arrive or leave, plus 1 s per 256 KiB; default 30 s
+	StallTimeout       time.Duration // for a frame to arrive, plus 1 s per 256 KiB, and up to half of that more to leave; default 30 s
 
 	Connections             Connections      // is asked for each new connection; default: all may come
 	MaxDelayed              int              // connections that Connections makes wait; default 1,000. Those above it are closed

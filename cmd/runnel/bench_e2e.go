@@ -19,6 +19,7 @@ import (
 type e2eOptions struct {
 	benchOptions
 	produceVia, consumeVia string
+	samples                string // file
 }
 
 func newBenchE2E(env *environment) *cobra.Command {
@@ -29,7 +30,9 @@ func newBenchE2E(env *environment) *cobra.Command {
 		Long: "Measure the time from when a record was due until a consumer has it. As many consumers as producers read, each\n" +
 			"its share of the partitions, in this process, so that one clock tells both times. It fails if a record is missing.\n\n" +
 			"--produce-via and --consume-via send clients to one broker, whichever leads a partition. Any Runnel broker serves\n" +
-			"any partition, so that measures the way through two of them; other brokers refuse.",
+			"any partition, so that measures the way through two of them; other brokers refuse.\n\n" +
+			"--samples writes every latency to a file of CSV, to be told apart by when a record was due: in microseconds since\n" +
+			"1970, the kind (produce, until the answer, or e2e), and the latency in microseconds.",
 		Example: "  runnel bench e2e --rate 50\n" +
 			"  runnel bench e2e --rate 50 --produce-via 10.0.0.1:9092 --consume-via 10.0.0.2:9092",
 		Args: args(cobra.NoArgs),
@@ -40,6 +43,7 @@ func newBenchE2E(env *environment) *cobra.Command {
 	flags.Float64Var(&o.rate, "rate", 100, "records per second of all producers together; 0 is flat out")
 	flags.StringVar(&o.produceVia, "produce-via", "", "broker to which producers connect, whichever leads a partition")
 	flags.StringVar(&o.consumeVia, "consume-via", "", "broker to which consumers connect, whichever leads a partition")
+	flags.StringVar(&o.samples, "samples", "", "file to write every latency to")
 	o.addTimes(cmd)
 	return o.addTo(env, cmd, 0)
 }
@@ -80,14 +84,19 @@ func benchE2E(ctx context.Context, env *environment, o *e2eOptions) (err error) 
 		return err
 	}
 	defer closeConsumers()
-	result, err := o.measure(ctx, env, topics, producers, consumers, size)
+	samples, err := bench.NewSamples(o.samples)
 	if err != nil {
+		return err
+	}
+	result, err := o.measure(ctx, env, topics, producers, consumers, size, samples)
+	if err = errors.Join(err, samples.Close()); err != nil {
 		return err
 	}
 	return writeBench(env, result)
 }
 
-func (o *e2eOptions) measure(ctx context.Context, env *environment, topics []string, producers, consumers []*kgo.Client, size int) (*bench.Result, error) {
+func (o *e2eOptions) measure(ctx context.Context, env *environment, topics []string, producers, consumers []*kgo.Client, size int,
+	samples *bench.Samples) (*bench.Result, error) {
 	base := time.Now()
 	w := bench.NewWindow(base, o.warmup, o.duration)
 	var meter bench.Meter
@@ -103,13 +112,16 @@ func (o *e2eOptions) measure(ctx context.Context, env *environment, topics []str
 	}, acked: func(_ *kgo.Record, due time.Time) {
 		written.Add(1)
 		if w.Holds(due) {
-			acks.Add(time.Since(due))
+			took := time.Since(due)
+			acks.Add(took)
+			samples.Add("produce", due, took)
 		}
 	}}
 	reading, stop := startReaders(ctx, consumers, func(r *kgo.Record, at time.Time) {
 		meter.Add(1, int64(len(r.Value)))
 		if due := base.Add(time.Duration(binary.BigEndian.Uint64(r.Value))); w.Holds(due) {
 			latency.Add(at.Sub(due))
+			samples.Add("e2e", due, at.Sub(due))
 		}
 	})
 	line := newBenchLine(&meter)

@@ -2,11 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/broker/config"
 	"github.com/runnel-io/runnel/broker/node"
@@ -123,9 +129,44 @@ func TestBenchmarksOfACluster(t *testing.T) {
 			}
 		})
 	}
+	samples := filepath.Join(t.TempDir(), "samples.csv")
+	begun := time.Now()
+	if _, errOut, code := run(t, nil, strings.Fields("bench e2e --rate 200 --warmup 0s --duration 500ms --bootstrap "+bootstrap+" --samples "+samples)...); code != 0 {
+		t.Fatalf("exit %d: %s", code, errOut)
+	}
+	checkSamples(t, samples, begun)
 	out, errOut, code := run(t, nil, "topic", "list", "--bootstrap", bootstrap)
 	if code != 0 || strings.Contains(out, "runnel-bench") {
 		t.Errorf("topics are left behind (exit %d):\n%s%s", code, out, errOut)
+	}
+}
+
+// checkSamples: each record that was due is there twice, when it was written and when it was read.
+func checkSamples(t *testing.T, name string, begun time.Time) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	if err != nil || len(lines) < 1 || strings.Join(lines[0], ",") != "due_us,kind,took_us" {
+		t.Fatalf("%v (%v)", lines, err)
+	}
+	due := map[string][]int64{}
+	for _, l := range lines[1:] {
+		at, err1 := strconv.ParseInt(l[0], 10, 64)
+		took, err2 := strconv.ParseInt(l[2], 10, 64)
+		if err1 != nil || err2 != nil || took <= 0 || took > 30e6 || at < begun.UnixMicro() || at > time.Now().UnixMicro() {
+			t.Errorf("sample %q", l)
+		}
+		due[l[1]] = append(due[l[1]], at)
+	}
+	for _, all := range due {
+		slices.Sort(all)
+	}
+	if len(due) != 2 || len(due["e2e"]) < 20 || !slices.Equal(due["e2e"], due["produce"]) {
+		t.Errorf("%d kinds, %d samples of records read, %d of records written", len(due), len(due["e2e"]), len(due["produce"]))
 	}
 }
 

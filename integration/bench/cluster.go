@@ -163,12 +163,12 @@ func (c *cluster) bootstrap() string { return strings.Join(c.addresses, ",") }
 func (c *cluster) admin() string     { return strings.Join(c.admins, ",") }
 
 // startSlowCluster is startCluster on an S3 server that is as slow as a profile says, and that the cluster stops.
-func (m *machine) startSlowCluster(ctx context.Context, brokers int, p slows3.Profile) (*cluster, error) {
+func (m *machine) startSlowCluster(ctx context.Context, brokers int, p slows3.Profile, env ...string) (*cluster, error) {
 	proxy, endpoint, stop, err := m.proxied(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.startCluster(ctx, brokers, endpoint)
+	c, err := m.startCluster(ctx, brokers, endpoint, env...)
 	if err != nil {
 		return nil, errors.Join(err, stop())
 	}
@@ -233,7 +233,7 @@ func withoutAddresses(args []string) []string {
 	shown := slices.Clone(args)
 	for i, name := range map[string]string{
 		"--bootstrap": "BROKERS", "--admin": "ADMIN", "--metastore": "URL", "--produce-via": "BROKER1", "--consume-via": "BROKER2",
-		"--tls-ca": "FILE", "--password-file": "FILE",
+		"--tls-ca": "FILE", "--password-file": "FILE", "--samples": "FILE",
 	} {
 		if at := slices.Index(shown, i); at >= 0 && at+1 < len(shown) {
 			shown[at+1] = name

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,26 +37,54 @@ func pieces(key string, size int64) []piece {
 	return all
 }
 
-// plainGets reads all objects under a prefix and returns MB/s.
-func (m *machine) plainGets(ctx context.Context, prefix string) (float64, error) {
-	client := s3.New(s3.Options{
-		BaseEndpoint: aws.String(m.s3.Endpoint()), Region: servers.Region, UsePathStyle: true,
+// plainLoop reads objects without a broker.
+type plainLoop struct {
+	client *s3.Client
+	pieces []piece
+}
+
+// newPlainLoop finds all objects of tier 0 under a prefix.
+func (m *machine) newPlainLoop(ctx context.Context, endpoint, prefix string) (*plainLoop, error) {
+	l := &plainLoop{client: s3.New(s3.Options{
+		BaseEndpoint: aws.String(endpoint), Region: servers.Region, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(m.s3.AccessKey, m.s3.SecretKey, ""),
-	})
-	var todo []piece
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: aws.String(servers.Bucket), Prefix: aws.String(prefix + "/t0/")})
+	})}
+	pages := s3.NewListObjectsV2Paginator(l.client, &s3.ListObjectsV2Input{Bucket: aws.String(servers.Bucket), Prefix: aws.String(prefix + "/t0/")})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("list objects: %w", err)
+			return nil, fmt.Errorf("list objects: %w", err)
 		}
 		for _, o := range page.Contents {
-			todo = append(todo, pieces(aws.ToString(o.Key), aws.ToInt64(o.Size))...)
+			l.pieces = append(l.pieces, pieces(aws.ToString(o.Key), aws.ToInt64(o.Size))...)
 		}
 	}
-	if len(todo) == 0 {
-		return 0, errors.New("no objects to read")
+	if len(l.pieces) == 0 {
+		return nil, errors.New("no objects to read")
 	}
+	return l, nil
+}
+
+// plainGets reads all objects under a prefix and returns MB/s.
+func (m *machine) plainGets(ctx context.Context, prefix string) (float64, error) {
+	l, err := m.newPlainLoop(ctx, m.s3.Endpoint(), prefix)
+	if err != nil {
+		return 0, err
+	}
+	return l.read(ctx, 0, int64(len(l.pieces)))
+}
+
+// until reads the objects again and again, so many MB/s at most unless that is 0, until ctx ends, and returns the MB/s.
+func (l *plainLoop) until(ctx context.Context, most float64) (float64, error) {
+	rate, err := l.read(ctx, most, math.MaxInt64)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return rate, err
+}
+
+// read makes so many GETs, of one piece after the other, and returns MB/s.
+func (l *plainLoop) read(ctx context.Context, most float64, gets int64) (float64, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var read, next atomic.Int64
@@ -63,8 +92,11 @@ func (m *machine) plainGets(ctx context.Context, prefix string) (float64, error)
 	start := time.Now()
 	for range getParallel {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(todo)); i = next.Add(1) - 1 {
-				n, err := get(ctx, client, todo[i])
+			for i := next.Add(1) - 1; i < gets && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if most > 0 && !waitUntil(ctx, start.Add(time.Duration(float64(i)*getBytes/1e6/most*float64(time.Second)))) {
+					return
+				}
+				n, err := get(ctx, l.client, l.pieces[i%int64(len(l.pieces))])
 				if err != nil {
 					fail(err)
 					return
@@ -75,6 +107,18 @@ func (m *machine) plainGets(ctx context.Context, prefix string) (float64, error)
 	}
 	wg.Wait()
 	return float64(read.Load()) / 1e6 / time.Since(start).Seconds(), context.Cause(ctx)
+}
+
+// waitUntil tells whether ctx goes on until then.
+func waitUntil(ctx context.Context, then time.Time) bool {
+	wait := time.NewTimer(time.Until(then))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func get(ctx context.Context, client *s3.Client, p piece) (int64, error) {

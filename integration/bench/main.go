@@ -63,7 +63,8 @@ type sizes struct {
 	javaRounds  int
 	seconds     string        // of one measurement
 	catchup     int64         // bytes
-	tail        string        // how long the tail is measured at a time
+	tailPhase   time.Duration // how long the tail is measured beside the same
+	tailCycles  int           // how often all of that takes turns
 	polls       int           // consumers that wait
 	polling     time.Duration // for which they are watched
 	topics      int           // of 100 partitions
@@ -83,11 +84,11 @@ type sizes struct {
 }
 
 var (
-	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: 2 << 30, tail: "10s",
+	whole = sizes{javaRecords: 300_000, javaRounds: 3, seconds: "10", catchup: 2 << 30, tailPhase: 4 * time.Second, tailCycles: 4,
 		polls: 3000, polling: 20 * time.Second, topics: 200, asking: 5 * time.Second,
 		groupMembers: 100, rebalances: 4, groups: 1000, life: 10 * time.Minute, large: 640 << 20,
 		rounds: 5, rules: 10_000, idle: 5000, logins: 300}
-	tiny = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: 64 << 20, tail: "1s",
+	tiny = sizes{javaRecords: 20_000, javaRounds: 1, seconds: "1", catchup: 64 << 20, tailPhase: time.Second, tailCycles: 1,
 		polls: 500, polling: 2 * time.Second, topics: 20, asking: time.Second,
 		groupMembers: 20, rebalances: 2, groups: 100, life: time.Minute, large: 128 << 20,
 		rounds: 1, rules: 1000, idle: 500, logins: 30}

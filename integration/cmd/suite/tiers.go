@@ -69,12 +69,12 @@ var tiers = []tier{
 	{
 		name: "deploy", about: "what people run brokers with: the image, Terraform on a mock of AWS, the chart",
 		// The longest first: all others fit beside it.
-		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=20m", "./terraform/...", "./image/...", "./helm/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=30m", "./terraform/...", "./image/...", "./helm/..."}, servers: true, binary: true,
 		beside: 5,
 	},
 	{
 		name: "containers", about: "brokers, PostgreSQL and MinIO through a Docker engine: compose.yaml, testcontainers",
-		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=20m", "./containers/..."}, servers: true, binary: true, minio: true,
+		module: "integration", args: []string{"-p=2", "-parallel=4", "-timeout=30m", "./containers/..."}, servers: true, binary: true, minio: true,
 		beside: 5,
 	},
 }

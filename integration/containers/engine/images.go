@@ -19,12 +19,12 @@ import (
 // BuildImage gives the engine the broker's image, as `make image` makes it, under a name such as runnel:test. The broker is
 // RUNNEL_BIN, else built from the checkout around the working directory.
 func (e *Engine) BuildImage(ctx context.Context, tag string) error {
+	root, err := Repository()
+	if err != nil {
+		return err
+	}
 	binary := os.Getenv("RUNNEL_BIN")
 	if binary == "" {
-		root, err := Repository()
-		if err != nil {
-			return err
-		}
 		if binary, err = image.Compile(ctx, root, runtime.GOARCH, filepath.Join(root, "bin")); err != nil {
 			return err
 		}

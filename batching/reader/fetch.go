@@ -48,7 +48,8 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	defer cancel()
 	plans := r.plans(scan, isolation, wants)
 	if slices.ContainsFunc(plans, plan.hot) {
-		r.ahead.Hurry()
+		r.ahead.Serve()
+		defer r.ahead.Served()
 	}
 	ahead := scan.grow(r, plans)
 	r.begin(ctx, f, plans, r.mostBytes(scan))

@@ -379,3 +379,17 @@ run "refuses_an_average_above_the_peak" {
 
   expect_failures = [var.workload]
 }
+
+run "aurora_counts_its_writes" {
+  variables {
+    engine     = "aurora"
+    throughput = 100
+    workload   = { fanout = 2 }
+  }
+
+  assert {
+    # 730 h * 0.553, 100 GB * 0.10, and 12 uploads/s * 5 writes for a month at 0.20 a million.
+    condition     = output.monthly_cost.database == 445
+    error_message = "${output.monthly_cost.database} USD"
+  }
+}

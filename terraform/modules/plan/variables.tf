@@ -134,7 +134,8 @@ variable "prices" {
   description = <<-EOT
     Prices in USD, of which the defaults are list prices of us-east-1 that may have changed: put in your own. Requests are per
     1,000, storage per GB and month, everything else per hour or GB. database is of the instance with its standby
-    (Multi-AZ); null: by the class.
+    (Multi-AZ), database_disk a GB and month of both; null: by the class. database_io is of a million writes, which Aurora
+    alone counts.
   EOT
   type = object({
     put            = optional(number, 0.005)
@@ -143,7 +144,8 @@ variable "prices" {
     vcpu           = optional(number)
     memory         = optional(number)
     database       = optional(number)
-    database_disk  = optional(number, 0.23)
+    database_disk  = optional(number)
+    database_io    = optional(number, 0.2)
     cross_zone     = optional(number, 0.02)
     load_balancer  = optional(number, 0.0225)
     endpoint       = optional(number, 0.01)

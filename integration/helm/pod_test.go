@@ -115,11 +115,42 @@ func TestPodsAreRestartedByWhatConcernsThem(t *testing.T) {
 // TestGraceIsLongerThanTheDrain looks at how long a broker may take to end.
 func TestGraceIsLongerThanTheDrain(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]int{"minimal": 45, "production": 105} {
+	for name, want := range map[string]int{"minimal": 50, "production": 110} {
 		_, pod := broker(t, objects(t, name))
 		if got := pod.at("terminationGracePeriodSeconds"); got != want {
 			t.Errorf("%s: %v s, not %d", name, got, want)
 		}
+		if got := pod.list("containers")[0].at("lifecycle", "preStop", "sleep", "seconds"); got != 5 {
+			t.Errorf("%s: it begins to drain after %v s, while Services send it new clients", name, got)
+		}
+	}
+	for set, want := range map[string]int{"--kube-version=1.29.0": 45, "--set=preStopSeconds=0": 45, "--set=preStopSeconds=20": 65} {
+		out, err := template(t, append(values("minimal"), set)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, pod := broker(t, parse(t, out))
+		before, _ := pod.list("containers")[0].at("lifecycle", "preStop", "sleep", "seconds").(int)
+		if grace := pod.at("terminationGracePeriodSeconds"); grace != want || before != want-45 {
+			t.Errorf("%s: %v s, of which %d before the drain", set, grace, before)
+		}
+	}
+}
+
+// TestContainersBeside looks for those of one's own, and that the broker stays the first.
+func TestContainersBeside(t *testing.T) {
+	t.Parallel()
+	out, err := template(t, append(values("minimal"), "--set-json", `extraContainers=[{"name":"proxy","image":"p:1"}]`,
+		"--set-json", `extraInitContainers=[{"name":"beside","image":"b:1","restartPolicy":"Always"}]`)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pod := broker(t, parse(t, out))
+	if c := pod.list("containers"); len(c) != 2 || c[0].text("name") != "runnel" || c[1].text("image") != "p:1" {
+		t.Errorf("containers %s", marshal(pod.at("containers")))
+	}
+	if c := pod.list("initContainers"); len(c) != 1 || c[0].text("restartPolicy") != "Always" {
+		t.Errorf("first %s", marshal(pod.at("initContainers")))
 	}
 }
 

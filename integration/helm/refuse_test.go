@@ -32,6 +32,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"least above most":                  {[]string{"autoscaling.enabled=true", "autoscaling.minReplicas=10"}, "must not be above"},
 		"killed while it hands over":        {[]string{"terminationGracePeriodSeconds=30"}, "must be more than config.drain.timeout"},
 		"killed in a longer drain":          {[]string{"terminationGracePeriodSeconds=60", "config.drain.timeout=1m"}, "must be more than config.drain.timeout"},
+		"killed as the wait takes the rest": {[]string{"terminationGracePeriodSeconds=34"}, "and preStopSeconds (5) together"},
 		"a drain that is no time":           {[]string{"config.drain.timeout=soon"}, "is not a time such as 30s"},
 		"too little memory":                 {[]string{"resources.limits.memory=512Mi"}, "give it 1Gi"},
 		"memory of no unit":                 {[]string{"resources.limits.memory=2Gib"}, "is not a quantity"},

@@ -39,14 +39,20 @@
 {{- include "runnel.seconds" (default "30s" $drain.timeout) }}
 {{- end }}
 
+{{/* Seconds before a broker is told to end. The image has no sleep; Kubernetes has one from 1.30 on. */}}
+{{- define "runnel.preStopSeconds" -}}
+{{- ternary (int64 .Values.preStopSeconds) 0 (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}
+{{- end }}
+
 {{- define "runnel.graceSeconds" -}}
 {{- $drain := include "runnel.drainSeconds" . | int64 }}
+{{- $before := include "runnel.preStopSeconds" . | int64 }}
 {{- $grace := .Values.terminationGracePeriodSeconds }}
 {{- if kindIs "invalid" $grace }}
-{{- add $drain 15 }}
+{{- add $before $drain 15 }}
 {{- else }}
-{{- if le (int64 $grace) $drain }}
-{{- fail (printf "terminationGracePeriodSeconds (%d) must be more than config.drain.timeout (%d s): a broker would be killed while it hands over" (int64 $grace) $drain) }}
+{{- if le (int64 $grace) (add $before $drain) }}
+{{- fail (printf "terminationGracePeriodSeconds (%d) must be more than config.drain.timeout (%d s) and preStopSeconds (%d) together: a broker would be killed while it hands over" (int64 $grace) $drain $before) }}
 {{- end }}
 {{- int64 $grace }}
 {{- end }}

@@ -24,7 +24,7 @@ import (
 var ErrNoPostgres = errors.New("no PostgreSQL server programs in PATH or /usr/lib/postgresql (apt-get install postgresql)")
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 2 * time.Minute
 	stopGrace    = 20 * time.Second
 )
 

@@ -200,9 +200,9 @@ func (c *Conn) write(frame net.Buffers) error {
 		_, err := c.nc.Write(frame[0])
 		return err
 	}
-	if c.nc != c.raw {
+	if c.endpoint.TLS != nil {
 		return writeRecords(c.nc, frame)
 	}
-	_, err := frame.WriteTo(c.nc)
+	_, err := frame.WriteTo(c.raw) // in one call, of which the type of raw knows
 	return err
 }

@@ -22,7 +22,7 @@ type Conn struct {
 	id       int64
 	srv      *Server
 	raw      net.Conn // as it was accepted
-	nc       net.Conn // what requests and answers go through: raw, or TLS above it
+	nc       net.Conn // what requests and answers go through: raw made quick, or TLS above that
 	remote   string
 	host     string
 	clientID atomic.Pointer[string]
@@ -92,7 +92,7 @@ var noClientID = new(string)
 func newConn(s *Server, nc net.Conn, id int64, door *door) *Conn {
 	endpoint := door.endpoint
 	c := &Conn{
-		id: id, srv: s, raw: nc, nc: nc, remote: nc.RemoteAddr().String(), endpoint: endpoint, door: door,
+		id: id, srv: s, raw: nc, nc: quick(nc), remote: nc.RemoteAddr().String(), endpoint: endpoint, door: door,
 		mustProve: endpoint.SASL || endpoint.TLS != nil,
 		stopped:   make(chan struct{}), hurry: make(chan struct{}),
 		replied: time.Now(),

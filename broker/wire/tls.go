@@ -26,7 +26,7 @@ func (c *Conn) shakeHands() bool {
 		c.fail(fmt.Errorf("%w: listener %s has no certificate", errTLS, c.endpoint.Name))
 		return false
 	}
-	secure := tls.Server(c.raw, config)
+	secure := tls.Server(c.nc, config)
 	if err := secure.Handshake(); err != nil { //nolint:noctx // deadlines end it, and a ctx would take another goroutine
 		c.handshakeFailed(err)
 		return false

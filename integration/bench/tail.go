@@ -99,7 +99,7 @@ func (m *machine) tailOn(ctx context.Context, s *section, name string, c *cluste
 	alone, again := &phase{name: "nothing", run: nothing}, &phase{name: "alone, again", run: nothing}
 	behind := &phase{name: "a catch-up", run: old.readOn}
 	paced := &phase{name: "a plain loop of GETs, as fast as the catch-up", run: func(ctx context.Context) (float64, error) {
-		return plain.until(ctx, behind.rates[len(behind.rates)-1])
+		return plain.until(ctx, median(behind.rates))
 	}}
 	flatOut := &phase{name: "a plain loop of 8 GETs at a time, as fast as it goes", run: func(ctx context.Context) (float64, error) { return plain.until(ctx, 0) }}
 	turns := []*phase{alone, behind, again, paced, alone, flatOut, again, behind}

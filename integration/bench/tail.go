@@ -67,9 +67,10 @@ func (p *phase) samples(all []sample) (r rounds) {
 
 // turn runs a phase for so long.
 func (p *phase) turn(ctx context.Context, long time.Duration) error {
-	turn, stop := context.WithTimeout(ctx, long)
+	turn, stop := context.WithCancel(ctx) // no deadline: a connection that is made just then would time out, and be an error
 	defer stop()
 	from := time.Now()
+	defer time.AfterFunc(long, stop).Stop()
 	rate, err := p.run(turn)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)

@@ -56,6 +56,16 @@ func TestPiecesCoverAnObjectOnce(t *testing.T) {
 	}
 }
 
+// TestShortPiecesCountAsWhatTheyAre: the last of an object is short, and a loop at a rate must not wait as for a whole one.
+func TestShortPiecesCountAsWhatTheyAre(t *testing.T) {
+	all := append(pieces("k", getBytes+5), pieces("l", 7)...)
+	for i, want := range []int64{0, getBytes, getBytes + 5, getBytes + 12, 2*getBytes + 12} {
+		if got := before(all, int64(i)); got != want {
+			t.Errorf("before piece %d: %d bytes, want %d", i, got, want)
+		}
+	}
+}
+
 func TestCommandsHoldNoSecrets(t *testing.T) {
 	shown := strings.Join(withoutAddresses([]string{"commit", "--metastore", "postgres://u:secret@h/d", "--runs", "5"}), " ")
 	if shown != "commit --metastore URL --runs 5" {

@@ -93,7 +93,7 @@ func (l *plainLoop) read(ctx context.Context, most float64, gets int64) (float64
 	for range getParallel {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < gets && ctx.Err() == nil; i = next.Add(1) - 1 {
-				if most > 0 && !waitUntil(ctx, start.Add(time.Duration(float64(i)*getBytes/1e6/most*float64(time.Second)))) {
+				if most > 0 && !waitUntil(ctx, start.Add(time.Duration(float64(before(l.pieces, i))/1e6/most*float64(time.Second)))) {
 					return
 				}
 				n, err := get(ctx, l.client, l.pieces[i%int64(len(l.pieces))])
@@ -107,6 +107,19 @@ func (l *plainLoop) read(ctx context.Context, most float64, gets int64) (float64
 	}
 	wg.Wait()
 	return float64(read.Load()) / 1e6 / time.Since(start).Seconds(), context.Cause(ctx)
+}
+
+// before is how many bytes come before a piece, where pieces are read again and again.
+func before(all []piece, i int64) (bytes int64) {
+	n := int64(len(all))
+	for at, p := range all {
+		size := p.to - p.from + 1
+		bytes += i / n * size
+		if int64(at) < i%n {
+			bytes += size
+		}
+	}
+	return bytes
 }
 
 // waitUntil tells whether ctx goes on until then.

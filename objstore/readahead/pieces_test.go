@@ -120,13 +120,20 @@ func TestNothingIsLearntFromSlowedLoads(t *testing.T) {
 			time.Sleep(time.Second)
 			p.Hurry() // goes on
 		}
+		learnt := func() int {
+			p.gets.mu.Lock()
+			defer p.gets.mu.Unlock()
+			return p.gets.sizes[0].count
+		}
 		load("a")
-		if got := p.gets.sizes[0].count; got != 1 {
+		if got := learnt(); got != 1 {
 			t.Errorf("learnt from %d loads that were not slowed down, of one", got)
 		}
+		p.manners.mu.Lock()
 		p.manners.rate, p.manners.looking = 256<<20, true
+		p.manners.mu.Unlock()
 		load("b")
-		if got := p.gets.sizes[0].count; got != 1 {
+		if got := learnt(); got != 1 {
 			t.Errorf("learnt from %d loads, of one that was not slowed down", got)
 		}
 	})

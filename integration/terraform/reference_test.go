@@ -25,7 +25,7 @@ func TestReference(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	b.WriteString("# Inputs and outputs\n\nOf the root module. Written by `cd integration && go test ./terraform -run TestReference -write-reference`.\n")
-	inputs := source(t, "variables.tf")
+	inputs := source(t, "variables.tf") + source(t, "variables_database.tf")
 	b.WriteString("\n## Inputs\n\n### Name\n" + inputTable)
 	at := 0
 	for _, m := range block.FindAllStringSubmatchIndex(inputs, -1) {

@@ -105,7 +105,7 @@ func withoutAWS(env []string) []string {
 // try runs terraform in a directory of the copy and returns what it printed.
 func (c *cli) try(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.program, args...)
 	cmd.Dir, cmd.Env = filepath.Join(c.root, dir), c.env

@@ -59,7 +59,8 @@ func newCluster(t *testing.T, env ...string) *cluster {
 	}
 	c := &cluster{t: t, project: fmt.Sprintf("runneltest%d", os.Getpid())}
 	c.compose = append(compose(t), "--file", filepath.Join(root, "compose.yaml"), "--env-file", noFile(t), "--project-name", c.project)
-	c.env = append(os.Environ(), "CLUSTER_SECRET="+secret, "RUNNEL_IMAGE="+brokerImage, "POSTGRES_IMAGE="+postgresImage, "S3_IMAGE="+s3Image)
+	c.env = append(os.Environ(), "CLUSTER_SECRET="+secret, "RUNNEL_IMAGE="+brokerImage, "POSTGRES_IMAGE="+postgresImage, "S3_IMAGE="+s3Image,
+		"COMPOSE_HTTP_TIMEOUT=240") // docker-compose 1.29 takes 60 s: little for the removal of a volume on a disk that is busy
 	c.env = append(c.env, env...)
 	for _, name := range []string{"PORT_A", "PORT_B", "PORT_C", "ADMIN_PORT_A"} {
 		port, err := servers.FreePort()

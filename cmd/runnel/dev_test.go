@@ -69,6 +69,29 @@ func TestWelcomeNamesTheAddress(t *testing.T) {
 	if text := welcome("runnel", []string{defaultBootstrap}, "none", ""); strings.Contains(text, "-b "+defaultBootstrap+"\n\n  echo hello | kcat") {
 		t.Errorf("names what runnel knows by itself:\n%s", text)
 	}
+	if text := welcome("", []string{"localhost:19092"}, "none", ""); strings.Contains(text, "produce greetings") || !strings.Contains(text, "Try it:\n\n  echo hello | kcat -b localhost:19092 ") {
+		t.Errorf("names a program that is not to be had:\n%s", text)
+	}
+}
+
+// TestWelcomeNamesWhatClientsAreTold: from outside of a container its own address is no use.
+func TestWelcomeNamesWhatClientsAreTold(t *testing.T) {
+	given := "localhost:19092"
+	o := devOptions{keys: map[string]*string{"advertise": &given}, given: func(flag string) bool { return flag == "advertise" }}
+	if one, two := o.told(0), o.told(1); one != "localhost:19092" || two != "localhost:19093" {
+		t.Errorf("%s, %s", one, two)
+	}
+	if given = "auto"; o.told(0) != "" {
+		t.Errorf("auto: %s", o.told(0))
+	}
+	o.advertised = []string{"host:32001"}
+	if got := o.told(0); got != "host:32001" {
+		t.Errorf("of the file: %s", got)
+	}
+	o = devOptions{given: func(string) bool { return false }}
+	if got := o.told(0); got != "" {
+		t.Errorf("nothing is given, and it tells %s", got)
+	}
 }
 
 // TestDevAdvertises: brokers behind mapped ports tell clients those, each its own.

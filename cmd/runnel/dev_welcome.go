@@ -25,12 +25,14 @@ func reachable(addr net.Addr) string {
 
 func printWelcome(env *environment, o *devOptions, nodes []*node.Node) error {
 	var kafka []string
+	mapped := false // clients are told of a port that nobody here listens on
 	for i, n := range nodes {
-		if i < len(o.advertised) {
-			kafka = append(kafka, o.advertised[i])
-			continue
+		at := reachable(n.Addr())
+		if told := o.told(i); told != "" {
+			mapped = mapped || portOf(told) != portOf(at)
+			at = told
 		}
-		kafka = append(kafka, reachable(n.Addr()))
+		kafka = append(kafka, at)
 	}
 	admin := "none"
 	if addr := nodes[0].AdminAddr(); addr != nil {
@@ -40,15 +42,47 @@ func printWelcome(env *environment, o *devOptions, nodes []*node.Node) error {
 	if o.data != "" {
 		data = "in " + o.data
 	}
-	_, err := fmt.Fprint(env.out, welcome(cmp.Or(os.Args[0], "runnel"), kafka, admin, data))
+	program := cmp.Or(os.Args[0], "runnel")
+	if _, err := os.Stat("/.dockerenv"); err == nil && os.Getpid() == 1 {
+		program = "" // clients in this container reach no port of the host
+		if host, err := os.Hostname(); err == nil && !mapped {
+			program = "docker exec -i " + host + " runnel"
+		}
+	}
+	_, err := fmt.Fprint(env.out, welcome(program, kafka, admin, data))
 	return err
 }
 
-// welcome says how to use the brokers, in commands that can be copied.
+// told is the address that clients of a broker are told in place of where it listens, as from a container; "": none.
+func (o *devOptions) told(i int) string {
+	if i < len(o.advertised) {
+		return o.advertised[i]
+	}
+	if o.given("advertise") {
+		if at, err := following(*o.keys["advertise"], i); err == nil { // else it is found out: auto
+			return at
+		}
+	}
+	return ""
+}
+
+func portOf(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return port
+}
+
+// welcome says how to use the brokers, in commands that can be copied, those of program too unless it is "".
 func welcome(program string, kafka []string, admin, data string) string {
-	at := ""
-	if kafka[0] != defaultBootstrap {
-		at = " -b " + kafka[0]
+	own := ""
+	if program != "" {
+		at := ""
+		if kafka[0] != defaultBootstrap {
+			at = " -b " + kafka[0]
+		}
+		own = fmt.Sprintf("  echo hello | %[1]s produce greetings%[2]s\n  %[1]s consume greetings --exit%[2]s\n\n", program, at)
 	}
 	text := `Runnel is ready.
 
@@ -58,10 +92,7 @@ func welcome(program string, kafka []string, admin, data string) string {
 
 Try it:
 
-  echo hello | %[5]s produce greetings%[6]s
-  %[5]s consume greetings --exit%[6]s
-
-  echo hello | kcat -b %[1]s -t greetings -P
+%[5]s  echo hello | kcat -b %[1]s -t greetings -P
   kcat -b %[1]s -t greetings -C -o beginning -e
 
   echo hello | kafka-console-producer.sh --bootstrap-server %[1]s --topic greetings
@@ -69,5 +100,5 @@ Try it:
 
 Ctrl-C stops it.
 `
-	return fmt.Sprintf(text, kafka[0], strings.Join(kafka, ", "), admin, data, program, at)
+	return fmt.Sprintf(text, kafka[0], strings.Join(kafka, ", "), admin, data, own)
 }

@@ -44,7 +44,7 @@ type Run struct {
 	SegmentSize  int64   // bytes of the whole object
 	Position     uint32  // bytes from the start of the object
 	Length       uint32  // bytes
-	MaxTimestamp int64   // ms
+	MaxTimestamp int64   // ms; below 0: no record has a timestamp, see Untimed
 	Marker       *Marker // instead of an object: the batch that ends a transaction; nil for records
 }
 

@@ -193,7 +193,7 @@ func (c *check) matchRewritten(in *segment.Run, of []metastore.PlacedRun) error 
 	base, end := int64(r.Base), int64(r.End())
 	inBase, inEnd := in.Base, in.Base+int64(in.Offsets)
 	fits := base == inBase && end == inEnd || base <= inBase && inEnd <= end && c.compacted(r.TopicPartition)
-	if r.Position != in.Position || r.Length != in.Length || !fits || r.MaxTimestamp != in.MaxTimestamp {
+	if r.Position != in.Position || r.Length != in.Length || !fits || r.MaxTimestamp != in.MaxTimestamp && max(r.MaxTimestamp, in.MaxTimestamp) >= 0 { // below 0: Run.Untimed
 		return faultf(IndexMismatch, "%s has offsets up to %d in %d bytes from byte %d on, and timestamps up to %d; the index has offsets %d to %d in %d bytes from byte %d on, and timestamps up to %d",
 			textOf(r), end-1, r.Length, r.Position, r.MaxTimestamp, inBase, inEnd-1, in.Length, in.Position, in.MaxTimestamp)
 	}

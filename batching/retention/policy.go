@@ -63,11 +63,11 @@ func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time
 	return due
 }
 
-// timestamp is the time of a run's newest record, in ms. Records of producers that gave them none are as old as their
-// object; Kafka goes by that of their file.
+// timestamp is the time of a run's newest record, in ms. Records of producers that gave them none are as old as what they were
+// stored in first, however often that was rewritten; Kafka goes by the time of their file, which its cleaner hands on.
 func timestamp(r *metastore.Run) int64 {
-	if r.MaxTimestamp < 0 && r.Marker == nil {
-		return r.Segment.Time().UnixMilli()
+	if stored, ok := r.Untimed(); ok {
+		return stored.UnixMilli()
 	}
 	return r.MaxTimestamp
 }

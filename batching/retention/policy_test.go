@@ -76,6 +76,14 @@ func TestWhatIsDue(t *testing.T) {
 			change: func(_ *metastore.Watermarks, all runs) {
 				all[0].MaxTimestamp, all[0].Segment = -1, metastore.NewSegmentID(now.Add(-5*time.Second))
 			}},
+		{name: "no timestamps, rewritten", policy: retention.Policy{Delete: true, Ms: 5000, Bytes: none}, ages: []int{0, 0},
+			change: func(_ *metastore.Watermarks, all runs) {
+				for i := range all {
+					all[i].MaxTimestamp = metastore.UntimedSince(now.Add(time.Duration(-6+i) * time.Second))
+					all[i].Segment = metastore.NewRewrittenID(now)
+				}
+			},
+			want: retention.Due{LogStart: 60, Runs: 1, ByTime: 100}},
 		{name: "the end of a transaction", policy: retention.Policy{Delete: true, Ms: 5000, Bytes: none}, ages: []int{6, 6},
 			change: func(_ *metastore.Watermarks, all runs) { all[1].Marker = &metastore.Marker{} },
 			want:   retention.Due{LogStart: 70, Runs: 2, ByTime: 200}},

@@ -45,6 +45,8 @@ type newRun struct {
 	base metastore.Offset // the span's start; its end once it is known
 	end  metastore.Offset
 	run  metastore.Run // once the object is complete
+	// stored is when the newest of what it was made of was.
+	stored time.Time
 }
 
 // partOutcome is a part whose batches were all given to objects.
@@ -92,7 +94,27 @@ func (o *output) add(ctx context.Context, h recordbatch.Header, b []byte, run in
 		r := &newRun{part: o.at, base: o.spanStart(h, old)}
 		o.runs, o.open = append(o.runs, r), append(o.open, r)
 	}
+	last := o.runs[len(o.runs)-1]
+	last.stored = later(last.stored, storedAt(old))
 	return nil
+}
+
+// storedAt is when what is in a run was stored, by its records' age if they have no other.
+func storedAt(run *metastore.Run) time.Time {
+	if run.Marker != nil {
+		return time.UnixMilli(run.MaxTimestamp)
+	}
+	if stored, ok := run.Untimed(); ok {
+		return stored
+	}
+	return run.Segment.Time()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // spanStart is where the run begins whose first batch has header h and comes from an old run: where the last one ended, or
@@ -175,6 +197,9 @@ func (o *output) cut(ctx context.Context) error {
 	for i, r := range o.open {
 		at := &index.Runs[i]
 		r.run = metastore.Run{Segment: o.id, SegmentSize: index.Size, Position: at.Position, Length: at.Length, MaxTimestamp: at.MaxTimestamp}
+		if at.MaxTimestamp < 0 {
+			r.run.MaxTimestamp = metastore.UntimedSince(r.stored)
+		}
 		live = live || r.part >= 0
 	}
 	o.open = nil

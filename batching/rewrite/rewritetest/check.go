@@ -104,7 +104,7 @@ func (w *World) readRun(tp metastore.TopicPartition, run metastore.Run) (records
 	if err := segment.VerifyRun(*in, all[in.Position:in.Position+in.Length]); err != nil {
 		return nil, err
 	}
-	if index.Tier == 1 && (in.Position != run.Position || in.Length != run.Length || in.MaxTimestamp != run.MaxTimestamp ||
+	if index.Tier == 1 && (in.Position != run.Position || in.Length != run.Length || in.MaxTimestamp != run.MaxTimestamp && max(in.MaxTimestamp, run.MaxTimestamp) >= 0 ||
 		in.Base < int64(run.Base) || in.Base+int64(in.Offsets) > int64(run.Base)+int64(run.Records)) {
 		return nil, fmt.Errorf("segment %s: run %+v, the log says %+v", run.Segment, in, run)
 	}
@@ -136,7 +136,7 @@ func (w *World) batches(run metastore.Run, tier int, b []byte) (records []Record
 		}
 		records = append(records, more...)
 	}
-	if tier == 0 && next != end || latest != run.MaxTimestamp {
+	if tier == 0 && next != end || latest != run.MaxTimestamp && max(latest, run.MaxTimestamp) >= 0 {
 		return nil, fmt.Errorf("batches end at %d and are from up to %d, the run at %d and %d", next, latest, end, run.MaxTimestamp)
 	}
 	return records, nil

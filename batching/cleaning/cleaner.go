@@ -40,6 +40,8 @@ type Options struct {
 	// 128 MiB, the default. While it grows to that it takes half as much again. A partition with more dirty keys takes several
 	// rounds.
 	MapBytes int64
+	// MapBytesNow, if set, is asked when a round begins, and takes the place of MapBytes.
+	MapBytesNow func() int64
 	// PieceBytes is about how much of a partition is rewritten with one entry of the log. Default 512 MiB.
 	PieceBytes int64
 	// InflatedBytes bounds what one batch may decompress to; a larger one is left as it is. While a batch is changed there are
@@ -76,6 +78,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+const leastMap = 1 << 10 // bytes
+
 func def[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -92,7 +96,7 @@ func (o Options) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(o.MapBytes >= 1<<10, "map bytes %d: must be 1 KiB or more", o.MapBytes)
+	check(o.MapBytes >= leastMap, "map bytes %d: must be 1 KiB or more", o.MapBytes)
 	check(o.PieceBytes > 0, "piece bytes %d: must be positive", o.PieceBytes)
 	check(o.InflatedBytes > 0, "inflated bytes %d: must be positive", o.InflatedBytes)
 	check(o.SmallBytes > 0, "small bytes %d: must be positive", o.SmallBytes)

@@ -255,7 +255,10 @@ func TestAMarkerStaysWhileItsTransactionIsListed(t *testing.T) {
 // forgetful never notes how far rounds got.
 type forgetful struct{ *metastore.Replica }
 
-func (forgetful) NoteCleaned(context.Context, metastore.TopicPartition, metastore.Offset, []metastore.Offset) error {
+func (f forgetful) NoteCleaned(ctx context.Context, tp metastore.TopicPartition, to metastore.Offset, forgotten []metastore.Offset) error {
+	if to == 1 { // that it begins
+		return f.Replica.NoteCleaned(ctx, tp, to, forgotten)
+	}
 	return errPlanned
 }
 

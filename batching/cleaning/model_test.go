@@ -361,7 +361,7 @@ func (l *partitionLog) cleaned(s *stored, before metastore.Offset) {
 			r.t.Fatalf("partition %d, cleaned to %d: the record at %d is there, %+v; the key was at %d", l.tp.Partition, s.cleanedTo, o, e.Record, before)
 		}
 		last[string(e.Key)] = o
-		if e.tombstone() && o < before && now >= e.met+r.policy.DeleteRetentionMs+min(r.policy.DeleteRetentionMs/2, 600_000) {
+		if e.tombstone() && o < before && e.met > 0 && now >= e.met+r.policy.DeleteRetentionMs+min(r.policy.DeleteRetentionMs/2, 600_000) {
 			r.t.Fatalf("partition %d: the tombstone at %d, met at %d, is still there at %d", l.tp.Partition, o, e.met, now)
 		}
 	}

@@ -225,6 +225,9 @@ func (l *partitionLog) cleanable(from metastore.Offset) metastore.Offset {
 
 // met notes that a round got to an offset.
 func (l *partitionLog) met(to metastore.Offset) {
+	if to == 1 {
+		return // which says that a round began, and no more
+	}
 	for o := range to {
 		if e := &l.entries[o]; e.met == 0 {
 			e.met = l.rig.clock.UnixMilli()

@@ -37,6 +37,7 @@ type round struct {
 	candidate
 	now   int64 // ms
 	sieve sieve
+	begun bool // the log knows
 	full  bool // the map was, before all was in it
 	tries int  // that were in vain since something was achieved
 
@@ -51,6 +52,9 @@ func (c *Cleaner) newRound(p candidate) *round {
 	r.sieve = sieve{
 		filter: recordbatch.Filter{MaxInflated: c.opts.InflatedBytes}, cleanedTo: p.cleanedTo,
 		now: r.now, trail: newTrail(),
+	}
+	if p.cleanedTo == justBegun {
+		r.sieve.cleanedTo = 0
 	}
 	return r
 }
@@ -151,7 +155,11 @@ func (r *round) again(err error) bool {
 
 // index makes the map, and finds the end of what is cleaned.
 func (r *round) index(ctx context.Context) error {
-	r.sieve.keys = newKeyMap(r.opts.MapBytes, int64(r.marks.Stable-r.from))
+	bytes := r.opts.MapBytes
+	if r.opts.MapBytesNow != nil {
+		bytes = max(r.opts.MapBytesNow(), leastMap)
+	}
+	r.sieve.keys = newKeyMap(bytes, int64(r.marks.Stable-r.from))
 	r.sieve.end = r.from
 	for at, stop := r.from, false; !stop; {
 		from, runs, aborted, err := r.runs(at, r.marks.Stable, r.opts.PieceBytes)
@@ -245,6 +253,9 @@ func (r *round) stretch(ctx context.Context, at metastore.Offset) (metastore.Off
 	r.sieve.aborted = aborted
 	first, err := r.firstChanged(ctx, runs)
 	if err == nil && first < len(runs) {
+		err = r.noteBegun(ctx)
+	}
+	if err == nil && first < len(runs) {
 		err = r.rewrite(ctx, runs[first:])
 	}
 	if planted.Is(planted.CleanedTooFar) {
@@ -258,6 +269,26 @@ func (r *round) stretch(ctx context.Context, at metastore.Offset) (metastore.Off
 	}
 	r.tries = 0
 	return runs[len(runs)-1].End(), nil
+}
+
+// justBegun is an offset that says nothing of what was cleaned, but that a round began: see noteBegun.
+const justBegun = 1
+
+// noteBegun says, before the first gap in a partition, that there may be some, should the round not get to its end: whoever finds
+// one would take it for a loss. What is below the offset is gone, or the first record, which has nothing before it.
+func (r *round) noteBegun(ctx context.Context) error {
+	if r.cleanedTo > 0 || r.begun {
+		return nil
+	}
+	err := r.log.NoteCleaned(ctx, r.TopicPartition, max(r.marks.LogStart, justBegun), nil)
+	if errors.Is(err, metastore.ErrUnknownPartition) {
+		return errGone
+	}
+	if err != nil {
+		return fmt.Errorf("note that cleaning begins: %w", err)
+	}
+	r.begun = true
+	return nil
 }
 
 // firstChanged shows the sieve runs until one changes, and returns its index; len(runs) if none does. The sieve has then seen

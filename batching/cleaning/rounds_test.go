@@ -50,6 +50,25 @@ func TestAMapThatIsFullEndsTheRound(t *testing.T) {
 	}
 }
 
+// TestTheMapMayBeGivenMoreMemoryAsItGoes: a round asks for it when it begins.
+func TestTheMapMayBeGivenMoreMemoryAsItGoes(t *testing.T) {
+	r := newRig(t, 1, cleaning.Policy{}, rewrite.Options{})
+	for i := range 120 {
+		r.write(r.put(0, nil, fmt.Sprintf("key-%d=%d", i%60, i)))
+	}
+	bytes := int64(1)
+	c := r.cleaner(cleaning.Options{MapBytesNow: func() int64 { return bytes }, SmallBytes: 1})
+	for _, want := range []metastore.Offset{37, 120} { // the least is 1 KiB
+		_, err := c.Do(t.Context())
+		r.must(err)
+		r.logs[0].bound = math.MaxInt64
+		if got := r.logs[0].check().cleanedTo; got != want {
+			t.Errorf("with %d bytes a round got to %d, want %d", bytes, got, want)
+		}
+		bytes = 1 << 20
+	}
+}
+
 func TestABatchWithTooManyKeysIsAnErrorOfItsPartitionAlone(t *testing.T) {
 	r := newRig(t, 2, cleaning.Policy{}, rewrite.Options{})
 	var pairs []string

@@ -140,7 +140,7 @@ func (s *sieve) data(h recordbatch.Header, b []byte) ([]byte, error) {
 // idea, or of a round that did not get to its end.
 func (s *sieve) known(h recordbatch.Header) (ms int64, ok bool) {
 	ms, ok = h.DeleteHorizon()
-	return ms, ok && metastore.Offset(h.BaseOffset) < s.cleanedTo
+	return ms, ok && metastore.Offset(h.LastOffset()) < s.cleanedTo
 }
 
 // ending decides on the end of a transaction. It goes in three steps, each of which is durable before the next begins: the

@@ -73,7 +73,7 @@ func (n *Node) taskMemory() (bytes int64) {
 		case compactionName:
 			bytes += n.opts.Config.Compaction.Memory
 		case cleaningName:
-			bytes += n.opts.Config.Compaction.Memory + n.opts.Config.Cluster.CleanerDedupeBuffer
+			bytes += n.opts.Config.Compaction.Memory + n.settings.Load().CleanerDedupeBuffer
 		}
 	}
 	return bytes
@@ -113,7 +113,9 @@ func (n *Node) compactionTask(engine *rewrite.Engine) (lifecycle.Task, error) {
 
 func (n *Node) cleaningTask(engine *rewrite.Engine) (lifecycle.Task, error) {
 	opts, c := n.opts.Lifecycle.Cleaning, n.opts.Config.Cluster
-	opts.MapBytes = cmp.Or(opts.MapBytes, c.CleanerDedupeBuffer)
+	if opts.MapBytes == 0 {
+		opts.MapBytesNow = func() int64 { return n.settings.Load().CleanerDedupeBuffer }
+	}
 	opts.Backoff = cmp.Or(opts.Backoff, min(max(c.CleanerBackoff, time.Second), time.Hour))
 	opts.Now, opts.Logger, opts.Registerer = n.members.Now, n.part("cleaning"), n.registry
 	cleaner, err := cleaning.New(n.replica, engine, n.cleaningPolicy, opts)

@@ -1,0 +1,44 @@
+package cleaning_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/runnel-io/runnel/batching/cleaning"
+	"github.com/runnel-io/runnel/batching/rewrite"
+	"github.com/runnel-io/runnel/metastore"
+)
+
+// TestAFirstRoundThatDiesHasSaidThatItBegan: its gaps are then none that anybody has to wonder about.
+func TestAFirstRoundThatDiesHasSaidThatItBegan(t *testing.T) {
+	for name, logStart := range map[string]metastore.Offset{"from the first record on": 0, "from the log start on": 3} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1, cleaning.Policy{}, rewrite.Options{})
+			for i := range 40 {
+				r.write(r.put(0, nil, fmt.Sprintf("k%d=%d", i%4, i), fmt.Sprintf("k%d=%d", i%3, i)))
+			}
+			if logStart > 0 {
+				r.deleteRecords(0, logStart)
+			}
+			swaps := 0
+			r.swapping = func([]metastore.Rewrite) (bool, error) {
+				swaps++
+				if swaps > 2 {
+					return true, errors.New("it dies")
+				}
+				return false, nil
+			}
+			if _, err := r.cleaner(cleaning.Options{PieceBytes: 500, SmallBytes: 1}).Do(t.Context()); err == nil || swaps < 3 {
+				t.Fatalf("%d swaps, %v", swaps, err)
+			}
+			s := r.logs[0].read()
+			if len(s.records) > 75 || s.cleanedTo != max(logStart, 1) {
+				t.Errorf("%d records are left, and it is cleaned to %d", len(s.records), s.cleanedTo)
+			}
+			r.swapping = nil
+			r.policy.MinCleanableDirtyRatio = 0
+			r.round()
+		})
+	}
+}

@@ -141,7 +141,7 @@ func TestValidateBroker(t *testing.T) {
 
 func TestOnlyWhatKafkaChangesWhileItRunsIsDynamic(t *testing.T) {
 	want := map[string]bool{
-		"log.cleaner.backoff.ms": true, "log.cleaner.threads": true,
+		"log.cleaner.backoff.ms": true, "log.cleaner.dedupe.buffer.size": true, "log.cleaner.threads": true,
 		"max.connections": true, "max.connections.per.ip": true, "max.connections.per.ip.overrides": true, "max.connection.creation.rate": true,
 		"runnel.groups.max": true, "runnel.partitions.max": true, "runnel.topics.max": true, "runnel.transactional.ids.max": true, // Runnel's own
 		"producer.id.expiration.ms": true,

@@ -106,7 +106,10 @@ func Deletions(ctx context.Context, b *Bucket, grace time.Duration) ([]Finding, 
 		if garbage == nil {
 			garbage = map[metastore.SegmentID]time.Time{}
 			for _, g := range r.Garbage(math.MaxInt) {
-				garbage[g.ID] = began[g.Number]
+				garbage[g.ID] = began[g.Number] // or when it was decided, if the append took effect late
+				if g.Since.Before(began[g.Number]) {
+					garbage[g.ID] = g.Since
+				}
 			}
 		}
 		e.deletion(d, r, garbage, grace)

@@ -28,7 +28,7 @@ type script struct {
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/bucket/probes/") {
+	if strings.Contains(r.URL.Path, "-probe-") {
 		accept(w, r)
 		return
 	}

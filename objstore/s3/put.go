@@ -57,7 +57,7 @@ func (s *Store) Put(ctx context.Context, key string, parts [][]byte) error {
 	switch {
 	case err == nil:
 		if by == unsure && s.learning.CompareAndSwap(false, true) {
-			s.learn(ctx)
+			s.learn(ctx, key)
 			s.learning.Store(false)
 		}
 		return nil
@@ -97,31 +97,23 @@ func doubted(err error) bool {
 	return false
 }
 
-// learn finds out whether the server refuses a body that is not what its checksum says, and takes one that is. What it stored is
-// removed. If an answer does not tell, the next Put asks again.
-func (s *Store) learn(ctx context.Context) {
-	key := probes + rand.Text()
-	body := [][]byte{[]byte(key)}
-	wrong := s.put(ctx, key, body, checksum([][]byte{[]byte("not " + key)}))
+// learn finds out whether the server refuses a body that is not what its checksum says, by one beside an object that it has just
+// stored, where whoever stores has the right to. One that takes it has it removed. If the answer does not tell, the next Put asks again.
+// That a server takes bodies by their checksums shows with the next Put: see doubted.
+func (s *Store) learn(ctx context.Context, key string) {
+	key += "-probe-" + rand.Text()
+	err := s.put(ctx, key, [][]byte{[]byte(key)}, checksum([][]byte{[]byte("not " + key)}))
 	switch {
-	case wrong == nil, status(wrong) == http.StatusNotImplemented:
+	case err == nil:
 		s.protection.Store(int32(bySignature))
-	case status(wrong) == http.StatusBadRequest:
-		right := s.put(ctx, key, body, checksum(body))
-		if right == nil {
-			s.protection.Store(int32(byChecksum))
-		} else if doubted(right) {
-			s.protection.Store(int32(bySignature)) // it refuses the right one, too
-		}
-	case status(wrong) == http.StatusForbidden:
+		// What stays if this fails is a few bytes under a name that says what they are.
+		_, _ = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: aws.String(s.opts.Prefix + key)})
+	case status(err) == http.StatusBadRequest:
+		s.protection.Store(int32(byChecksum))
+	case doubted(err):
 		s.protection.Store(int32(bySignature))
 	}
-	// What stays if this fails is a few bytes under a name that says what they are.
-	_, _ = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: aws.String(s.opts.Prefix + key)})
 }
-
-// probes begins the keys of objects that learn makes.
-const probes = "probes/"
 
 // checksum is the CRC-32C of all parts, as S3 writes it.
 func checksum(parts [][]byte) string {

@@ -103,7 +103,7 @@ func TestBodiesAreSignedUnlessTheServerChecksThem(t *testing.T) {
 				}
 			}
 			for path := range k.objects {
-				if strings.Contains(path, "probes/") {
+				if strings.Contains(path, "-probe-") {
 					t.Errorf("%s is left", path)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -48,17 +49,17 @@ func (s *Store) Put(ctx context.Context, key string, parts [][]byte) error {
 		sum = checksum(parts)
 	}
 	err := s.put(ctx, key, parts, sum)
-	if by == byChecksum && doubted(err) {
+	if sum != "" && doubted(err) {
 		// The server may be another one now.
 		if err = s.put(ctx, key, parts, ""); err == nil {
-			s.protection.Store(int32(bySignature))
+			s.protection.Store(int32(unsure))
 		}
 	}
 	switch {
 	case err == nil:
-		if by == unsure && s.learning.CompareAndSwap(false, true) {
+		if by == unsure && s.learning.TryLock() {
 			s.learn(ctx, key)
-			s.learning.Store(false)
+			s.learning.Unlock()
 		}
 		return nil
 	case status(err) == http.StatusPreconditionFailed:
@@ -68,7 +69,7 @@ func (s *Store) Put(ctx context.Context, key string, parts [][]byte) error {
 }
 
 // put sends an object: with a checksum and a signature without the body, or with a signature of it all.
-func (s *Store) put(ctx context.Context, key string, parts [][]byte, sum string) error {
+func (s *Store) put(ctx context.Context, key string, parts [][]byte, sum string, opts ...func(*s3.Options)) error {
 	body := objstore.NewPartsReader(parts)
 	defer body.Close() // net/http may still be reading: the parts are the caller's again
 	input := &s3.PutObjectInput{
@@ -79,12 +80,14 @@ func (s *Store) put(ctx context.Context, key string, parts [][]byte, sum string)
 		ContentType:   aws.String("application/octet-stream"),
 		IfNoneMatch:   aws.String("*"),
 	}
-	var opts []func(*s3.Options)
 	if sum != "" {
 		input.ChecksumCRC32C = &sum
 		opts = append(opts, s3.WithAPIOptions(v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware))
 	}
-	_, err := s.client.PutObject(ctx, input, opts...)
+	out, err := s.client.PutObject(ctx, input, opts...)
+	if err == nil && sum != "" && aws.ToString(out.ChecksumCRC32C) != sum {
+		s.protection.Store(int32(bySignature)) // whoever answered did not look at it
+	}
 	return err
 }
 
@@ -97,22 +100,43 @@ func doubted(err error) bool {
 	return false
 }
 
+const (
+	// mostProbes bounds how often it is looked what a server can: it may have been another one each time.
+	mostProbes   = 5
+	probeTimeout = 5 * time.Second
+)
+
 // learn finds out whether the server refuses a body that is not what its checksum says, by one beside an object that it has just
-// stored, where whoever stores has the right to. One that takes it has it removed. If the answer does not tell, the next Put asks again.
-// That a server takes bodies by their checksums shows with the next Put: see doubted.
+// stored, where whoever stores has the right to. One that takes it has it removed. If the answer does not tell, a later Put asks again.
+// That a server takes bodies by their checksums shows with the next Put: see doubted. It is called by one goroutine at a time.
 func (s *Store) learn(ctx context.Context, key string) {
-	key += "-probe-" + rand.Text()
-	err := s.put(ctx, key, [][]byte{[]byte(key)}, checksum([][]byte{[]byte("not " + key)}))
-	switch {
-	case err == nil:
+	if protection(s.protection.Load()) != unsure {
+		return // another Put was quicker
+	}
+	if s.probes++; s.probes > mostProbes {
 		s.protection.Store(int32(bySignature))
-		// What stays if this fails is a few bytes under a name that says what they are.
-		_, _ = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: aws.String(s.opts.Prefix + key)})
+		return
+	}
+	ctx = context.WithoutCancel(ctx) // the Put has succeeded, and what this stores is to be removed
+	once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
+	key += "-probe-" + rand.Text()
+	limited, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	err := s.put(limited, key, [][]byte{[]byte(key)}, checksum([][]byte{[]byte("not " + key)}), once)
+	switch {
 	case status(err) == http.StatusBadRequest:
 		s.protection.Store(int32(byChecksum))
+		return
 	case doubted(err):
 		s.protection.Store(int32(bySignature))
+		return
+	case err == nil:
+		s.protection.Store(int32(bySignature))
 	}
+	// It may be there. What stays if this fails, too, is a few bytes under a name that says what they are.
+	limited, cancel = context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	_, _ = s.client.DeleteObject(limited, &s3.DeleteObjectInput{Bucket: &s.opts.Bucket, Key: aws.String(s.opts.Prefix + key)}, once)
 }
 
 // checksum is the CRC-32C of all parts, as S3 writes it.

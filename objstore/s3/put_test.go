@@ -19,6 +19,7 @@ import (
 // keeper is a server that stores what it is sent, and may look at checksums.
 type keeper struct {
 	checks, mindsUnsigned, mindsChecksum bool
+	silent                               bool // says nothing of checksums
 
 	mu       sync.Mutex
 	objects  map[string]string
@@ -56,6 +57,9 @@ func (k *keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.unsigned++
 	}
 	k.objects[r.URL.Path] = string(body)
+	if k.checks && !k.silent && sum != "" {
+		w.Header().Set("X-Amz-Checksum-Crc32c", sum)
+	}
 }
 
 // put stores "abc" under the key and tells whether the body was not signed.
@@ -126,16 +130,57 @@ func TestABodyThatArrivesChangedIsNotStored(t *testing.T) {
 	}
 }
 
+// TestBodiesAreSignedAgainWhenAnotherServerPassesOverChecksums: one that does not say the checksum again has not looked at it.
+func TestBodiesAreSignedAgainWhenAnotherServerPassesOverChecksums(t *testing.T) {
+	k := &keeper{checks: true}
+	s := serveKeeper(t, k)
+	k.put(t, s, "first")
+	if !k.put(t, s, "second") {
+		t.Error("signed, although the server checks")
+	}
+	k.silent, k.checks = true, false
+	k.put(t, s, "third")
+	if k.put(t, s, "fourth") {
+		t.Error("not signed")
+	}
+}
+
+// TestALookAtWhatTheServerCanIsMadeAgainAndNotForEver, if its answer does not tell.
+func TestALookAtWhatTheServerCanIsMadeAgainAndNotForEver(t *testing.T) {
+	k := &keeper{checks: true, objects: map[string]string{}}
+	probes := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "-probe-") {
+			probes++
+			refuse(http.StatusServiceUnavailable, "SlowDown")(w, r)
+			return
+		}
+		k.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s := open(t, s3.Options{Bucket: "bucket", Endpoint: server.URL, PathStyle: true, AccessKey: "key", SecretKey: "secret"})
+	for i := range 10 {
+		if k.put(t, s, string(rune('a'+i))) {
+			t.Error("not signed")
+		}
+	}
+	if probes != 5 {
+		t.Errorf("%d looks, want 5", probes)
+	}
+}
+
 // TestRealServersCheckBodies: the servers of the test suite are not sent signed bodies for long.
 func TestRealServersCheckBodies(t *testing.T) {
 	s := s3test.Open(t)
-	if err := s.Put(t.Context(), "a", [][]byte{[]byte("abc")}); err != nil {
-		t.Fatal(err)
+	for _, key := range []string{"a", "b"} {
+		if err := s.Put(t.Context(), key, [][]byte{[]byte("abc")}); err != nil {
+			t.Fatal(err)
+		}
+		if !s3.SendsChecksums(s) {
+			t.Errorf("after %s bodies are signed: the server does not check checksums, refuses them, or does not say them again", key)
+		}
 	}
-	if !s3.SendsChecksums(s) {
-		t.Error("bodies are signed: the server does not check checksums, or refuses them")
-	}
-	if all := keys(t, s); len(all) != 1 {
+	if all := keys(t, s); len(all) != 2 {
 		t.Errorf("the bucket has %q", all)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,8 @@ type Store struct {
 	opts   Options
 
 	protection atomic.Int32 // of bodies: see protection
-	learning   atomic.Bool  // somebody is finding it out
+	learning   sync.Mutex
+	probes     int // how often it was looked what the server can; guarded by learning
 }
 
 var (

@@ -27,11 +27,6 @@ func GetInto(ctx context.Context, g Getter, key string, offset int64, buf []byte
 	if into, ok := g.(IntoGetter); ok {
 		return into.GetInto(ctx, key, offset, buf)
 	}
-	if pace := paceOf(ctx); pace != nil {
-		if err := pace(ctx, len(buf)); err != nil {
-			return 0, err
-		}
-	}
 	data, err := g.Get(ctx, key, offset, int64(len(buf)))
 	if err != nil {
 		return 0, err

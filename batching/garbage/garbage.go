@@ -153,7 +153,7 @@ func (c *Collector) Do(ctx context.Context) (more bool, err error) {
 func (c *Collector) collect(ctx context.Context) (more bool, err error) {
 	c.Look()
 	asked := c.batch
-	ripe := c.ripe(c.beyondHeld(c.log.Garbage(len(c.held) + asked)))
+	ripe := c.ripe(c.beyondHeld(c.log.Garbage(len(c.held)+asked), asked))
 	if len(ripe) == 0 {
 		return false, c.putOff(ctx)
 	}

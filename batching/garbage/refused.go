@@ -30,16 +30,18 @@ func (c *Collector) refused(no *objstore.RefusedError, count deletions) map[stri
 	return keys
 }
 
-// beyondHeld is what follows on the garbage that is held.
-func (c *Collector) beyondHeld(oldest []metastore.Garbage) []metastore.Garbage {
-	if len(c.held) == 0 {
-		return oldest
+// beyondHeld is the garbage, at most so much, that follows on what is held. Another broker may have seen to that meanwhile.
+func (c *Collector) beyondHeld(oldest []metastore.Garbage, most int) []metastore.Garbage {
+	if n := len(c.held); n > 0 {
+		last := c.held[n-1]
+		if len(oldest) == 0 || oldest[0].Number > last {
+			c.held = nil
+		}
+		for len(oldest) > 0 && oldest[0].Number <= last {
+			oldest = oldest[1:]
+		}
 	}
-	last := c.held[len(c.held)-1]
-	for len(oldest) > 0 && oldest[0].Number <= last {
-		oldest = oldest[1:]
-	}
-	return oldest
+	return oldest[:min(len(oldest), most)]
 }
 
 // putOff has the log put the garbage off that is held: nothing behind it could be deleted either.

@@ -48,8 +48,7 @@ func (r *Reader) Fetch(ctx context.Context, scan *Scan, isolation Isolation, wan
 	defer cancel()
 	plans := r.plans(scan, isolation, wants)
 	if slices.ContainsFunc(plans, plan.hot) {
-		r.ahead.Serve()
-		defer r.ahead.Served()
+		r.ahead.Hurry()
 	}
 	ahead := scan.grow(r, plans)
 	r.begin(ctx, f, plans, r.mostBytes(scan))

@@ -44,6 +44,10 @@ type owned struct {
 // next migration is the role's to run. The former owner may go on to read and write, as brokers do that run yet. For the moment
 // of the transaction who logs in is a member of the role; nobody sees it, so that it has its password afterwards.
 func handOver(ctx context.Context, tx pgx.Tx, schema, role string) error {
+	// Whoever waits for a lock makes all wait who come after: brokers are at work, and somebody's long query must not stop them.
+	if _, err := tx.Exec(ctx, "set local lock_timeout = '1s'"); err != nil {
+		return err
+	}
 	rows, err := tx.Query(ctx, handoverSQL, schema, relations, role)
 	if err != nil {
 		return err
@@ -83,6 +87,9 @@ func handOver(ctx context.Context, tx pgx.Tx, schema, role string) error {
 	}
 	for _, sql := range statements {
 		if _, err := tx.Exec(ctx, sql); err != nil {
+			if waitsForLock(err) {
+				return fmt.Errorf("hand the tables over: another session is at work with them for long; nothing was changed, try again: %w", err)
+			}
 			return fmt.Errorf("hand the tables over: %w", err)
 		}
 	}

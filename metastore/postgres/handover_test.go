@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -63,6 +64,34 @@ func TestMovingFromPasswordToIAM(t *testing.T) {
 	exec(t, role, "alter table commit_log add column of_the_next_version integer")
 	if _, err := Migrate(t.Context(), u.String()); err != nil {
 		t.Errorf("the role cannot migrate: %v", err)
+	}
+}
+
+// TestHandingOverDoesNotWaitForALongQuery: brokers would wait behind it.
+func TestHandingOverDoesNotWaitForALongQuery(t *testing.T) {
+	dsn := emptyDatabase(t)
+	masterDSN, broker := master(t, dsn)
+	withIAM(t, dsn, masterDSN)
+	if _, err := Migrate(t.Context(), masterDSN); err != nil {
+		t.Fatal(err)
+	}
+	reader := connect(t, masterDSN)
+	tx, err := reader.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "select from commit_log"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = GrantIAM(t.Context(), masterDSN, Login{}, broker)
+	if !waitsForLock(err) || !strings.Contains(err.Error(), "nothing was changed, try again") {
+		t.Errorf("beside a long query: %v", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := GrantIAM(t.Context(), masterDSN, Login{}, broker); err != nil {
+		t.Error(err)
 	}
 }
 

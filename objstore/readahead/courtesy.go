@@ -13,9 +13,6 @@ import (
 // The rate goes down by a fifth with each look at busy processors and up by a tenth with each look at idle ones, so it
 // settles where there is just some time left (as TCP's window does, Chiu and Jain 1989). Without anybody at the tail, or with
 // processors to spare, there is no limit.
-//
-// While the rate is limited, loads also stop for a reader at the tail, from when it has come until it has its answer: what it
-// waits for is then mostly processors. Old records get on all the same: a stop is short, and as long passes until the next.
 type courtesy struct {
 	mu      sync.Mutex
 	rate    float64       // bytes per second; 0: no limit
@@ -27,72 +24,23 @@ type courtesy struct {
 	timers  int
 	looked  time.Time
 	looking bool // a goroutine looks at timers
-
-	serving int           // readers at the tail
-	since   time.Time     // when the first of them came
-	served  chan struct{} // closed when nobody is served any more; nil: nobody waits for that
-	rest    time.Time     // a reader who comes earlier stops no load
 }
 
 const (
-	courtesyTimer  = 5 * time.Millisecond
-	courtesyLook   = 100 * time.Millisecond
-	courtesyTail   = time.Second // how long a served tail counts
-	courtesyLate   = 1500 * time.Microsecond
-	courtesyCredit = 2 * time.Millisecond // by which a load may be behind: timers are late
-	courtesyStop   = 3 * time.Millisecond // the longest
-	courtesyDown   = 0.8
-	courtesyUp     = 1.1
-	courtesyLeast  = 64 << 20 // bytes per second: whoever is behind must get on
+	courtesyTimer = 5 * time.Millisecond
+	courtesyLook  = 100 * time.Millisecond
+	courtesyTail  = time.Second // how long a served tail counts
+	courtesyLate  = 1500 * time.Microsecond
+	courtesyDown  = 0.8
+	courtesyUp    = 1.1
+	courtesyLeast = 64 << 20 // bytes per second: whoever is behind must get on
 )
 
-// serve says that a reader at the tail has come, leave that it has its answer.
-func (c *courtesy) serve(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tail = now
-	if c.serving++; c.serving == 1 {
-		c.since = now
-	}
-}
-
-func (c *courtesy) leave(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tail = now
-	if c.serving--; c.serving > 0 {
-		return
-	}
-	if c.served != nil {
-		close(c.served)
-		c.served = nil
-	}
-	if stopped := min(now.Sub(c.since), courtesyStop); !c.since.Before(c.rest) {
-		c.rest = c.since.Add(2 * stopped)
-	}
-}
-
-// hurry says that the tail is being served, by other ways than those of readers.
+// hurry says that the tail is being served.
 func (c *courtesy) hurry(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tail = now
-}
-
-// stop returns for how long a load has to wait at most for those at the tail, and what ends that earlier.
-func (c *courtesy) stop(now time.Time) (most time.Duration, served <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rate == 0 || c.serving == 0 || c.since.Before(c.rest) {
-		return 0, nil
-	}
-	if most = c.since.Add(courtesyStop).Sub(now); most <= 0 {
-		return 0, nil
-	}
-	if c.served == nil {
-		c.served = make(chan struct{})
-	}
-	return most, c.served
 }
 
 // begin reserves a load of so many bytes and returns how long it has to wait. look tells that timers must be looked at, with watch,
@@ -110,8 +58,8 @@ func (c *courtesy) begin(now time.Time, bytes int64) (wait time.Duration, look b
 	if c.rate == 0 {
 		return 0, look
 	}
-	if c.next.Before(now.Add(-courtesyCredit)) {
-		c.next = now.Add(-courtesyCredit)
+	if c.next.Before(now) {
+		c.next = now
 	}
 	wait = c.next.Sub(now)
 	c.next = c.next.Add(time.Duration(float64(bytes) / c.rate * float64(time.Second)))

@@ -110,8 +110,6 @@ type chunk struct {
 	buf  []byte
 	wide bool // read over a gap
 
-	paced bool // the load had to wait for the tail; its goroutine's
-
 	// Guarded by Pool.mu.
 	holds int           // of Holds, and one of the load under way
 	place *list.Element // in spent or fresh; nil while it is held
@@ -278,40 +276,23 @@ func (p *Pool) get(c *chunk, ahead bool) error {
 	size, began := 0, time.Now()
 	defer func() { p.gets.end(time.Now(), size, time.Since(began)) }()
 	err := p.read(c)
-	if err == nil && !c.paced { // while it waited, the store went on: it looks faster than it is
+	if err == nil {
 		size = len(c.buf)
 	}
 	return err
 }
 
-// Hurry says that those who cannot wait, at the tail, are being served by other ways: while they are, and the
+// Hurry says that readers who cannot wait, those at the tail, are being served by other ways: while they are, and the
 // processors are busy, loads are slowed down.
 func (p *Pool) Hurry() { p.manners.hurry(time.Now()) }
-
-// Serve is Hurry for a reader at the tail that has come. Until Served, when it has its answer, loads stop for a moment, too.
-func (p *Pool) Serve() { p.manners.serve(time.Now()) }
-
-// Served ends what Serve began.
-func (p *Pool) Served() { p.manners.leave(time.Now()) }
 
 // Pace waits as long as a load of so many bytes has to, for work that moves old records by other ways and is to be as
 // courteous: loads and that work share one rate. It returns an error when ctx ends, or the pool is closed.
 func (p *Pool) Pace(ctx context.Context, bytes int64) error {
-	_, err := p.pace(ctx, bytes)
-	return err
-}
-
-func (p *Pool) pace(ctx context.Context, bytes int64) (waited bool, err error) {
-	if most, served := p.manners.stop(time.Now()); most > 0 {
-		if err := p.wait(ctx, most, served); err != nil {
-			return true, err
-		}
-		waited = true
-	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return waited, ErrClosed
+		return ErrClosed
 	}
 	wait, look := p.manners.begin(time.Now(), bytes)
 	if look {
@@ -319,34 +300,27 @@ func (p *Pool) pace(ctx context.Context, bytes int64) (waited bool, err error) {
 	}
 	p.mu.Unlock()
 	if wait <= 0 {
-		return waited, ctx.Err()
+		return ctx.Err()
 	}
-	return true, p.wait(ctx, wait, nil)
-}
-
-// wait waits so long, or until earlier is closed.
-func (p *Pool) wait(ctx context.Context, long time.Duration, earlier <-chan struct{}) error {
-	timer := time.NewTimer(long)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-earlier:
+		return ctx.Err()
 	case <-ctx.Done():
+		return ctx.Err()
 	case <-p.ctx.Done():
 		return ErrClosed
 	}
-	return ctx.Err()
 }
 
 func (p *Pool) read(c *chunk) error {
+	if err := p.Pace(p.ctx, int64(len(c.buf))); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.LoadTimeout)
 	defer cancel()
-	paced := objstore.WithPace(ctx, func(ctx context.Context, bytes int) error {
-		waited, err := p.pace(ctx, int64(bytes))
-		c.paced = c.paced || waited
-		return err
-	})
-	n, err := objstore.GetInto(paced, p.store, c.key, c.from, c.buf)
+	n, err := objstore.GetInto(ctx, p.store, c.key, c.from, c.buf)
 	p.metrics.loaded.Add(float64(n))
 	if err == nil && n < len(c.buf) {
 		err = fmt.Errorf("%w: %d bytes of %d from %d", errShort, n, len(c.buf), c.from)

@@ -122,7 +122,7 @@ func (s *Store) fetch(ctx context.Context, key string, want span, room []byte) (
 		if err != nil {
 			return nil, getError(err)
 		}
-		data, err := readAnswer(ctx, out, want, room)
+		data, err := readAnswer(out, want, room)
 		if err == nil || errors.Is(err, objstore.ErrRange) {
 			return data, err
 		}
@@ -151,7 +151,7 @@ func getError(err error) error {
 }
 
 // readAnswer returns the body of an answer, in room if it fits, after making sure that it is the range wanted, all of it.
-func readAnswer(ctx context.Context, out *s3.GetObjectOutput, want span, room []byte) ([]byte, error) {
+func readAnswer(out *s3.GetObjectOutput, want span, room []byte) ([]byte, error) {
 	defer discard(out.Body)
 	begin, end, size, err := answered(out)
 	if err != nil {
@@ -172,7 +172,7 @@ func readAnswer(ctx context.Context, out *s3.GetObjectOutput, want span, room []
 		data = make([]byte, end-begin)
 	}
 	data = data[:end-begin]
-	if n, err := objstore.ReadFull(ctx, out.Body, data); err != nil {
+	if n, err := io.ReadFull(out.Body, data); err != nil {
 		return nil, fmt.Errorf("%w: %d bytes of %d: %w", errAnswer, n, len(data), err)
 	}
 	// Read on to the end, where the SDK compares checksums.

@@ -227,7 +227,7 @@ func TestRefusedCommitsEndTheBenchmark(t *testing.T) {
 
 func TestCommitsMeasuresTheWindowAndCleansUp(t *testing.T) {
 	store := memory.New(memory.Options{})
-	load := Commits{Committers: 3, Runs: 5, Batches: 9, Producers: 2, Warmup: 20 * time.Millisecond, Duration: 100 * time.Millisecond}
+	load := Commits{Committers: 3, Runs: 5, Batches: 9, Producers: 2, Warmup: 20 * time.Millisecond, Duration: time.Second}
 	if err := load.Validate(); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,10 +37,11 @@ type counter struct {
 
 	output  map[string][]string // of tests that are not decided
 	parents map[string]bool     // tests that have subtests
+	running map[string]bool     // tests that began and are not decided
 }
 
 func (c *counter) read(r io.Reader) {
-	c.output, c.parents = map[string][]string{}, map[string]bool{}
+	c.output, c.parents, c.running = map[string][]string{}, map[string]bool{}, map[string]bool{}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
@@ -59,6 +61,7 @@ func (c *counter) event(e event) {
 	case "build-output":
 		fmt.Fprint(c.out, e.Output)
 	case "run":
+		c.running[key] = true
 		if i := strings.LastIndexByte(e.Test, '/'); i > 0 {
 			c.parents[e.Package+"."+e.Test[:i]] = true
 		}
@@ -70,6 +73,7 @@ func (c *counter) event(e event) {
 	case "pass", "fail", "skip":
 		c.decided(e, key)
 		delete(c.output, key)
+		delete(c.running, key)
 	}
 }
 
@@ -105,13 +109,35 @@ func (c *counter) packageDecided(e event, res *result, key string) {
 		if !c.verbose {
 			fmt.Fprint(c.out, strings.Join(c.output[key], ""))
 		}
-		if e.FailedBuild != "" || res.failed == 0 {
+		hung := c.neverEnded(e.Package, res)
+		if e.FailedBuild != "" || (res.failed == 0 && !hung) {
 			res.failed++ // did not build, or ended outside any test
 			res.failures = append(res.failures, e.Package)
 		}
 	}
 	word := map[string]string{"pass": "ok  ", "fail": "FAIL"}[e.Action]
 	fmt.Fprintf(c.out, "%s\t%s\t%.1fs\n", word, e.Package, e.Elapsed)
+}
+
+// neverEnded counts as failed what still ran when its package ended: the process died, or the time was up, of which `go test` tells
+// in the output of a test that happened to speak last.
+func (c *counter) neverEnded(pkg string, res *result) (found bool) {
+	for _, key := range slices.Sorted(maps.Keys(c.running)) {
+		if !strings.HasPrefix(key, pkg+".") {
+			continue
+		}
+		found = true
+		if !c.verbose {
+			fmt.Fprint(c.out, strings.Join(c.output[key], ""))
+		}
+		if !c.parents[key] {
+			res.failed++
+			res.failures = append(res.failures, key+" (had not ended)")
+		}
+		delete(c.output, key)
+		delete(c.running, key)
+	}
+	return found
 }
 
 // reason is what a skipped test said.

@@ -45,6 +45,31 @@ func TestCounterCountsLeavesAndSaysWhy(t *testing.T) {
 	}
 }
 
+// TestWhatHungIsTold: a test that the end of the time found at work is named, beside one that failed by itself.
+func TestWhatHungIsTold(t *testing.T) {
+	const events = `
+{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"run","Package":"p","Test":"TestB"}
+{"Action":"run","Package":"p","Test":"TestB/one"}
+{"Action":"run","Package":"pq","Test":"TestC"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB/one","Output":"panic: test timed out after 15m0s\n"}
+{"Action":"fail","Package":"p"}
+{"Action":"pass","Package":"pq","Test":"TestC"}
+{"Action":"pass","Package":"pq"}
+`
+	var out bytes.Buffer
+	var res result
+	c := counter{out: &out, of: func(string) *result { return &res }}
+	c.read(strings.NewReader(strings.TrimSpace(events)))
+	if want := []string{"p.TestA", "p.TestB/one (had not ended)"}; !slices.Equal(res.failures, want) || res.failed != 2 || res.passed != 1 {
+		t.Errorf("passed %d, failed %d: %q, want %q", res.passed, res.failed, res.failures, want)
+	}
+	if !strings.Contains(out.String(), "timed out after") {
+		t.Errorf("the output lacks why the package ended:\n%s", out.String())
+	}
+}
+
 func TestReportIsStrictInCI(t *testing.T) {
 	skipping := []result{{tier: "unit", passed: 3, skipped: []string{"p.TestB: no database here"}}}
 	for name, c := range map[string]struct {

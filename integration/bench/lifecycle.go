@@ -52,9 +52,9 @@ func lifeOfData(ctx context.Context, m *machine) (s section, err error) {
 	compactor := (with.cpu/with.gib - without.cpu/without.gib) * with.gib / with.took.Seconds() / float64(runtime.NumCPU()) * 100
 	tail := (median(with.tail99)/median(without.tail99) - 1) * 100
 	s.outcome = fmt.Sprintf("rows %d to %d after the third minute; compactor %s %% of the CPU, behind by %s MiB at most and %s at the end of writing, which it made up for in %s s; "+
-		"tail p99 %s with and %s ms without, medians (quartiles) of %d and %d rounds: %s %% more; %s GET per 16 MiB of a partition of %d MiB, at %s MB/s (one of %d MiB: %s); %s rows per GiB",
+		"tail p99 %s with and %s ms without, medians (quartiles) of %d and %d rounds: %+.1f %%; %s GET per 16 MiB of a partition of %d MiB, at %s MB/s (one of %d MiB: %s); %s rows per GiB",
 		with.leastRows, with.mostRows, number(compactor), number(with.behind/(1<<20)), number(with.behindAtEnd/(1<<20)), number(with.catchUp.Seconds()),
-		spread(with.tail99), spread(without.tail99), len(with.tail99), len(without.tail99), number(tail),
+		spread(with.tail99), spread(without.tail99), len(with.tail99), len(without.tail99), tail,
 		number(with.large.getsPer16MiB), with.large.size>>20, number(with.large.rate), with.small.size>>20, number(with.small.getsPer16MiB), number(with.rowsPerGiB))
 	s.note = fmt.Sprintf("One broker, %d partitions, batches as a producer without compression makes them of records of 1 KiB, for %v with the compactor and %v without it before and after that. "+
 		"Partitions keep %d MiB, segments are rewritten after %v, deleted objects stay for %v, so that the disk is large enough. The tail is a record every 20 ms of another topic, in rounds of %v; "+

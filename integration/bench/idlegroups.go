@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// beatInterval is the default of clients of the classic protocol.
+// beatInterval is the default of clients of the classic protocol. Those of the consumer protocol do as the broker says.
 const beatInterval = 3 * time.Second
 
 // idleGroups lets members of many groups do nothing but send heartbeats: to a broker, and to a server that only answers. Half
@@ -29,8 +29,8 @@ func idleGroups(ctx context.Context, m *machine) (section, error) {
 			return i.section, err
 		}
 	}
-	err := i.onFloor(ctx, &idleKind{classic.name, func(*groupMember) error { return nil }, classic.heartbeat})
-	i.note = fmt.Sprintf("Each group has one member with a connection of its own, which sends a heartbeat every %s. The CPU is the server's, from /proc, over %s. "+
+	err := i.onFloor(ctx, &idleKind{classic.name, func(g *groupMember) error { g.interval = beatInterval; return nil }, classic.heartbeat})
+	i.note = fmt.Sprintf("Each group has one member with a connection of its own, which sends a heartbeat every %s in a classic group, and as often as the broker's defaults ask for in one of the consumer protocol. The CPU is the server's, from /proc, over %s. "+
 		"Cores are kept awake by a loop on each, at the lowest priority there is (SCHED_IDLE). The server that only answers is a goroutine for each connection, "+
 		"which reads and writes as many bytes, and looks at none.", beatInterval, m.size.polling)
 	return i.section, err
@@ -79,11 +79,13 @@ func (i *idling) measureKind(ctx context.Context, server, address string, pid in
 	groups, rate, name := "none", "0", "p-none"
 	var beating func() error
 	if kind != nil {
-		groups, rate, name = strconv.Itoa(i.size.groups)+" "+kind.name, number(float64(i.size.groups)/beatInterval.Seconds()), "p-"+strings.Fields(kind.name)[0]
+		groups, name = strconv.Itoa(i.size.groups)+" "+kind.name, "p-"+strings.Fields(kind.name)[0]
+		var perSecond float64
 		var err error
-		if beating, err = i.beat(ctx, address, kind); err != nil {
+		if beating, perSecond, err = i.beat(ctx, address, kind); err != nil {
 			return fmt.Errorf("%s groups: %w", kind.name, err)
 		}
+		rate = number(perSecond)
 		// Forming the groups leaves garbage behind, and transactions that PostgreSQL counts later: not what idling costs.
 		if _, err = i.look(ctx, pid); err != nil {
 			return errors.Join(err, beating())
@@ -105,8 +107,8 @@ func (i *idling) measureKind(ctx context.Context, server, address string, pid in
 	return nil
 }
 
-// beat lets members send heartbeats until end is called.
-func (i *idling) beat(ctx context.Context, address string, kind *idleKind) (end func() error, err error) {
+// beat lets members send heartbeats, perSecond of all together, until end is called.
+func (i *idling) beat(ctx context.Context, address string, kind *idleKind) (end func() error, perSecond float64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	members := make([]*groupMember, i.size.groups)
 	err = all(len(members), func(n int) (err error) {
@@ -117,15 +119,19 @@ func (i *idling) beat(ctx context.Context, address string, kind *idleKind) (end 
 	})
 	if err != nil {
 		cancel()
-		return nil, err
+		return nil, 0, err
+	}
+	for _, m := range members {
+		perSecond += 1 / m.interval.Seconds()
 	}
 	beating := make(chan error, 1)
 	go func() {
 		beating <- all(len(members), func(n int) error {
-			return members[n].heartbeats(ctx, kind.heartbeat(members[n]), beatInterval*time.Duration(n)/time.Duration(len(members)), beatInterval)
+			first := members[n].interval * time.Duration(n) / time.Duration(len(members))
+			return members[n].heartbeats(ctx, kind.heartbeat(members[n]), first, members[n].interval)
 		})
 	}()
-	return func() error { cancel(); return <-beating }, nil
+	return func() error { cancel(); return <-beating }, perSecond, nil
 }
 
 // lookTwice is look while cores sleep as they like, and while they are awake.

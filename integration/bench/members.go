@@ -14,7 +14,8 @@ type groupMember struct {
 	*client
 	group, id  string
 	generation int32
-	round      byte // of joining: what it says about itself differs each time, so that it is a rebalance
+	round      byte          // of joining: what it says about itself differs each time, so that it is a rebalance
+	interval   time.Duration // from one heartbeat to the next
 }
 
 const sessionTimeout = 45 * time.Second // the default of clients
@@ -91,6 +92,7 @@ func (g *groupMember) joinAlone() error {
 	if err != nil {
 		return err
 	}
+	g.interval = beatInterval
 	return g.sync(told)
 }
 
@@ -110,6 +112,7 @@ func (g *groupMember) consume() error {
 			return fmt.Errorf("consume: %w", err)
 		}
 		g.generation = told.MemberEpoch
+		g.interval = time.Duration(told.HeartbeatIntervalMillis) * time.Millisecond
 		req = g.consumerHeartbeat().(*kmsg.ConsumerGroupHeartbeatRequest)
 		if told.Assignment == nil {
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/witness"
 )
 
@@ -39,7 +40,7 @@ func besiege(t *testing.T, brokers int) *besieged {
 		createTopic(t, topic, 3, seeds)
 		for _, b := range s.brokers {
 			eventually(t, "the broker knows the topic", 10*time.Second, func() bool {
-				found, err := admin(t, through(b.Broker)...).ListTopics(t.Context(), topic)
+				found, err := admin(t, through(b.Broker)...).ListTopics(harness.Soon(t), topic)
 				return err == nil && found[topic].Err == nil && len(found[topic].Partitions) == 3
 			})
 		}
@@ -125,7 +126,7 @@ func (s *besieged) conclude(t *testing.T) {
 // ends is where a broker says that the partitions end.
 func (s *besieged) ends(t *testing.T, b *member) string {
 	t.Helper()
-	found, err := admin(t, through(b.Broker)...).ListEndOffsets(t.Context(), "left", "right")
+	found, err := admin(t, through(b.Broker)...).ListEndOffsets(harness.Soon(t), "left", "right")
 	if err != nil || found.Error() != nil {
 		return fmt.Sprint(b.Addr, ": ", cmp.Or(err, found.Error()))
 	}
@@ -235,7 +236,7 @@ func (s *besieged) awaitGone(t *testing.T, b *member) {
 		other = s.brokers[1]
 	}
 	eventually(t, "the lease of "+b.Addr+" runs out", 20*time.Second, func() bool {
-		live, err := admin(t, through(other.Broker)...).ListBrokers(t.Context())
+		live, err := admin(t, through(other.Broker)...).ListBrokers(harness.Soon(t))
 		return err == nil && !slices.ContainsFunc(live, func(d kgo.BrokerMetadata) bool {
 			return fmt.Sprintf("%s:%d", d.Host, d.Port) == b.Addr
 		})

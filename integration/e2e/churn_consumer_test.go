@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // consumerChurner is a member of a group of the consumer protocol (KIP-848). It has what it was told, gives up what is taken from
@@ -119,7 +120,7 @@ func (c *consumerChurner) beat(ctx context.Context) {
 
 // leaveConsumers tells the coordinator.
 func (c *churn) leaveConsumers(l *life) {
-	client, err := kgo.NewClient(c.seeds)
+	client, err := harness.Client(c.t, c.seeds)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // churn is a group whose members come and go.
@@ -122,7 +124,7 @@ func startChurn(t *testing.T, seed uint64, settings map[string]string) *churn {
 	createTopic(t, churnTopic, churnPartitions, c.seeds)
 	for _, b := range brokers {
 		eventually(t, "the broker knows the topic", 10*time.Second, func() bool {
-			found, err := admin(t, through(b.Broker)...).ListTopics(t.Context(), churnTopic)
+			found, err := admin(t, through(b.Broker)...).ListTopics(harness.Soon(t), churnTopic)
 			c.topic = found[churnTopic].ID
 			return err == nil && found[churnTopic].Err == nil && len(found[churnTopic].Partitions) == churnPartitions
 		})
@@ -139,7 +141,7 @@ func startChurn(t *testing.T, seed uint64, settings map[string]string) *churn {
 
 // join starts a member; with an instance, a static one.
 func (c *churn) join(instance string) {
-	client, err := kgo.NewClient(c.seeds)
+	client, err := harness.Client(c.t, c.seeds)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -237,7 +239,7 @@ func (c *churn) leave(l *life) {
 		c.leaveConsumers(l)
 		return
 	}
-	client, err := kgo.NewClient(c.seeds)
+	client, err := harness.Client(c.t, c.seeds)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -253,11 +255,11 @@ func (c *churn) coordinator() *member {
 	for _, b := range c.brokers {
 		req := kmsg.NewPtrFindCoordinatorRequest()
 		req.CoordinatorKey, req.CoordinatorKeys = churnGroup, []string{churnGroup}
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+		client, err := harness.Client(c.t, kgo.SeedBrokers(b.Addr))
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		resp, err := client.SeedBrokers()[0].Request(c.t.Context(), req)
+		resp, err := client.SeedBrokers()[0].Request(harness.Soon(c.t), req)
 		client.Close()
 		if err != nil {
 			continue
@@ -296,7 +298,7 @@ func (c *churn) awaitProgress(what string, commits int) {
 
 // observe reads the offsets of the group all the time, like an administrator.
 func (c *churn) observe() {
-	client, err := kgo.NewClient(c.seeds)
+	client, err := harness.Client(c.t, c.seeds)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -327,7 +329,7 @@ func (c *churn) realConsumer() {
 		_, generation := client.GroupMetadata()
 		c.ledger.owns("a real client", generation, topics[churnTopic])
 	}
-	client, err := kgo.NewClient(c.seeds, kgo.ConsumerGroup(churnGroup), kgo.ConsumeTopics(churnTopic), kgo.DisableAutoCommit(),
+	client, err := harness.Client(c.t, c.seeds, kgo.ConsumerGroup(churnGroup), kgo.ConsumeTopics(churnTopic), kgo.DisableAutoCommit(),
 		kgo.Balancers(kgo.RangeBalancer()), kgo.SessionTimeout(churnSession), kgo.RebalanceTimeout(churnRebalance),
 		kgo.HeartbeatInterval(churnBeat), kgo.OnPartitionsAssigned(assigned))
 	if err != nil {
@@ -350,7 +352,7 @@ func (c *churn) settle() {
 	var partitions, owners int
 	client := admin(c.t, c.seeds)
 	eventually(c.t, "all partitions have an owner", 60*time.Second, func() bool {
-		described, err := client.DescribeGroups(c.t.Context(), churnGroup)
+		described, err := client.DescribeGroups(harness.Soon(c.t), churnGroup)
 		if err != nil || described[churnGroup].State != "Stable" {
 			return false
 		}

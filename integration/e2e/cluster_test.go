@@ -39,7 +39,7 @@ func allHear(t *testing.T, topic string, records int, brokers ...*harness.Broker
 	for _, b := range brokers {
 		client := admin(t, through(b)...)
 		eventually(t, "the broker at "+b.Addr+" shows everything acknowledged", 10*time.Second, func() bool {
-			ends, err := client.ListEndOffsets(t.Context(), topic)
+			ends, err := client.ListEndOffsets(harness.Soon(t), topic)
 			shown := 0
 			ends.Each(func(o kadm.ListedOffset) { shown += int(o.Offset) })
 			return err == nil && shown >= records
@@ -54,7 +54,7 @@ func TestTwoBrokersServeTheSameTopics(t *testing.T) {
 	a, b := pair(t)
 	createTopic(t, "shared", 4, through(a)...)
 	eventually(t, "the other broker knows the topic", 10*time.Second, func() bool {
-		topics, err := admin(t, through(b)...).ListTopics(t.Context(), "shared")
+		topics, err := admin(t, through(b)...).ListTopics(harness.Soon(t), "shared")
 		return err == nil && topics["shared"].Err == nil && len(topics["shared"].Partitions) == 4
 	})
 
@@ -91,7 +91,7 @@ func TestAcknowledgedHereIsReadableThere(t *testing.T) {
 	a, b := pair(t)
 	createTopic(t, "handover", 1, through(a)...)
 	// No group: its coordinator is one of the two, and the reader talks to one.
-	reader, err := kgo.NewClient(append(through(b),
+	reader, err := harness.Client(t, append(through(b),
 		kgo.ConsumeTopics("handover"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	if err != nil {
 		t.Fatal(err)

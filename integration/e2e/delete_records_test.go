@@ -19,7 +19,7 @@ func TestDeletedRecordsAreGoneEverywhere(t *testing.T) {
 	createTopic(t, "purged", 3, through(a)...)
 	produce(t, "purged", 0, 300, through(a)...)
 	viaA, viaB := admin(t, through(a)...), admin(t, through(b)...)
-	ends, err := viaA.ListEndOffsets(t.Context(), "purged")
+	ends, err := viaA.ListEndOffsets(harness.Soon(t), "purged")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestDeletedRecordsAreGoneEverywhere(t *testing.T) {
 		before.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: o.Offset / 2})
 		left += int(o.Offset - o.Offset/2)
 	})
-	deleted, err := viaA.DeleteRecords(t.Context(), before)
+	deleted, err := viaA.DeleteRecords(harness.Soon(t), before)
 	if err == nil {
 		err = deleted.Error()
 	}
@@ -38,7 +38,7 @@ func TestDeletedRecordsAreGoneEverywhere(t *testing.T) {
 	}
 	check := func(client *kadm.Client) {
 		t.Helper()
-		starts, err := client.ListStartOffsets(t.Context(), "purged")
+		starts, err := client.ListStartOffsets(harness.Soon(t), "purged")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestDeletedRecordsAreGoneEverywhere(t *testing.T) {
 	}
 	read := func(from *harness.Broker) {
 		t.Helper()
-		reader, err := kgo.NewClient(append(through(from), kgo.ConsumeTopics("purged"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+		reader, err := harness.Client(t, append(through(from), kgo.ConsumeTopics("purged"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestDeletedRecordsAreGoneEverywhere(t *testing.T) {
 	a.Start()
 	a.WaitReady()
 	eventually(t, "the broker answers again", 20*time.Second, func() bool {
-		starts, err := viaA.ListStartOffsets(t.Context(), "purged")
+		starts, err := viaA.ListStartOffsets(harness.Soon(t), "purged")
 		return err == nil && starts.Error() == nil
 	})
 	check(viaA)

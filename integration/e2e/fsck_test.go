@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"path"
@@ -54,7 +56,7 @@ type bucketHands struct {
 func (h bucketHands) get(key string) []byte {
 	h.t.Helper()
 	key = h.prefix + key
-	out, err := h.client.GetObject(h.t.Context(), &s3.GetObjectInput{Bucket: &h.bucket, Key: &key})
+	out, err := h.client.GetObject(harness.Soon(h.t), &s3.GetObjectInput{Bucket: &h.bucket, Key: &key})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func (h bucketHands) get(key string) []byte {
 func (h bucketHands) put(key string, b []byte) {
 	h.t.Helper()
 	key = h.prefix + key
-	if _, err := h.client.PutObject(h.t.Context(), &s3.PutObjectInput{Bucket: &h.bucket, Key: &key, Body: bytes.NewReader(b)}); err != nil {
+	if _, err := h.client.PutObject(harness.Soon(h.t), &s3.PutObjectInput{Bucket: &h.bucket, Key: &key, Body: bytes.NewReader(b)}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -77,7 +79,7 @@ func (h bucketHands) put(key string, b []byte) {
 func (h bucketHands) remove(key string) {
 	h.t.Helper()
 	key = h.prefix + key
-	if _, err := h.client.DeleteObject(h.t.Context(), &s3.DeleteObjectInput{Bucket: &h.bucket, Key: &key}); err != nil {
+	if _, err := h.client.DeleteObject(harness.Soon(h.t), &s3.DeleteObjectInput{Bucket: &h.bucket, Key: &key}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -159,7 +161,7 @@ func TestFsckOfALiveClusterThenOfADamagedOne(t *testing.T) {
 // transact commits and aborts transactions until it is told to stop.
 func transact(t *testing.T, topic string, seeds kgo.Opt) (stop func()) {
 	t.Helper()
-	client, err := kgo.NewClient(seeds, kgo.TransactionalID("of-"+topic), kgo.DefaultProduceTopic(topic), kgo.TransactionTimeout(10*time.Second))
+	client, err := harness.Client(t, seeds, kgo.TransactionalID("of-"+topic), kgo.DefaultProduceTopic(topic), kgo.TransactionTimeout(10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,19 +179,30 @@ func transact(t *testing.T, topic string, seeds kgo.Opt) (stop func()) {
 				return
 			}
 			commit := kgo.TransactionEndTry(n%3 != 0)
-			if err := client.ProduceSync(t.Context(), kgo.StringRecord("a"), kgo.StringRecord("b")).FirstErr(); err != nil {
-				t.Logf("produce in a transaction: %v", err)
+			begun := time.Now()
+			failed := func(what string, err error) {
+				t.Logf("%s: %v after %v", what, err, time.Since(begun))
+				if errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: no answer", what)
+				}
+			}
+			if err := client.ProduceSync(harness.Soon(t), kgo.StringRecord("a"), kgo.StringRecord("b")).FirstErr(); err != nil {
+				failed("produce in a transaction", err)
 				commit = kgo.TryAbort
 			}
-			if err := client.EndTransaction(t.Context(), commit); err != nil {
-				t.Logf("end transaction: %v", err)
+			if err := client.EndTransaction(harness.Soon(t), commit); err != nil {
+				failed("end transaction", err)
 				return // its broker was killed: what it left ends by its time-out
 			}
 		}
 	}()
 	return func() {
 		close(end)
-		<-ended
+		select {
+		case <-ended:
+		case <-harness.Soon(t).Done():
+			t.Errorf("a transaction does not end\n%s", harness.Goroutines())
+		}
 		client.Close()
 	}
 }

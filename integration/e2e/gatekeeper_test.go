@@ -63,7 +63,10 @@ func guarded(t *testing.T, stores harness.Stores) (*gatekeeper, harness.Stores) 
 		ErrorLog:       log.New(io.Discard, "", 0), // of requests that are given up
 	}
 	s := httptest.NewServer(g)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		s.CloseClientConnections() // a request that the server never answers is waited for else
+		s.Close()
+	})
 	stores.Endpoint = s.URL
 	return g, stores
 }

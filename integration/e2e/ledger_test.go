@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // place is where a record stands.
@@ -50,7 +52,7 @@ func startLedger(t *testing.T, topic, name string, partitions int32, opts ...kgo
 
 func newLedger(t *testing.T, topic, name string, partitions int32, opts ...kgo.Opt) *ledger {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := harness.Client(t, append([]kgo.Opt{
 		kgo.DefaultProduceTopic(topic),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -210,7 +212,7 @@ func readAll(t *testing.T, topic string, opts ...kgo.Opt) map[place]string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := harness.Client(t, append([]kgo.Opt{
 		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	}, opts...)...)
 	if err != nil {
@@ -261,19 +263,34 @@ func endsOf(ctx context.Context, t *testing.T, topic string, client *kadm.Client
 // createTopic creates a topic through any broker.
 func createTopic(t *testing.T, topic string, partitions int32, opts ...kgo.Opt) {
 	t.Helper()
-	if _, err := admin(t, opts...).CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
+	if _, err := admin(t, opts...).CreateTopic(harness.Soon(t), partitions, 1, nil, topic); err != nil {
 		t.Fatalf("create topic %s: %v", topic, err)
 	}
 }
 
 func admin(t *testing.T, opts ...kgo.Opt) *kadm.Client {
 	t.Helper()
-	client, err := kgo.NewClient(opts...)
+	client, err := harness.Client(t, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
 	return kadm.NewClient(client)
+}
+
+// await waits until goroutines have ended that were told to.
+func await(t *testing.T, what string, running *sync.WaitGroup) {
+	t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-harness.Soon(t).Done():
+		t.Fatalf("it does not happen that %s:\n%s", what, harness.Goroutines())
+	}
 }
 
 func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {

@@ -67,8 +67,14 @@ func hastyBroker(t *testing.T, s harness.Stores, tweaks ...func(*node.LifecycleO
 	go func() { done <- n.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("broker: %v", err)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("broker: %v", err)
+			}
+		case <-harness.Soon(t).Done():
+			t.Errorf("the broker does not end\n%s", harness.Goroutines())
+			return
 		}
 		if err := stores.Close(); err != nil {
 			t.Error(err)
@@ -82,7 +88,7 @@ func hastyBroker(t *testing.T, s harness.Stores, tweaks ...func(*node.LifecycleO
 // wholeTopic reads a topic from its beginning up to an offset in each partition.
 func wholeTopic(t *testing.T, topic string, last map[int32]int64, seeds ...string) (records []*kgo.Record) {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	c, err := harness.Client(t, kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +128,7 @@ func TestTheLifeOfDataOnRealServers(t *testing.T) {
 		for name, value := range configs {
 			set[name] = kadm.StringPtr(value)
 		}
-		if _, err := client.CreateTopic(t.Context(), partitions, 1, set, topic); err != nil {
+		if _, err := client.CreateTopic(harness.Soon(t), partitions, 1, set, topic); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +145,7 @@ func TestTheLifeOfDataOnRealServers(t *testing.T) {
 	hands.put(young, []byte("it may be committed yet"))
 	hands.put("t0/notes", []byte("of somebody"))
 
-	producer, err := kgo.NewClient(both, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	producer, err := harness.Client(t, both, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +158,7 @@ func TestTheLifeOfDataOnRealServers(t *testing.T) {
 	for round := range rounds {
 		var mu sync.Mutex
 		var acks kgo.FirstErrPromise
+		ctx := harness.Soon(t)
 		for i := range each {
 			for topic := range last {
 				key, value := fmt.Sprint(i), fmt.Sprint(round)
@@ -159,7 +166,7 @@ func TestTheLifeOfDataOnRealServers(t *testing.T) {
 					latest[key] = value
 				}
 				finish := acks.Promise()
-				producer.Produce(t.Context(), &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}, func(r *kgo.Record, err error) {
+				producer.Produce(ctx, &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}, func(r *kgo.Record, err error) {
 					mu.Lock()
 					last[topic][r.Partition] = max(last[topic][r.Partition], r.Offset)
 					mu.Unlock()
@@ -209,7 +216,7 @@ func TestTheLifeOfDataOnRealServers(t *testing.T) {
 	left("compacted", each)
 	left("kept", rounds*each)
 	eventually(t, "all that is old has left", time.Minute, func() bool {
-		starts, err := client.ListStartOffsets(t.Context(), "short")
+		starts, err := client.ListStartOffsets(harness.Soon(t), "short")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,12 +38,12 @@ func TestABrokerIsToldByItsPlatformWhereItIs(t *testing.T) {
 	b.Start()
 	b.WaitReady()
 	// The address is that of no broker here: one that is asked and told of says so, all the same.
-	c, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	c, err := harness.Client(t, kgo.SeedBrokers(b.Addr))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), c.SeedBrokers()[0])
+	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(harness.Soon(t), c.SeedBrokers()[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,12 +48,12 @@ func TestBrokersMigrate(t *testing.T) {
 		t.Errorf("%d brokers say that they made the first migration", migrations)
 	}
 	// On a database that is as it should be there is nothing to do, and no lock to take.
-	postgres, err := pgx.Connect(t.Context(), withPassword(t, stores.Metastore, password))
+	postgres, err := pgx.Connect(harness.Soon(t), withPassword(t, stores.Metastore, password))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer postgres.Close(t.Context())
-	if _, err := postgres.Exec(t.Context(), "SELECT pg_advisory_lock(n) FROM unnest(ARRAY[$1::bigint]) AS n", gooseLock); err != nil {
+	defer postgres.Close(harness.Soon(t))
+	if _, err := postgres.Exec(harness.Soon(t), "SELECT pg_advisory_lock(n) FROM unnest(ARRAY[$1::bigint]) AS n", gooseLock); err != nil {
 		t.Fatal(err)
 	}
 	brokers[0].Stop()

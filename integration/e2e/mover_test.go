@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/mover"
 )
 
@@ -60,7 +61,7 @@ func TestTransactionsMoveExactlyOnceWhileBrokersAreKilled(t *testing.T) {
 				t.Error(err)
 			}
 			knowEachOther(t, brokers) // the last one came back within a beat, in which an admin client may meet two lists of brokers
-			offsets, err := admin(t, seeds).FetchOffsets(t.Context(), "movers")
+			offsets, err := admin(t, seeds).FetchOffsets(harness.Soon(t), "movers")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +96,7 @@ func startMovers(t *testing.T, o mover.Options, count int) (stop func()) {
 	}
 	stop = func() {
 		cancel()
-		running.Wait()
+		await(t, "the movers end", &running)
 	}
 	t.Cleanup(stop)
 	return stop
@@ -111,7 +112,7 @@ type committedLog struct {
 // followCommitted reads a topic from its beginning until the test ends.
 func followCommitted(t *testing.T, topic string, opts ...kgo.Opt) *committedLog {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := harness.Client(t, append([]kgo.Opt{
 		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 	}, opts...)...)
@@ -132,7 +133,7 @@ func followCommitted(t *testing.T, topic string, opts ...kgo.Opt) *committedLog 
 	})
 	t.Cleanup(func() {
 		stop()
-		running.Wait()
+		await(t, "the reader of "+topic+" stops", &running)
 		client.Close()
 		if t.Failed() {
 			t.Logf("%d committed records of %s were read; the last error of the reader: %v", len(c.all), topic, c.err)
@@ -181,7 +182,10 @@ func feedMover(t *testing.T, topic string, partitions int, opts ...kgo.Opt) (sto
 	return func() int {
 		t.Helper()
 		cancel()
-		running.Wait()
+		await(t, "the producer of the input stops", &running)
+		if err := l.client.Flush(harness.Soon(t)); err != nil {
+			t.Fatalf("not all of the input is acknowledged: %v", err)
+		}
 		if err := first.Err(); err != nil {
 			t.Fatalf("produce the input: %v", err)
 		}

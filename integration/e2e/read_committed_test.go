@@ -37,7 +37,7 @@ func TestReadCommittedGetsWhatIsCommitted(t *testing.T) {
 			client := newClient(t, opts...)
 			for n := range transactions {
 				commit := rand.IntN(3) > 0
-				records, err := transaction(t.Context(), client, topic, fmt.Sprintf("%s/%d", name, n), partitions, commit)
+				records, err := transaction(harness.Soon(t), client, topic, fmt.Sprintf("%s/%d", name, n), partitions, commit)
 				if err != nil {
 					t.Errorf("%s, transaction %d: %v", name, n, err)
 					return
@@ -117,7 +117,7 @@ func transaction(ctx context.Context, client *kgo.Client, topic, name string, pa
 
 func newClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(opts...)
+	client, err := harness.Client(t, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/witness"
 )
 
@@ -32,7 +33,7 @@ type readers struct {
 // and with readers that go from broker to broker.
 func startReaders(t *testing.T, w *witness.Witness, brokers []*member, topics ...string) *readers {
 	t.Helper()
-	found, err := admin(t, through(brokers[0].Broker)...).ListTopics(t.Context(), topics...)
+	found, err := admin(t, through(brokers[0].Broker)...).ListTopics(harness.Soon(t), topics...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ type source struct {
 
 func connect(t *testing.T, b *member, opts ...kgo.Opt) *source {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr))...)
+	client, err := harness.Client(t, append(opts, kgo.SeedBrokers(b.Addr))...)
 	if err != nil {
 		t.Fatal(err)
 	}

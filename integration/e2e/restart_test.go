@@ -32,7 +32,7 @@ func TestRestartKeepsGroupsAndTheirOffsets(t *testing.T) {
 				if got := consumeInGroup(t, topic, 50, seed); got[0] != 0 || got[49] != 49 {
 					t.Fatalf("first half: %v", got)
 				}
-				before, err := admin(t, seed).FetchOffsets(t.Context(), topic+"-group")
+				before, err := admin(t, seed).FetchOffsets(harness.Soon(t), topic+"-group")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -40,14 +40,14 @@ func TestRestartKeepsGroupsAndTheirOffsets(t *testing.T) {
 				restart.end(b)
 				b.Restart()
 
-				groups, err := admin(t, seed).ListGroups(t.Context())
+				groups, err := admin(t, seed).ListGroups(harness.Soon(t))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if _, ok := groups[topic+"-group"]; !ok {
 					t.Errorf("the group is gone: %v", groups.Groups())
 				}
-				after, err := admin(t, seed).FetchOffsets(t.Context(), topic+"-group")
+				after, err := admin(t, seed).FetchOffsets(harness.Soon(t), topic+"-group")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -74,7 +74,7 @@ func TestConsumersCarryOnAfterARestart(t *testing.T) {
 		client := groupClient(t, "carry", seed)
 		produce(t, "carry", 0, 10, seed)
 		got := take(t, client, 10)
-		if err := client.CommitUncommittedOffsets(t.Context()); err != nil {
+		if err := client.CommitUncommittedOffsets(harness.Soon(t)); err != nil {
 			t.Fatal(err)
 		}
 		b.Kill()
@@ -92,7 +92,7 @@ func TestConsumersCarryOnAfterARestart(t *testing.T) {
 // produce writes the numbers from first on, and returns when all are acknowledged.
 func produce(t *testing.T, topic string, first, n int, opts ...kgo.Opt) {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)],
+	client, err := harness.Client(t, append(opts[:len(opts):len(opts)],
 		kgo.DefaultProduceTopic(topic), kgo.AllowIdempotentProduceCancellation())...)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func produce(t *testing.T, topic string, first, n int, opts ...kgo.Opt) {
 
 func groupClient(t *testing.T, topic string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)],
+	client, err := harness.Client(t, append(opts[:len(opts):len(opts)],
 		kgo.ConsumeTopics(topic), kgo.ConsumerGroup(topic+"-group"), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(100*time.Millisecond))...)
 	if err != nil {
@@ -127,7 +127,7 @@ func consumeInGroup(t *testing.T, topic string, n int, opts ...kgo.Opt) []int {
 	client := groupClient(t, topic, opts...)
 	defer client.Close()
 	numbers := take(t, client, n)
-	if err := client.CommitUncommittedOffsets(t.Context()); err != nil {
+	if err := client.CommitUncommittedOffsets(harness.Soon(t)); err != nil {
 		t.Fatalf("commit: %v", err)
 	}
 	return numbers

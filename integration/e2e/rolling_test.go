@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // longestStall is how long a client may get nothing done while a broker is restarted.
@@ -109,7 +111,7 @@ func knowEachOther(t *testing.T, all []*member) {
 	t.Helper()
 	for _, b := range all {
 		eventually(t, "the broker knows the others", 30*time.Second, func() bool {
-			known, err := admin(t, through(b.Broker)...).ListBrokers(t.Context())
+			known, err := admin(t, through(b.Broker)...).ListBrokers(harness.Soon(t))
 			return err == nil && len(known) == len(all)
 		})
 	}
@@ -148,7 +150,7 @@ func startGroupMember(t *testing.T, topic, group string, opts ...kgo.Opt) *group
 	t.Helper()
 	m := &groupMember{next: map[int32]int64{}, last: map[int32]time.Time{}, stopped: make(chan struct{})}
 	changed := func(context.Context, *kgo.Client, map[string][]int32) { m.rebalanced() }
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := harness.Client(t, append([]kgo.Opt{
 		kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.OnPartitionsAssigned(changed), kgo.OnPartitionsRevoked(changed), kgo.OnPartitionsLost(changed),

@@ -99,7 +99,7 @@ func TestASequencerThatFailsHoldsNobodyUp(t *testing.T) {
 			var ledgers []*ledger
 			for i, b := range others {
 				eventually(t, "the broker knows the topic", 10*time.Second, func() bool {
-					topics, err := admin(t, through(b.Broker)...).ListTopics(t.Context(), "failing")
+					topics, err := admin(t, through(b.Broker)...).ListTopics(harness.Soon(t), "failing")
 					return err == nil && topics["failing"].Err == nil && len(topics["failing"].Partitions) == 6
 				})
 				ledgers = append(ledgers, startLedger(t, "failing", "via"+strconv.Itoa(i), 6, through(b.Broker)...))

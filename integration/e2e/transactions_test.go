@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // addressesOf is where clients find all brokers of a cluster.
@@ -24,7 +26,7 @@ func brokersOf(all []*member) kgo.Opt { return kgo.SeedBrokers(addressesOf(all).
 // committed reads what is committed of a topic, values of all partitions together.
 func committed(t *testing.T, topic string, want int, within time.Duration, opts ...kgo.Opt) map[string]int {
 	t.Helper()
-	client, err := kgo.NewClient(append(slices.Clone(opts), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := harness.Client(t, append(slices.Clone(opts), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +48,7 @@ func TestATransactionWhoseProducerIsGoneIsAborted(t *testing.T) {
 	knowEachOther(t, all)
 	createTopic(t, "held", 1, brokersOf(all))
 	const timeout = 5 * time.Second
-	gone, err := kgo.NewClient(brokersOf(all), kgo.TransactionalID("gone"), kgo.TransactionTimeout(timeout), kgo.DefaultProduceTopic("held"))
+	gone, err := harness.Client(t, brokersOf(all), kgo.TransactionalID("gone"), kgo.TransactionTimeout(timeout), kgo.DefaultProduceTopic("held"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func TestATransactionWhoseProducerIsGoneIsAborted(t *testing.T) {
 	if err := gone.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if err := gone.ProduceSync(t.Context(), kgo.StringRecord("undecided")).FirstErr(); err != nil {
+	if err := gone.ProduceSync(harness.Soon(t), kgo.StringRecord("undecided")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	produce(t, "held", 7, 1, brokersOf(all))
@@ -76,7 +78,7 @@ func TestATransactionWhoseProducerIsGoneIsAborted(t *testing.T) {
 	if len(seen) != 1 || seen["undecided"] != 0 {
 		t.Errorf("read %v", seen)
 	}
-	err = gone.EndTransaction(t.Context(), kgo.TryCommit)
+	err = gone.EndTransaction(harness.Soon(t), kgo.TryCommit)
 	if !errors.Is(err, kerr.InvalidProducerEpoch) && !errors.Is(err, kerr.ProducerFenced) && !errors.Is(err, kerr.InvalidTxnState) {
 		t.Errorf("the producer commits: %v", err)
 	}

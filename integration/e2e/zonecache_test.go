@@ -53,7 +53,7 @@ func startZoned(t *testing.T, profile *slows3.Profile) *zoned {
 	}
 	for _, b := range z.all() {
 		eventually(t, "all brokers know each other", 15*time.Second, func() bool {
-			brokers, err := admin(t, through(b)...).ListBrokers(t.Context())
+			brokers, err := admin(t, through(b)...).ListBrokers(harness.Soon(t))
 			return err == nil && len(brokers) == 4
 		})
 	}
@@ -113,7 +113,7 @@ func (l *tail) end() []int64 {
 // write produces through a broker and calls half after the first half.
 func (l *tail) write(t *testing.T, b *harness.Broker, half func()) {
 	t.Helper()
-	client, err := kgo.NewClient(append(through(b), kgo.DefaultProduceTopic(tailTopic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	client, err := harness.Client(t, append(through(b), kgo.DefaultProduceTopic(tailTopic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(900<<10))...)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func (l *tail) write(t *testing.T, b *harness.Broker, half func()) {
 			random.Read(value) //nolint:errcheck // never fails
 			batch[i] = &kgo.Record{Partition: int32(i % tailPartitions), Value: value}
 		}
-		if err := client.ProduceSync(t.Context(), batch...).FirstErr(); err != nil {
+		if err := client.ProduceSync(harness.Soon(t), batch...).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range batch {
@@ -271,7 +271,7 @@ func (z *zoned) await(t *testing.T) {
 	t.Helper()
 	for _, b := range z.all() {
 		eventually(t, "the broker knows the topic", 10*time.Second, func() bool {
-			topics, err := admin(t, through(b)...).ListTopics(t.Context(), tailTopic)
+			topics, err := admin(t, through(b)...).ListTopics(harness.Soon(t), tailTopic)
 			return err == nil && topics[tailTopic].Err == nil && len(topics[tailTopic].Partitions) == tailPartitions
 		})
 	}

@@ -38,13 +38,13 @@ func zonal(t *testing.T, clientsOfC string) map[string]*harness.Broker {
 // awaitMetadata waits until a broker knows something.
 func awaitMetadata(t *testing.T, b *harness.Broker, what string, ok func(*kmsg.MetadataResponse) bool) {
 	t.Helper()
-	client, err := kgo.NewClient(through(b)...)
+	client, err := harness.Client(t, through(b)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
 	eventually(t, "the broker knows "+what, 20*time.Second, func() bool {
-		metadata, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), client) // not by kadm, which remembers answers
+		metadata, err := kmsg.NewPtrMetadataRequest().RequestWith(harness.Soon(t), client) // not by kadm, which remembers answers
 		return err == nil && ok(metadata)
 	})
 }
@@ -52,7 +52,7 @@ func awaitMetadata(t *testing.T, b *harness.Broker, what string, ok func(*kmsg.M
 // createSpread creates a topic of which all the brokers know.
 func createSpread(t *testing.T, brokers map[string]*harness.Broker, topic string, partitions int32, replicas int16) {
 	t.Helper()
-	if _, err := admin(t, kgo.SeedBrokers(brokers["a"].Addr)).CreateTopic(t.Context(), partitions, replicas, nil, topic); err != nil {
+	if _, err := admin(t, kgo.SeedBrokers(brokers["a"].Addr)).CreateTopic(harness.Soon(t), partitions, replicas, nil, topic); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range brokers {
@@ -157,7 +157,7 @@ func TestLogDirsAddUp(t *testing.T) {
 		eventually(t, "all brokers report what was written", 10*time.Second, func() bool {
 			clear(seen)
 			total = 0
-			dirs, err := client.DescribeAllLogDirs(t.Context(), nil)
+			dirs, err := client.DescribeAllLogDirs(harness.Soon(t), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,7 +185,7 @@ func TestLogDirsAddUp(t *testing.T) {
 // fill writes so many records to each partition.
 func fill(t *testing.T, topic string, partitions, each int, value string, opts ...kgo.Opt) {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	client, err := harness.Client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))...)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func fill(t *testing.T, topic string, partitions, each int, value string, opts .
 	for i := range partitions * each {
 		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i % partitions), Value: []byte(value)})
 	}
-	if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+	if err := client.ProduceSync(harness.Soon(t), records...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -221,7 +221,7 @@ func TestClientsOfALostZoneGoOn(t *testing.T) {
 		"rack": {kgo.Rack("b"), kgo.RecheckPreferredReplicaInterval(5 * time.Second), kgo.FetchMaxWait(500 * time.Millisecond)},
 		"tag":  {tagged},
 	} {
-		client, err := kgo.NewClient(append(opts, seeds, kgo.MetadataMinAge(100*time.Millisecond), kgo.ConsumeTopics("lost"),
+		client, err := harness.Client(t, append(opts, seeds, kgo.MetadataMinAge(100*time.Millisecond), kgo.ConsumeTopics("lost"),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 		if err != nil {
 			t.Fatal(err)

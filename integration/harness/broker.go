@@ -103,6 +103,7 @@ func newBroker(t testing.TB, logFile string) *Broker {
 		t.Fatal(err)
 	}
 	b := &Broker{t: t, Addr: FreeAddress(t), Admin: FreeAddress(t), log: log}
+	watching(t).add(b, nil)
 	t.Cleanup(func() {
 		if b.Running() {
 			b.Stop()

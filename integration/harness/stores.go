@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -71,10 +70,10 @@ func (s Stores) Migrate(t testing.TB) {
 	}
 }
 
-// Command is a command of runnel that is configured to use the stores.
+// Command is a command of runnel that is configured to use the stores, and ends soon.
 func (s Stores) Command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), Binary(t), args...)
+	cmd := exec.CommandContext(Soon(t), Binary(t), args...)
 	cmd.Env = append(withoutRunnel(os.Environ()), s.env()...)
 	return cmd
 }
@@ -105,12 +104,13 @@ func TestBucket(t testing.TB) string {
 func StoresOn(t testing.TB, dsn, bucket string) Stores {
 	t.Helper()
 	name := "e2e_" + strings.ToLower(rand.Text()[:12])
-	conn, err := pgx.Connect(t.Context(), dsn)
+	ctx := Soon(t)
+	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	database, errD := url.Parse(dsn)
@@ -132,9 +132,7 @@ func StoresOn(t testing.TB, dsn, bucket string) Stores {
 // Run runs a command of the binary that takes a broker's configuration, with that of these stores.
 func (s Stores) Run(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, Binary(t), args...)
+	cmd := exec.CommandContext(Soon(t), Binary(t), args...)
 	cmd.Env = append(withoutRunnel(os.Environ()), s.env()...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -160,7 +158,7 @@ func (s Stores) Objects(t testing.TB) map[string]int64 {
 	objects := make(map[string]int64)
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
+		page, err := pages.NextPage(Soon(t))
 		if err != nil {
 			t.Fatal(err)
 		}

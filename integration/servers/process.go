@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,10 @@ type Process struct {
 	stopOnce sync.Once
 }
 
+// inheritedOutput is how long the output of a process that has ended is read on. Its children have it too, and those of a PostgreSQL
+// server that was killed may wait for each other.
+const inheritedOutput = 10 * time.Second
+
 // Start starts cmd as a child that gets orphanSignal from the kernel should this process die without stopping it
 // (a panic, a SIGKILL): nothing may stay behind on the machine. Standard output and error go to log.
 func Start(name string, cmd *exec.Cmd, orphanSignal syscall.Signal, log *Log) (*Process, error) {
@@ -34,6 +39,7 @@ func Start(name string, cmd *exec.Cmd, orphanSignal syscall.Signal, log *Log) (*
 	// A group of its own: a Ctrl-C at the terminal reaches us alone, and we stop children in order.
 	cmd.SysProcAttr.Setpgid = true
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.WaitDelay = inheritedOutput
 
 	p := &Process{name: name, cmd: cmd, log: log, exited: make(chan struct{})}
 	started := make(chan error)
@@ -112,6 +118,7 @@ func (p *Process) ready(ctx context.Context, probe func(context.Context) error) 
 type Log struct {
 	mu   sync.Mutex
 	buf  []byte
+	tail int // bytes to keep, if not logTail
 	file *os.File
 }
 
@@ -134,8 +141,8 @@ func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buf = append(l.buf, b...)
-	if len(l.buf) > 2*logTail {
-		l.buf = append(l.buf[:0], l.buf[len(l.buf)-logTail:]...)
+	if tail := cmp.Or(l.tail, logTail); len(l.buf) > 2*tail {
+		l.buf = append(l.buf[:0], l.buf[len(l.buf)-tail:]...)
 	}
 	if l.file != nil {
 		return l.file.Write(b)
@@ -143,11 +150,18 @@ func (l *Log) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Grow has the log keep so many bytes from now on.
+func (l *Log) Grow(bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tail = bytes
+}
+
 // Tail returns the last lines.
 func (l *Log) Tail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.TrimSpace(string(l.buf[max(0, len(l.buf)-logTail):]))
+	return strings.TrimSpace(string(l.buf[max(0, len(l.buf)-cmp.Or(l.tail, logTail)):]))
 }
 
 // Clear forgets the lines.

@@ -302,7 +302,7 @@ func TestBrokersOfOneProcess(t *testing.T) {
 func TestTransactions(t *testing.T) {
 	s := newShell(t)
 	s.run("", "topic create t -p 2")
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.bootstrap), kgo.TransactionalID("orders"), kgo.DefaultProduceTopic("t"))
+	client, err := harness.Client(t, kgo.SeedBrokers(s.bootstrap), kgo.TransactionalID("orders"), kgo.DefaultProduceTopic("t"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestTransactions(t *testing.T) {
 	if err := client.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(); err != nil {
+	if err := client.ProduceSync(harness.Soon(t), kgo.StringRecord("x")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	if out := s.run("", "txn list --state Ongoing"); !strings.Contains(out, "orders") || !strings.Contains(out, "Ongoing") {
@@ -345,7 +345,7 @@ func TestTransactions(t *testing.T) {
 	if _, stderr, code := s.try("", "txn describe none"); code != 1 || !strings.Contains(stderr, "TRANSACTIONAL_ID_NOT_FOUND") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
-	if err := client.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+	if err := client.EndTransaction(harness.Soon(t), kgo.TryCommit); err == nil {
 		t.Error("a producer whose transaction was aborted commits")
 	}
 	if out := s.run("", "cluster describe"); !strings.Contains(out, "transactions") {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 func TestGroupsOfTheConsumerProtocolAreDescribed(t *testing.T) {
@@ -16,7 +18,7 @@ func TestGroupsOfTheConsumerProtocolAreDescribed(t *testing.T) {
 	s.run("a\nb\nc\n", "produce t -p 0")
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	member, err := kgo.NewClient(kgo.SeedBrokers(s.bootstrap), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.ServerSideBalancer(),
+	member, err := harness.Client(t, kgo.SeedBrokers(s.bootstrap), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.ServerSideBalancer(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.ClientID("reader"), kgo.FetchMaxWait(time.Second))
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // acl is a kafka_acl.
@@ -60,7 +62,7 @@ func addresses[T interface{ address() string }](all []T) (names []string) {
 // ruleCount is how many rules the cluster has.
 func (c *cluster) ruleCount() int {
 	c.t.Helper()
-	all, err := c.admin.DescribeACLs(c.t.Context(), kadm.NewACLs().AnyResource().Allow().Deny().AllowHosts().DenyHosts().Operations().ResourcePatternType(kadm.ACLPatternAny))
+	all, err := c.admin.DescribeACLs(harness.Soon(c.t), kadm.NewACLs().AnyResource().Allow().Deny().AllowHosts().DenyHosts().Operations().ResourcePatternType(kadm.ACLPatternAny))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -123,7 +125,7 @@ func accessRules(t *testing.T, c *cluster) {
 
 	// A rule that somebody else deleted is made again; the others stay.
 	gone := rules[1]
-	if _, err := c.admin.DeleteACLs(t.Context(), kadm.NewACLs().Topics(gone.resource).Allow(app).AllowHosts().Operations().ResourcePatternType(kadm.ACLPatternPrefixed)); err != nil {
+	if _, err := c.admin.DeleteACLs(harness.Soon(t), kadm.NewACLs().Topics(gone.resource).Allow(app).AllowHosts().Operations().ResourcePatternType(kadm.ACLPatternPrefixed)); err != nil {
 		t.Fatal(err)
 	}
 	todo, _ := w.plan(base + textOf(rules))
@@ -259,7 +261,7 @@ func TestQuotasAsCode(t *testing.T) {
 	all = slices.Delete(all, 3, 4)
 	w.apply(textOf(all), each([]string{"delete"}, gone.address()))
 	w.destroy()
-	left, err := c.admin.DescribeClientQuotas(t.Context(), false, nil)
+	left, err := c.admin.DescribeClientQuotas(harness.Soon(t), false, nil)
 	if err != nil || len(left) > 0 {
 		t.Errorf("quotas are left: %v, %v", left, err)
 	}

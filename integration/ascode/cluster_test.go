@@ -66,23 +66,23 @@ func openCluster(t *testing.T, brokers int) *cluster {
 		b.WaitReady()
 		seeds = append(seeds, b.Listeners[open])
 	}
-	if c.client, err = kgo.NewClient(kgo.SeedBrokers(seeds...)); err != nil {
+	if c.client, err = harness.Client(t, kgo.SeedBrokers(seeds...)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.client.Close)
 	c.admin = kadm.NewClient(c.client)
 	for _, b := range c.brokers {
-		one, err := kgo.NewClient(kgo.SeedBrokers(b.Listeners[open]))
+		one, err := harness.Client(t, kgo.SeedBrokers(b.Listeners[open]))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(one.Close)
 		eventually(t, "brokers know of each other", func() bool {
-			told, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), one) // not by kadm, which remembers answers
+			told, err := kmsg.NewPtrMetadataRequest().RequestWith(harness.Soon(t), one) // not by kadm, which remembers answers
 			return err == nil && len(told.Brokers) == brokers
 		})
 	}
-	altered, err := c.admin.AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{{User: root, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password}})
+	altered, err := c.admin.AlterUserSCRAMs(harness.Soon(t), nil, []kadm.UpsertSCRAM{{User: root, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password}})
 	if err == nil {
 		err = altered[root].Err
 	}
@@ -90,7 +90,9 @@ func openCluster(t *testing.T, brokers int) *cluster {
 		t.Fatal(err)
 	}
 	for _, b := range c.brokers {
-		eventually(t, "root is known", func() bool { return c.login(b, root, password, scram.Auth.AsSha512Mechanism).Ping(t.Context()) == nil })
+		eventually(t, "root is known", func() bool {
+			return c.login(b, root, password, scram.Auth.AsSha512Mechanism).Ping(harness.Soon(t)) == nil
+		})
 	}
 	return c
 }
@@ -104,7 +106,7 @@ func (c *cluster) login(b *harness.Broker, user, pass string, mechanism func(scr
 	}
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	config.RootCAs.AppendCertsFromPEM(pem)
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Listeners[encrypted]), kgo.DialTLSConfig(config), kgo.SASL(mechanism(scram.Auth{User: user, Pass: pass})),
+	client, err := harness.Client(c.t, kgo.SeedBrokers(b.Listeners[encrypted]), kgo.DialTLSConfig(config), kgo.SASL(mechanism(scram.Auth{User: user, Pass: pass})),
 		kgo.RequestRetries(0))
 	if err != nil {
 		c.t.Fatal(err)

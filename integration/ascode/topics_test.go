@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // topic is a kafka_topic.
@@ -44,12 +46,12 @@ func text(topics ...topic) string {
 // metadata is what a broker says of a topic now: clients remember it for a while.
 func (c *cluster) metadata(topic string) kadm.TopicDetail {
 	c.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers[0].Listeners[open]))
+	client, err := harness.Client(c.t, kgo.SeedBrokers(c.brokers[0].Listeners[open]))
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer client.Close()
-	topics, err := kadm.NewClient(client).ListTopics(c.t.Context(), topic)
+	topics, err := kadm.NewClient(client).ListTopics(harness.Soon(c.t), topic)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -67,7 +69,7 @@ func (c *cluster) is(want topic) kadm.TopicID {
 	}
 	// The broker that is asked may hear of it a moment later than the one that Terraform asked.
 	eventually(c.t, fmt.Sprintf("%s has %d partitions of %d replicas", want.name, want.partitions, want.factor), fits)
-	described, err := c.admin.DescribeTopicConfigs(c.t.Context(), want.name)
+	described, err := c.admin.DescribeTopicConfigs(harness.Soon(c.t), want.name)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -128,7 +130,7 @@ func TestTopicsAsCode(t *testing.T) {
 	step("no settings", each(update, orders.address()))
 
 	// What is set for all topics is nobody's drift.
-	if _, err := c.admin.AlterBrokerConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "log.retention.ms", Value: kadm.StringPtr("3600000")}}); err != nil {
+	if _, err := c.admin.AlterBrokerConfigs(harness.Soon(t), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "log.retention.ms", Value: kadm.StringPtr("3600000")}}); err != nil {
 		t.Fatal(err)
 	}
 	w.steady(text(orders, plain))
@@ -136,11 +138,11 @@ func TestTopicsAsCode(t *testing.T) {
 	// What somebody else changed on a topic is, and is put right in place.
 	for _, by := range []func() error{
 		func() error {
-			_, err := c.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("1000000")}}, "orders")
+			_, err := c.admin.AlterTopicConfigs(harness.Soon(t), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("1000000")}}, "orders")
 			return err
 		},
 		func() error {
-			_, err := c.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: "retention.bytes"}}, "plain")
+			_, err := c.admin.AlterTopicConfigs(harness.Soon(t), []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: "retention.bytes"}}, "plain")
 			return err
 		},
 	} {
@@ -165,7 +167,7 @@ func TestTopicsAsCode(t *testing.T) {
 	if todo, _ := w.plan(text(fewer, plain)); !slices.Equal(todo[orders.address()], replace) {
 		t.Errorf("fewer partitions: %v", todo)
 	}
-	ends, err := c.admin.ListEndOffsets(t.Context(), "orders")
+	ends, err := c.admin.ListEndOffsets(harness.Soon(t), "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +195,7 @@ output "all" { value = join(" ", sort([for t in data.kafka_topics.all.list : t.t
 	}
 	w.write(text(orders, plain))
 	w.destroy()
-	topics, err := c.admin.ListTopics(t.Context())
+	topics, err := c.admin.ListTopics(harness.Soon(t))
 	if err != nil || len(topics) > 0 {
 		t.Errorf("topics are left: %v, %v", topics.Names(), err)
 	}
@@ -231,7 +233,7 @@ func (c *cluster) fill(name string, records int) {
 	for i := range records {
 		all = append(all, &kgo.Record{Topic: name, Key: fmt.Append(nil, i), Value: []byte("value")})
 	}
-	if err := c.client.ProduceSync(c.t.Context(), all...).FirstErr(); err != nil {
+	if err := c.client.ProduceSync(harness.Soon(c.t), all...).FirstErr(); err != nil {
 		c.t.Fatal(err)
 	}
 }

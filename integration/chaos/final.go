@@ -40,7 +40,8 @@ func (c *cluster) readFinally(ctx context.Context, recorder *history.Recorder, t
 func (c *cluster) writeEnds(ctx context.Context, recorder *history.Recorder, topic string, partitions int32) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, finalTimeout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.AllowIdempotentProduceCancellation()) // else a record that was sent is waited for whatever becomes of ctx
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // Main classes of the tools that look after replicas and what decides on them.
@@ -121,7 +123,7 @@ func TestKafkaToolsMoveReplicas(t *testing.T) {
 	onTargets(t, func(t *testing.T, bootstrap string) {
 		o := tools{t, c.java, bootstrap}
 		createTopic(t, bootstrap, "moved", 2)
-		brokers, err := admin(t, bootstrap).ListBrokers(t.Context())
+		brokers, err := admin(t, bootstrap).ListBrokers(harness.Soon(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,6 +80,7 @@ func runBoth(ctx context.Context, in io.Reader, command ...string) (string, erro
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin = in
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, end(out))

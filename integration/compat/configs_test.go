@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // TestKafkaConfigsChangesSettings walks through what an operator changes with kafka-configs.sh and
@@ -12,7 +14,7 @@ import (
 func TestKafkaConfigsChangesSettings(t *testing.T) {
 	c := clients(t)
 	onTargets(t, func(t *testing.T, bootstrap string) {
-		brokers, err := admin(t, bootstrap).ListBrokers(t.Context())
+		brokers, err := admin(t, bootstrap).ListBrokers(harness.Soon(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func quickGroups() map[string]string {
 // tick produces one record to each partition of a topic.
 func tick(t *testing.T, bootstrap, topic string, partitions int) {
 	t.Helper()
-	client, err := kgo.NewClient(seeds(bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := harness.Client(t, seeds(bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestGroupsChangeTheirProtocol(t *testing.T) {
 // wantType: the group is listed as one of a type.
 func wantType(t *testing.T, bootstrap, group, want string) {
 	t.Helper()
-	client, err := kgo.NewClient(seeds(bootstrap))
+	client, err := harness.Client(t, seeds(bootstrap))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func watchOffsets(t *testing.T, bootstrap, group string) (end func() map[int32]i
 	return func() map[int32]int64 {
 		stop()
 		<-done
-		look(t.Context())
+		look(harness.Soon(t))
 		return last
 	}
 }
@@ -329,7 +329,7 @@ func TestToolsShowConsumerGroups(t *testing.T) {
 	tick(t, b.Addr, topic, 4)
 	var members []*kgo.Client
 	for range 2 {
-		client, err := kgo.NewClient(seeds(b.Addr), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ServerSideBalancer(),
+		client, err := harness.Client(t, seeds(b.Addr), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ServerSideBalancer(),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		if err != nil {
 			t.Fatal(err)

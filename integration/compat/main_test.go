@@ -103,7 +103,7 @@ func seeds(bootstrap string) kgo.Opt { return kgo.SeedBrokers(strings.Split(boot
 // admin is an administrator's connection.
 func admin(t *testing.T, bootstrap string) *kadm.Client {
 	t.Helper()
-	client, err := kgo.NewClient(seeds(bootstrap))
+	client, err := harness.Client(t, seeds(bootstrap))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func admin(t *testing.T, bootstrap string) *kadm.Client {
 
 func createTopic(t *testing.T, bootstrap, topic string, partitions int32) {
 	t.Helper()
-	if _, err := admin(t, bootstrap).CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
+	if _, err := admin(t, bootstrap).CreateTopic(harness.Soon(t), partitions, 1, nil, topic); err != nil {
 		t.Fatalf("create topic %s: %v", topic, err)
 	}
 }

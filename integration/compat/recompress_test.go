@@ -1,6 +1,10 @@
 package compat
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/runnel-io/runnel/integration/harness"
+)
 
 // TestEveryClientReadsWhatTheBrokerCompressed: a topic's compression.type decides, whatever the producer chose, and every
 // client understands what the broker's codecs make.
@@ -14,7 +18,7 @@ func TestEveryClientReadsWhatTheBrokerCompressed(t *testing.T) {
 				if kept == "none" {
 					setting = "uncompressed"
 				}
-				if _, err := admin(t, bootstrap).CreateTopic(t.Context(), 1, 1, map[string]*string{"compression.type": &setting}, topic); err != nil {
+				if _, err := admin(t, bootstrap).CreateTopic(harness.Soon(t), 1, 1, map[string]*string{"compression.type": &setting}, topic); err != nil {
 					t.Fatal(err)
 				}
 				var sent []Record

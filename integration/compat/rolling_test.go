@@ -46,7 +46,7 @@ func TestClientsLiveThroughARollingRestart(t *testing.T) {
 	}
 	for _, consumer := range consumers {
 		eventually(t, consumer.Name()+" is in its group", func() bool {
-			groups, err := admin(t, brokers[0].Addr).DescribeGroups(t.Context(), consumer.Name())
+			groups, err := admin(t, brokers[0].Addr).DescribeGroups(harness.Soon(t), consumer.Name())
 			return err == nil && groups[consumer.Name()].State == "Stable"
 		})
 	}
@@ -55,7 +55,7 @@ func TestClientsLiveThroughARollingRestart(t *testing.T) {
 		createEverywhere(t, brokers, "from-"+p.name, 6)
 		running.Go(func() { p.run(ctx, t, bootstrap, over) })
 		eventually(t, p.name+" produces", func() bool {
-			ends, err := admin(t, brokers[0].Addr).ListEndOffsets(t.Context(), "from-"+p.name)
+			ends, err := admin(t, brokers[0].Addr).ListEndOffsets(harness.Soon(t), "from-"+p.name)
 			end := int64(0)
 			ends.Each(func(o kadm.ListedOffset) { end += o.Offset })
 			return err == nil && end > 0
@@ -78,7 +78,7 @@ func createEverywhere(t *testing.T, brokers []*harness.Broker, topic string, par
 	createTopic(t, brokers[0].Addr, topic, int32(partitions))
 	for _, b := range brokers {
 		eventually(t, "the broker knows the topic", func() bool {
-			topics, err := admin(t, b.Addr).ListTopics(t.Context(), topic)
+			topics, err := admin(t, b.Addr).ListTopics(harness.Soon(t), topic)
 			return err == nil && len(topics[topic].Partitions) == partitions
 		})
 	}
@@ -99,7 +99,7 @@ func trio(t *testing.T) []*harness.Broker {
 	for _, b := range all {
 		b.WaitReady()
 		eventually(t, "the broker knows the others", func() bool {
-			known, err := admin(t, b.Addr).ListBrokers(t.Context())
+			known, err := admin(t, b.Addr).ListBrokers(harness.Soon(t))
 			return err == nil && len(known) == 3
 		})
 	}
@@ -130,7 +130,7 @@ func pace(ctx context.Context, over <-chan struct{}, atLeast int, do func(Record
 
 // produceSource fills the topic that the consumers read.
 func produceSource(ctx context.Context, t *testing.T, bootstrap string, over <-chan struct{}) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.DefaultProduceTopic("source"), kgo.AllowIdempotentProduceCancellation())
+	client, err := harness.Client(t, kgo.SeedBrokers(strings.Split(bootstrap, ",")...), kgo.DefaultProduceTopic("source"), kgo.AllowIdempotentProduceCancellation())
 	if err != nil {
 		t.Error(err)
 		return

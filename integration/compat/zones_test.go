@@ -26,7 +26,7 @@ func racks(t *testing.T) []*harness.Broker {
 	}
 	for _, b := range brokers {
 		eventually(t, "the broker knows the others", func() bool {
-			metadata, err := admin(t, b.Addr).BrokerMetadata(t.Context())
+			metadata, err := admin(t, b.Addr).BrokerMetadata(harness.Soon(t))
 			return err == nil && len(metadata.Brokers) == len(brokers)
 		})
 	}
@@ -47,7 +47,7 @@ func TestJavaConsumerReadsInItsRack(t *testing.T) {
 		near     bool // all of it is read in the consumer's rack
 	}{{"wide", 3, true}, {"narrow", 1, false}} {
 		t.Run(topic.name, func(t *testing.T) {
-			if _, err := admin(t, bootstrap).CreateTopic(t.Context(), partitions, topic.replicas, nil, topic.name); err != nil {
+			if _, err := admin(t, bootstrap).CreateTopic(harness.Soon(t), partitions, topic.replicas, nil, topic.name); err != nil {
 				t.Fatal(err)
 			}
 			writeValues(t, bootstrap, topic.name, count, strings.Repeat("x", size))
@@ -85,7 +85,7 @@ func TestJavaConsumerGoesOnWhenItsRackIsLost(t *testing.T) {
 	brokers := racks(t)
 	bootstrap := brokers[0].Addr
 	const half, size = 600, 1000
-	if _, err := admin(t, bootstrap).CreateTopic(t.Context(), 6, 3, nil, "lost"); err != nil {
+	if _, err := admin(t, bootstrap).CreateTopic(harness.Soon(t), 6, 3, nil, "lost"); err != nil {
 		t.Fatal(err)
 	}
 	writeValues(t, bootstrap, "lost", half, strings.Repeat("x", size))
@@ -123,7 +123,7 @@ func groupElsewhere(t *testing.T, bootstrap, address string) string {
 	for i := range 20 {
 		names = append(names, fmt.Sprint("group-", i))
 	}
-	for name, c := range admin(t, bootstrap).FindGroupCoordinators(t.Context(), names...) {
+	for name, c := range admin(t, bootstrap).FindGroupCoordinators(harness.Soon(t), names...) {
 		if c.Err != nil {
 			t.Fatal(c.Err)
 		}
@@ -138,7 +138,7 @@ func groupElsewhere(t *testing.T, bootstrap, address string) string {
 // writeValues writes the same value so many times, over all partitions.
 func writeValues(t *testing.T, bootstrap, topic string, count int, value string) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.DefaultProduceTopic(topic),
+	client, err := harness.Client(t, kgo.SeedBrokers(bootstrap), kgo.DefaultProduceTopic(topic),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -75,13 +76,15 @@ func newCluster(t *testing.T, env ...string) *cluster {
 }
 
 func (c *cluster) down() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
 	if c.t.Failed() {
-		cmd := exec.Command(c.compose[0], append(c.compose[1:], "logs", "--no-color", "--tail", "40")...)
+		cmd := exec.CommandContext(ctx, c.compose[0], append(c.compose[1:], "logs", "--no-color", "--tail", "40")...)
 		cmd.Env = c.env
 		out, _ := cmd.CombinedOutput()
 		c.t.Logf("%s", out)
 	}
-	cmd := exec.Command(c.compose[0], append(c.compose[1:], "down", "--volumes", "--timeout", "5")...)
+	cmd := exec.CommandContext(ctx, c.compose[0], append(c.compose[1:], "down", "--volumes", "--timeout", "5")...)
 	cmd.Env = c.env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		c.t.Errorf("docker compose down: %v\n%s", err, out)

@@ -36,7 +36,7 @@ func TestStreamsRestoresFromACompactedChangelog(t *testing.T) {
 func changelog(t *testing.T, bootstrap, name string) (records, offsets int64) {
 	t.Helper()
 	_, admin := client(t, bootstrap)
-	topics, err := admin.ListTopics(t.Context())
+	topics, err := admin.ListTopics(harness.Soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func changelog(t *testing.T, bootstrap, name string) (records, offsets int64) {
 		if !strings.HasPrefix(topic, name+"-") || !strings.HasSuffix(topic, "-changelog") {
 			continue
 		}
-		ends, err := admin.ListCommittedOffsets(t.Context(), topic)
+		ends, err := admin.ListCommittedOffsets(harness.Soon(t), topic)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -177,7 +177,7 @@ func connector(t *testing.T, w *process, rest, name string, config map[string]st
 	last := ""
 	call := func(method, path string, body []byte) (int, []byte) {
 		w.alive(t)
-		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+rest+"/connectors/"+name+path, bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(harness.Soon(t), method, "http://"+rest+"/connectors/"+name+path, bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

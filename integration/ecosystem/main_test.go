@@ -79,10 +79,10 @@ func warm(t *testing.T, bootstrap string) {
 		var offsets kadm.Offsets
 		offsets.Add(kadm.Offset{Topic: "warm", At: 1})
 		eventually(t, "coordinators answer", 30*time.Second, func() bool {
-			return admin.CommitAllOffsets(t.Context(), name, offsets) == nil
+			return admin.CommitAllOffsets(harness.Soon(t), name, offsets) == nil
 		})
 		eventually(t, "coordinators answer", 30*time.Second, func() bool {
-			_, _, err := c.ProducerID(t.Context())
+			_, _, err := c.ProducerID(harness.Soon(t))
 			return err == nil
 		})
 		c.Close()
@@ -144,7 +144,7 @@ func node(t *testing.T, program string, args ...string) []string {
 // client is one with an administrator's calls.
 func client(t *testing.T, bootstrap string, opts ...kgo.Opt) (*kgo.Client, *kadm.Client) {
 	t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(bootstrap)}, opts...)...)
+	c, err := harness.Client(t, append([]kgo.Opt{kgo.SeedBrokers(bootstrap)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func client(t *testing.T, bootstrap string, opts ...kgo.Opt) (*kgo.Client, *kadm
 func createTopic(t *testing.T, bootstrap, topic string, partitions int32) {
 	t.Helper()
 	_, admin := client(t, bootstrap)
-	if _, err := admin.CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
+	if _, err := admin.CreateTopic(harness.Soon(t), partitions, 1, nil, topic); err != nil {
 		t.Fatalf("create topic %s: %v", topic, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/mover"
 )
 
@@ -89,7 +90,7 @@ func saramaCommitsAndAborts(t *testing.T, bootstrap string) {
 		t.Error(err)
 	}
 	_, admin := client(t, bootstrap)
-	ends, err := admin.ListEndOffsets(t.Context(), "sarama-commit")
+	ends, err := admin.ListEndOffsets(harness.Soon(t), "sarama-commit")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +160,7 @@ func saramaMoves(t *testing.T, bootstrap string) {
 	createTopic(t, bootstrap, "sarama-to", 1)
 	c, admin := client(t, bootstrap)
 	for n := range records {
-		if err := c.ProduceSync(t.Context(), mover.Record("sarama-from", n, 1)).FirstErr(); err != nil {
+		if err := c.ProduceSync(harness.Soon(t), mover.Record("sarama-from", n, 1)).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -171,7 +172,7 @@ func saramaMoves(t *testing.T, bootstrap string) {
 		t.Error(err)
 	}
 	eventually(t, "the group's offset is at the end", 30*time.Second, func() bool {
-		offsets, err := admin.FetchOffsets(t.Context(), "sarama-movers")
+		offsets, err := admin.FetchOffsets(harness.Soon(t), "sarama-movers")
 		at, ok := offsets.Lookup("sarama-from", 0)
 		return err == nil && ok && at.At == records
 	})

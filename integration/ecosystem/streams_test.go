@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // TestStreamsCountsWordsExactlyOnce kills a word count in the middle, with exactly_once_v2, and starts it again, on the
@@ -60,7 +62,7 @@ func TestStreamsJoinsExactlyOnce(t *testing.T) {
 		start := time.Now().Add(-time.Hour) // not so old that it expires
 		for user := range 40 {
 			r := &kgo.Record{Topic: "join-users", Key: fmt.Append(nil, "user", user), Value: []byte(region(user)), Timestamp: start}
-			if err := c.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			if err := c.ProduceSync(harness.Soon(t), r).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -169,12 +171,12 @@ func checkInternalTopics(t *testing.T, bootstrap, name string, policies map[stri
 func policiesOf(t *testing.T, bootstrap, prefix string) map[string]string {
 	t.Helper()
 	_, admin := client(t, bootstrap)
-	topics, err := admin.ListTopics(t.Context())
+	topics, err := admin.ListTopics(harness.Soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	names := slices.DeleteFunc(topics.Names(), func(topic string) bool { return !strings.HasPrefix(topic, prefix) })
-	configs, err := admin.DescribeTopicConfigs(t.Context(), names...)
+	configs, err := admin.DescribeTopicConfigs(harness.Soon(t), names...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,14 +197,14 @@ func policiesOf(t *testing.T, bootstrap, prefix string) map[string]string {
 func checkPurged(t *testing.T, bootstrap, name string) {
 	t.Helper()
 	_, admin := client(t, bootstrap)
-	topics, err := admin.ListTopics(t.Context())
+	topics, err := admin.ListTopics(harness.Soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, topic := range topics.Names() {
 		if strings.HasPrefix(topic, name+"-KSTREAM") && strings.HasSuffix(topic, "-repartition") {
 			eventually(t, "records of "+topic+" are deleted", 30*time.Second, func() bool {
-				starts, err := admin.ListStartOffsets(t.Context(), topic)
+				starts, err := admin.ListStartOffsets(harness.Soon(t), topic)
 				first, ok := starts.Lookup(topic, 0)
 				return err == nil && ok && first.Offset > 0
 			})

@@ -133,7 +133,7 @@ func environment(m *machine, container object) []string {
 func (r *rel) play(t *testing.T, pod, container object) string {
 	t.Helper()
 	m := r.machine(t, pod)
-	cmd := exec.CommandContext(t.Context(), harness.Binary(t), m.args(container)...)
+	cmd := exec.CommandContext(harness.Soon(t), harness.Binary(t), m.args(container)...)
 	cmd.Env = environment(m, container)
 	var problems strings.Builder
 	cmd.Stderr = &problems
@@ -189,7 +189,7 @@ func (r *rel) wait(t *testing.T, b *servers.Process, path string) {
 }
 
 func ask(t *testing.T, url string) error {
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	request, err := http.NewRequestWithContext(harness.Soon(t), http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}

@@ -49,13 +49,13 @@ func TestWhatABrokerWrote(t *testing.T) {
 
 		kinds, records := make(map[string]int), int64(0)
 		entries := make(map[string]int64)
-		for o := range theirs.entries(t.Context(), "", "") {
+		for o := range theirs.entries(harness.Soon(t), "", "") {
 			if o.Err != nil {
 				t.Fatal(o.Err)
 			}
 			key := strings.TrimPrefix(o.Key, theirs.prefix)
 			entries[key] = o.Size
-			whole, err := theirs.GetSuffix(t.Context(), key, o.Size+1)
+			whole, err := theirs.GetSuffix(harness.Soon(t), key, o.Size+1)
 			if err != nil || int64(len(whole)) != o.Size {
 				t.Errorf("%s: %d bytes of the %d that the list tells: %v", key, len(whole), o.Size, err)
 				continue
@@ -63,11 +63,11 @@ func TestWhatABrokerWrote(t *testing.T) {
 			if sum := md5.Sum(whole); strings.Trim(o.ETag, `"`) != hex.EncodeToString(sum[:]) { //nolint:gosec // as above
 				t.Errorf("%s: its ETag is %s, its bytes have %x", key, o.ETag, sum)
 			}
-			same, err := ours.GetSuffix(t.Context(), key, o.Size+1)
+			same, err := ours.GetSuffix(harness.Soon(t), key, o.Size+1)
 			if err != nil || !bytes.Equal(whole, same) {
 				t.Errorf("%s: the broker's client reads other bytes than minio-go: %v", key, err)
 			}
-			kind, n, err := examine(t.Context(), theirs, key, whole)
+			kind, n, err := examine(harness.Soon(t), theirs, key, whole)
 			if err != nil {
 				t.Errorf("%s: %v", key, err)
 			}
@@ -134,12 +134,12 @@ func produce(t *testing.T, bootstrap string) (acknowledged int64) {
 		names = append(names, fmt.Sprint("topic-", i))
 	}
 	for i, codec := range codecs {
-		c, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ProducerBatchCompression(codec), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		c, err := harness.Client(t, kgo.SeedBrokers(bootstrap), kgo.ProducerBatchCompression(codec), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			if _, err := kadm.NewClient(c).CreateTopics(t.Context(), partitions, 1, nil, names...); err != nil {
+			if _, err := kadm.NewClient(c).CreateTopics(harness.Soon(t), partitions, 1, nil, names...); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -154,7 +154,7 @@ func produce(t *testing.T, bootstrap string) (acknowledged int64) {
 					Topic: names[round%topics], Partition: int32(n % partitions), Key: fmt.Append(nil, n), Value: noise(uint64(n), size),
 				})
 			}
-			if err := c.ProduceSync(t.Context(), all...).FirstErr(); err != nil {
+			if err := c.ProduceSync(harness.Soon(t), all...).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 			acknowledged += int64(len(all))

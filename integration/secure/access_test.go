@@ -139,7 +139,7 @@ func (c *cluster) mayWrite(l login, topic string) bool {
 	req.Acks, req.TimeoutMillis = -1, 1000
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
-	ids, err := c.admin.ListTopics(c.t.Context(), topic)
+	ids, err := c.admin.ListTopics(harness.Soon(c.t), topic)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -242,7 +242,7 @@ func (f franzGo) produce(ctx context.Context, l login, topic string, count int) 
 	if err != nil {
 		return err
 	}
-	c, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic(topic))...)
+	c, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic(topic), kgo.AllowIdempotentProduceCancellation())...)
 	if err != nil {
 		return err
 	}

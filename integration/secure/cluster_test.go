@@ -86,7 +86,7 @@ func openCluster(t *testing.T, o clusterOptions) *cluster {
 	for _, b := range c.brokers {
 		one := c.client(login{bootstrap: b.Listeners[open], protocol: "PLAINTEXT"})
 		eventually(t, "brokers know of each other", setUp, func() bool {
-			told, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), one) // not by kadm, which remembers answers
+			told, err := kmsg.NewPtrMetadataRequest().RequestWith(harness.Soon(t), one) // not by kadm, which remembers answers
 			return err == nil && len(told.Brokers) == len(c.brokers)
 		})
 	}
@@ -119,7 +119,7 @@ func (c *cluster) client(l login, opts ...kgo.Opt) *kgo.Client {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(append(all, opts...)...)
+	client, err := harness.Client(c.t, append(all, opts...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func (c *cluster) client(l login, opts ...kgo.Opt) *kgo.Client {
 func (c *cluster) user(name, password string) {
 	c.t.Helper()
 	for _, m := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} { // one at a time: a request may name a user once
-		altered, err := c.admin.AlterUserSCRAMs(c.t.Context(), nil, []kadm.UpsertSCRAM{{User: name, Mechanism: m, Iterations: 4096, Password: password}})
+		altered, err := c.admin.AlterUserSCRAMs(harness.Soon(c.t), nil, []kadm.UpsertSCRAM{{User: name, Mechanism: m, Iterations: 4096, Password: password}})
 		if err == nil {
 			err = altered[name].Err
 		}
@@ -152,7 +152,7 @@ func logsIn(t *testing.T, l login) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(append(opts, kgo.RequestRetries(0))...)
+	client, err := harness.Client(t, append(opts, kgo.RequestRetries(0))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func logsIn(t *testing.T, l login) error {
 // topic makes a topic of so many partitions.
 func (c *cluster) topic(name string, partitions int32) {
 	c.t.Helper()
-	if _, err := c.admin.CreateTopic(c.t.Context(), partitions, 1, nil, name); err != nil {
+	if _, err := c.admin.CreateTopic(harness.Soon(c.t), partitions, 1, nil, name); err != nil {
 		c.t.Fatalf("create topic %s: %v", name, err)
 	}
 }
@@ -187,7 +187,7 @@ func allow(resource kmsg.ACLResourceType, name string, pattern kmsg.ACLResourceP
 // rules makes rules, and waits until all brokers have them.
 func (c *cluster) rules(all ...rule) {
 	c.t.Helper()
-	if err := createRules(c.t.Context(), c.client(login{bootstrap: c.brokers[0].Listeners[open], protocol: "PLAINTEXT"}), all...); err != nil {
+	if err := createRules(harness.Soon(c.t), c.client(login{bootstrap: c.brokers[0].Listeners[open], protocol: "PLAINTEXT"}), all...); err != nil {
 		c.t.Fatal(err)
 	}
 	for i := range c.brokers {
@@ -249,7 +249,7 @@ func (c *cluster) letAll(prefix string, principals ...string) {
 // requests to the controller.
 func (c *cluster) known(broker int) map[rule]bool {
 	c.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers[broker].Listeners[open]))
+	client, err := harness.Client(c.t, kgo.SeedBrokers(c.brokers[broker].Listeners[open]))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func (c *cluster) known(broker int) map[rule]bool {
 	req := kmsg.NewPtrDescribeACLsRequest()
 	req.ResourceType, req.ResourcePatternType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
 	req.Operation, req.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
-	resp, err := client.SeedBrokers()[0].Request(c.t.Context(), req)
+	resp, err := client.SeedBrokers()[0].Request(harness.Soon(c.t), req)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func database(t *testing.T, o servers.PostgresOptions, role, password, parameter
 	t.Helper()
 	o.HBA = superuserHBA + o.HBA
 	server := harness.OwnPostgres(t, o)
-	conn, err := pgx.Connect(t.Context(), server.DSN())
+	conn, err := pgx.Connect(harness.Soon(t), server.DSN())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func database(t *testing.T, o servers.PostgresOptions, role, password, parameter
 
 func run(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()
-	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+	if _, err := conn.Exec(harness.Soon(t), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
@@ -62,7 +62,7 @@ func endSessions(t *testing.T, conn *pgx.Conn, role string) {
 // takes produces a record to a broker, whose metastore has to take it.
 func takes(t *testing.T, b *harness.Broker, topic string) {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.DefaultProduceTopic(topic))
+	c, err := harness.Client(t, kgo.SeedBrokers(b.Addr), kgo.DefaultProduceTopic(topic))
 	if err != nil {
 		t.Fatal(err)
 	}

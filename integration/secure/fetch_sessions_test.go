@@ -6,6 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // TestAFetchSessionGivesNoRights: sessions are not bound to who began them, as in Kafka, and their ids are no secrets. Whoever
@@ -19,13 +21,13 @@ func TestAFetchSessionGivesNoRights(t *testing.T) {
 	c.topic("of-everybody", 1)
 	c.letAll("of-", "User:"+alice)
 	c.rules(allow(kmsg.ACLResourceTypeTopic, "of-everybody", kmsg.ACLResourcePatternTypeLiteral, "User:*", kmsg.ACLOperationRead))
-	topics, err := c.admin.ListTopics(t.Context())
+	topics, err := c.admin.ListTopics(harness.Soon(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name := range topics {
 		full := c.client(login{bootstrap: c.at(open), protocol: "PLAINTEXT"})
-		if err := full.ProduceSync(t.Context(), &kgo.Record{Topic: name, Value: []byte("for whoever may read " + name)}).FirstErr(); err != nil {
+		if err := full.ProduceSync(harness.Soon(t), &kgo.Record{Topic: name, Value: []byte("for whoever may read " + name)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 const (
@@ -131,7 +133,7 @@ func TestStrangersAreRefused(t *testing.T) {
 // endOf is how many records a topic has.
 func (c *cluster) endOf(topic string) (n int64) {
 	c.t.Helper()
-	ends, err := c.admin.ListEndOffsets(c.t.Context(), topic)
+	ends, err := c.admin.ListEndOffsets(harness.Soon(c.t), topic)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
@@ -61,15 +62,15 @@ func TestAccessIsDecidedAsKafkaDecides(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rules := randomRules(rand.New(rand.NewPCG(seed, 0)), 120)
 	for _, client := range []*kgo.Client{theirs, ours} {
-		if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, nil, matrix.topics...); err != nil {
+		if _, err := kadm.NewClient(client).CreateTopics(harness.Soon(t), 1, 1, nil, matrix.topics...); err != nil {
 			t.Fatal(err)
 		}
-		if err := createRules(t.Context(), client, rules...); err != nil {
+		if err := createRules(harness.Soon(t), client, rules...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	eventually(t, "Kafka has made the topic of groups", 20*time.Second, func() bool {
-		return kadm.NewClient(theirs).FindGroupCoordinators(t.Context(), matrix.groups...).Error() == nil
+		return kadm.NewClient(theirs).FindGroupCoordinators(harness.Soon(t), matrix.groups...).Error() == nil
 	})
 	allowed, denied := 0, 0
 	for _, user := range matrix.users {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // TestQuotasHoldRealClientsBack: producers and consumers that would take more get what their quota says, to within 10 % over
@@ -34,8 +36,9 @@ func TestQuotasHoldRealClientsBack(t *testing.T) {
 	}
 	full := c.client(login{bootstrap: c.at(open), protocol: "PLAINTEXT"}, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	var first kgo.FirstErrPromise
+	ctx := harness.Soon(t)
 	for i := range 2 * int((warm+steady)/time.Second+15) * limit / size {
-		full.Produce(t.Context(), &kgo.Record{Topic: []string{"java-consumer", "librdkafka-consumer"}[i%2], Value: make([]byte, size)}, first.Promise())
+		full.Produce(ctx, &kgo.Record{Topic: []string{"java-consumer", "librdkafka-consumer"}[i%2], Value: make([]byte, size)}, first.Promise())
 	}
 	if err := first.Err(); err != nil {
 		t.Fatal(err)

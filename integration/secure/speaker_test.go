@@ -22,7 +22,8 @@ import (
 // speaker is a program with clients of another language, which answers requests beside each other. It lives as long as
 // the tests, so that none of them waits for it to start.
 type speaker struct {
-	log *servers.Log
+	process *os.Process
+	log     *servers.Log
 
 	mu      sync.Mutex
 	in      io.WriteCloser
@@ -78,7 +79,7 @@ func startSpeaker(command ...string) (*speaker, error) {
 	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
 		return nil, fmt.Errorf("start %s: %w", command[0], err)
 	}
-	s := &speaker{log: log, in: in, waiting: make(map[int64]chan answer), ended: make(chan struct{})}
+	s := &speaker{process: cmd.Process, log: log, in: in, waiting: make(map[int64]chan answer), ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		s.listen(out)
@@ -136,7 +137,12 @@ func (s *speaker) close() {
 	s.mu.Lock()
 	_ = s.in.Close()
 	s.mu.Unlock()
-	<-s.ended
+	select {
+	case <-s.ended:
+	case <-time.After(30 * time.Second): // it is to end with its input, and what it was asked last
+		_ = s.process.Kill()
+		<-s.ended
+	}
 }
 
 const clientsOfCompat = "../compat/clients/"

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // api asks the mock as AWS's own clients would, signature aside, which it does not look at.
@@ -82,7 +84,7 @@ func (a api) list(t *testing.T) map[string]string {
 
 func (a api) call(t *testing.T, l listing) string {
 	t.Helper()
-	body, err := a.do(t.Context(), l)
+	body, err := a.do(harness.Soon(t), l)
 	if err != nil {
 		t.Fatalf("%s %s: %v", l.service, l.action, err)
 	}

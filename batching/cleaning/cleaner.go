@@ -44,8 +44,8 @@ type Options struct {
 	MapBytesNow func() int64
 	// PieceBytes is about how much of a partition is rewritten with one entry of the log. Default 512 MiB.
 	PieceBytes int64
-	// InflatedBytes bounds what one batch may decompress to; a larger one is left as it is. While a batch is changed there are
-	// up to three copies of what it holds. Default 100 MiB, the most that Produce takes for a compacted topic.
+	// InflatedBytes bounds what one batch may decompress to; a larger one is left as it is. While a batch is changed, what it
+	// holds is in memory once. Default 100 MiB, the most that Produce takes for a compacted topic.
 	InflatedBytes int
 
 	// A partition with fewer dirty bytes than SmallBytes is cleaned once they have been dirty for SmallPatience, or for the

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
+	"slices"
+
+	"github.com/klauspost/compress/snappy"
 )
 
 // Entry is what log compaction goes by in a record.
@@ -17,11 +21,11 @@ type Entry struct {
 // Filter looks at the records of batches and takes records out of them, as Kafka's log compaction does. It keeps its
 // buffers and decoders from batch to batch. It is not for concurrent use; the zero value is ready.
 type Filter struct {
-	// MaxInflated bounds what a batch may decompress to, all of which is held in memory. Default 100 MiB, which is what
+	// MaxInflated bounds what a batch may decompress to, all of which is held in memory, once. Default 100 MiB, which is what
 	// Validate allows for a compacted topic.
 	MaxInflated int
 
-	inflated bytes.Buffer
+	inflated []byte
 	kept     []byte
 	moved    []byte
 	decoders decoders
@@ -63,7 +67,10 @@ func (f *Filter) Keep(b []byte, r Retain) (left []byte, records int32, err error
 	if err != nil {
 		return nil, 0, err
 	}
-	f.kept = f.kept[:0]
+	kept := f.kept[:0]
+	if h.Codec() != None && h.Records > 0 {
+		kept = body[:0] // what is kept moves to the front of what was decompressed
+	}
 	latest, tombstones := int64(-1), false
 	at, from := 0, 0 // where in body the record begins, and what is kept before it but not copied yet
 	err = eachEntry(h, body, func(e Entry, raw rawRecord, n int) bool {
@@ -72,7 +79,7 @@ func (f *Filter) Keep(b []byte, r Retain) (left []byte, records int32, err error
 			latest = max(latest, raw.timestamp(h))
 			tombstones = tombstones || e.Tombstone
 		} else {
-			f.kept = append(f.kept, body[from:at]...)
+			kept = append(kept, body[from:at]...)
 			from = at + n
 		}
 		at += n
@@ -93,8 +100,11 @@ func (f *Filter) Keep(b []byte, r Retain) (left []byte, records int32, err error
 	case records == h.Records:
 		left, err = f.remake(b, h, body, records, latest, horizon)
 	default:
-		f.kept = append(f.kept, body[from:]...)
-		left, err = f.remake(b, h, f.kept, records, latest, horizon)
+		kept = append(kept, body[from:]...)
+		left, err = f.remake(b, h, kept, records, latest, horizon)
+		if h.Codec() == None {
+			f.kept = kept
+		}
 	}
 	return left, records, err
 }
@@ -140,25 +150,69 @@ func (f *Filter) open(b []byte) (Header, []byte, error) {
 	if limit <= 0 {
 		limit = maxInflated
 	}
-	if f.inflated.Cap() > keptBuffer {
-		f.inflated = bytes.Buffer{}
+	for _, buffer := range []*[]byte{&f.inflated, &f.kept, &f.moved} {
+		if cap(*buffer) > keptBuffer {
+			*buffer = nil
+		}
 	}
-	f.inflated.Reset()
-	if cap(f.kept) > keptBuffer {
-		f.kept = nil
+	err = f.inflate(h.Codec(), b[HeaderSize:], limit)
+	return h, f.inflated, err
+}
+
+// inflate decompresses body. Of what is large it counts the bytes first, and decompresses it again: a buffer that grows would take
+// up to three times as much.
+func (f *Filter) inflate(c Codec, body []byte, limit int) error {
+	if c == Snappy && !hasPrefix(body, xerialMagic) {
+		return f.inflateBlock(body, limit)
 	}
-	if cap(f.moved) > keptBuffer {
-		f.moved = nil
-	}
-	r, err := f.decoders.open(h.Codec(), b[HeaderSize:], limit)
+	r, err := f.decoders.open(c, body, limit)
 	if err != nil {
-		return h, nil, err
+		return err
 	}
-	f.inflated.Grow(min(2*len(b), limit))
-	if _, err := f.inflated.ReadFrom(r); err != nil {
-		return h, nil, err
+	if start := min(2*len(body)+512, limit+1, keptBuffer); cap(f.inflated) < start {
+		f.inflated = make([]byte, 0, start)
 	}
-	return h, f.inflated.Bytes(), nil
+	for f.inflated = f.inflated[:0]; ; {
+		if len(f.inflated) == cap(f.inflated) {
+			if len(f.inflated) >= keptBuffer {
+				break
+			}
+			f.inflated = slices.Grow(f.inflated, len(f.inflated))
+		}
+		n, err := r.Read(f.inflated[len(f.inflated):cap(f.inflated)])
+		f.inflated = f.inflated[:len(f.inflated)+n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	rest, err := io.Copy(io.Discard, r)
+	if err != nil {
+		return err
+	}
+	whole := make([]byte, int64(len(f.inflated))+rest)
+	if r, err = f.decoders.open(c, body, limit); err == nil {
+		_, err = io.ReadFull(r, whole)
+	}
+	f.inflated = whole
+	return err
+}
+
+// inflateBlock decompresses a raw block of snappy, which says how long it is.
+func (f *Filter) inflateBlock(body []byte, limit int) error {
+	n, err := snappy.DecodedLen(body)
+	switch {
+	case err != nil || n/maxSnappyRatio > len(body):
+		return codecError(Snappy, snappy.ErrCorrupt)
+	case n > limit:
+		return ErrTooLarge
+	case cap(f.inflated) < n:
+		f.inflated = make([]byte, n)
+	}
+	f.inflated, err = snappy.Decode(f.inflated[:cap(f.inflated)], body)
+	return codecError(Snappy, err)
 }
 
 // eachEntry shows the records of body, with the bytes that each takes, until show returns false.
@@ -194,14 +248,13 @@ func (f *Filter) remake(b []byte, h Header, body []byte, records int32, latest, 
 		be.PutUint64(header[maxTimestampAt:], uint64(latest))
 	}
 	if horizon != NoHorizon {
-		body = f.rebase(body, h.BaseTimestamp-horizon)
 		be.PutUint16(header[attributesAt:], uint16(h.Attributes)|deleteHorizonBit)
 		be.PutUint64(header[baseTimestampAt:], uint64(horizon))
 	}
 	var out bytes.Buffer
 	out.Grow(HeaderSize + min(len(body), len(b)))
 	out.Write(header[:])
-	if err := h.Codec().byDefault().write(&out, body); err != nil { // to memory: this does not fail
+	if err := f.write(&out, h, body, horizon); err != nil { // to memory: this does not fail
 		return nil, err
 	}
 	made := out.Bytes()
@@ -213,9 +266,34 @@ func (f *Filter) remake(b []byte, h Header, body []byte, records int32, latest, 
 	return made, nil
 }
 
-// rebase adds to the timestamp deltas of records, which eachEntry has passed.
-func (f *Filter) rebase(body []byte, by int64) []byte {
-	f.moved = f.moved[:0]
+// write compresses records, which eachEntry has passed, with their times counted from a horizon if there is one.
+func (f *Filter) write(out *bytes.Buffer, h Header, body []byte, horizon int64) error {
+	to := h.Codec().byDefault()
+	if horizon == NoHorizon {
+		return to.write(out, body)
+	}
+	by := h.BaseTimestamp - horizon
+	if len(body) <= keptBuffer {
+		f.moved = f.moved[:0]
+		_ = rebase(body, by, func(part []byte) error {
+			f.moved = append(f.moved, part...)
+			return nil
+		})
+		return to.write(out, f.moved)
+	}
+	w, err := to.stream(out)
+	if err != nil {
+		return err
+	}
+	if err := rebase(body, by, func(part []byte) error { _, err := w.Write(part); return err }); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// rebase adds to the timestamp deltas of records, which eachEntry has passed, and gives what that makes of them part by part.
+func rebase(body []byte, by int64, write func([]byte) error) error {
+	var head [2*binary.MaxVarintLen64 + 1]byte
 	for len(body) > 0 {
 		_, n, ok := nextRecord(body)
 		if !ok {
@@ -226,13 +304,18 @@ func (f *Filter) rebase(body []byte, by int64) []byte {
 		rest := body[prefix+1+size : n]
 		var encoded [binary.MaxVarintLen64]byte
 		width := binary.PutVarint(encoded[:], delta+by) // it may wrap, as it does for who adds it to the horizon
-		f.moved = binary.AppendVarint(f.moved, int64(1+width+len(rest)))
-		f.moved = append(f.moved, body[prefix])
-		f.moved = append(f.moved, encoded[:width]...)
-		f.moved = append(f.moved, rest...)
+		made := binary.AppendVarint(head[:0], int64(1+width+len(rest)))
+		made = append(made, body[prefix])
+		made = append(made, encoded[:width]...)
+		if err := write(made); err != nil {
+			return err
+		}
+		if err := write(rest); err != nil {
+			return err
+		}
 		body = body[n:]
 	}
-	return f.moved
+	return nil
 }
 
 // byDefault is the compression with c at the level that Kafka takes where none is set.

@@ -95,16 +95,26 @@ func (c Compression) lz4(out io.Writer) (io.WriteCloser, error) {
 
 // writeSnappy writes the framing of Java's snappy streams, which is what Kafka itself writes.
 func writeSnappy(out *bytes.Buffer, body []byte) {
-	out.WriteString(xerialMagic)
-	out.Write([]byte{0, 0, 0, 1, 0, 0, 0, 1})
+	beginSnappy(out)
 	var block []byte
-	var size [4]byte
 	for len(body) > 0 {
 		n := min(len(body), snappyBlock)
-		block = snappy.Encode(block[:cap(block)], body[:n])
-		binary.BigEndian.PutUint32(size[:], uint32(len(block)))
-		out.Write(size[:])
-		out.Write(block)
+		block = appendSnappyBlock(out, block, body[:n])
 		body = body[n:]
 	}
+}
+
+func beginSnappy(out *bytes.Buffer) {
+	out.WriteString(xerialMagic)
+	out.Write([]byte{0, 0, 0, 1, 0, 0, 0, 1})
+}
+
+// appendSnappyBlock writes one block. buffer is what it returned for another, or nil.
+func appendSnappyBlock(out *bytes.Buffer, buffer, body []byte) []byte {
+	block := snappy.Encode(buffer[:cap(buffer)], body)
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(block)))
+	out.Write(size[:])
+	out.Write(block)
+	return block
 }

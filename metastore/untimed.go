@@ -18,5 +18,26 @@ func (r *Run) Untimed() (stored time.Time, ok bool) {
 	return r.Segment.Time(), true
 }
 
+// Stored is when the newest of what is in a run was stored. Of a rewritten run with timestamps it is when it was rewritten, which was
+// later.
+func (r *Run) Stored() time.Time {
+	if r.Marker != nil {
+		return time.UnixMilli(r.MaxTimestamp)
+	}
+	if stored, ok := r.Untimed(); ok {
+		return stored
+	}
+	return r.Segment.Time()
+}
+
+// Newest is the time, in ms, by which what is in a run is too old or too young: its greatest timestamp, or when it was stored if
+// there is none.
+func (r *Run) Newest() int64 {
+	if stored, ok := r.Untimed(); ok {
+		return stored.UnixMilli()
+	}
+	return r.MaxTimestamp
+}
+
 // UntimedSince is the MaxTimestamp of a rewritten run without timestamps, the newest of whose records were stored at a time.
 func UntimedSince(stored time.Time) int64 { return min(-stored.UnixMilli(), -1) }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/runnel-io/runnel/batching/cleaning"
+	"github.com/runnel-io/runnel/batching/fsck"
 	"github.com/runnel-io/runnel/batching/rewrite"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -37,8 +38,21 @@ func TestAFirstRoundThatDiesHasSaidThatItBegan(t *testing.T) {
 				t.Errorf("%d records are left, and it is cleaned to %d", len(s.records), s.cleanedTo)
 			}
 			r.swapping = nil
+			r.intact("it died")
 			r.policy.MinCleanableDirtyRatio = 0
 			r.round()
 		})
+	}
+}
+
+// intact has fsck look at all, to which the topic is one that deletes: its settings were altered when something had happened.
+func (r *rig) intact(when string) {
+	r.t.Helper()
+	report, err := fsck.Check(r.t.Context(), r.meta, r.store, fsck.Options{Deep: true, Compacted: func(*metastore.Topic) bool { return false }})
+	r.must(err)
+	for _, f := range report.Findings {
+		if f.Kind.Severity() == fsck.Error {
+			r.t.Errorf("after %s: %s %s: %s %v", when, f.Kind, f.Key, f.Detail, f.Affects)
+		}
 	}
 }

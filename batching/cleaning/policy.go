@@ -49,7 +49,7 @@ func survey(tp metastore.TopicPartition, v view, bytes int64, marks metastore.Wa
 		run := v.Run(i)
 		whole := int64(run.Length)
 		c.clean -= whole
-		young = young || run.Base >= marks.Stable || policy.MinCompactionLagMs > 0 && run.MaxTimestamp > youngest
+		young = young || run.Base >= marks.Stable || policy.MinCompactionLagMs > 0 && run.Newest() > youngest
 		if young {
 			continue
 		}
@@ -60,11 +60,12 @@ func survey(tp metastore.TopicPartition, v view, bytes int64, marks metastore.Wa
 		if i > first {
 			continue
 		}
-		c.written = stored(&run)
+		c.written = run.Stored().UnixMilli()
 		if run.Marker != nil || segment.Tier(run.Segment) == 0 { // what is in it was written at about the same time
-			c.oldest = run.MaxTimestamp
+			c.oldest = run.Newest()
 		} else if first > 0 {
-			c.oldest = v.Run(first - 1).MaxTimestamp
+			before := v.Run(first - 1)
+			c.oldest = before.Newest()
 		}
 	}
 	return c, c.dirty > 0
@@ -76,14 +77,6 @@ func share(bytes int64, offsets metastore.Offset, of int32) int64 {
 		return 0
 	}
 	return int64(float64(bytes) * float64(offsets) / float64(of))
-}
-
-// stored is when a run was stored.
-func stored(run *metastore.Run) int64 {
-	if run.Marker != nil {
-		return run.MaxTimestamp
-	}
-	return run.Segment.Time().UnixMilli()
 }
 
 // eldest is the time so many ms before another.

@@ -173,7 +173,7 @@ func (r *round) index(ctx context.Context) error {
 			if metastore.Offset(b.Header.LastOffset()) < from {
 				return nil
 			}
-			if stop = !r.take(b, aborted); stop {
+			if stop = !r.take(b, &runs[b.Run], aborted); stop {
 				return errEnough
 			}
 			from = r.sieve.end
@@ -198,11 +198,11 @@ func (r *round) index(ctx context.Context) error {
 	return errGone
 }
 
-// take puts the keys of a batch into the map; false if it is not to be cleaned in this round, nor any after it.
-func (r *round) take(b rewrite.Batch, txns abortedTxns) bool {
+// take puts the keys of a batch of a run into the map; false if it is not to be cleaned in this round, nor any after it.
+func (r *round) take(b rewrite.Batch, of *metastore.Run, txns abortedTxns) bool {
 	h := b.Header
 	next := metastore.Offset(h.LastOffset()) + 1
-	if next > r.marks.Stable || r.policy.MinCompactionLagMs > 0 && h.MaxTimestamp > eldest(r.now, r.policy.MinCompactionLagMs) {
+	if next > r.marks.Stable || r.young(h, of) {
 		return false
 	}
 	if !h.Control() && !(h.Transactional() && txns.has(h)) {
@@ -219,6 +219,19 @@ func (r *round) take(b rewrite.Batch, txns abortedTxns) bool {
 	}
 	r.sieve.end = next
 	return true
+}
+
+// young tells whether a batch of a run has to stay as it is for min.compaction.lag.ms. Without timestamps it is as old as what it was
+// stored in, as far as that is known, and never older.
+func (r *round) young(h recordbatch.Header, of *metastore.Run) bool {
+	if r.policy.MinCompactionLagMs <= 0 {
+		return false
+	}
+	newest := h.MaxTimestamp
+	if newest < 0 {
+		newest = of.Stored().UnixMilli()
+	}
+	return newest > eldest(r.now, r.policy.MinCompactionLagMs)
 }
 
 // A stretch may take so long, and no longer, for what it gives tombstones counts from when it began; leastStretch is for topics

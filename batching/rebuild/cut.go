@@ -85,6 +85,9 @@ func (p *planner) copy(ctx context.Context, tp metastore.TopicPartition, of *sou
 		}
 	}
 	r := &x.Runs[0]
+	if r.MaxTimestamp < 0 {
+		r.MaxTimestamp = metastore.UntimedSince(of.Stored())
+	}
 	return metastore.Run{
 		Base: metastore.Offset(r.Base), Records: r.Offsets, Segment: id, SegmentSize: x.Size, Position: r.Position, Length: r.Length, MaxTimestamp: r.MaxTimestamp,
 	}, true, nil

@@ -52,6 +52,9 @@ func (b *rebuild) settle(ctx context.Context) error {
 	return nil
 }
 
+// justBegun is an offset that says of log compaction no more than that it began, as batching/cleaning notes it.
+const justBegun = 1
+
 func (b *rebuild) settlePartition(ctx context.Context, p *partition, filler metastore.ProducerID) error {
 	r := p.history.resolve(b.outcomes)
 	for r.room != (span{}) {
@@ -68,8 +71,11 @@ func (b *rebuild) settlePartition(ctx context.Context, p *partition, filler meta
 		TopicPartition: p.TopicPartition, LogStart: p.start(), High: p.high(), Steps: r.steps, Forgotten: p.forgotten,
 		Unclean: p.rewritten,
 	}
-	if !p.compact { // and was, when that was rewritten; else it goes by what is known
+	switch {
+	case !p.compact: // and was, when that was rewritten
 		set.CleanedTo = p.cleanedTo
+	case p.rewritten || p.cleanedTo > 0: // it goes by what is known, and may have gaps, also if it is not compacted any more
+		set.CleanedTo = max(set.LogStart, justBegun)
 	}
 	set.Runs = p.withEnds(r, set.LogStart, filler)
 	for _, m := range r.tail {

@@ -3,6 +3,7 @@ package rebuild
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
@@ -110,11 +111,32 @@ func (b *rebuild) addFound(p *partition, f *found) {
 			continue
 		}
 		s := f.source(r)
+		if s.MaxTimestamp < 0 {
+			s.MaxTimestamp = metastore.UntimedSince(b.storedOf(p, &s))
+		}
 		there := func(is source) bool { return is.Segment == s.Segment && is.Base == s.Base }
 		if r.end() > p.marks.LogStart && (f == b.found || !slices.ContainsFunc(p.sources, there)) {
 			p.sources = append(p.sources, s)
 		}
 	}
+}
+
+// storedOf is when the newest of what is in a run without timestamps was stored, of which the footer says nothing: when the runs of the
+// index were whose place it takes, or, beyond the index, when its object was made, which was soon after.
+func (b *rebuild) storedOf(p *partition, s *source) time.Time {
+	stored, replaces := time.Time{}, false
+	for run := range b.state.Runs(p.TopicPartition) {
+		if run.Base >= s.End() {
+			break
+		}
+		if at := run.Stored(); run.End() > s.Base && (!replaces || at.After(stored)) {
+			stored, replaces = at, true
+		}
+	}
+	if !replaces || s.End() > p.should.high {
+		return s.Segment.Time()
+	}
+	return stored
 }
 
 func (b *rebuild) stale() {

@@ -34,6 +34,7 @@ type world struct {
 	clients []*client
 	offsets map[string]map[metastore.TopicPartition]metastore.Offset // committed by groups
 	made    int
+	untimed bool // records have no timestamps
 
 	index indexed
 }
@@ -47,6 +48,7 @@ type entry struct {
 	txn         *txn // nil: of none
 	control     bool
 	cleaned     bool // log compaction took it out of a rewrite
+	stored      time.Time
 }
 
 // txn is a transaction of a client.
@@ -265,9 +267,12 @@ func (w *world) batch(c *client, tp metastore.TopicPartition) (segment.Batch, *e
 	records := make([]recordbatch.Record, n)
 	for i := range records {
 		records[i] = recordbatch.Record{Timestamp: 1000 + int64(w.made), Value: fmt.Appendf(nil, "record %d.%d", w.made, i)}
+		if w.untimed {
+			records[i].Timestamp = -1
+		}
 	}
 	o := recordbatchtest.Options{ProducerID: int64(c.producer), ProducerEpoch: int16(c.epoch), BaseSequence: c.next[tp], Transactional: c.id != ""}
-	e := &entry{producer: c.producer, epoch: c.epoch, txn: c.open, bytes: recordbatchtest.Encode(records, o)}
+	e := &entry{producer: c.producer, epoch: c.epoch, txn: c.open, bytes: recordbatchtest.Encode(records, o), stored: time.Now()}
 	h, err := recordbatch.ParseHeader(e.bytes)
 	w.must(err)
 	c.last[tp] = sent{e, c.next[tp]}

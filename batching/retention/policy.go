@@ -34,7 +34,8 @@ type Due struct {
 // Kafka takes whole log files from the front, first while what is left has retention.bytes or more, then while the greatest
 // timestamp of the next is older than retention.ms. Here runs are what it takes, and either reason will do for each: as
 // nothing but the front ever leaves, that comes to the same. A file that holds the future waits for it, and all behind it with
-// it, however old. Nothing stays that is old enough, be it the last. What transactions have not decided stays, other than with Kafka.
+// it, however old. Records without timestamps are as old as what they were stored in first, however often that was rewritten; Kafka goes by
+// the time of their file, which its cleaner hands on. Nothing stays that is old enough, be it the last. What transactions have not decided stays, other than with Kafka.
 func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time.Time, limit int) Due {
 	var due Due
 	if !p.Delete {
@@ -45,7 +46,7 @@ func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time
 		end := r.Base + metastore.Offset(r.Records)
 		left := bytes - int64(r.Length)
 		bySize := p.Bytes >= 0 && left >= p.Bytes
-		byTime := p.Ms >= 0 && now.UnixMilli()-timestamp(&r) > p.Ms
+		byTime := p.Ms >= 0 && now.UnixMilli()-r.Newest() > p.Ms
 		if end > marks.Stable && !planted.Is(planted.RetentionPastOpen) || !bySize && !byTime {
 			break
 		}
@@ -61,13 +62,4 @@ func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time
 		due.LogStart, due.Runs, bytes = end, i+1, left
 	}
 	return due
-}
-
-// timestamp is the time of a run's newest record, in ms. Records of producers that gave them none are as old as what they were
-// stored in first, however often that was rewritten; Kafka goes by the time of their file, which its cleaner hands on.
-func timestamp(r *metastore.Run) int64 {
-	if stored, ok := r.Untimed(); ok {
-		return stored.UnixMilli()
-	}
-	return r.MaxTimestamp
 }

@@ -95,19 +95,8 @@ func (o *output) add(ctx context.Context, h recordbatch.Header, b []byte, run in
 		o.runs, o.open = append(o.runs, r), append(o.open, r)
 	}
 	last := o.runs[len(o.runs)-1]
-	last.stored = later(last.stored, storedAt(old))
+	last.stored = later(last.stored, old.Stored())
 	return nil
-}
-
-// storedAt is when what is in a run was stored, by its records' age if they have no other.
-func storedAt(run *metastore.Run) time.Time {
-	if run.Marker != nil {
-		return time.UnixMilli(run.MaxTimestamp)
-	}
-	if stored, ok := run.Untimed(); ok {
-		return stored
-	}
-	return run.Segment.Time()
 }
 
 func later(a, b time.Time) time.Time {

@@ -12,6 +12,7 @@ import (
 	"github.com/runnel-io/runnel/metastore/index"
 	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/patient"
 )
 
 // Metastore is what a check reads of the metastore.
@@ -24,6 +25,9 @@ type Metastore interface {
 	GroupAges(ctx context.Context, from string, limit int) ([]metastore.GroupAge, error)
 	FetchOffsets(ctx context.Context, groupID string, partitions []metastore.TopicPartition) ([]metastore.CommittedOffset, error)
 }
+
+// attempts at one request, before the check gives up.
+const attempts = 3
 
 // Objects is what a check reads of the bucket.
 type Objects interface {
@@ -127,7 +131,7 @@ type check struct {
 // or the largest record batch if that is more.
 func Check(ctx context.Context, meta Metastore, objects Objects, opts Options) (*Report, error) {
 	opts = opts.withDefaults()
-	c := &check{meta: meta, objects: retrying{objects}, opts: opts, report: newReporter(opts)}
+	c := &check{meta: meta, objects: patient.New(objects, attempts), opts: opts, report: newReporter(opts)}
 	err := c.run(ctx)
 	return c.report.done(), err
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
-	"github.com/runnel-io/runnel/objstore"
 )
 
 // stranger is an object of a segment that the first survey does not name.
@@ -65,7 +63,7 @@ func (c *check) merge(ctx context.Context, look func(metastore.SegmentRuns, int6
 	segments, stop := iter.Pull(c.survey.Segments(compareKeys))
 	defer stop()
 	next, more := segments()
-	for o, err := range list(ctx, c.objects) {
+	for o, err := range c.objects.List(ctx, "", "") {
 		if err != nil {
 			return err
 		}
@@ -107,36 +105,6 @@ func keyOf(run metastore.Run) string {
 		return ""
 	}
 	return segment.Key(run.Segment)
-}
-
-// list yields all objects in the order of their keys, and goes on behind the last one after an error.
-func list(ctx context.Context, objects Objects) iter.Seq2[objstore.Object, error] {
-	return func(yield func(objstore.Object, error) bool) {
-		last := ""
-		for failures := 0; ; {
-			var failed error
-			for o, err := range objects.List(ctx, "", last) {
-				if failed = err; err != nil {
-					break
-				}
-				if o.Key <= last {
-					yield(o, fmt.Errorf("the object store lists %q after %q: not in the order of keys", o.Key, last))
-					return
-				}
-				last, failures = o.Key, 0
-				if !yield(o, nil) {
-					return
-				}
-			}
-			if failed == nil {
-				return
-			}
-			if failures++; failures >= attempts || pause(ctx, failures) != nil {
-				yield(objstore.Object{}, failed)
-				return
-			}
-		}
-	}
 }
 
 // judgeStrangers tells objects that were committed since, and garbage, from those that may be committed yet and those that
@@ -252,40 +220,4 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-const attempts = 3 // at one request, before the check gives up
-
-// retrying repeats requests that fail, except for what repeating does not change.
-type retrying struct{ Objects }
-
-func (r retrying) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	return retry(ctx, func() ([]byte, error) { return r.Objects.Get(ctx, key, offset, length) })
-}
-
-func (r retrying) GetSuffix(ctx context.Context, key string, length int64) ([]byte, error) {
-	return retry(ctx, func() ([]byte, error) { return r.Objects.GetSuffix(ctx, key, length) })
-}
-
-func retry(ctx context.Context, request func() ([]byte, error)) ([]byte, error) {
-	for failures := 1; ; failures++ {
-		b, err := request()
-		if err == nil || failures >= attempts || errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrRange) {
-			return b, err
-		}
-		if pause(ctx, failures) != nil {
-			return nil, err
-		}
-	}
-}
-
-func pause(ctx context.Context, failures int) error {
-	t := time.NewTimer(100 * time.Millisecond << failures)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/runnel-io/runnel/metastore/index"
 	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/patient"
 )
 
 // Objects is the bucket. Put writes the word to brokers of the lost metastore that they must stop, nothing else.
@@ -36,7 +37,7 @@ type listing struct {
 // list looks at all keys.
 func list(ctx context.Context, objects Objects) (*listing, error) {
 	l := &listing{segments: make(map[metastore.SegmentID]int64), marks: make(map[string]int)}
-	for o, err := range everything(ctx, objects) {
+	for o, err := range objects.List(ctx, "", "") {
 		if err != nil {
 			return nil, fmt.Errorf("list the bucket: %w", err)
 		}
@@ -58,66 +59,17 @@ func list(ctx context.Context, objects Objects) (*listing, error) {
 	return l, nil
 }
 
-// everything yields all objects in the order of their keys, and goes on behind the last one after an error.
-func everything(ctx context.Context, objects Objects) iter.Seq2[objstore.Object, error] {
-	return func(yield func(objstore.Object, error) bool) {
-		last := ""
-		for failures := 0; ; {
-			var failed error
-			for o, err := range objects.List(ctx, "", last) {
-				if failed = err; err != nil {
-					break
-				}
-				last, failures = o.Key, 0
-				if !yield(o, nil) {
-					return
-				}
-			}
-			if failed == nil {
-				return
-			}
-			if failures++; failures >= attempts || pause(ctx, failures) != nil {
-				yield(objstore.Object{}, failed)
-				return
-			}
-		}
-	}
+// attempts at one request, before the rebuild gives up.
+const attempts = 4
+
+// readPatiently is a bucket of which reads that fail are repeated. What is put is put once.
+type readPatiently struct {
+	patient.Reader
+	bucket Objects
 }
 
-const attempts = 4 // at one request, before the rebuild gives up
-
-// retrying repeats reads that fail, except for what repeating does not change.
-type retrying struct{ Objects }
-
-func (r retrying) Get(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	return retry(ctx, func() ([]byte, error) { return r.Objects.Get(ctx, key, offset, length) })
-}
-
-func (r retrying) GetSuffix(ctx context.Context, key string, length int64) ([]byte, error) {
-	return retry(ctx, func() ([]byte, error) { return r.Objects.GetSuffix(ctx, key, length) })
-}
-
-func retry(ctx context.Context, request func() ([]byte, error)) ([]byte, error) {
-	for failures := 1; ; failures++ {
-		b, err := request()
-		if err == nil || failures >= attempts || errors.Is(err, objstore.ErrNotFound) || errors.Is(err, objstore.ErrRange) {
-			return b, err
-		}
-		if pause(ctx, failures) != nil {
-			return nil, err
-		}
-	}
-}
-
-func pause(ctx context.Context, failures int) error {
-	t := time.NewTimer(100 * time.Millisecond << failures)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (r readPatiently) Put(ctx context.Context, key string, parts [][]byte) error {
+	return r.bucket.Put(ctx, key, parts)
 }
 
 // damage says that an object is not what it should be.

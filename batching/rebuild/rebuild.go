@@ -16,6 +16,7 @@ import (
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/index"
+	"github.com/runnel-io/runnel/objstore/patient"
 )
 
 var (
@@ -113,7 +114,7 @@ type rebuild struct {
 func Rebuild(ctx context.Context, meta Metastore, objects Objects, opts Options) (*Report, error) {
 	opts = opts.withDefaults()
 	b := &rebuild{
-		meta: meta, objects: retrying{objects}, opts: opts, outcomes: newOutcomes(),
+		meta: meta, objects: readPatiently{patient.New(objects, attempts), objects}, opts: opts, outcomes: newOutcomes(),
 		report: &reporter{Report: &Report{DryRun: opts.DryRun}, most: opts.MaxFindings},
 	}
 	err := b.run(ctx)

@@ -10,6 +10,7 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/mark"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/objstore/patient"
 )
 
 // groupsAtATime is how many groups are written at a time.
@@ -144,7 +145,7 @@ func (b *rebuild) append(ctx context.Context, entry metastore.Entry) error {
 			return nil
 		case errors.Is(err, metastore.ErrConflict) && errors.Is(holds, metastore.ErrRegressed):
 			return fmt.Errorf("%w: somebody else has appended to its log", ErrNotEmpty)
-		case failures >= attempts || pause(ctx, failures) != nil:
+		case failures >= attempts || patient.Pause(ctx, failures) != nil:
 			return fmt.Errorf("append the state: %w", err)
 		}
 	}
@@ -154,7 +155,7 @@ func (b *rebuild) append(ctx context.Context, entry metastore.Entry) error {
 func again(ctx context.Context, call func() error) error {
 	for failures := 1; ; failures++ {
 		err := call()
-		if err == nil || failures >= attempts || errors.Is(err, metastore.ErrFenced) || pause(ctx, failures) != nil {
+		if err == nil || failures >= attempts || errors.Is(err, metastore.ErrFenced) || patient.Pause(ctx, failures) != nil {
 			return err
 		}
 	}

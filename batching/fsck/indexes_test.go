@@ -76,6 +76,18 @@ func TestIndexObjectsAreReadIfAllIs(t *testing.T) {
 	}
 }
 
+// TestAnIndexObjectThatIsTooLargeIsNotRead: whoever may write to the bucket cannot have a check take all memory.
+func TestAnIndexObjectThatIsTooLargeIsNotRead(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	without := r.checkOn(r.meta, r.objects, fsck.Options{Deep: true}).BytesRead
+	report := r.checkOn(r.meta, &hooked{Store: r.objects, swell: r.index().Key()}, fsck.Options{Deep: true})
+	want(t, report, fsck.CorruptIndex)
+	if report.BytesRead != without || !strings.Contains(text(report), "more than an index object has") {
+		t.Errorf("read %d bytes, and %d without it:\n%s", report.BytesRead, without, text(report))
+	}
+}
+
 func TestAnIndexObjectOfAnotherClusterIsForeign(t *testing.T) {
 	r := newRig(t)
 	r.fill()

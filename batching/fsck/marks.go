@@ -90,6 +90,9 @@ func (c *check) checkIndexes(ctx context.Context) error {
 // readIndexObject reads all that an index object says. wrong is what is wrong with it. One that is not there any more was
 // deleted because there are newer ones.
 func (c *check) readIndexObject(ctx context.Context, f index.Found) (wrong, err error) {
+	if f.Size > index.MostBytes {
+		return fmt.Errorf("%d bytes are more than an index object has", f.Size), nil
+	}
 	var object []byte
 	for int64(len(object)) < f.Size {
 		part, err := c.objects.Get(ctx, f.Key(), int64(len(object)), min(chunkBytes, f.Size-int64(len(object))))

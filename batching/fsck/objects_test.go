@@ -257,6 +257,7 @@ type hooked struct {
 	before func() // of a listing
 	after  func()
 	hide   string // a key that is not listed
+	swell  string // a key that is listed with more bytes than can be
 	fail   int    // listings that end in an error after one object
 }
 
@@ -273,6 +274,9 @@ func (h *hooked) List(ctx context.Context, prefix, startAfter string) iter.Seq2[
 				h.fail--
 				yield(objstore.Object{}, errListing)
 				return
+			}
+			if h.swell != "" && o.Key == h.swell {
+				o.Size = 1 << 50
 			}
 			if n++; o.Key != h.hide && !yield(o, err) {
 				return

@@ -12,9 +12,6 @@ import (
 	"github.com/runnel-io/runnel/metastore/index"
 )
 
-// maxIndexBytes is more than an index object can have.
-const maxIndexBytes = 3 << 30
-
 // choose opens the newest index object that can be read; an older one of the same cluster if that is damaged.
 func (b *rebuild) choose(ctx context.Context) error {
 	b.opts.Progress.enter("reading the index", 0)
@@ -69,7 +66,7 @@ func (b *rebuild) onlyCluster() string {
 
 // open reads an index object and decodes its state. A *damage: it cannot be used.
 func (b *rebuild) open(ctx context.Context, f index.Found) (*index.Object, error) {
-	if f.Size > maxIndexBytes {
+	if f.Size > index.MostBytes {
 		return nil, damaged("%d bytes are more than an index object has", f.Size)
 	}
 	object := make([]byte, 0, f.Size)

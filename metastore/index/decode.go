@@ -20,6 +20,9 @@ import (
 // ErrCorrupt: the bytes are not an index object.
 var ErrCorrupt = errors.New("corrupt index object")
 
+// MostBytes is more than an index object can have: what is larger is none, and need not be read.
+const MostBytes = 3 << 30
+
 // VersionError says that an object is of a version that this software does not know.
 type VersionError struct{ Version uint16 }
 

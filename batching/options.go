@@ -1,6 +1,7 @@
 package batching
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,19 +60,19 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	def(&o.SegmentBytes, 8<<20)
-	def(&o.SegmentRuns, 10_000)
-	def(&o.MaxLinger, 250*time.Millisecond)
-	def(&o.MinLinger, 2*time.Millisecond)
-	def(&o.PutRate, 25)
-	def(&o.PutWorthBytes, 64<<10)
-	def(&o.MaxBuffered, 1<<30)
-	def(&o.Uploads, 16)
-	def(&o.UploadTimeout, time.Minute)
-	def(&o.CommitTimeout, 90*time.Second)
-	def(&o.AttemptTimeout, 30*time.Second)
-	def(&o.DrainTimeout, 20*time.Second)
-	def(&o.RecentBytes, 128<<20)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 8<<20)
+	o.SegmentRuns = cmp.Or(o.SegmentRuns, 10_000)
+	o.MaxLinger = cmp.Or(o.MaxLinger, 250*time.Millisecond)
+	o.MinLinger = cmp.Or(o.MinLinger, 2*time.Millisecond)
+	o.PutRate = cmp.Or(o.PutRate, 25)
+	o.PutWorthBytes = cmp.Or(o.PutWorthBytes, 64<<10)
+	o.MaxBuffered = cmp.Or(o.MaxBuffered, 1<<30)
+	o.Uploads = cmp.Or(o.Uploads, 16)
+	o.UploadTimeout = cmp.Or(o.UploadTimeout, time.Minute)
+	o.CommitTimeout = cmp.Or(o.CommitTimeout, 90*time.Second)
+	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, 30*time.Second)
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, 20*time.Second)
+	o.RecentBytes = cmp.Or(o.RecentBytes, 128<<20)
 	o.MinLinger = max(o.MinLinger, 0)
 	o.MaxLinger = max(o.MaxLinger, o.MinLinger)
 	o.RecentBytes = max(o.RecentBytes, 0)
@@ -82,13 +83,6 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Validate tells which option makes no sense.

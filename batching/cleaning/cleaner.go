@@ -11,6 +11,7 @@
 package cleaning
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,13 +66,13 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	def(&o.MapBytes, 128<<20)
-	def(&o.PieceBytes, 512<<20)
-	def(&o.InflatedBytes, 100<<20)
-	def(&o.SmallBytes, 1<<20)
-	def(&o.SmallPatience, time.Hour)
-	def(&o.Backoff, 15*time.Second)
-	def(&o.MostBackoff, time.Hour)
+	o.MapBytes = cmp.Or(o.MapBytes, 128<<20)
+	o.PieceBytes = cmp.Or(o.PieceBytes, 512<<20)
+	o.InflatedBytes = cmp.Or(o.InflatedBytes, 100<<20)
+	o.SmallBytes = cmp.Or(o.SmallBytes, 1<<20)
+	o.SmallPatience = cmp.Or(o.SmallPatience, time.Hour)
+	o.Backoff = cmp.Or(o.Backoff, 15*time.Second)
+	o.MostBackoff = cmp.Or(o.MostBackoff, time.Hour)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -79,13 +80,6 @@ func (o Options) withDefaults() Options {
 }
 
 const leastMap = 1 << 10 // bytes
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
 
 // Validate tells which option makes no sense.
 func (o Options) Validate() error {

@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,17 +47,17 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	def(&o.Delay, 2*time.Minute)
-	def(&o.DueBytes, 512<<20)
-	def(&o.Wait, 10*time.Minute)
-	def(&o.JobBytes, 1<<30)
-	def(&o.JobSegments, 4096)
-	def(&o.JobRuns, 200_000)
-	def(&o.JobParts, 50_000)
-	def(&o.MergeRuns, 8)
-	def(&o.SmallRun, 16<<20)
-	def(&o.MergeBytes, 64<<20)
-	def(&o.Forgive, time.Hour)
+	o.Delay = cmp.Or(o.Delay, 2*time.Minute)
+	o.DueBytes = cmp.Or(o.DueBytes, 512<<20)
+	o.Wait = cmp.Or(o.Wait, 10*time.Minute)
+	o.JobBytes = cmp.Or(o.JobBytes, 1<<30)
+	o.JobSegments = cmp.Or(o.JobSegments, 4096)
+	o.JobRuns = cmp.Or(o.JobRuns, 200_000)
+	o.JobParts = cmp.Or(o.JobParts, 50_000)
+	o.MergeRuns = cmp.Or(o.MergeRuns, 8)
+	o.SmallRun = cmp.Or(o.SmallRun, 16<<20)
+	o.MergeBytes = cmp.Or(o.MergeBytes, 64<<20)
+	o.Forgive = cmp.Or(o.Forgive, time.Hour)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -64,13 +65,6 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Validate tells which option makes no sense.

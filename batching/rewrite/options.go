@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,10 +38,10 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	def(&o.ReadBytes, 64<<20)
-	def(&o.Reads, 4)
-	def(&o.ObjectBytes, 64<<20)
-	def(&o.SwapRuns, 50_000)
+	o.ReadBytes = cmp.Or(o.ReadBytes, 64<<20)
+	o.Reads = cmp.Or(o.Reads, 4)
+	o.ObjectBytes = cmp.Or(o.ObjectBytes, 64<<20)
+	o.SwapRuns = cmp.Or(o.SwapRuns, 50_000)
 	if o.Pace == nil {
 		o.Pace = func(context.Context, int64) error { return nil }
 	}
@@ -51,13 +52,6 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Validate tells which option makes no sense.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 )
 
 // newClient reads the SDK's configuration. It does not reach out to the server. The HTTP client is the one that the S3
@@ -24,6 +25,7 @@ func newClient(ctx context.Context, o Options) (*s3.Client, *http.Client, error)
 		config.WithAppID("runnel"),
 		config.WithRetryer(func() aws.Retryer { return newRetryer(o) }),
 		config.WithHTTPClient(buildable),
+		config.WithLogger(logging.Nop{}), // it would write to standard error, past the log and its format; what matters is an error, too
 	}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 )
 
 // credentialsTimeout bounds what the SDK asks for credentials: the instance's metadata, the task's, or STS.
@@ -48,7 +49,7 @@ func Open(ctx context.Context, o Options) (*Tokens, error) {
 	if t.credentials != nil && t.region != "" {
 		return t, nil
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithAppID("runnel"))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithAppID("runnel"), config.WithLogger(logging.Nop{})) // its log would go past ours
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration for the metastore: %w", err)
 	}

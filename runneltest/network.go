@@ -15,8 +15,9 @@ import (
 // port is an address of a broker, which it keeps while it is down: another process, or a client of another test, would else be given
 // the port meanwhile. Connections go to the network of the life that listens, and are reset while none does.
 type port struct {
-	bound net.Listener
-	done  chan struct{} // closed when nothing is accepted any more
+	bound   net.Listener
+	closing chan struct{}
+	done    chan struct{} // closed when nothing is accepted any more
 
 	mu      sync.Mutex
 	current *entrance // nil: nobody listens
@@ -27,14 +28,16 @@ func openPort(ctx context.Context) (*port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bind an address: %w", err)
 	}
-	p := &port{bound: bound, done: make(chan struct{})}
+	p := &port{bound: bound, closing: make(chan struct{}), done: make(chan struct{})}
 	go p.accept()
 	return p, nil
 }
 
 func (p *port) addr() string { return p.bound.Addr().String() }
 
+// close gives the address back, also while the broker takes no connections: one that waits to be taken is reset.
 func (p *port) close() {
+	close(p.closing)
 	_ = p.bound.Close()
 	<-p.done
 }
@@ -86,9 +89,10 @@ func (e *entrance) take(tcp *net.TCPConn) bool {
 	case e.arriving <- conn:
 		return true
 	case <-e.closed:
-		e.network.forget(conn)
-		return false
+	case <-e.port.closing:
 	}
+	e.network.forget(conn)
+	return false
 }
 
 // Accept implements net.Listener.

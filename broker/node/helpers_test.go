@@ -8,12 +8,29 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore/fault"
 )
+
+// run runs a broker until stop, or the end of the test.
+func run(t *testing.T, n *Node) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
 
 // brokenCheck is a store whose Check fails on demand.
 type brokenCheck struct {

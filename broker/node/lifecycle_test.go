@@ -48,21 +48,7 @@ func startHasty(t *testing.T, stores *Stores, keys map[string]string) (n *Node, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}
-	t.Cleanup(stop)
+	stop = run(t, n)
 	eventually(t, "ready", func() bool { return n.Ready() == "" })
 	return n, stop
 }

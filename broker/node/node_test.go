@@ -69,22 +69,7 @@ func startWith(t *testing.T, stores *Stores, keys map[string]string) (n *Node, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return n, stop
+	return n, run(t, n)
 }
 
 func memoryStores() *Stores {

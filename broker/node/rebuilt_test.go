@@ -31,22 +31,7 @@ func lookout(t *testing.T, stores *Stores, keys map[string]string) (n *Node, sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return n, stop
+	return n, run(t, n)
 }
 
 // TestALostMetastoreIsMadeAnewUnderABrokerThatWaitsForIt: brokers copy what it knows, refuse an empty one while the copy is

@@ -92,8 +92,15 @@ func (f *fixture) dial() *client {
 	conn, err := net.Dial("tcp", f.addr)
 	must(f.t, err)
 	f.t.Cleanup(func() { _ = conn.Close() })
-	must(f.t, conn.SetDeadline(time.Now().Add(deadline)))
-	return &client{f.t, conn}
+	c := &client{f.t, conn}
+	c.patient()
+	return c
+}
+
+// patient gives the other side its time from now on.
+func (c *client) patient() {
+	c.t.Helper()
+	must(c.t, c.SetDeadline(time.Now().Add(deadline)))
 }
 
 func frameOf(correlation int32, req kmsg.Request) []byte {

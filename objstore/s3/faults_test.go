@@ -39,12 +39,18 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve returns a store whose server follows the script. A request is tried three times.
 func serve(t *testing.T, answers ...answer) (*s3.Store, *script) {
 	t.Helper()
+	return serveWith(t, 200*time.Millisecond, answers...)
+}
+
+// serveWith is serve with a time without a byte after which a request is given up.
+func serveWith(t *testing.T, stall time.Duration, answers ...answer) (*s3.Store, *script) {
+	t.Helper()
 	sc := &script{answers: answers}
 	server := httptest.NewServer(sc)
 	t.Cleanup(server.Close)
 	return open(t, s3.Options{
 		Bucket: "bucket", Endpoint: server.URL, PathStyle: true, AccessKey: "key", SecretKey: "secret",
-		Attempts: 3, MaxBackoff: time.Millisecond, StallTimeout: 200 * time.Millisecond,
+		Attempts: 3, MaxBackoff: time.Millisecond, StallTimeout: stall,
 	}), sc
 }
 
@@ -152,7 +158,7 @@ func TestEveryPutAttemptSendsTheWholeObject(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}
-	s, _ := serve(t, read)
+	s, _ := serveWith(t, time.Minute, read) // a server that is held up is not asked again
 	want := strings.Repeat("runnel", 1<<20)
 	if err := s.Put(t.Context(), "a", [][]byte{[]byte(want[:1000]), []byte(want[1000:])}); err != nil {
 		t.Fatal(err)

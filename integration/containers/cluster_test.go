@@ -45,7 +45,7 @@ func TestAClusterOnMinIO(t *testing.T) {
 			d := where.deploy(t)
 			d.allReady(t)
 			client := newClient(t, d.brokers...)
-			if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 12, -1, nil, "ledger"); err != nil {
+			if _, err := kadm.NewClient(client).CreateTopic(harness.Soon(t), 12, -1, nil, "ledger"); err != nil {
 				t.Fatal(err)
 			}
 			load := startStream(t, client, "ledger")
@@ -217,7 +217,7 @@ func inContainers(t *testing.T) *deployment {
 	}
 	do := func(id, action string) {
 		t.Helper()
-		must(t, docker.Post(t.Context(), "/containers/"+id+"/"+action))
+		must(t, docker.Post(harness.Soon(t), "/containers/"+id+"/"+action))
 	}
 	d.ready = func(i int) (bool, string) { return ask(t, admins[i]) }
 	d.kill, d.start = func(i int) { do(ids[i], "kill") }, func(i int) { do(ids[i], "start") }
@@ -233,9 +233,9 @@ func migrate(t *testing.T, env map[string]string, between *testcontainers.Docker
 		tcnetwork.WithNetwork(nil, between), testcontainers.WithWaitStrategy(wait.ForExit().WithExitTimeout(2*time.Minute)))
 	testcontainers.CleanupContainer(t, c)
 	must(t, err)
-	state, err := c.State(t.Context())
+	state, err := c.State(harness.Soon(t))
 	must(t, err)
-	said := logOf(t.Context(), c)
+	said := logOf(harness.Soon(t), c)
 	if state.ExitCode != 0 || !strings.Contains(said, "bucket made") {
 		t.Fatalf("runnel migrate --bucket: exit %d: %s", state.ExitCode, said)
 	}

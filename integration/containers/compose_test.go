@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/runnel-io/runnel/integration/containers/engine"
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 )
 
@@ -119,7 +120,7 @@ func (c *cluster) at(broker int) string { return fmt.Sprintf("localhost:%d", c.p
 // do makes a call about a container.
 func (c *cluster) do(service, action string) {
 	c.t.Helper()
-	if err := docker.Post(c.t.Context(), "/containers/"+c.id(service)+"/"+action); err != nil {
+	if err := docker.Post(harness.Soon(c.t), "/containers/"+c.id(service)+"/"+action); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -137,7 +138,7 @@ func TestComposeIsACluster(t *testing.T) {
 	t.Logf("compose up until all are healthy: %v", time.Since(start).Round(10*time.Millisecond))
 	kcat(t, "hello\n", "-b", c.at(0), "-t", "greetings", "-P")
 	eventually(t, "the other broker knows the topic", time.Minute, func() (bool, string) { // kcat ends when there is none
-		topics, err := kadm.NewClient(newClient(t, c.at(1))).ListTopics(t.Context(), "greetings")
+		topics, err := kadm.NewClient(newClient(t, c.at(1))).ListTopics(harness.Soon(t), "greetings")
 		return err == nil && topics["greetings"].Err == nil, fmt.Sprint(err, topics["greetings"].Err)
 	})
 	if got := kcat(t, "", "-b", c.at(1), "-t", "greetings", "-C", "-o", "beginning", "-c", "1", "-q"); got != "hello\n" {
@@ -156,7 +157,7 @@ func TestComposeIsACluster(t *testing.T) {
 
 	client := newClient(t, c.at(0), c.at(1), c.at(2))
 	// With so many partitions that each broker leads some, and every record is of the next one.
-	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 12, -1, nil, "ledger"); err != nil {
+	if _, err := kadm.NewClient(client).CreateTopic(harness.Soon(t), 12, -1, nil, "ledger"); err != nil {
 		t.Fatal(err)
 	}
 	load := startStream(t, client, "ledger")
@@ -201,7 +202,7 @@ func TestComposeOnMinIO(t *testing.T) {
 	}
 	t.Logf("compose up until the first message is consumed: %v", time.Since(start).Round(10*time.Millisecond))
 	client := newClient(t, c.at(0), c.at(1), c.at(2))
-	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 12, -1, nil, "ledger"); err != nil {
+	if _, err := kadm.NewClient(client).CreateTopic(harness.Soon(t), 12, -1, nil, "ledger"); err != nil {
 		t.Fatal(err)
 	}
 	load := startStream(t, client, "ledger")
@@ -228,7 +229,7 @@ func TestComposeNeedsASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := compose(t)
-	cmd := exec.CommandContext(t.Context(), c[0], append(c[1:], "--file", filepath.Join(root, "compose.yaml"), "--env-file", noFile(t), "config")...)
+	cmd := exec.CommandContext(harness.Soon(t), c[0], append(c[1:], "--file", filepath.Join(root, "compose.yaml"), "--env-file", noFile(t), "config")...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "CLUSTER_SECRET=") })
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "is not set") {
 		t.Errorf("docker compose config: %v\n%s", err, out)

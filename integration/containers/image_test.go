@@ -22,6 +22,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 
 	"github.com/runnel-io/runnel/integration/containers/engine"
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/image"
 	"github.com/runnel-io/runnel/integration/servers"
 )
@@ -50,7 +51,7 @@ func TestImageServesALaptop(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("healthy after %v", time.Since(start).Round(10*time.Millisecond))
-	code, out, err := c.Exec(t.Context(), []string{"runnel", "health"})
+	code, out, err := c.Exec(harness.Soon(t), []string{"runnel", "health"})
 	if err != nil || code != 0 {
 		said, _ := io.ReadAll(out)
 		t.Errorf("runnel health: exit %d, %v: %s", code, err, said)
@@ -90,7 +91,7 @@ func TestImageKeepsDataInAVolume(t *testing.T) {
 			testcontainers.CleanupContainer(t, c)
 			t.Fatal(err)
 		}
-		code, out, err := c.Exec(t.Context(), append([]string{"runnel"}, args...))
+		code, out, err := c.Exec(harness.Soon(t), append([]string{"runnel"}, args...))
 		if err != nil || code != 0 {
 			said, _ := io.ReadAll(out)
 			t.Errorf("container %d: runnel %v: exit %d, %v: %s", i, args, code, err, said)
@@ -112,7 +113,7 @@ func TestImageStartsFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("ready after %v", time.Since(start).Round(10*time.Millisecond))
-	code, out, err := c.Exec(t.Context(), []string{"runnel", "version"})
+	code, out, err := c.Exec(harness.Soon(t), []string{"runnel", "version"})
 	said, _ := io.ReadAll(out)
 	if err != nil || code != 0 || !strings.Contains(string(said), "linux/"+runtime.GOARCH) {
 		t.Errorf("runnel version: exit %d, %v: %s", code, err, said)
@@ -187,7 +188,7 @@ func TestDockerfileMakesTheSameImage(t *testing.T) {
 // behavior is the part of an image's configuration that says what an engine does with it, as JSON.
 func behavior(t *testing.T, name string) string {
 	t.Helper()
-	text, err := docker.Get(t.Context(), "/images/"+name+"/json")
+	text, err := docker.Get(harness.Soon(t), "/images/"+name+"/json")
 	if err != nil {
 		t.Fatal(err)
 	}

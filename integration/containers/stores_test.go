@@ -12,6 +12,8 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 
 	"github.com/runnel-io/runnel/integration/containers/engine"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // TestStoresOnServersInContainers runs the contract suites of the stores, which other tests run on processes of this machine,
@@ -103,7 +105,7 @@ func runMinIO(t *testing.T, more ...testcontainers.ContainerCustomizer) (testcon
 // address is where a port of a container is on this machine.
 func address(t *testing.T, c testcontainers.Container, port string) string {
 	t.Helper()
-	mapped, err := c.MappedPort(t.Context(), port)
+	mapped, err := c.MappedPort(harness.Soon(t), port)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
 
@@ -51,7 +52,7 @@ func cannotHave(t testing.TB, what string, err error) {
 // helm runs a command of Helm that knows nothing of this user's settings and clusters.
 func helm(t testing.TB, args ...string) (out string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, toolchain.Helm), args...)
+	cmd := exec.CommandContext(harness.Soon(t), program(t, toolchain.Helm), args...)
 	home := t.TempDir()
 	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+home, "HELM_CACHE_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG="+filepath.Join(home, "none"))
 	var stdout, stderr bytes.Buffer

@@ -148,7 +148,7 @@ func (m *machine) args(container object) []string {
 // run runs the real binary with other arguments than a container's, but its files and environment.
 func (m *machine) run(t testing.TB, container object, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), harness.Binary(t), args...)
+	cmd := exec.CommandContext(harness.Soon(t), harness.Binary(t), args...)
 	cmd.Env = m.env(container)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
@@ -159,7 +159,7 @@ func (m *machine) run(t testing.TB, container object, args ...string) (stdout, s
 // migrates tells whether the binary makes tables by itself: the chart is ahead of one that does not.
 func migrates(t testing.TB) bool {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), harness.Binary(t), "broker", "--help").CombinedOutput()
+	out, err := exec.CommandContext(harness.Soon(t), harness.Binary(t), "broker", "--help").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

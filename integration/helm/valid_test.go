@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
 
@@ -29,7 +30,7 @@ func schemas(t testing.TB) string {
 // ServiceMonitor is no part of it.
 func conform(t testing.TB, version, manifests string) (out string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, toolchain.Kubeconform), "-strict", "-summary", "-kubernetes-version", version,
+	cmd := exec.CommandContext(harness.Soon(t), program(t, toolchain.Kubeconform), "-strict", "-summary", "-kubernetes-version", version,
 		"-skip", "ServiceMonitor", "-schema-location", filepath.Join(schemas(t), "v"+version, "{{.ResourceKind}}{{.KindSuffix}}.json"))
 	cmd.Stdin = strings.NewReader(manifests)
 	var buffer bytes.Buffer

@@ -175,7 +175,7 @@ func checkScripts(t *testing.T, r resource) {
 		t.Errorf("%s: user data writes %d scripts", r.Address, len(scripts)-1)
 	}
 	for _, s := range scripts {
-		cmd := exec.CommandContext(t.Context(), "bash", "-n")
+		cmd := exec.CommandContext(harness.Soon(t), "bash", "-n")
 		cmd.Stdin = strings.NewReader(s)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s in\n%s", r.Address, err, out, s)
@@ -216,7 +216,7 @@ func checkPolicy(t *testing.T, s state, flags []string) {
 	for _, flag := range flags {
 		args = append(args, flag, map[string]string{"--kms-key": key, "--database-resource": database}[flag])
 	}
-	out, err := exec.CommandContext(t.Context(), harness.Binary(t), args...).Output()
+	out, err := exec.CommandContext(harness.Soon(t), harness.Binary(t), args...).Output()
 	if err != nil {
 		t.Fatalf("runnel %s: %v", strings.Join(args, " "), err)
 	}

@@ -139,6 +139,7 @@ func (r *Report) NotRecoverable() []string {
 	}
 	list := []string{
 		"records that were acknowledged and lie in objects of tier 0 alone, whose commit is not in the index",
+		"ends of transactions that are neither in the index nor in tier 1: these transactions are aborted, also where their records come back",
 		fmt.Sprintf("offsets that groups committed after %s: they read again what they had read", since),
 		"members and assignments of groups: they join anew",
 		fmt.Sprintf("topics created, altered or deleted, records deleted and settings altered after %s", since),

@@ -17,13 +17,8 @@ import (
 // sparse tells whether a run is of tier 1: its batches carry their offsets, and its object has a sparse index.
 func sparse(run *metastore.Run) bool { return run.Segment.Tier() == 1 }
 
-const (
-	// suffixBytes is how much is read of an object's end for its index, which is mostly enough.
-	suffixBytes = 64 << 10
-	// mostUnindexed is the length of a run up to which a place in it is looked for without the index: that takes one
-	// request to the store, and with the index it takes two.
-	mostUnindexed = 512 << 10
-)
+// suffixBytes is how much is read of an object's end for its index, which is mostly enough.
+const suffixBytes = 64 << 10
 
 // indexes keeps the indexes of objects of tier 1 that were looked into, within a bound of bytes: those unused for longest
 // go first. They are few bytes of the objects, and the same for ever.

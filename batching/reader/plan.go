@@ -123,7 +123,7 @@ func (r *Reader) place(p *plan, x *plannedRun) (skipped int64) {
 	if p.From <= x.Base {
 		return 0
 	}
-	if sparse(&x.Run) && x.Length > mostUnindexed {
+	if sparse(&x.Run) && int64(x.Length) > int64(r.opts.UnindexedBytes) {
 		in, ok := r.knownIndex(p.TopicPartition, &x.Run)
 		if ok {
 			return x.begin(in.MarkFor(int64(p.From)))

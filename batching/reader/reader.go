@@ -91,6 +91,9 @@ type Options struct {
 	// SearchInflatedBytes bounds what one search by time decompresses: a batch of 3 KiB can hold 100 MiB. Each batch
 	// counts for 64 KiB at least. Default 256 MiB, less than a second.
 	SearchInflatedBytes int
+	// UnindexedBytes is the length of a run of tier 1 up to which a place in it is looked for without the index: that takes one request to
+	// the store, and with the index it takes two. Default 512 KiB; simulations have short runs, and take less.
+	UnindexedBytes int
 	// IndexBytes bounds the memory for indexes of objects of tier 1. Default 8 MiB, some three hundred.
 	IndexBytes int64
 	// Searches is how many batches are decompressed at the same time, by all searches. Default: half the processors, 1 at
@@ -131,6 +134,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SearchInflatedBytes <= 0 {
 		o.SearchInflatedBytes = 256 << 20
+	}
+	if o.UnindexedBytes <= 0 {
+		o.UnindexedBytes = 512 << 10
 	}
 	if o.IndexBytes <= 0 {
 		o.IndexBytes = 8 << 20

@@ -256,7 +256,7 @@ func (s *search) batches(ctx context.Context, run metastore.Run, timestamp int64
 // ts.
 func (s *search) begin(ctx context.Context, run metastore.Run, ts int64) (*walk, error) {
 	w := s.walk(run)
-	if !w.sparse || run.Length <= mostUnindexed {
+	if !w.sparse || int64(run.Length) <= int64(s.reader.opts.UnindexedBytes) {
 		return w, nil
 	}
 	f := s.load()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 )
 
@@ -24,6 +25,9 @@ type Options struct {
 	// ObjectBytes is about how large objects become. A job has one in memory that is being filled, and one that is being
 	// uploaded. Default 64 MiB. One is larger if a single batch is.
 	ObjectBytes int64
+	// MarkBytes is how far marks of the sparse indexes are apart in a run, at least. Default segment.MarkSpacing; simulations have short
+	// runs, and take less.
+	MarkBytes int64
 	// SwapRuns is about how many runs, old and new, go into one entry of the log. A job with more ends its object early, and
 	// takes several. Default 50,000.
 	SwapRuns int
@@ -41,6 +45,7 @@ func (o Options) withDefaults() Options {
 	o.ReadBytes = cmp.Or(o.ReadBytes, 64<<20)
 	o.Reads = cmp.Or(o.Reads, 4)
 	o.ObjectBytes = cmp.Or(o.ObjectBytes, 64<<20)
+	o.MarkBytes = cmp.Or(o.MarkBytes, segment.MarkSpacing)
 	o.SwapRuns = cmp.Or(o.SwapRuns, 50_000)
 	if o.Pace == nil {
 		o.Pace = func(context.Context, int64) error { return nil }
@@ -66,6 +71,7 @@ func (o Options) Validate() error {
 	check(o.ReadBytes > 0, "read bytes %d: must be positive", o.ReadBytes)
 	check(o.Reads > 0, "reads %d: must be positive", o.Reads)
 	check(o.ObjectBytes > 0 && o.ObjectBytes <= 1<<30, "object bytes %d: must be from 1 to 1 GiB", o.ObjectBytes)
+	check(o.MarkBytes > 0 && o.MarkBytes <= segment.MarkSpacing, "mark bytes %d: must be from 1 to %d", o.MarkBytes, segment.MarkSpacing)
 	check(o.SwapRuns > 0 && o.SwapRuns <= metastore.MaxSwapRuns/2, "swap runs %d: must be from 1 to %d", o.SwapRuns, metastore.MaxSwapRuns/2)
 	return errors.Join(errs...)
 }

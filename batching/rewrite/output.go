@@ -129,6 +129,7 @@ func (o *output) ready() error {
 		now := o.engine.opts.Now()
 		o.id = metastore.NewRewrittenID(now)
 		o.builder = segment.NewBuilder(o.id, now)
+		o.builder.MarkEvery(uint32(o.engine.opts.MarkBytes))
 		if o.since.IsZero() {
 			o.since = now
 		}

@@ -39,8 +39,9 @@ const (
 type Builder struct {
 	index  Index
 	object [][]byte
-	marks  int   // of all runs
-	end    int64 // of the last run
+	every  uint32 // bytes of a run between two marks, at least
+	marks  int    // of all runs
+	end    int64  // of the last run
 
 	begun     bool
 	topic     [16]byte
@@ -56,9 +57,13 @@ func NewBuilder(id [16]byte, created time.Time) *Builder {
 	return &Builder{
 		index:  Index{ID: id, Tier: Tier(id), Created: created, Size: MinSize},
 		object: [][]byte{appendHeader(make([]byte, 0, HeaderSize), RewrittenVersion, id, created)},
+		every:  MarkSpacing,
 		end:    HeaderSize,
 	}
 }
+
+// MarkEvery lets marks lie so many bytes apart, at least, instead of MarkSpacing: for simulations, whose runs are short.
+func (b *Builder) MarkEvery(bytes uint32) { b.every = bytes }
 
 // Begin says of which partition the next batches are. Partitions come by topic id (its bytes) and number, each once; one
 // without batches leaves no trace. ErrInvalid.
@@ -106,7 +111,7 @@ func (b *Builder) Add(parts [][]byte, info BatchInfo) error {
 	if len(run.Marks) > 0 {
 		last = run.Marks[len(run.Marks)-1].Position
 	}
-	marked := run.Length-last >= MarkSpacing
+	marked := run.Length-last >= b.every
 	if !b.added {
 		grows += rewrittenRunSize
 	}

@@ -459,3 +459,38 @@ func TestSuffixHoldsTheIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestMarksAreAsNearAsIsAskedFor: readers go by them, wherever they are.
+func TestMarksAreAsNearAsIsAskedFor(t *testing.T) {
+	const every = 300
+	b := segment.NewBuilder(rewrittenID, created)
+	b.MarkEvery(every)
+	if err := b.Begin(topicA, 3); err != nil {
+		t.Fatal(err)
+	}
+	p := partition{topic: topicA, number: 3}
+	for offset := int64(7); offset < 200; offset += 4 {
+		x := sparse(offset, 3, 5, 0, 2)
+		if err := b.Add([][]byte{x.bytes}, segment.InfoOf(x.header(), x.offset)); err != nil {
+			t.Fatal(err)
+		}
+		p.batches = append(p.batches, x)
+	}
+	object, _ := b.Finish()
+	joined := bytes.Join(object, nil)
+	index, err := segment.ParseFooter(joined, int64(len(joined)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, last := &index.Runs[0], uint32(0)
+	if want := int(run.Length / every / 2); len(run.Marks) < want {
+		t.Errorf("%d marks in %d bytes, want %d at least", len(run.Marks), run.Length, want)
+	}
+	for _, m := range run.Marks {
+		if m.Position-last < every {
+			t.Errorf("a mark at %d, after one at %d", m.Position, last)
+		}
+		last = m.Position
+	}
+	checkMarks(t, run, p)
+}

@@ -32,6 +32,8 @@ type LifecycleOptions struct {
 	GarbageEvery    time.Duration // default 30 s
 	Garbage         garbage.Options
 	IndexEvery      time.Duration
+
+	UnindexedBytes int // of runs of tier 1 in which reads look for a place without the index; see reader.Options
 }
 
 // Names of the tasks that have none of their own; see assembleLifecycle.

@@ -45,6 +45,36 @@ func TestAFirstRoundThatDiesHasSaidThatItBegan(t *testing.T) {
 	}
 }
 
+// TestARoundEndsWhenTheTopicIsNotCompactedAnyMore: what it has not come to stays.
+func TestARoundEndsWhenTheTopicIsNotCompactedAnyMore(t *testing.T) {
+	r := newRig(t, 1, cleaning.Policy{}, rewrite.Options{})
+	for i := range 40 {
+		r.write(r.put(0, nil, fmt.Sprintf("k%d=%d", i%4, i), fmt.Sprintf("k%d=%d", i%3, i)))
+	}
+	swaps := 0
+	r.swapping = func([]metastore.Rewrite) (bool, error) {
+		swaps++
+		r.policy.Compact = swaps < 2
+		return false, nil
+	}
+	opts := cleaning.Options{PieceBytes: 500, SmallBytes: 1}
+	r.clean(opts)
+	left := len(r.logs[0].read().records)
+	if swaps != 2 || left < 30 || left > 75 {
+		t.Fatalf("%d swaps, %d records are left", swaps, left)
+	}
+	r.intact("it ended")
+	r.clean(opts)
+	if again := len(r.logs[0].read().records); swaps != 2 || again != left {
+		t.Errorf("%d swaps, %d records are left of %d", swaps, again, left)
+	}
+	r.swapping, r.policy.Compact = nil, true
+	r.clean(opts)
+	if last := len(r.logs[0].read().records); last != 4 {
+		t.Errorf("compacted again, and %d records are left", last)
+	}
+}
+
 // intact has fsck look at all, to which the topic is one that deletes: its settings were altered when something had happened.
 func (r *rig) intact(when string) {
 	r.t.Helper()

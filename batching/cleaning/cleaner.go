@@ -30,6 +30,7 @@ import (
 type Log interface {
 	VisitPartitions(visit func(*metastore.PartitionView) bool)
 	CommittedRuns(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, []metastore.AbortedTxn, error)
+	TopicByID(id metastore.TopicID) (*metastore.Topic, bool)
 	NoteCleaned(ctx context.Context, tp metastore.TopicPartition, to metastore.Offset, forgotten []metastore.Offset) error
 }
 

@@ -17,7 +17,7 @@ import (
 var (
 	// ErrTooManyKeys: the next batch of a partition has more keys than there is memory for.
 	ErrTooManyKeys = errors.New("a batch has more keys than log compaction has memory for")
-	// errGone: the partition is not there any more, or all that was to be cleaned of it.
+	// errGone: the partition is not there any more, or all that was to be cleaned of it, or is not to be cleaned any more.
 	errGone = errors.New("nothing is left to be cleaned")
 	// errEnough ends a reading.
 	errEnough = errors.New("enough was read")
@@ -254,6 +254,9 @@ func (r *round) begin() (most time.Duration) {
 // stretch cleans what begins at an offset, and returns where it ends: the runs there that stay as they are, and those
 // after them as far as one entry goes.
 func (r *round) stretch(ctx context.Context, at metastore.Offset) (metastore.Offset, error) {
+	if topic, ok := r.log.TopicByID(r.Topic); !ok || !r.policyOf(topic).Compact {
+		return 0, errGone // somebody has it keep what is left, as Kafka's cleaner is told to stop then
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.begin())
 	defer cancel()
 	_, runs, aborted, err := r.runs(at, r.sieve.end, r.opts.PieceBytes)

@@ -220,7 +220,7 @@ func (m *lifeModel) deleteRecords(t *rapid.T, topic TopicID) {
 	var asked []RecordDeletion
 	for p := range rapid.Int32Range(1, 3).Draw(t, "deletions") {
 		tp := TopicPartition{topic, p}
-		asked = append(asked, RecordDeletion{tp, Offset(rapid.Int64Range(-1, int64(m.l.s.high(tp))).Draw(t, "before"))})
+		asked = append(asked, RecordDeletion{TopicPartition: tp, Before: Offset(rapid.Int64Range(-1, int64(m.l.s.high(tp))).Draw(t, "before"))})
 	}
 	c, _ := m.l.s.decideDeletion(asked)
 	was := m.names()

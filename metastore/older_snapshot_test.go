@@ -35,7 +35,7 @@ func TestRunsBelowTheLogStartOfAnOlderSnapshotAreDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := l.s.decideDeletion([]RecordDeletion{{tp, 8}})
+	c, _ := l.s.decideDeletion([]RecordDeletion{{TopicPartition: tp, Before: 8}})
 	at := l.s.at
 	l.fold(c)
 	want, got := describe(t, l.s), describe(t, read)

@@ -30,7 +30,7 @@ func TestAbortedTransactionsAreForgottenWithTheirRecords(t *testing.T) {
 		fold(ends)
 	}
 	deleteBefore := func(before Offset) {
-		c, _ := s.decideDeletion([]RecordDeletion{{tp, before}})
+		c, _ := s.decideDeletion([]RecordDeletion{{TopicPartition: tp, Before: before}})
 		fold(c)
 	}
 	deleteBefore(3)

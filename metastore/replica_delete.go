@@ -1,6 +1,9 @@
 package metastore
 
-import "context"
+import (
+	"context"
+	"maps"
+)
 
 // HighWatermark as RecordDeletion.Before means all records that are there.
 const HighWatermark Offset = -1
@@ -9,12 +12,15 @@ const HighWatermark Offset = -1
 type RecordDeletion struct {
 	TopicPartition
 	Before Offset // or HighWatermark
+	// By is the topic whose settings let the records go, nil if somebody asked for it. With others nothing is deleted: whoever
+	// changed them was told that they are in effect.
+	By *Topic
 }
 
 // DeletionResult tells where a partition begins now: NoOffset with an error.
 type DeletionResult struct {
 	LogStart Offset
-	Err      error // ErrUnknownPartition, ErrOffsetOutOfRange
+	Err      error // ErrUnknownPartition, ErrOffsetOutOfRange, ErrTopicAltered
 }
 
 // DeleteRecords deletes the records before an offset of each partition, durably, in one entry. A partition that begins
@@ -48,6 +54,10 @@ func (s *State) decideDeletion(asked []RecordDeletion) (moveLogStarts, []Deletio
 		p := s.partition(a.TopicPartition)
 		if p == nil {
 			results[i] = DeletionResult{NoOffset, ErrUnknownPartition}
+			continue
+		}
+		if a.By != nil && !maps.Equal(a.By.Configs, s.topics[a.Topic].Configs) {
+			results[i] = DeletionResult{NoOffset, ErrTopicAltered}
 			continue
 		}
 		before := a.Before

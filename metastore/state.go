@@ -21,6 +21,8 @@ var (
 	ErrUnknownPartition = errors.New("unknown topic or partition")
 	// ErrOffsetOutOfRange: the offset is below the log start or above the high watermark.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrTopicAltered: the settings of the topic are not those any more that somebody went by.
+	ErrTopicAltered = errors.New("the settings of the topic were altered")
 )
 
 // Topic is a topic as of some position. It never changes; a change of the topic makes another value.

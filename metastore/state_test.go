@@ -172,7 +172,7 @@ func TestCloneIsTheStateOfItsMoment(t *testing.T) {
 				var asked []RecordDeletion
 				for range rapid.IntRange(1, 3).Draw(t, "deletions") {
 					asked = append(asked, RecordDeletion{
-						TopicPartition{topic, rapid.Int32Range(0, 3).Draw(t, "partition")}, Offset(rapid.Int64Range(-1, 60).Draw(t, "before")),
+						TopicPartition: TopicPartition{topic, rapid.Int32Range(0, 3).Draw(t, "partition")}, Before: Offset(rapid.Int64Range(-1, 60).Draw(t, "before")),
 					})
 				}
 				c, _ := l.s.decideDeletion(asked)

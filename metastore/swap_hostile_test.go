@@ -19,7 +19,7 @@ func TestSwapThatNoBrokerDecidesLeavesTheStateSound(t *testing.T) {
 		for range rapid.IntRange(1, 5).Draw(t, "commits") {
 			l.decide(tp, 0, NoProducerID, NoProducerID)
 		}
-		c, _ := l.s.decideDeletion([]RecordDeletion{{tp, Offset(rapid.Int64Range(0, 3).Draw(t, "log start"))}})
+		c, _ := l.s.decideDeletion([]RecordDeletion{{TopicPartition: tp, Before: Offset(rapid.Int64Range(0, 3).Draw(t, "log start"))}})
 		l.fold(c)
 		before := describe(t, l.s).Partitions[tp]
 		offset := func(what string) Offset { return Offset(rapid.Int64Range(0, 12).Draw(t, what)) }

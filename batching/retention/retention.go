@@ -106,7 +106,7 @@ func (r *Retention) plan(ctx context.Context) (moves []move, more bool) {
 			return ctx.Err() == nil
 		}
 		more = more || due.More
-		moves = append(moves, move{metastore.RecordDeletion{TopicPartition: p.TopicPartition, Before: due.LogStart}, due})
+		moves = append(moves, move{metastore.RecordDeletion{TopicPartition: p.TopicPartition, Before: due.LogStart, By: p.Topic}, due})
 		return len(moves) < r.opts.RoundPartitions && ctx.Err() == nil
 	})
 	return moves, more || len(moves) == r.opts.RoundPartitions
@@ -134,7 +134,7 @@ func (r *Retention) apply(ctx context.Context, moves []move) (moved int, err err
 	}
 	runs := 0
 	for i, result := range results {
-		if result.Err != nil { // the topic was deleted meanwhile
+		if result.Err != nil { // the topic was deleted, or altered, meanwhile
 			r.opts.Logger.Debug("log start stays", "partition", moves[i].TopicPartition, "error", result.Err)
 			continue
 		}

@@ -185,6 +185,45 @@ func TestABrokerThatIsBehindLooksBeforeAnythingLeaves(t *testing.T) {
 	})
 }
 
+// late calls before it deletes.
+type late struct {
+	*metastore.Replica
+	before func()
+}
+
+func (l late) DeleteRecords(ctx context.Context, asked []metastore.RecordDeletion) ([]metastore.DeletionResult, error) {
+	l.before()
+	return l.Replica.DeleteRecords(ctx, asked)
+}
+
+// TestWhatIsToStayAfterAllStays: somebody has the topic keep more between the decision that records are to leave and the entry that
+// lets them go, as when a broker stood still, or did not reach the metastore. Whoever was told that it is so is not deceived.
+func TestWhatIsToStayAfterAllStays(t *testing.T) {
+	for name, altered := range map[string]map[string]string{
+		"for longer":       {"retention.ms": "3600000"},
+		"the newest":       {"cleanup.policy": "compact"},
+		"as it was before": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			topic := r.topic("t", 1, map[string]string{"retention.ms": "1000"})
+			tp := metastore.TopicPartition{Topic: topic.ID}
+			r.write(100, time.Now().Add(-time.Minute).UnixMilli(), tp)
+			others := r.open()
+			keeper := retention.New(late{r.replica, func() { r.must(others.AlterTopicConfigs(t.Context(), topic.ID, altered, nil)) }}, policy, retention.Options{})
+			_, err := keeper.Do(t.Context())
+			r.must(err)
+			want := metastore.Offset(0)
+			if altered == nil {
+				want = 3
+			}
+			if got := r.start(tp); got != want {
+				t.Errorf("the log starts at %d, want %d", got, want)
+			}
+		})
+	}
+}
+
 func TestNothingLeavesWhileTheLogCannotBeRead(t *testing.T) {
 	r := newRig(t)
 	ended, cancel := context.WithCancel(t.Context())

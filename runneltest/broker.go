@@ -183,7 +183,10 @@ func (b *Broker) start(ctx context.Context) error {
 
 func (b *Broker) config() (*config.Config, error) {
 	flags, set := b.cluster.opts.flags(b.kafka.addr(), b.id)
-	flags["metastore.url"], flags["object_store.url"] = b.cluster.storeURLs()
+	var err error
+	if flags["metastore.url"], flags["object_store.url"], err = b.cluster.storeURLs(); err != nil {
+		return nil, err
+	}
 	flags["peer.listen"] = ""
 	if b.peers != nil {
 		flags["peer.listen"] = b.peers.addr()

@@ -129,15 +129,18 @@ func (c *Cluster) openStores(ctx context.Context) (*node.Stores, error) {
 		return &node.Stores{Metastore: metamemory.New(metamemory.Options{}), Objects: objmemory.New()}, nil
 	}
 	var at config.Config
-	at.Metastore.URL, at.ObjectStore.URL = c.storeURLs()
+	var err error
+	if at.Metastore.URL, at.ObjectStore.URL, err = c.storeURLs(); err != nil {
+		return nil, err
+	}
 	return node.OpenStores(ctx, &at)
 }
 
-func (c *Cluster) storeURLs() (metastore, objects string) {
+func (c *Cluster) storeURLs() (metastore, objects string, err error) {
 	if c.opts.dir == "" {
-		return "memory://", "memory://"
+		return "memory://", "memory://", nil
 	}
-	return "file://" + c.opts.dir + "/metastore", "file://" + c.opts.dir + "/objects"
+	return config.InDirectory(c.opts.dir)
 }
 
 // startAll starts the brokers beside each other, and waits until each knows all.

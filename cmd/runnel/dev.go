@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,11 +97,10 @@ func (o *devOptions) configs() ([]*config.Config, error) {
 	}
 	metastore, objects := "memory://", "memory://"
 	if o.data != "" {
-		dir, err := filepath.Abs(o.data)
-		if err != nil {
+		var err error
+		if metastore, objects, err = config.InDirectory(o.data); err != nil {
 			return nil, usagef("--data: %w", err)
 		}
-		metastore, objects = "file://"+filepath.Join(dir, "metastore"), "file://"+filepath.Join(dir, "objects")
 	}
 	var configs []*config.Config
 	for i := range o.brokers {

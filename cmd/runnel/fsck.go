@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,13 +14,11 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// fsckOptions are the flags of fsck beside those of a broker's configuration.
+// fsckOptions are the flags of fsck.
 type fsckOptions struct {
-	data        string
-	deep        bool
-	strict      bool
-	concurrency int
-	most        int
+	stores *storesFlags
+	deep   bool
+	strict bool
 }
 
 func newFsck(env *environment) *cobra.Command {
@@ -45,19 +41,14 @@ func newFsck(env *environment) *cobra.Command {
 			"  runnel fsck --data ~/runnel --json",
 		Args: args(cobra.NoArgs),
 	}
-	flags := newConfigFlags(cmd)
-	flags.show(append([]string{"metastore.url"}, objectStoreKeys...)...)
-	cmd.Flags().StringVar(&o.data, "data", "", "`directory` of `runnel dev --data`, in place of a configuration")
+	o.stores = newStoresFlags(env, cmd, "findings of a kind")
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "read all bytes of all objects, not their indexes alone")
 	cmd.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 for warnings, too")
-	cmd.Flags().IntVar(&o.concurrency, "concurrency", 16, "objects that are read at the same time")
-	cmd.Flags().IntVar(&o.most, "max-findings", 1000, "findings of a kind that are told in full; further ones are counted")
-	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
-	if err := cobra.MarkFlagDirname(cmd.Flags(), "data"); err != nil {
-		panic(err)
-	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := o.config(env, flags)
+		if err := o.stores.check(); err != nil {
+			return err
+		}
+		c, err := o.stores.load(env)
 		if err != nil {
 			return err
 		}
@@ -66,52 +57,16 @@ func newFsck(env *environment) *cobra.Command {
 	return cmd
 }
 
-// objectStoreKeys are what the bucket is reached by.
-var objectStoreKeys = []string{"object_store.url", "object_store.region", "object_store.endpoint", "object_store.path_style",
-	"object_store.access_key", "object_store.secret_key"}
-
-func (o *fsckOptions) config(env *environment, flags *configFlags) (*config.Config, error) {
-	switch {
-	case o.concurrency < 1 || o.concurrency > 1000:
-		return nil, usagef("--concurrency must be between 1 and 1000")
-	case o.most < 0:
-		return nil, usagef("--max-findings must not be negative")
-	case o.data != "":
-		dir, err := filepath.Abs(o.data)
-		if err != nil {
-			return nil, usagef("--data: %w", err)
-		}
-		var c config.Config
-		c.Metastore.URL, c.ObjectStore.URL = "file://"+filepath.Join(dir, "metastore"), "file://"+filepath.Join(dir, "objects")
-		return &c, nil
-	}
-	loaded, err := flags.load(env)
-	if err != nil {
-		return nil, err
-	}
-	return &loaded.Config, nil
-}
-
 func runFsck(ctx context.Context, env *environment, o *fsckOptions, c *config.Config) (err error) {
 	stores, err := node.OpenToRead(ctx, c)
 	if err != nil {
-		switch {
-		case node.InUse(err):
-			err = fmt.Errorf("%w: stop the broker first, which has it for itself", err)
-		case o.data != "" && errors.Is(err, fs.ErrNotExist):
-			err = fmt.Errorf("%s is no directory of `runnel dev --data`: %w", o.data, err)
-		}
-		return &unfinishedError{err}
+		return o.stores.notOpened(err)
 	}
-	defer func() {
-		if closed := stores.Close(); closed != nil {
-			err = &unfinishedError{errors.Join(err, closed)}
-		}
-	}()
+	defer func() { err = closeAfter(stores, err) }()
 	progress := new(fsck.Progress)
 	line := startProgress(env.err, func() string { return fsckLine(progress) })
 	opts := fsck.Options{
-		Deep: o.deep, Concurrency: o.concurrency, MaxFindings: o.most, Progress: progress, GarbageGrace: c.Garbage.Grace,
+		Deep: o.deep, Concurrency: o.stores.concurrency, MaxFindings: o.stores.mostFound, Progress: progress, GarbageGrace: c.Garbage.Grace,
 	}
 	if c.Cluster != nil {
 		opts.Compacted = func(t *metastore.Topic) bool { return c.Cluster.Topic(t.Configs).Compacted }

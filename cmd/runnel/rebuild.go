@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,16 +13,14 @@ import (
 	"github.com/runnel-io/runnel/broker/node"
 )
 
-// rebuildOptions are the flags of rebuild beside those of a broker's configuration.
+// rebuildOptions are the flags of rebuild.
 type rebuildOptions struct {
-	data    string
+	stores  *storesFlags
 	cluster string
 	index   string
 	dryRun  bool
 	unknown bool
 	settle  time.Duration
-	at      int
-	most    int
 }
 
 func newRebuild(env *environment) *cobra.Command {
@@ -47,22 +43,17 @@ func newRebuild(env *environment) *cobra.Command {
 			"  runnel rebuild --data ~/runnel --json",
 		Args: args(cobra.NoArgs),
 	}
-	flags := newConfigFlags(cmd)
-	flags.show(append([]string{"metastore.url"}, objectStoreKeys...)...)
-	cmd.Flags().StringVar(&o.data, "data", "", "`directory` of `runnel dev --data`, in place of a configuration")
+	o.stores = newStoresFlags(env, cmd, "missing ranges and damaged objects")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "look and tell, and change nothing")
 	cmd.Flags().BoolVar(&o.unknown, "recover-unknown-topics", false, "make topics that only tier-1 objects know, as recovered-UUID; without any copy of the metastore, that is all of them")
 	cmd.Flags().StringVar(&o.cluster, "cluster", "", "`id` of the lost cluster, if several have left copies in the bucket (default: that of the newest)")
 	cmd.Flags().StringVar(&o.index, "index", "", "`key` of the copy to be used (default: the newest that can be read)")
 	cmd.Flags().DurationVar(&o.settle, "settle", time.Minute, "for how long nothing must have been written to the bucket; 0: whatever was")
-	cmd.Flags().IntVar(&o.at, "concurrency", 16, "objects that are read at the same time")
-	cmd.Flags().IntVar(&o.most, "max-findings", 1000, "missing ranges and damaged objects that are told in full; further ones are counted")
-	cmd.Flags().BoolVar(&env.json, "json", false, "write JSON")
-	if err := cobra.MarkFlagDirname(cmd.Flags(), "data"); err != nil {
-		panic(err)
-	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := o.config(env, flags)
+		if err := o.check(); err != nil {
+			return err
+		}
+		c, err := o.stores.load(env)
 		if err != nil {
 			return err
 		}
@@ -71,51 +62,27 @@ func newRebuild(env *environment) *cobra.Command {
 	return cmd
 }
 
-func (o *rebuildOptions) config(env *environment, flags *configFlags) (*config.Config, error) {
+func (o *rebuildOptions) check() error {
+	if err := o.stores.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.at < 1 || o.at > 1000:
-		return nil, usagef("--concurrency must be between 1 and 1000")
-	case o.most < 0:
-		return nil, usagef("--max-findings must not be negative")
 	case o.settle < 0:
-		return nil, usagef("--settle must not be negative")
+		return usagef("--settle must not be negative")
 	case o.index != "" && o.cluster != "":
-		return nil, usagef("--index names the cluster, too: leave --cluster out")
+		return usagef("--index names the cluster, too: leave --cluster out")
 	}
-	if o.data != "" {
-		dir, err := filepath.Abs(o.data)
-		if err != nil {
-			return nil, usagef("--data: %w", err)
-		}
-		var c config.Config
-		c.Metastore.URL, c.ObjectStore.URL = "file://"+filepath.Join(dir, "metastore"), "file://"+filepath.Join(dir, "objects")
-		return &c, nil
-	}
-	loaded, err := flags.load(env)
-	if err != nil {
-		return nil, err
-	}
-	return &loaded.Config, nil
+	return nil
 }
 
 func runRebuild(ctx context.Context, env *environment, o *rebuildOptions, c *config.Config) (err error) {
 	stores, err := node.OpenToRebuild(ctx, c, o.dryRun)
 	if err != nil {
-		switch {
-		case node.InUse(err):
-			err = fmt.Errorf("%w: stop the broker first, which has it for itself", err)
-		case o.data != "" && errors.Is(err, fs.ErrNotExist):
-			err = fmt.Errorf("%s is no directory of `runnel dev --data`: %w", o.data, err)
-		}
-		return &unfinishedError{err}
+		return o.stores.notOpened(err)
 	}
-	defer func() {
-		if closed := stores.Close(); closed != nil {
-			err = &unfinishedError{errors.Join(err, closed)}
-		}
-	}()
+	defer func() { err = closeAfter(stores, err) }()
 	opts := rebuild.Options{
-		DryRun: o.dryRun, RecoverUnknown: o.unknown, Cluster: o.cluster, Index: o.index, Settle: o.settle, Concurrency: o.at, MaxFindings: o.most,
+		DryRun: o.dryRun, RecoverUnknown: o.unknown, Cluster: o.cluster, Index: o.index, Settle: o.settle, Concurrency: o.stores.concurrency, MaxFindings: o.stores.mostFound,
 		Progress: new(rebuild.Progress),
 	}
 	if o.settle == 0 {

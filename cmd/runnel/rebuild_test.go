@@ -18,7 +18,10 @@ func indexed(t *testing.T) (dir string) {
 	t.Helper()
 	dir, _ = filled(t)
 	var c config.Config
-	c.Metastore.URL, c.ObjectStore.URL = "file://"+filepath.Join(dir, "metastore"), "file://"+filepath.Join(dir, "objects")
+	var err error
+	if c.Metastore.URL, c.ObjectStore.URL, err = config.InDirectory(dir); err != nil {
+		t.Fatal(err)
+	}
 	stores, err := node.OpenStores(t.Context(), &c)
 	if err != nil {
 		t.Fatal(err)

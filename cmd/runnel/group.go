@@ -74,18 +74,7 @@ func newGroupDescribe(env *environment) *cobra.Command {
 			}
 			defer admin.Close()
 			groups, err := describeGroups(cmd.Context(), admin, names)
-			if env.json {
-				return errors.Join(err, writeJSON(env.out, groups))
-			}
-			for i, g := range groups {
-				if i > 0 {
-					fmt.Fprintln(env.out)
-				}
-				if werr := g.write(env); werr != nil {
-					return werr
-				}
-			}
-			return err
+			return writeDescribed(env, groups, err)
 		},
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -17,6 +18,22 @@ func writeJSON(w io.Writer, v any) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(v)
+}
+
+// writeDescribed writes what could be described, one after the other with an empty line between, and returns err, which is of the rest.
+func writeDescribed[T interface{ write(env *environment) error }](env *environment, all []T, err error) error {
+	if env.json {
+		return errors.Join(err, writeJSON(env.out, all))
+	}
+	for i, one := range all {
+		if i > 0 {
+			fmt.Fprintln(env.out)
+		}
+		if werr := one.write(env); werr != nil {
+			return werr
+		}
+	}
+	return err
 }
 
 // table writes aligned columns. Cells must not hold tabs.

@@ -25,18 +25,7 @@ func newTopicDescribe(env *environment) *cobra.Command {
 			}
 			defer client.Close()
 			topics, err := describeTopics(cmd.Context(), client, names, all)
-			if env.json {
-				return errors.Join(err, writeJSON(env.out, topics))
-			}
-			for i, t := range topics {
-				if i > 0 {
-					fmt.Fprintln(env.out)
-				}
-				if werr := t.write(env); werr != nil {
-					return werr
-				}
-			}
-			return err
+			return writeDescribed(env, topics, err)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all-configs", false, "show settings that have their default, too")

@@ -80,16 +80,7 @@ func newTxnDescribe(env *environment) *cobra.Command {
 			}
 			defer admin.Close()
 			described, err := describeTxns(cmd.Context(), admin, ids)
-			if env.json {
-				return errors.Join(err, writeJSON(env.out, described))
-			}
-			for i, t := range described {
-				if i > 0 {
-					fmt.Fprintln(env.out)
-				}
-				t.write(env, time.Now())
-			}
-			return err
+			return writeDescribed(env, described, err)
 		},
 	}
 }
@@ -144,16 +135,17 @@ func describeTxns(ctx context.Context, admin *kadm.Client, ids []string) ([]txnJ
 	return described, errors.Join(errs...)
 }
 
-func (t *txnJSON) write(env *environment, now time.Time) {
+func (t txnJSON) write(env *environment) error {
 	age := ""
 	if t.Started != nil {
-		age = fmt.Sprintf(", began %s ago", now.Sub(*t.Started).Round(time.Second))
+		age = fmt.Sprintf(", began %s ago", time.Since(*t.Started).Round(time.Second))
 	}
 	fmt.Fprintf(env.out, "transactional id %s, %s%s, producer %d at epoch %d, time-out %s, coordinator %d\n",
 		t.ID, t.State, age, t.ProducerID, t.Epoch, time.Duration(t.Timeout)*time.Millisecond, t.Coordinator)
 	for _, topic := range t.Topics {
 		fmt.Fprintf(env.out, "  %s: %s\n", topic.Topic, joinInts(topic.Partitions))
 	}
+	return nil
 }
 
 func newTxnAbort(env *environment) *cobra.Command {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -155,6 +157,7 @@ func hint(err error, bootstrap string) string {
 	var unreachable *unreachableError
 	var stalled *stalledError
 	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
 	isUnreachable := errors.As(err, &unreachable)
 	switch {
 	case isUnreachable && errors.Is(err, syscall.ECONNREFUSED):
@@ -163,6 +166,8 @@ func hint(err error, bootstrap string) string {
 		return "Something listens there already, perhaps another broker. Choose another address with --listen; the flags of further ports are in --help."
 	case isUnreachable && errors.As(err, &name):
 		return "Name another with --bootstrap or RUNNEL_BOOTSTRAP."
+	case isUnreachable && errors.As(err, &certificate):
+		return certificateHint(certificate.Err)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &name):
 		return "Is the server up, and is this its address?"
 	case isUnreachable:
@@ -183,6 +188,8 @@ func hint(err error, bootstrap string) string {
 		return "See what exists with `runnel txn list`."
 	case errors.Is(err, kerr.NonEmptyGroup):
 		return "Stop its members first; `runnel group describe NAME` shows them."
+	case slices.ContainsFunc(denials, func(denial error) bool { return errors.Is(err, denial) }):
+		return "`runnel acl explain PRINCIPAL OPERATION TYPE NAME` tells who may list rules what is allowed, and by which."
 	case errors.Is(err, kerr.SecurityDisabled):
 		return "Set `authorizer: on`, or `shadow`, in the configuration of the brokers."
 	case errors.Is(err, kerr.MessageTooLarge):
@@ -191,6 +198,17 @@ func hint(err error, bootstrap string) string {
 		return "Are the brokers behind " + bootstrap + " up? Run with --verbose to see what the client tries."
 	}
 	return ""
+}
+
+// denials are what brokers say to those whom no rule allows something.
+var denials = []error{kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed}
+
+// certificateHint says what to do about a broker's certificate that is not believed.
+func certificateHint(err error) string {
+	if host := (x509.HostnameError{}); errors.As(err, &host) {
+		return "Name the broker in --bootstrap as its certificate does."
+	}
+	return "Name the file of the authorities that sign the brokers' certificates with --tls-ca or RUNNEL_CLIENT_TLS_CA."
 }
 
 // withDetail adds what the broker says about an error code.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/pem"
+	"io"
+	"log"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -55,6 +58,35 @@ func TestClientsTrustTheAuthorityTheyAreGiven(t *testing.T) {
 	client.Close()
 	if c, err := new(login).tlsConfig(); c != nil || err != nil {
 		t.Errorf("TLS by default: %v, %v", c, err)
+	}
+}
+
+// TestACertificateThatIsNotBelievedIsNotAMissingLogin: the hint is about what is wrong.
+func TestACertificateThatIsNotBelievedIsNotAMissingLogin(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(authority, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"of an authority that the system does not know": {[]string{"--tls", "-b", "127.0.0.1:" + port}, "with --tls-ca or RUNNEL_CLIENT_TLS_CA"},
+		"of another name": {[]string{"--tls-ca", authority, "-b", "localhost:" + port}, "as its certificate does"},
+	} {
+		_, errOut, code := run(t, nil, append([]string{"topic", "list"}, test.args...)...)
+		if code != exitError || !strings.Contains(errOut, test.says) || strings.Contains(errOut, "--user") {
+			t.Errorf("%s: exit %d: %s", name, code, errOut)
+		}
 	}
 }
 

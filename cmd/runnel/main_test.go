@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -127,6 +129,9 @@ func TestBrokerErrorsKeepTheirCode(t *testing.T) {
 	err := withDetail("topic t", kerr.InvalidConfig, "retention.ms must be a number.")
 	if err.Error() != "topic t: retention.ms must be a number (INVALID_CONFIG)" || !errors.Is(err, kerr.InvalidConfig) {
 		t.Errorf("%v", err)
+	}
+	if text := hint(fmt.Errorf("look up topics: %w", &kadm.AuthError{Err: kerr.TopicAuthorizationFailed}), ""); !strings.Contains(text, "runnel acl explain") {
+		t.Errorf("who is denied something is told %q", text)
 	}
 	if err := withDetail("topic t", kerr.UnknownTopicOrPartition, ""); hint(err, "") == "" || !strings.Contains(err.Error(), "UNKNOWN_TOPIC") {
 		t.Errorf("%v", err)

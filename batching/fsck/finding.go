@@ -90,7 +90,8 @@ func (k Kind) Advice() string {
 		return "Costs storage and nothing else. Is a broker running, may it delete objects, and is garbage.dry_run off? The brokers' logs say why, and the metrics " +
 			"runnel_garbage_*."
 	case ForeignObject:
-		return "Somebody else writes below this prefix. Give Runnel a prefix of its own."
+		return "Somebody else writes below this prefix: give Runnel a prefix of its own. Or it was left by a cluster whose metastore was made anew: " +
+			"docs/recovery.md says when to delete it."
 	case UnlistedObject:
 		return "LIST of this object store lags behind PUT. Runnel needs one that does not."
 	case OffsetBeyondEnd:

@@ -90,7 +90,7 @@ func (n *Node) compareMarks(ctx context.Context) error {
 	if errors.Is(err, metastore.ErrRegressed) {
 		err = fmt.Errorf("%w. Records that were acknowledged would be lost and their offsets given away again, so this broker serves nothing. "+
 			"Bring back the metastore that holds it; docs/recovery.md says how, and how to give up what was lost: "+
-			"stop all brokers and delete what lies under %s in %s", err, mark.Prefix(cluster), n.opts.Config.ObjectStore.URL)
+			"stop all brokers and delete what lies under %s and %s in %s", err, mark.Prefix(cluster), index.Prefix(cluster), n.opts.Config.ObjectStore.URL)
 	}
 	return err
 }

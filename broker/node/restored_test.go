@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/runnel-io/runnel/metastore/index"
 	"github.com/runnel-io/runnel/metastore/mark"
 	metamemory "github.com/runnel-io/runnel/metastore/memory"
 	objmemory "github.com/runnel-io/runnel/objstore/memory"
@@ -107,7 +108,7 @@ func TestABrokerRefusesARestoredMetastoreThatLacksWhatTheBucketKnowsOf(t *testin
 		t.Fatal(err)
 	}
 	eventually(t, "not ready, and says why", func() bool {
-		return strings.Contains(n.Ready(), "went back in time") && strings.Contains(n.Ready(), mark.Prefix(cluster))
+		return strings.Contains(n.Ready(), "went back in time") && strings.Contains(n.Ready(), mark.Prefix(cluster)+" and "+index.Prefix(cluster))
 	})
 	if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "went back in time") {
 		t.Errorf("the log says\n%s", text)

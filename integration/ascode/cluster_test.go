@@ -117,12 +117,5 @@ func (c *cluster) login(b *harness.Broker, user, pass string, mechanism func(scr
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	const most = 20 * time.Second
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(most); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", most, what)
-		}
-	}
+	harness.Eventually(t, what, 20*time.Second, ok)
 }

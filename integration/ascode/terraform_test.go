@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
 
@@ -31,10 +32,7 @@ func newWorkspace(t *testing.T, c *cluster) *workspace {
 	t.Helper()
 	bin, err := exec.LookPath("terraform")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI must run Terraform: %v", err)
-		}
-		t.Skipf("Terraform is not installed: %v", err)
+		harness.Missing(t, "Terraform", err)
 	}
 	w := &workspace{t: t, c: c, dir: t.TempDir(), bin: bin}
 	config := filepath.Join(w.dir, "cli.tfrc")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -86,7 +85,7 @@ func (c *cluster) start(ctx context.Context, m *machine) error {
 	}
 	c.processes, c.logs = append(c.processes, process), append(c.logs, log)
 	c.addresses, c.admins, c.peers = append(c.addresses, address[0]), append(c.admins, address[1]), append(c.peers, address[2])
-	return waitReady(ctx, "http://"+address[1]+"/readyz", process, log)
+	return waitReady(ctx, address[1], process)
 }
 
 // startAgain starts a broker that has stopped.
@@ -94,7 +93,7 @@ func (c *cluster) startAgain(ctx context.Context, m *machine, i int) (err error)
 	if c.processes[i], c.logs[i], err = c.run(m, [3]string{c.addresses[i], c.admins[i], c.peers[i]}); err != nil {
 		return err
 	}
-	return waitReady(ctx, "http://"+c.admins[i]+"/readyz", c.processes[i], c.logs[i])
+	return waitReady(ctx, c.admins[i], c.processes[i])
 }
 
 // listenersEnv begins the variables of a broker with listeners of its own, which stand in place of the one for clients.
@@ -120,30 +119,10 @@ func (c *cluster) run(m *machine, address [3]string) (*servers.Process, *servers
 	return process, log, err
 }
 
-func waitReady(ctx context.Context, url string, process *servers.Process, log *servers.Log) error {
+func waitReady(ctx context.Context, admin string, process *servers.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-process.Exited():
-			return fmt.Errorf("the broker ended before it was ready:\n%s", log.Tail())
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the broker: %w\n%s", ctx.Err(), log.Tail())
-		}
-	}
+	return process.AwaitOK(ctx, "http://"+admin+"/readyz")
 }
 
 func (c *cluster) stop() error {

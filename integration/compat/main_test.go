@@ -69,16 +69,7 @@ var targets = []target{
 		return b.Addr
 	}},
 	{"kafka", func(t *testing.T) string {
-		kafka, err := servers.OpenKafka(t.Context(), clients(t).java.classPath, servers.KafkaOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := kafka.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return kafka.Bootstrap
+		return harness.OwnKafka(t, clients(t).java.classPath, servers.KafkaOptions{}).Bootstrap
 	}},
 }
 

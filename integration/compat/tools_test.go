@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 const toolTimeout = 90 * time.Second
@@ -192,9 +194,5 @@ func groupRows(out, group, topic string) [][]string {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
+	harness.Eventually(t, what, 30*time.Second, ok)
 }

@@ -58,6 +58,7 @@ func consume(t *testing.T, client *kgo.Client, topic string, n int) map[string]i
 
 // stream is a producer that goes on until it is stopped: one record after the other.
 type stream struct {
+	topic        string
 	acknowledged atomic.Int64
 	stop         context.CancelFunc
 	done         chan error
@@ -65,7 +66,7 @@ type stream struct {
 
 func startStream(t *testing.T, client *kgo.Client, topic string) *stream {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &stream{stop: cancel, done: make(chan error, 1)}
+	s := &stream{topic: topic, stop: cancel, done: make(chan error, 1)}
 	t.Cleanup(cancel)
 	go func() {
 		for ctx.Err() == nil {
@@ -106,6 +107,19 @@ func (s *stream) end(t *testing.T) int {
 		t.Fatal("the last record is not acknowledged")
 	}
 	return int(s.acknowledged.Load())
+}
+
+// isThereOnce ends it, reads the topic, and returns how many records were acknowledged, of which each must be there once.
+func (s *stream) isThereOnce(t *testing.T, brokers ...string) int {
+	t.Helper()
+	n := s.end(t)
+	got := consume(t, newClient(t, brokers...), s.topic, n)
+	for i := range n {
+		if times := got[fmt.Sprint(i)]; times != 1 {
+			t.Errorf("record %d is there %d times", i, times)
+		}
+	}
+	return n
 }
 
 func kcat(t *testing.T, input string, args ...string) string {

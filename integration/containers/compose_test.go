@@ -13,7 +13,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/runnel-io/runnel/integration/containers/engine"
 	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 )
@@ -55,7 +54,7 @@ func noFile(t *testing.T) string {
 
 func newCluster(t *testing.T, env ...string) *cluster {
 	t.Helper()
-	root, err := engine.Repository()
+	root, err := harness.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +124,19 @@ func (c *cluster) do(service, action string) {
 	}
 }
 
+// greets writes a record by one broker and reads it by another, with kcat.
+func (c *cluster) greets() {
+	c.t.Helper()
+	kcat(c.t, "hello\n", "-b", c.at(0), "-t", "greetings", "-P")
+	eventually(c.t, "the other broker knows the topic", time.Minute, func() (bool, string) { // kcat ends when there is none
+		topics, err := kadm.NewClient(newClient(c.t, c.at(1))).ListTopics(harness.Soon(c.t), "greetings")
+		return err == nil && topics["greetings"].Err == nil, fmt.Sprint(err, topics["greetings"].Err)
+	})
+	if got := kcat(c.t, "", "-b", c.at(1), "-t", "greetings", "-C", "-o", "beginning", "-c", "1", "-q"); got != "hello\n" {
+		c.t.Errorf("kcat read %q from another broker", got)
+	}
+}
+
 var brokers = []string{"broker-a", "broker-b", "broker-c"}
 
 // TestComposeIsACluster brings up what compose.yaml says, with images of ours in place of the public ones, and breaks it: a
@@ -136,14 +148,7 @@ func TestComposeIsACluster(t *testing.T) {
 	c.run("up", "--detach")
 	c.healthy(brokers...)
 	t.Logf("compose up until all are healthy: %v", time.Since(start).Round(10*time.Millisecond))
-	kcat(t, "hello\n", "-b", c.at(0), "-t", "greetings", "-P")
-	eventually(t, "the other broker knows the topic", time.Minute, func() (bool, string) { // kcat ends when there is none
-		topics, err := kadm.NewClient(newClient(t, c.at(1))).ListTopics(harness.Soon(t), "greetings")
-		return err == nil && topics["greetings"].Err == nil, fmt.Sprint(err, topics["greetings"].Err)
-	})
-	if got := kcat(t, "", "-b", c.at(1), "-t", "greetings", "-C", "-o", "beginning", "-c", "1", "-q"); got != "hello\n" {
-		t.Errorf("kcat read %q from another broker", got)
-	}
+	c.greets()
 	t.Logf("compose up until the first message is consumed: %v", time.Since(start).Round(10*time.Millisecond))
 
 	// Containers reach the brokers by their names, clients of this machine by its own.
@@ -178,14 +183,7 @@ func TestComposeIsACluster(t *testing.T) {
 		c.healthy(b)
 	}
 	load.goesOn(t, "after a rolling restart")
-	n := load.end(t)
-	got := consume(t, newClient(t, c.at(0), c.at(1), c.at(2)), "ledger", n)
-	for i := range n {
-		if times := got[fmt.Sprint(i)]; times != 1 {
-			t.Errorf("record %d is there %d times", i, times)
-		}
-	}
-	t.Logf("%d records, each there once", n)
+	t.Logf("%d records, each there once", load.isThereOnce(t, c.at(0), c.at(1), c.at(2)))
 }
 
 // TestComposeOnMinIO: one command, with MinIO as the image of the S3 server, and there is no bucket before it. A broker is stopped
@@ -196,10 +194,7 @@ func TestComposeOnMinIO(t *testing.T) {
 	start := time.Now()
 	c.run("up", "--detach")
 	c.healthy(brokers...)
-	kcat(t, "hello\n", "-b", c.at(0), "-t", "greetings", "-P")
-	if got := kcat(t, "", "-b", c.at(1), "-t", "greetings", "-C", "-o", "beginning", "-c", "1", "-q"); got != "hello\n" {
-		t.Errorf("kcat read %q from another broker", got)
-	}
+	c.greets()
 	t.Logf("compose up until the first message is consumed: %v", time.Since(start).Round(10*time.Millisecond))
 	client := newClient(t, c.at(0), c.at(1), c.at(2))
 	if _, err := kadm.NewClient(client).CreateTopic(harness.Soon(t), 12, -1, nil, "ledger"); err != nil {
@@ -212,19 +207,12 @@ func TestComposeOnMinIO(t *testing.T) {
 	c.do("s3", "kill")
 	c.do("s3", "start")
 	load.goesOn(t, "after MinIO was killed")
-	n := load.end(t)
-	got := consume(t, newClient(t, c.at(0), c.at(2)), "ledger", n)
-	for i := range n {
-		if times := got[fmt.Sprint(i)]; times != 1 {
-			t.Errorf("record %d is there %d times", i, times)
-		}
-	}
-	t.Logf("%d records, each there once", n)
+	t.Logf("%d records, each there once", load.isThereOnce(t, c.at(0), c.at(2)))
 }
 
 // TestComposeNeedsASecret: there is none in the repository.
 func TestComposeNeedsASecret(t *testing.T) {
-	root, err := engine.Repository()
+	root, err := harness.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
 
-	"github.com/runnel-io/runnel/integration/containers/engine"
 	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/image"
 	"github.com/runnel-io/runnel/integration/servers"
@@ -124,7 +123,7 @@ func TestImageStartsFast(t *testing.T) {
 // files with their owners and modes, and all that the engine does with them.
 func TestDockerfileMakesTheSameImage(t *testing.T) {
 	needs(t, broker)
-	root, err := engine.Repository()
+	root, err := harness.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,6 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
 
-	"github.com/runnel-io/runnel/integration/containers/engine"
-
 	"github.com/runnel-io/runnel/integration/harness"
 )
 
@@ -22,7 +20,7 @@ func TestStoresOnServersInContainers(t *testing.T) {
 	needs(t, postgres, s3server, minio)
 	dsn := startPostgres(t)
 	buckets := map[string]string{"versitygw": startS3(t), "minio": startMinIO(t, "contract")}
-	root, err := engine.Repository()
+	root, err := harness.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os/exec"
 	"syscall"
 	"time"
@@ -35,35 +34,10 @@ func startBroker(ctx context.Context, binary string) (address string, stop func(
 		return "", nil, err
 	}
 	stop = func() error { return process.Stop(syscall.SIGTERM, 40*time.Second) }
-	if err := waitReady(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", admin), process.Exited()); err != nil {
-		return "", nil, fmt.Errorf("%w; its log ends:\n%s", errors.Join(err, stop()), log.Tail())
-	}
-	return address, stop, nil
-}
-
-// waitReady asks until the broker is ready or gone.
-func waitReady(ctx context.Context, url string, exited <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-exited:
-			return errors.New("the broker ended before it was ready")
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the broker: %w", ctx.Err())
-		}
+	if err := process.AwaitOK(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)); err != nil {
+		return "", nil, errors.Join(err, stop())
 	}
+	return address, stop, nil
 }

@@ -107,26 +107,14 @@ func openKafka(t *testing.T, opts servers.KafkaOptions) (bootstrap string) {
 	}
 	jars, err := tools.JavaClasses(t.Context(), "../compat/clients/java/pom.xml", "java/Receiver.java")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("Apache Kafka, the reference, cannot be had: %v", err)
-		}
-		t.Skipf("NOT COMPARED WITH KAFKA: Apache Kafka, the reference, cannot be had: %v", err)
+		harness.Missing(t, "Apache Kafka, the reference,", err)
 	}
 	opts.Set = maps.Clone(opts.Set)
 	if opts.Set == nil {
 		opts.Set = make(map[string]string)
 	}
 	opts.Set["metric.reporters"] = "Receiver" // or it does not serve telemetry
-	kafka, err := servers.OpenKafka(t.Context(), jars, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := kafka.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return kafka.Bootstrap
+	return harness.OwnKafka(t, jars, opts).Bootstrap
 }
 
 // pair is the two brokers.

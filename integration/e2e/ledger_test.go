@@ -295,9 +295,5 @@ func await(t *testing.T, what string, running *sync.WaitGroup) {
 
 func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, what)
-		}
-	}
+	harness.Eventually(t, what, within, ok)
 }

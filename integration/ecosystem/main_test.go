@@ -42,15 +42,7 @@ var targets = []target{
 		if err != nil {
 			t.Fatalf("Kafka cannot be set up: %v", err)
 		}
-		kafka, err := servers.OpenKafka(t.Context(), jars, servers.KafkaOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := kafka.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		kafka := harness.OwnKafka(t, jars, servers.KafkaOptions{})
 		warm(t, kafka.Bootstrap)
 		return kafka.Bootstrap
 	}},
@@ -168,11 +160,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func eventually(t *testing.T, what string, d time.Duration, ok func() bool) {
+func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(d); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", d, what)
-		}
-	}
+	harness.Eventually(t, what, within, ok)
 }

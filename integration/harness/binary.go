@@ -24,7 +24,7 @@ func Binary(t testing.TB) string {
 }
 
 var built = sync.OnceValues(func() (string, error) {
-	root, err := repository()
+	root, err := Repository()
 	if err != nil {
 		return "", err
 	}
@@ -43,8 +43,8 @@ func Build(root, path string) (string, error) {
 	return path, os.Rename(fresh, path)
 }
 
-// repository is the directory of the broker's module, above the working directory.
-func repository() (string, error) {
+// Repository is the directory of the broker's module, above the working directory.
+func Repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

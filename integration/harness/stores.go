@@ -190,6 +190,21 @@ func OwnPostgres(t testing.TB, o servers.PostgresOptions) *servers.Postgres {
 	return p
 }
 
+// OwnKafka starts a broker of Apache Kafka from its jars, and ends with the test.
+func OwnKafka(t testing.TB, jars string, o servers.KafkaOptions) *servers.Kafka {
+	t.Helper()
+	k, err := servers.OpenKafka(t.Context(), jars, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
 // ServerEnv chooses the S3 servers that tests start for themselves: "minio", else versitygw.
 const ServerEnv = "RUNNEL_TEST_S3_SERVER"
 

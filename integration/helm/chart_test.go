@@ -36,17 +36,9 @@ func program(t testing.TB, p toolchain.GoProgram) string {
 	}
 	path, err := tools.GoProgram(t.Context(), p)
 	if err != nil {
-		cannotHave(t, p.Name(), err)
+		harness.Missing(t, p.Name(), err)
 	}
 	return path
-}
-
-func cannotHave(t testing.TB, what string, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s cannot be had: %v", what, err)
-	}
-	t.Skipf("CHART NOT TESTED: %s cannot be had: %v", what, err)
 }
 
 // helm runs a command of Helm that knows nothing of this user's settings and clusters.

@@ -33,7 +33,7 @@ func TestWhatIsRenderedRuns(t *testing.T) {
 			if job, ok := pods(r.all)["Job/events-runnel-migrate"]; ok {
 				r.play(t, job, job.list("containers")[0])
 			} else if !migrates(t) {
-				cannotHave(t, "runnel broker --migrate", errors.New("the binary does not know it"))
+				harness.Missing(t, "runnel broker --migrate", errors.New("the binary does not know it"))
 			}
 			_, pod := broker(t, r.all)
 			b := r.start(t, pod)

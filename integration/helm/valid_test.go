@@ -21,7 +21,7 @@ func schemas(t testing.TB) string {
 	}
 	dir, err := tools.KubernetesSchemas(t.Context(), "requirements.txt", "v"+oldest, "v"+newest)
 	if err != nil {
-		cannotHave(t, "the schemas of the Kubernetes API", err)
+		harness.Missing(t, "the schemas of the Kubernetes API", err)
 	}
 	return dir
 }

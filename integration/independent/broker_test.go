@@ -186,12 +186,5 @@ func placeOf(t *testing.T, s harness.Stores) place {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	const most = 30 * time.Second
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(most); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", most, what)
-		}
-	}
+	harness.Eventually(t, what, 30*time.Second, ok)
 }

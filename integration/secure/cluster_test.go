@@ -281,13 +281,9 @@ func within(t *testing.T, d time.Duration) context.Context {
 // setUp bounds what a test needs before it begins, and is not about.
 const setUp = 30 * time.Second
 
-func eventually(t *testing.T, what string, d time.Duration, ok func() bool) {
+func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", d, what)
-		}
-	}
+	harness.Eventually(t, what, within, ok)
 }
 
 // prompt holds brokers to what other brokers are told: each follows, and most of the times within a second. One of them may

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // kcat runs the command line client that Debian packages, as a login, with lines on its input.
@@ -17,10 +18,7 @@ func kcat(ctx context.Context, t *testing.T, l login, input []string, args ...st
 	t.Helper()
 	path, err := exec.LookPath("kcat")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI must run kcat: %v", err)
-		}
-		t.Skipf("kcat is not installed: %v", err)
+		harness.Missing(t, "kcat", err)
 	}
 	all := []string{"-b", l.bootstrap}
 	for name, value := range (librdkafka{}).config(l, nil) {

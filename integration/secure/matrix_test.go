@@ -41,17 +41,9 @@ func TestAccessIsDecidedAsKafkaDecides(t *testing.T) {
 	for _, user := range matrix.users {
 		users[user] = password
 	}
-	kafka, err := servers.OpenKafka(t.Context(), jars, servers.KafkaOptions{Users: users, Set: map[string]string{
+	kafka := harness.OwnKafka(t, jars, servers.KafkaOptions{Users: users, Set: map[string]string{
 		"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:ANONYMOUS",
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := kafka.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	c := openCluster(t, clusterOptions{brokers: 1})
 	theirs := c.client(login{bootstrap: kafka.Bootstrap, protocol: "PLAINTEXT"})
 	ours := c.client(login{bootstrap: c.at(open), protocol: "PLAINTEXT"})

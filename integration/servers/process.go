@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -112,6 +113,24 @@ func (p *Process) ready(ctx context.Context, probe func(context.Context) error) 
 		case <-tick.C:
 		}
 	}
+}
+
+// AwaitOK asks for a page of the process until it is answered with 200, the process ends, or ctx does.
+func (p *Process) AwaitOK(ctx context.Context, url string) error {
+	return p.ready(ctx, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		if answer.StatusCode != http.StatusOK {
+			err = errors.New(answer.Status)
+		}
+		return errors.Join(err, answer.Body.Close())
+	})
 }
 
 // Log keeps the last lines that a process printed and copies them to a file if it has one.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/servers"
 )
 
@@ -66,7 +67,7 @@ func TestExamples(t *testing.T) {
 			c := open(t)
 			interpreter, err := python()
 			if err != nil {
-				missing(t, "Python with moto", err)
+				harness.Missing(t, "Python with moto", err)
 			}
 			mock, err := servers.OpenAWS(t.Context(), interpreter)
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
 
@@ -38,11 +39,11 @@ func open(t *testing.T) *cli {
 	t.Helper()
 	program, err := exec.LookPath("terraform")
 	if err != nil {
-		missing(t, "terraform", err)
+		harness.Missing(t, "terraform", err)
 	}
 	mirror, err := findMirror()
 	if err != nil {
-		missing(t, "the provider", err)
+		harness.Missing(t, "the provider", err)
 	}
 	dir := t.TempDir()
 	c := &cli{program: program, root: filepath.Join(dir, "terraform")}
@@ -60,15 +61,6 @@ func open(t *testing.T) *cli {
 	c.env = append(withoutAWS(os.Environ()), "TF_CLI_CONFIG_FILE="+config, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0",
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION="+region)
 	return c
-}
-
-// missing skips the test, which CI must not.
-func missing(t *testing.T, what string, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s cannot be had: %v", what, err)
-	}
-	t.Skipf("NOT TESTED: %s cannot be had: %v", what, err)
 }
 
 // findMirror returns the directory that holds registry.terraform.io/hashicorp/aws.

@@ -13,13 +13,14 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/image"
 )
 
 // BuildImage gives the engine the broker's image, as `make image` makes it, under a name such as runnel:test. The broker is
 // RUNNEL_BIN, else built from the checkout around the working directory.
 func (e *Engine) BuildImage(ctx context.Context, tag string) error {
-	root, err := Repository()
+	root, err := harness.Repository()
 	if err != nil {
 		return err
 	}
@@ -80,19 +81,4 @@ func told(answer string) error {
 			return fmt.Errorf("engine: %s", m.Error)
 		}
 	}
-}
-
-// Repository is the directory of the checkout, above the working directory.
-func Repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && bytes.HasPrefix(b, []byte("module github.com/runnel-io/runnel\n")) {
-			return dir, nil
-		}
-	}
-	return "", errors.New("no directory above holds the module github.com/runnel-io/runnel")
 }

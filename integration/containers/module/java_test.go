@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/runnel-io/runnel/integration/containers/engine"
+	"github.com/runnel-io/runnel/integration/harness"
 	"github.com/runnel-io/runnel/integration/toolchain"
 )
 
@@ -24,10 +25,7 @@ func testJava(ctx context.Context, t *testing.T, e *engine.Engine) {
 	}
 	classes, err := cache.JavaClasses(ctx, "java/pom.xml", "java/RoundTrip.java", class)
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("the Java program cannot be set up: %v", err)
-		}
-		t.Skipf("the Java program cannot be set up: %v", err)
+		harness.Missing(t, "the Java program", err)
 	}
 	cmd := exec.CommandContext(ctx, "java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		"-cp", classes, "RoundTrip", image)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/integration/containers/engine"
+	"github.com/runnel-io/runnel/integration/harness"
 )
 
 // What the tests go by.
@@ -71,7 +72,7 @@ func testModule(ctx context.Context, t *testing.T, e *engine.Engine) {
 
 func root(t *testing.T) string {
 	t.Helper()
-	root, err := engine.Repository()
+	root, err := harness.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

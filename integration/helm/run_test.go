@@ -3,6 +3,7 @@ package helm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -51,6 +52,11 @@ func TestWhatIsRenderedRuns(t *testing.T) {
 					t.Errorf("the test reads %q, not %q", out, want)
 				}
 				r.play(t, test, test.list("initContainers")[0])
+			}
+			check := object(maps.Clone(container)) // as docs/deploy-kubernetes.md has it executed in the broker's container
+			check["args"] = []any{"fsck", "--config", "/etc/runnel/config/runnel.yaml", "--strict"}
+			if out := r.play(t, pod, check); !strings.Contains(out, "clean: bucket and metastore agree") {
+				t.Errorf("fsck says %q", out)
 			}
 			grace, _ := pod.at("terminationGracePeriodSeconds").(int)
 			if err := b.Stop(syscall.SIGTERM, time.Duration(grace)*time.Second); err != nil {

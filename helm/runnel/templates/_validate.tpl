@@ -37,6 +37,17 @@
 {{- end }}
 {{- end }}
 
+{{- range $path, $value := dict "admin.listen" "admin.port" "peer.listen" "peer.port" "peer.advertise" "peer.port" "migrate" "migrate" }}
+{{- $words := splitList "." $path }}
+{{- $section := ternary $c (default dict (get $c (first $words))) (eq (len $words) 1) }}
+{{- if hasKey $section (last $words) }}
+{{- fail (printf "config.%s is made by the chart, which tells pods, probes and Services the same: use %s of the values" $path $value) }}
+{{- end }}
+{{- end }}
+{{- if and (hasKey (default dict $c.admin) "certificate") (not $v.admin.tlsSecret) }}
+{{- fail "config.admin.certificate: probes and Prometheus would not know that they need TLS; use admin.tlsSecret of the values" }}
+{{- end }}
+
 {{- if and (include "runnel.hasTLS" .) (not $v.tls.secret) }}
 {{- fail "a listener has TLS: tls.secret must name a Secret with tls.crt and tls.key" }}
 {{- end }}

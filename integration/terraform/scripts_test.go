@@ -17,8 +17,9 @@ output "script" {
   value = templatefile("../modules/broker/user-data.sh.tftpl", {
     name          = "events"
     region        = "eu-central-1"
-    registry      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
-    image         = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0"
+    image         = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/runnel:0.1.0"
+    registry      = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    registry_region = "eu-west-1"
     command       = "broker --migrate"
     environment   = { RUNNEL_ZONE = "auto", RUNNEL_METASTORE_AUTHORITIES = "it's\ntwo lines and $HOME" }
     secrets       = { RUNNEL_PEER_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:peers-AbCdEf" }
@@ -30,11 +31,12 @@ output "script" {
 }
 `
 
-// standIns are programs of an instance that note what they were asked, in the file CALLS.
+// standIns are programs of an instance that note what they were asked, in the file CALLS. AWS has a token for the registry's own
+// region alone, and does not hear the first word of an instance.
 var standIns = map[string]string{
 	"aws": `case "$*" in
-*get-login-password*) echo password-of-the-registry ;;
-*complete-lifecycle-action*) echo "aws $*" >>CALLS ;;
+*get-login-password*\ eu-west-1) echo password-of-the-registry ;;
+*complete-lifecycle-action*) echo "aws $*" >>CALLS; mkdir CALLS.heard 2>/dev/null && exit 1; true ;;
 *peers-AbCdEf\ *) echo 'secret of peers, with $HOME' ;;
 *tls-AbCdEf\ *) echo '{"crt": "-----BEGIN\n-----END"}' ;;
 *) exit 1 ;;
@@ -79,8 +81,8 @@ func TestInstanceScripts(t *testing.T) {
 
 	got := runScript(t, box, "runnel-start")
 	for _, want := range []string{
-		"docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-central-1.amazonaws.com\n",
-		"--env RUNNEL_METASTORE_AUTHORITIES --env RUNNEL_ZONE --env RUNNEL_PEER_SECRET 123456789012.dkr.ecr.eu-central-1.amazonaws.com/runnel:0.1.0 broker --migrate\npeers=[secret of peers, with $HOME]\nauthorities=[it's\ntwo lines and $HOME]\n",
+		"docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-west-1.amazonaws.com\n",
+		"--env RUNNEL_METASTORE_AUTHORITIES --env RUNNEL_ZONE --env RUNNEL_PEER_SECRET 123456789012.dkr.ecr.eu-west-1.amazonaws.com/runnel:0.1.0 broker --migrate\npeers=[secret of peers, with $HOME]\nauthorities=[it's\ntwo lines and $HOME]\n",
 		"chown 65532:65532 " + box + "/tls.crt\n",
 	} {
 		if !strings.Contains(got, want) {
@@ -99,7 +101,7 @@ func TestInstanceScripts(t *testing.T) {
 
 	const complete = "aws autoscaling complete-lifecycle-action --region eu-central-1 --auto-scaling-group-name events-eu-central-1a --lifecycle-hook-name "
 	const end = " --instance-id i-1 --lifecycle-action-result CONTINUE\n"
-	want := complete + "ready" + end + "systemctl stop runnel\n" + complete + "drained" + end
+	want := complete + "ready" + end + complete + "ready" + end + "systemctl stop runnel\n" + complete + "drained" + end
 	if got := runScript(t, box, "runnel-lifecycle"); got != want {
 		t.Errorf("the instance's life is\n%s\nand not\n%s", got, want)
 	}

@@ -383,6 +383,34 @@ run "on_ec2" {
   }
 }
 
+run "an_image_of_another_region" {
+  command = plan
+
+  variables {
+    platform = "ec2"
+    image    = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/runnel:0.1.0"
+  }
+
+  assert {
+    condition     = strcontains(base64decode(aws_launch_template.this[0].user_data), "aws ecr get-login-password --region eu-west-1 | docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-west-1.amazonaws.com\n")
+    error_message = "An instance logs in where the image lies."
+  }
+}
+
+run "instances_that_take_long" {
+  command = plan
+
+  variables {
+    platform      = "ec2"
+    start_timeout = 7200
+  }
+
+  assert {
+    condition     = alltrue([for g in aws_autoscaling_group.this : g.wait_for_capacity_timeout == "7200s"])
+    error_message = "An apply gives up no instance that has time left."
+  }
+}
+
 run "a_shell_on_instances" {
   command = plan
 
@@ -541,6 +569,24 @@ run "no_address_in_the_environment" {
   expect_failures = [var.environment]
 }
 
+run "no_log_that_alarms_cannot_read" {
+  command = plan
+
+  variables {
+    environment = { RUNNEL_LOG_FORMAT = "text" }
+  }
+  expect_failures = [var.environment]
+}
+
+run "no_log_without_what_alarms_count" {
+  command = plan
+
+  variables {
+    environment = { RUNNEL_LOG_LEVEL = "warn" }
+  }
+  expect_failures = [var.environment]
+}
+
 run "no_image_without_a_version" {
   command = plan
 
@@ -584,6 +630,20 @@ run "not_fewer_at_most_than_at_least" {
     max_brokers_per_zone = 1
   }
   expect_failures = [var.max_brokers_per_zone]
+}
+
+run "the_longest_name" {
+  command = plan
+
+  variables {
+    name     = "a-name-of-22-character"
+    platform = "ec2"
+  }
+
+  assert {
+    condition     = length(aws_lb.this.name) <= 32 && alltrue([for g in aws_lb_target_group.this : length(g.name) <= 32])
+    error_message = "Names of load balancers and target groups have 32 characters at most."
+  }
 }
 
 run "no_long_name" {

@@ -15,17 +15,19 @@ resource "aws_launch_template" "this" {
   tags                   = var.tags
 
   user_data = base64encode(templatefile("${path.module}/user-data.sh.tftpl", {
-    name         = var.name
-    region       = var.region
-    image        = var.image
-    registry     = length(local.ecr_images) > 0 ? split("/", var.image)[0] : ""
-    command      = join(" ", local.command)
-    environment  = local.environment
-    secrets      = var.secrets
-    files        = var.files
-    log_group    = aws_cloudwatch_log_group.this.name
-    stop_seconds = local.stop_seconds
-    ready_url    = "${local.admin_scheme}://127.0.0.1:${local.ports.admin}/readyz"
+    name     = var.name
+    region   = var.region
+    image    = var.image
+    registry = length(local.ecr_images) > 0 ? split("/", var.image)[0] : ""
+    # A token of one region is refused in another.
+    registry_region = length(local.ecr_images) > 0 ? local.ecr_images[0][1] : ""
+    command         = join(" ", local.command)
+    environment     = local.environment
+    secrets         = var.secrets
+    files           = var.files
+    log_group       = aws_cloudwatch_log_group.this.name
+    stop_seconds    = local.stop_seconds
+    ready_url       = "${local.admin_scheme}://127.0.0.1:${local.ports.admin}/readyz"
   }))
 
   iam_instance_profile {
@@ -80,7 +82,7 @@ resource "aws_autoscaling_group" "this" {
   health_check_type         = "EC2"
   health_check_grace_period = 60
   default_instance_warmup   = 60
-  wait_for_capacity_timeout = var.wait_for_deployment ? "15m" : "0"
+  wait_for_capacity_timeout = var.wait_for_deployment ? "${var.start_timeout}s" : "0"
 
   launch_template {
     id      = aws_launch_template.this[0].id

@@ -14,7 +14,6 @@ locals {
   admin_scheme = contains(keys(var.environment), "RUNNEL_ADMIN_CERTIFICATE") ? "https" : "http"
 
   environment = merge({
-    RUNNEL_LOG_FORMAT     = "json"
     RUNNEL_MEMORY_PRODUCE = var.size.memory_produce
     RUNNEL_MEMORY_CACHE   = var.size.memory_cache
     # The load balancer leads clients to brokers of their own zone first.
@@ -27,6 +26,7 @@ locals {
     RUNNEL_PEER_LISTEN    = "0.0.0.0:${local.ports.peer}"
     RUNNEL_PEER_ADVERTISE = "auto"
     RUNNEL_DRAIN_TIMEOUT  = "${var.drain_timeout}s"
+    RUNNEL_LOG_FORMAT     = "json" # alarms count lines of it
   })
   command = ["broker", "--migrate"]
 

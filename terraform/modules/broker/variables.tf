@@ -151,8 +151,13 @@ variable "environment" {
   validation {
     condition = length(setintersection(keys(var.environment), [
       "RUNNEL_NODE_ID", "RUNNEL_LISTEN", "RUNNEL_ADVERTISE", "RUNNEL_ZONE", "RUNNEL_ADMIN_LISTEN", "RUNNEL_PEER_LISTEN", "RUNNEL_PEER_ADVERTISE", "RUNNEL_DRAIN_TIMEOUT",
+      "RUNNEL_LOG_FORMAT",
     ])) == 0 && !anytrue([for k in keys(var.environment) : startswith(k, "RUNNEL_LISTENERS_")])
-    error_message = "Node ids, addresses, zones, listeners and RUNNEL_DRAIN_TIMEOUT are the module's to set: there is one listener, on 9092, with the protocol of RUNNEL_PROTOCOL, and each broker finds its zone and address itself."
+    error_message = "Node ids, addresses, zones, listeners, RUNNEL_DRAIN_TIMEOUT and RUNNEL_LOG_FORMAT are the module's to set: there is one listener, on 9092, with the protocol of RUNNEL_PROTOCOL, each broker finds its zone and address itself, and alarms count lines of a log in JSON."
+  }
+  validation {
+    condition     = contains(["info", "debug"], lookup(var.environment, "RUNNEL_LOG_LEVEL", "info"))
+    error_message = "RUNNEL_LOG_LEVEL is info or debug: the alarm restarts counts brokers that join, of which they log at info."
   }
   validation {
     condition     = !anytrue([for k in keys(var.environment) : can(regex("(PASSWORD|SECRET|SECRET_KEY|TOKEN)$", k))])

@@ -25,6 +25,17 @@ locals {
   closed = var.vpc_id == "" && var.egress == "endpoints"
   images = concat([var.image], var.platform == "ecs" && length(var.files) > 0 ? [var.files_image] : [])
 
+  endpoint_services = concat(
+    ["ecr.api", "ecr.dkr", "logs", "secretsmanager"],
+    var.platform == "ec2" ? ["autoscaling"] : [],
+    var.platform == "ec2" && var.sessions ? ["ssm", "ssmmessages"] : [],
+  )
+  # What of the way out is paid for by the hour.
+  prices = {
+    endpoint_count = local.closed ? length(local.endpoint_services) : 0
+    nat_count      = var.vpc_id != "" ? 0 : lookup({ nat = 1, nat_per_zone = length(local.zones) }, var.egress, 0)
+  }
+
   # What the endpoint of S3 lets through where there is no other way out: records, layers of images, and Amazon Linux.
   passable_buckets = local.closed ? concat(
     ["arn:${data.aws_partition.current.partition}:s3:::${module.plan.names.bucket}"],
@@ -87,6 +98,8 @@ module "plan" {
   workload              = var.workload
   architecture          = var.architecture
   engine                = var.engine
+  multi_az              = var.multi_az
+  prices                = local.prices
   bucket_name           = var.bucket_name
   prefix                = var.prefix
   kms_key_arn           = var.kms_key_arn
@@ -106,12 +119,8 @@ module "network" {
   subnet_ids_by_zone = var.subnet_ids_by_zone
   route_table_ids    = var.route_table_ids
   egress             = var.egress
-  endpoint_services = concat(
-    ["ecr.api", "ecr.dkr", "logs", "secretsmanager"],
-    var.platform == "ec2" ? ["autoscaling"] : [],
-    var.platform == "ec2" && var.sessions ? ["ssm", "ssmmessages"] : [],
-  )
-  bucket_arns = local.passable_buckets
+  endpoint_services  = local.endpoint_services
+  bucket_arns        = local.passable_buckets
 }
 
 module "bucket" {

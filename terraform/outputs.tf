@@ -68,6 +68,11 @@ output "subnet_ids_by_zone" {
   value       = module.network.subnet_ids_by_zone
 }
 
+output "route_table_ids" {
+  description = "Route tables of the brokers' subnets, such as for a peering; of a VPC of yours, those that were given."
+  value       = module.network.private_route_table_ids
+}
+
 output "bucket" {
   description = "Bucket of the records."
   value       = module.bucket.name
@@ -133,6 +138,6 @@ output "size" {
 }
 
 output "monthly_cost" {
-  description = "What it costs a month, by list prices and the load that was given: see docs/cost.md."
+  description = "What it costs a month, about, by list prices and the load that was given, with brokers on Fargate and the class of database that goes with it: see docs/cost.md."
   value       = module.plan.monthly_cost
 }

@@ -70,6 +70,10 @@ run "by_default" {
     error_message = "Clients begin at the load balancer."
   }
   assert {
+    condition     = length(output.route_table_ids) == 3
+    error_message = "A peering finds the tables that it needs routes in."
+  }
+  assert {
     condition     = output.client_properties == "bootstrap.servers=events.elb.example.com:9092\nsecurity.protocol=PLAINTEXT\n"
     error_message = "A Java client reads its properties from an output."
   }
@@ -97,6 +101,35 @@ run "by_default" {
     # m7g.large: 8 GiB, of which RDS makes 901 connections.
     condition     = aws_cloudwatch_metric_alarm.database["database-connections-0"].threshold == 675 && aws_cloudwatch_metric_alarm.database["database-memory-0"].threshold == 429496729
     error_message = "Alarms go by what the database's class has."
+  }
+}
+
+run "the_way_out_is_in_the_costs" {
+  command = plan
+
+  variables {
+    egress = "nat_per_zone"
+  }
+
+  assert {
+    # 730 h of a load balancer and three gateways.
+    condition     = output.monthly_cost.network == 115
+    error_message = "${output.monthly_cost.network} USD"
+  }
+}
+
+run "each_endpoint_is_in_the_costs" {
+  command = plan
+
+  variables {
+    platform = "ec2"
+    sessions = true
+  }
+
+  assert {
+    # Seven in each of three zones.
+    condition     = output.monthly_cost.network == 170
+    error_message = "${output.monthly_cost.network} USD"
   }
 }
 

@@ -21,6 +21,9 @@ locals {
     list        = local.brokers / 60 + local.put_rate / 1000
   }
 
+  # Prices of the database are of two instances.
+  instances = var.multi_az ? 1 : 0.5
+
   # Aurora counts what it writes, 4 KiB at a time: an entry of the log is four of them and its row.
   aurora = var.engine == "aurora"
 
@@ -40,12 +43,12 @@ locals {
     storage = local.average / 1000 * (var.workload.retention_days * 86400 + 3720) * var.prices.storage
     brokers = local.brokers * var.prices.hours_a_month * (local.chosen.step.cpu / 1024 * coalesce(var.prices.vcpu, local.list_prices.vcpu[var.architecture]) + local.chosen.step.memory / 1024 * coalesce(var.prices.memory, local.list_prices.memory[var.architecture]))
     database = var.engine == "own" ? 0 : sum([
-      var.prices.hours_a_month * coalesce(var.prices.database, local.list_prices.database[local.database_class]),
-      var.prices.database_gb * coalesce(var.prices.database_disk, local.aurora ? 0.1 : 0.23),
+      local.instances * var.prices.hours_a_month * coalesce(var.prices.database, local.list_prices.database[local.database_class]),
+      (local.aurora ? 1 : local.instances) * var.prices.database_gb * coalesce(var.prices.database_disk, local.aurora ? 0.1 : 0.23),
       local.aurora ? local.put_rate * 5 * local.seconds / 1000000 * var.prices.database_io : 0,
     ])
     between_zones = local.metadata / 1000 * local.seconds * var.prices.cross_zone
-    network       = var.prices.hours_a_month * (var.prices.load_balancer + var.prices.endpoint_count * local.zone_count * var.prices.endpoint)
+    network       = var.prices.hours_a_month * (var.prices.load_balancer + var.prices.endpoint_count * local.zone_count * var.prices.endpoint + var.prices.nat_count * var.prices.nat)
   }
   total = sum(values(local.parts))
 

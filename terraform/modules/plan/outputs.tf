@@ -1,5 +1,5 @@
 output "names" {
-  description = "Names of what is made."
+  description = "Names of the bucket, and of the secret that brokers know each other by. Whoever makes other things names them."
   value       = local.names
 }
 

@@ -22,10 +22,6 @@ run "names_and_tags" {
     error_message = "not all names bear the cluster's: ${jsonencode(output.names)}"
   }
   assert {
-    condition     = length(output.names.load_balancer) <= 32
-    error_message = "a load balancer's name has 32 characters at most"
-  }
-  assert {
     condition     = output.tags == { "runnel:cluster" = "demo", team = "streaming" }
     error_message = "tags ${jsonencode(output.tags)}"
   }
@@ -391,5 +387,32 @@ run "aurora_counts_its_writes" {
     # 730 h * 0.553, 100 GB * 0.10, and 12 uploads/s * 5 writes for a month at 0.20 a million.
     condition     = output.monthly_cost.database == 445
     error_message = "${output.monthly_cost.database} USD"
+  }
+}
+
+run "half_a_database_costs_half" {
+  command = plan
+
+  variables {
+    multi_az = false
+  }
+
+  assert {
+    # A db.m7g.large and 100 GB, of which 269 USD are two.
+    condition     = output.monthly_cost.database == 135
+    error_message = "${output.monthly_cost.database} USD"
+  }
+}
+
+run "a_way_out_costs" {
+  command = plan
+
+  variables {
+    prices = { endpoint_count = 0, nat_count = 1 }
+  }
+
+  assert {
+    condition     = output.monthly_cost.network == 49
+    error_message = "${output.monthly_cost.network} USD"
   }
 }

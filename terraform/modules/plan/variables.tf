@@ -135,7 +135,7 @@ variable "prices" {
     Prices in USD, of which the defaults are list prices of us-east-1 that may have changed: put in your own. Requests are per
     1,000, storage per GB and month, everything else per hour or GB. database is of the instance with its standby
     (Multi-AZ), database_disk a GB and month of both; null: by the class. database_io is of a million writes, which Aurora
-    alone counts.
+    alone counts. endpoint_count are interface endpoints in each zone, nat_count NAT gateways in all.
   EOT
   type = object({
     put            = optional(number, 0.005)
@@ -152,6 +152,8 @@ variable "prices" {
     hours_a_month  = optional(number, 730)
     database_gb    = optional(number, 100)
     endpoint_count = optional(number, 4)
+    nat            = optional(number, 0.045)
+    nat_count      = optional(number, 0)
   })
   default  = {}
   nullable = false
@@ -179,6 +181,13 @@ variable "engine" {
     condition     = contains(["rds", "aurora", "own"], var.engine)
     error_message = "The engine must be rds, aurora or own."
   }
+}
+
+variable "multi_az" {
+  description = "Whether the database has a standby, as of the module postgres. Without one it costs half."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "bucket_name" {

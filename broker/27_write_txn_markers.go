@@ -15,8 +15,8 @@ import (
 
 // WriteTxnMarkers (27), versions 1 and 2: how Kafka's brokers end transactions in partitions, and how administrators abort
 // one that holds up a partition (KIP-664: kafka-transactions abort). Here markers come with the end of the transaction, so no
-// partition is left behind; what an administrator aborts is the producer's whole transaction, and the producer is
-// fenced. If it has none that is open in the partition nothing is done, where Kafka writes a marker that ends nothing.
+// partition is left behind; what an administrator aborts is the producer's whole transaction, as if it had timed out: the producer is
+// fenced until it asks for the next epoch. If it has none that is open in the partition nothing is done, where Kafka writes a marker that ends nothing.
 // Commits of single partitions are refused. The epoch of Kafka's coordinator and the transaction version (v2, KIP-1228) do
 // not matter.
 

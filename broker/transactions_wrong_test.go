@@ -212,3 +212,32 @@ func TestWrongRequestsOfTransactions(t *testing.T) {
 	equal(t, "the one that has ended goes on", producedCodes(w.harness.ask(changed(produceOf(w.ended, w.stays, 2, 0), func(r *kmsg.ProduceRequest) { r.SetVersion(12) }))), "NONE")
 	equal(t, "and ends", w.ended.end(5, true), 0)
 }
+
+// TestAProducerGoesOnAfterItsTransactionTimedOut as clients of both versions do, which bump their epoch by InitProducerId (KIP-360):
+// librdkafka cannot go on if that is refused.
+func TestAProducerGoesOnAfterItsTransactionTimedOut(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("t", 1, 1)
+	for version, begin := range map[int16]func(p *txnProducer) int16{
+		4: func(p *txnProducer) int16 { return p.add(3, "t", 0)[0] },
+		5: func(p *txnProducer) int16 { return p.commitOffset(5, "g", "t", 0, 1) },
+	} {
+		p := h.transactional(fmt.Sprint("id-", version))
+		equal(t, "begin", begin(p), 0)
+		must(t, h.decide(metastore.AbortTxn{ID: p.id, Number: h.txn(p.id).Number}).Err)
+		late := *p
+		equal(t, "commit of what was aborted", late.end(version, true) != 0, true)
+		req := initRequest(p.id, 60_000)
+		req.ProducerID, req.ProducerEpoch = p.pid, p.epoch
+		for range 2 { // the answer was lost
+			resp := ask[*kmsg.InitProducerIDResponse](h, 4, req)
+			equal(t, "init with its epoch", resp.ErrorCode, 0)
+			equal(t, "producer", resp.ProducerID, p.pid)
+			equal(t, "epoch", resp.ProducerEpoch, late.epoch+1)
+			p.epoch = resp.ProducerEpoch
+		}
+		equal(t, "the epoch before is fenced", late.add(3, "t", 0)[0] != 0, true)
+		equal(t, "begin anew", begin(p), 0)
+		equal(t, "commit", p.end(version, true), 0)
+	}
+}

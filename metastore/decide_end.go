@@ -70,8 +70,10 @@ func (d *txnDecision) abort(t *decidedTxn, r *AbortTxn) TxnResult {
 	}
 	end := d.close(t, t.epoch+1, false)
 	t.lastProducer, t.lastEpoch = NoProducerID, -1 // whoever has the epoch before is fenced
-	if t.version == 2 && t.epoch < lastEpoch {
-		t.lastProducer, t.lastEpoch = t.producer, t.epoch // but may abort, as if asked again, and go on
+	if t.epoch < lastEpoch {
+		// But goes on if it says by InitProducerId which epoch it has (KIP-360), as librdkafka does, or aborts at version 2: as if
+		// that had been asked before, and its answer lost.
+		t.lastProducer, t.lastEpoch = t.producer, t.epoch
 	}
 	t.epoch, t.raised = end.Epoch, notYet
 	t.state = end.state()

@@ -127,9 +127,9 @@ func TestEndOfATransactionByStateAndEpoch(t *testing.T) {
 	}
 }
 
-// TestProducerOfVersion2GoesOnAfterItsTransactionTimedOut: it cannot commit, but learns of the next epoch when it aborts. With
-// version 1 the epoch does not tell which transaction is meant, so it stays fenced.
-func TestProducerOfVersion2GoesOnAfterItsTransactionTimedOut(t *testing.T) {
+// TestProducerGoesOnAfterItsTransactionTimedOut: it cannot commit, but learns of the next epoch when it says by InitProducerId which
+// it has, or aborts at version 2. At version 1 the epoch does not tell which transaction is to be aborted, so it is fenced.
+func TestProducerGoesOnAfterItsTransactionTimedOut(t *testing.T) {
 	is := txn{epoch: 7, number: 3}
 	began := func() *State {
 		s := caseState(is, true)
@@ -160,6 +160,22 @@ func TestProducerOfVersion2GoesOnAfterItsTransactionTimedOut(t *testing.T) {
 	for _, commit := range []bool{false, true} {
 		if got := outcome(s, EndTxn{ID: "app", Producer: 4, Epoch: 7, Commit: commit, Version: 1, Number: 4}); got != "fenced" {
 			t.Errorf("version 1, commit %t: %s", commit, got)
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		request TxnRequest
+		want    string
+	}{
+		{"add", AddToTxn{ID: "app", Producer: 4, Epoch: 7, Groups: []string{"g"}, Number: 4}, "fenced"},
+		{"an epoch before", InitTxn{ID: "app", Producer: 4, Epoch: 6, Fresh: 9}, "fenced"},
+		{"init", InitTxn{ID: "app", Producer: 4, Epoch: 7, Fresh: 9}, "4/8 as it is"},
+		{"init asked again", InitTxn{ID: "app", Producer: 4, Epoch: 7, Fresh: 9}, "4/8 as it is"},
+		{"another begins", InitTxn{ID: "app", Producer: NoProducerID, Epoch: -1, Fresh: 9}, "4/9 empty #4"},
+		{"init too late", InitTxn{ID: "app", Producer: 4, Epoch: 7, Fresh: 9}, "fenced"},
+	} {
+		if got := outcome(s, c.request); got != c.want {
+			t.Errorf("version 1, %s: %s, want %s", c.name, got, c.want)
 		}
 	}
 }

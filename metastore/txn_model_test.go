@@ -251,7 +251,7 @@ func (m *txnModel) transact(r TxnRequest) TxnResult {
 			return refusedTxn(ErrTxnMoved)
 		}
 		id.lastProducer, id.lastEpoch = NoProducerID, -1
-		if id.open.implicit && id.epoch < 32766 {
+		if id.epoch < 32766 {
 			id.lastProducer, id.lastEpoch = id.producer, id.epoch
 		}
 		m.close(id, id.epoch+1, false)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/runnel-io/runnel/broker/acl"
+	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 )
@@ -82,7 +83,7 @@ func newTransactionFilter(req *kmsg.ListTransactionsRequest, now time.Time) (*tr
 		f.longer = req.DurationFilterMillis
 	}
 	if req.Version >= 2 && deref(req.TransactionalIDPattern) != "" {
-		pattern, err := regexp.Compile(`\A(?:` + *req.TransactionalIDPattern + `)\z`)
+		pattern, err := group.CompileRegex(*req.TransactionalIDPattern)
 		if err != nil {
 			return nil, err
 		}

@@ -126,6 +126,7 @@ func TestConsumerHeartbeatRefusals(t *testing.T) {
 		"epoch below":             {-3, func(*kmsg.ConsumerGroupHeartbeatRequest) {}, kerr.InvalidRequest},
 		"static leave, no static": {-2, func(*kmsg.ConsumerGroupHeartbeatRequest) {}, kerr.InvalidRequest},
 		"assignor":                {0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.ServerAssignor = text("sticky") }, kerr.UnsupportedAssignor},
+		"empty assignor":          {1, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.ServerAssignor = text("") }, kerr.UnsupportedAssignor},
 		"expression":              {0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicRegex = text("(") }, kerr.InvalidRegularExpression},
 		"not RE2":                 {1, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicRegex = text("(?=a)") }, kerr.InvalidRegularExpression},
 		"huge expression": {0, func(r *kmsg.ConsumerGroupHeartbeatRequest) {
@@ -148,6 +149,7 @@ func TestConsumerHeartbeatRefusals(t *testing.T) {
 			equal(t, "assignment", resp.Assignment == nil, true)
 		})
 	}
+	equal(t, "describe no group", h.describeConsumer(1, "").ErrorCode, kerr.InvalidGroupID.Code)
 	d := h.describeConsumer(1, "g")
 	equal(t, "members afterwards", len(d.Members), 2)
 	equal(t, "epoch afterwards", d.Epoch, 3)

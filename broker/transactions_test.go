@@ -393,8 +393,10 @@ func TestListTransactions(t *testing.T) {
 		if v >= 2 {
 			expect("by pattern", func(r *kmsg.ListTransactionsRequest) { r.TransactionalIDPattern = kmsg.StringPtr("o.*|em") }, "open:Ongoing")
 			expect("by no pattern", func(r *kmsg.ListTransactionsRequest) { r.TransactionalIDPattern = new(string) }, all)
-			_, resp := list(func(r *kmsg.ListTransactionsRequest) { r.TransactionalIDPattern = kmsg.StringPtr("(") })
-			equal(t, "bad pattern", resp.ErrorCode, kerr.InvalidRegularExpression.Code)
+			for _, bad := range []string{"(", "o.*)|(em", strings.Repeat("a", 10_000)} {
+				_, resp := list(func(r *kmsg.ListTransactionsRequest) { r.TransactionalIDPattern = &bad })
+				equal(t, "bad pattern", resp.ErrorCode, kerr.InvalidRegularExpression.Code)
+			}
 		}
 	})
 }

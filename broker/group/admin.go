@@ -60,8 +60,11 @@ func (c *Coordinator) Describe(ctx context.Context, groupID string) (d Descripti
 	})
 }
 
-// DescribeConsumer returns a consumer group. ErrGroupNotFound, also if it is a classic group. It claims nothing.
+// DescribeConsumer returns a consumer group. ErrGroupNotFound, also if it is a classic group; ErrInvalidGroupID. It claims nothing.
 func (c *Coordinator) DescribeConsumer(ctx context.Context, groupID string) (d ConsumerDescription, err error) {
+	if groupID == "" {
+		return d, ErrInvalidGroupID // no consumer group has that name, but a classic one may
+	}
 	return d, c.look(ctx, groupID, func(m groupMachine) error {
 		d, err = m.describeConsumer(groupID)
 		return err

@@ -78,13 +78,13 @@ func (m *consumerMachine) admit(req ConsumerHeartbeatRequest) error {
 	if m.full(req.MemberID) {
 		return ErrGroupMaxSize
 	}
-	if req.Assignor != nil && *req.Assignor != "" && !slices.Contains(m.limits.assignors, *req.Assignor) {
+	if req.Assignor != nil && !slices.Contains(m.limits.assignors, *req.Assignor) {
 		return fmt.Errorf("%w: %q; there are %q", ErrUnsupportedAssignor, *req.Assignor, m.limits.assignors)
 	}
 	if req.TopicRegex == nil || *req.TopicRegex == "" || m.regexes[regexKey{*req.TopicRegex, req.Sight.Who}] != nil {
 		return nil
 	}
-	_, err := compileRegex(*req.TopicRegex)
+	_, err := CompileRegex(*req.TopicRegex)
 	return err
 }
 

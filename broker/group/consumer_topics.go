@@ -77,8 +77,8 @@ func (m *consumerMachine) waits() bool {
 	return slices.ContainsFunc(m.order, func(mb *consumerMember) bool { return m.unheard(mb) && expression(mb) == nil })
 }
 
-// compileRegex compiles an expression that has to match whole names, as in Kafka. Both are RE2.
-func compileRegex(text string) (*regexp.Regexp, error) {
+// CompileRegex compiles an expression that has to match whole names, as in Kafka. Both are RE2.
+func CompileRegex(text string) (*regexp.Regexp, error) {
 	if len(text) > maxRegexBytes {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalidRegex, maxRegexBytes)
 	}
@@ -86,6 +86,9 @@ func compileRegex(text string) (*regexp.Regexp, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidRegex, err)
 	}
 	compiled, err := regexp.Compile(`^(?:` + text + `)$`)
+	if err != nil {
+		compiled, err = regexp.Compile(`^(?:` + text + `\E)$`) // its last quotation goes up to the end
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidRegex, err)
 	}
@@ -139,7 +142,7 @@ func (m *consumerMachine) resolveRegexes(onlyNew bool) (none bool) {
 		used[key] = true
 		r := m.regexes[key]
 		if r == nil {
-			compiled, err := compileRegex(mb.regex)
+			compiled, err := CompileRegex(mb.regex)
 			if err != nil {
 				continue // of a record that another version wrote: it matches nothing
 			}

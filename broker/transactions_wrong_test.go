@@ -214,7 +214,7 @@ func TestWrongRequestsOfTransactions(t *testing.T) {
 }
 
 // TestAProducerGoesOnAfterItsTransactionTimedOut as clients of both versions do, which bump their epoch by InitProducerId (KIP-360):
-// librdkafka cannot go on if that is refused.
+// franz-go cannot go on if that is refused.
 func TestAProducerGoesOnAfterItsTransactionTimedOut(t *testing.T) {
 	h := newHarness(t, nil, 0)
 	h.topic("t", 1, 1)

@@ -71,7 +71,7 @@ func (d *txnDecision) abort(t *decidedTxn, r *AbortTxn) TxnResult {
 	end := d.close(t, t.epoch+1, false)
 	t.lastProducer, t.lastEpoch = NoProducerID, -1 // whoever has the epoch before is fenced
 	if t.epoch < lastEpoch {
-		// But goes on if it says by InitProducerId which epoch it has (KIP-360), as librdkafka does, or aborts at version 2: as if
+		// But goes on if it says by InitProducerId which epoch it has (KIP-360), as franz-go does, or aborts at version 2: as if
 		// that had been asked before, and its answer lost.
 		t.lastProducer, t.lastEpoch = t.producer, t.epoch
 	}

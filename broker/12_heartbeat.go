@@ -14,8 +14,6 @@ import (
 // static members (KIP-345).
 
 func (b *Broker) heartbeat(ctx context.Context, c *wire.Conn, req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
-	ctx, cancel := context.WithTimeout(ctx, groupWait)
-	defer cancel()
 	resp := respond[*kmsg.HeartbeatResponse](req)
 	if !b.may(c, acl.Read, acl.Group, req.Group) {
 		resp.ErrorCode = code(errGroupDenied)

@@ -24,8 +24,6 @@ import (
 // that is not known. Racks are kept and shown; assignors do not look at them, as in Kafka.
 
 func (b *Broker) consumerGroupHeartbeat(ctx context.Context, c *wire.Conn, req *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHeartbeatResponse {
-	ctx, cancel := context.WithTimeout(ctx, groupWait)
-	defer cancel()
 	resp := respond[*kmsg.ConsumerGroupHeartbeatResponse](req)
 	if err := b.mayConsume(c, req); err != nil {
 		resp.ErrorCode, resp.ErrorMessage = failure(err)

@@ -9,8 +9,9 @@ import (
 	"github.com/runnel-io/runnel/metastore"
 )
 
-// ConsumerHeartbeat takes a heartbeat of a member of a consumer group, and returns when what it changed is durable. A group of
-// clients that use the classic protocol becomes a consumer group by the first that does not.
+// ConsumerHeartbeat takes a heartbeat of a member of a consumer group, and returns when what it changed is durable, after
+// Options.HeartbeatTimeout at the latest. A group of clients that use the classic protocol becomes a consumer group by the first
+// that does not.
 func (c *Coordinator) ConsumerHeartbeat(ctx context.Context, req ConsumerHeartbeatRequest) (ConsumerHeartbeatResponse, error) {
 	if req.GroupID == "" || !validGroupID(req.GroupID) {
 		return ConsumerHeartbeatResponse{}, ErrInvalidGroupID
@@ -18,14 +19,24 @@ func (c *Coordinator) ConsumerHeartbeat(ctx context.Context, req ConsumerHeartbe
 	if req.Owned != nil { // sorted here and not under the group's lock: there may be very many
 		req.Owned = append([]metastore.TopicPartition{}, partitionsOf(req.Owned)...)
 	}
-	newID := uuid.NewString()
-	var refused error
-	r, err := c.callOn(ctx, req.GroupID, req.Epoch == JoinEpoch, func(call callID, g *loaded) {
-		if refused = c.consumerHeartbeatOn(g, call, req, newID); refused != nil {
-			g.waiting[call] <- reply{call: call, err: refused}
-			delete(g.waiting, call)
+	newID := ""
+	if req.MemberID == "" {
+		newID = uuid.NewString()
+	}
+	g, asked, err := c.ask(ctx, req.GroupID, req.Epoch == JoinEpoch, func(call callID, g *loaded) {
+		if refused := c.consumerHeartbeatOn(g, call, req, newID); refused != nil {
+			g.answer(reply{call: call, err: refused})
 		}
 	})
+	if err != nil {
+		return ConsumerHeartbeatResponse{}, err
+	}
+	if !asked.answered { // few wait, and a timer for each would cost more than what most are
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opts.HeartbeatTimeout)
+		defer cancel()
+	}
+	r, err := g.await(ctx, asked)
 	return r.consumer, err
 }
 

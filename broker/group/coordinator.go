@@ -227,6 +227,7 @@ func (c *Coordinator) act(g *loaded, event func(groupMachine)) error {
 	if g.settle() {
 		c.enqueue(g)
 	}
+	g.wait()
 	if at, ok := g.machine.deadline(); ok {
 		c.arm(g, at)
 	}

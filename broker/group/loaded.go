@@ -23,6 +23,7 @@ type loaded struct {
 	gone    error // why the group is no longer here
 	epoch   metastore.GroupEpoch
 	machine groupMachine
+	asking  *call                 // whose event is being fed; nil: none, or one that nobody waits for
 	waiting map[callID]chan reply // each of capacity 1 and answered once
 	queue   []persist
 	line    []*offsetWrite // the first is being written
@@ -61,10 +62,8 @@ func (c *Coordinator) load(ctx context.Context, id string, create bool) (*loaded
 	if first {
 		c.restore(ctx, g)
 	}
-	select {
-	case <-g.ready:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := g.awaitReady(ctx); err != nil {
+		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,6 +71,21 @@ func (c *Coordinator) load(ctx context.Context, id string, create bool) (*loaded
 		return nil, errUnloaded // somebody only looked for it: try again, and make it
 	}
 	return g, g.gone
+}
+
+// awaitReady returns when the load has ended, which takes no longer than Options.WriteTimeout.
+func (g *loaded) awaitReady(ctx context.Context) error {
+	select {
+	case <-g.ready: // as nearly always: heartbeats should not pay for more
+		return nil
+	default:
+	}
+	select {
+	case <-g.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // enter finds the group in memory, or puts it there for the caller to restore.
@@ -185,10 +199,7 @@ func (g *loaded) settle() (needsWriter bool) {
 	for _, e := range g.machine.takeEffects() {
 		switch e := e.(type) {
 		case reply:
-			if answer, ok := g.waiting[e.call]; ok {
-				delete(g.waiting, e.call)
-				answer <- e
-			}
+			g.answer(e)
 		case persist:
 			if n := len(g.queue); n > 0 && e.whole && g.queue[n-1].whole {
 				g.queue[n-1].ticket = e.ticket // the record is made when it is written, and covers both
@@ -272,11 +283,34 @@ func (g *loaded) idleSince(t time.Time) bool {
 	return g.gone == nil && g.machine != nil && g.machine.idle() && g.busy == 0 && g.used.Before(t)
 }
 
-// wait registers a call that is answered later. The lock is held.
-func (g *loaded) wait(call callID) chan reply {
-	answer := make(chan reply, 1)
-	g.waiting[call] = answer
-	return answer
+// call is a request that is answered when its group's machine says so: nearly always at once, and else later.
+type call struct {
+	id       callID
+	answered bool
+	reply    reply
+	later    chan reply // if it is not answered
+}
+
+// answer delivers a reply. The lock is held.
+func (g *loaded) answer(r reply) {
+	if a := g.asking; a != nil && a.id == r.call {
+		a.answered, a.reply = true, r
+		return
+	}
+	if answer, ok := g.waiting[r.call]; ok {
+		delete(g.waiting, r.call)
+		answer <- r
+	}
+}
+
+// wait has the call whose event was fed answered later, if it is not by now. The lock is held.
+func (g *loaded) wait() {
+	a := g.asking
+	g.asking = nil
+	if a != nil && !a.answered {
+		a.later = make(chan reply, 1)
+		g.waiting[a.id] = a.later
+	}
 }
 
 // forget ends the wait of a request that went away.

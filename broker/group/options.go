@@ -38,11 +38,12 @@ type Options struct {
 	ConsumerMigration Migration                          // group.consumer.migration.policy: bidirectional
 	ConsumerTimes     func(groupID string) ConsumerTimes // of a consumer group: 5 s, 45 s and 1 s. Called often: no I/O.
 
-	WriteTimeout  time.Duration // for one call to the metastore: 10 s
-	DrainTimeout  time.Duration // for those under way when Run's context ends: as WriteTimeout
-	Writers       int           // groups whose records are written at the same time: 8
-	SweepInterval time.Duration // how often groups are dropped that are idle or no longer owned: 1 s
-	IdleTimeout   time.Duration // after which a group without members is forgotten in memory: 10 min
+	WriteTimeout     time.Duration // for one call to the metastore: 10 s
+	DrainTimeout     time.Duration // for those under way when Run's context ends: as WriteTimeout
+	HeartbeatTimeout time.Duration // for what a heartbeat of a consumer group changed to be durable: 20 s
+	Writers          int           // groups whose records are written at the same time: 8
+	SweepInterval    time.Duration // how often groups are dropped that are idle or no longer owned: 1 s
+	IdleTimeout      time.Duration // after which a group without members is forgotten in memory: 10 min
 }
 
 func (o Options) withDefaults() Options {
@@ -81,6 +82,7 @@ func (o Options) withDefaults() Options {
 	o.ExpireInterval = cmp.Or(o.ExpireInterval, 10*time.Minute)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, o.WriteTimeout)
+	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, 20*time.Second)
 	o.Writers = cmp.Or(o.Writers, 8)
 	o.SweepInterval = cmp.Or(o.SweepInterval, time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 10*time.Minute)

@@ -76,20 +76,33 @@ func (c *Coordinator) call(ctx context.Context, id string, create bool, event fu
 
 // callOn is call for events that may change the group's protocol.
 func (c *Coordinator) callOn(ctx context.Context, id string, create bool, event func(callID, *loaded)) (reply, error) {
-	call := callID(c.calls.Add(1))
-	var answer chan reply
-	g, err := c.with(ctx, id, create, func(g *loaded) {
-		answer = g.wait(call)
-		event(call, g)
-	})
+	g, asked, err := c.ask(ctx, id, create, event)
 	if err != nil {
 		return reply{}, err
 	}
+	return g.await(ctx, asked)
+}
+
+// ask feeds an event that is answered now or later.
+func (c *Coordinator) ask(ctx context.Context, id string, create bool, event func(callID, *loaded)) (*loaded, *call, error) {
+	asked := &call{id: callID(c.calls.Add(1))}
+	g, err := c.with(ctx, id, create, func(g *loaded) {
+		g.asking = asked
+		event(asked.id, g)
+	})
+	return g, asked, err
+}
+
+// await returns the answer.
+func (g *loaded) await(ctx context.Context, asked *call) (reply, error) {
+	if asked.answered {
+		return asked.reply, answerOf(asked.reply.err)
+	}
 	select {
-	case r := <-answer:
+	case r := <-asked.later:
 		return r, answerOf(r.err)
 	case <-ctx.Done():
-		g.forget(call)
+		g.forget(asked.id)
 		return reply{}, ctx.Err()
 	}
 }
@@ -111,7 +124,7 @@ func memberless(err error) error {
 	return err
 }
 
-// Heartbeat keeps a member's session alive and tells whether it has to join again.
+// Heartbeat keeps a member's session alive and tells whether it has to join again. It waits only for its group to be loaded.
 func (c *Coordinator) Heartbeat(ctx context.Context, req HeartbeatRequest) error {
 	if req.GroupID == "" || !validGroupID(req.GroupID) {
 		return ErrInvalidGroupID

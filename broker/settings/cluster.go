@@ -59,6 +59,7 @@ type Cluster struct {
 	broker    map[string]string // set for this one
 	overrides map[string]string // what is in force of these
 	topic     Topic             // of a topic without settings of its own
+	group     ConsumerTimes     // of a group without settings of its own
 	defaults  map[string]string // of every topic setting, after overrides
 }
 
@@ -232,6 +233,7 @@ func (c *Cluster) resolve() {
 		c.defaults[topicTable[i].Name] = c.topicDefault(&topicTable[i])
 	}
 	c.topic.apply(c.defaults)
+	c.group = c.consumerTimes(nil)
 }
 
 // topicDefault is what a topic without the setting has.

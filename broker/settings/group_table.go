@@ -52,13 +52,19 @@ type ConsumerTimes struct {
 	AssignmentInterval time.Duration // between assignments, at least
 }
 
-// ConsumerTimes returns the times of a group: its own values, if it has any, within the bounds that the brokers have now.
+// ConsumerTimes returns the times of a group: its own values, if it has any, within the bounds that the brokers have now. It costs
+// little without any.
 func (l *Live) ConsumerTimes(groupID string) ConsumerTimes {
 	c := l.Load()
-	var overrides map[string]string
 	if l.overrides != nil {
-		overrides = l.overrides.Configs(metastore.ConfigResource{Kind: metastore.GroupConfig, Name: groupID})
+		if own := l.overrides.Configs(metastore.ConfigResource{Kind: metastore.GroupConfig, Name: groupID}); len(own) > 0 {
+			return c.consumerTimes(own)
+		}
 	}
+	return c.group
+}
+
+func (c *Cluster) consumerTimes(overrides map[string]string) ConsumerTimes {
 	return ConsumerTimes{
 		HeartbeatInterval: c.groupTime(heartbeatInterval, overrides), SessionTimeout: c.groupTime(sessionTimeout, overrides),
 		AssignmentInterval: c.groupTime(assignmentInterval, overrides),

@@ -24,6 +24,7 @@ const module = "github.com/runnel-io/runnel"
 var layers = map[string][]string{
 	".":       {},
 	"planted": {},
+	"socket":  {},
 
 	"batching/recordbatch": {},
 	"batching/segment":     {"batching/recordbatch"},
@@ -45,7 +46,7 @@ var layers = map[string][]string{
 	"metastore/lease":    {"metastore"},
 	"metastore/mark":     {"metastore", "objstore"},
 	"metastore/memory":   {"metastore"},
-	"metastore/postgres": {"metastore"},
+	"metastore/postgres": {"metastore", "socket"},
 
 	"metastore/postgres/rdsauth": {},
 
@@ -66,7 +67,7 @@ var layers = map[string][]string{
 	"broker/certs":          {},
 	"broker/settings":       {"metastore"},
 	"broker/config":         {"broker/settings"},
-	"broker/wire":           {},
+	"broker/wire":           {"socket"},
 	"broker/place":          {},
 	"broker/cluster":        {"metastore"},
 	"broker/group":          {"broker/group/assignor", "metastore", "planted"},

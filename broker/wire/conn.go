@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/runnel-io/runnel/socket"
 )
 
 // Conn is a client's connection. Two goroutines serve it: the reader takes frames off the socket and decodes them, the
@@ -83,7 +85,7 @@ type request struct {
 	early   bool // came before its peer was known
 	grant   grant
 	arrived time.Time
-	at      time.Time // the same by the clock of sessions
+	at      time.Time // the same by the clock of sessions, if the session had an end then
 	pending Pending
 }
 
@@ -92,7 +94,7 @@ var noClientID = new(string)
 func newConn(s *Server, nc net.Conn, id int64, door *door) *Conn {
 	endpoint := door.endpoint
 	c := &Conn{
-		id: id, srv: s, raw: nc, nc: quick(nc), remote: nc.RemoteAddr().String(), endpoint: endpoint, door: door,
+		id: id, srv: s, raw: nc, nc: socket.Quick(nc), remote: nc.RemoteAddr().String(), endpoint: endpoint, door: door,
 		mustProve: endpoint.SASL || endpoint.TLS != nil,
 		stopped:   make(chan struct{}), hurry: make(chan struct{}),
 		replied: time.Now(),

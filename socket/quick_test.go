@@ -1,4 +1,4 @@
-package wire
+package socket
 
 import (
 	"bytes"
@@ -10,6 +10,26 @@ import (
 	"testing"
 	"time"
 )
+
+const deadline = 30 * time.Second
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func within[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(deadline):
+		t.Fatal("nothing came in time")
+		panic("unreachable")
+	}
+}
 
 // ends are the two ends of a TCP connection, of which the first is quick.
 func ends(t *testing.T) (net.Conn, *net.TCPConn) {
@@ -24,7 +44,7 @@ func ends(t *testing.T) (net.Conn, *net.TCPConn) {
 	t.Cleanup(func() { _, _ = here.Close(), there.Close() })
 	must(t, here.SetDeadline(time.Now().Add(deadline)))
 	must(t, there.SetDeadline(time.Now().Add(deadline)))
-	return quick(here), there.(*net.TCPConn)
+	return Quick(here), there.(*net.TCPConn)
 }
 
 // Writes of all sizes, small ones that do not fit into what the kernel holds among them, arrive whole and in order, and come back.

@@ -1,6 +1,6 @@
 //go:build linux && !race
 
-package wire
+package socket
 
 import (
 	"io"
@@ -13,15 +13,14 @@ import (
 // quickBytes is the most that is read or written without the scheduler's knowledge: a copy of some microseconds.
 const quickBytes = 16 << 10
 
-// socket is a TCP connection whose small reads and writes are made without telling Go's scheduler, so that they cost what
+// conn is a TCP connection whose small reads and writes are made without telling Go's scheduler, so that they cost what
 // they do in other languages. A system call that the scheduler is told of wakes its monitor thread whenever the process has
 // been idle, to take the processor away from a call that lasts. That thread looks, finds nothing, and falls asleep again: two
 // switches of threads for each read, more than all that a heartbeat costs otherwise. Calls on a socket that does not block
 // do not last, and when there is nothing to read the goroutine waits as ever.
 //
-// One goroutine at a time may read, and one write. What uses the race detector has none of it: it knows of what follows what
-// by the system calls that it is told of.
-type socket struct {
+// What uses the race detector has none of it: it knows of what follows what by the system calls that it is told of.
+type conn struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	in, out transfer
@@ -36,8 +35,9 @@ type transfer struct {
 	run  func(fd uintptr) (done bool) // made once
 }
 
-// quick is nc with small reads and writes that are cheap, or nc if it is no TCP connection.
-func quick(nc net.Conn) net.Conn {
+// Quick is nc with small reads and writes that are cheap, or nc if it is no TCP connection. Deadlines, and what closes it, are as
+// before. One goroutine at a time may read, and one write.
+func Quick(nc net.Conn) net.Conn {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return nc
@@ -46,14 +46,14 @@ func quick(nc net.Conn) net.Conn {
 	if err != nil {
 		return nc
 	}
-	s := &socket{TCPConn: tcp, raw: raw, in: transfer{call: syscall.SYS_READ}, out: transfer{call: syscall.SYS_WRITE}}
+	s := &conn{TCPConn: tcp, raw: raw, in: transfer{call: syscall.SYS_READ}, out: transfer{call: syscall.SYS_WRITE}}
 	s.in.run = s.in.once
 	s.out.run = s.out.all
 	return s
 }
 
 // Read implements io.Reader.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 || len(p) > quickBytes {
 		return s.TCPConn.Read(p)
 	}
@@ -65,7 +65,7 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // Write implements io.Writer.
-func (s *socket) Write(p []byte) (int, error) {
+func (s *conn) Write(p []byte) (int, error) {
 	if len(p) == 0 || len(p) > quickBytes {
 		return s.TCPConn.Write(p)
 	}

@@ -32,21 +32,21 @@ func parseHeader(b []byte) header {
 	}
 }
 
-// decode parses what follows the fixed header: client id, tagged fields, body. The slices in the result share rest.
-func decode(h header, rest []byte) (clientID string, req kmsg.Request, err error) {
+// decode parses what follows the fixed header: client id, tagged fields, body. The slices in the results share rest.
+func decode(h header, rest []byte) (clientID []byte, req kmsg.Request, err error) {
 	req = kmsg.RequestForKey(h.key)
 	if req == nil {
-		return "", nil, fmt.Errorf("%w: key %d", errUnknownAPI, h.key)
+		return nil, nil, fmt.Errorf("%w: key %d", errUnknownAPI, h.key)
 	}
 	req.SetVersion(h.version)
 	w := walker{src: rest, version: h.version, budget: maxElements}
-	clientID = string(w.take(int(w.int16orNull())))
+	clientID = w.take(int(w.int16orNull()))
 	if req.IsFlexible() {
 		w.flexible = true
 		w.tags(nil)
 	}
 	if w.bad {
-		return "", nil, fmt.Errorf("%w: header", errMalformed)
+		return nil, nil, fmt.Errorf("%w: header", errMalformed)
 	}
 	body := w.src
 	if err := checkShape(h.key, h.version, req.IsFlexible(), body); err != nil {

@@ -40,20 +40,22 @@ func (c *Conn) startMute(now time.Time) {
 	c.muting = 0
 }
 
-// muteEnds returns when to look again whether the connection is muted, and whether it is.
+// muteEnds returns when to look again whether the connection is muted, and whether it is. Caller holds mu.
 func (c *Conn) muteEnds() (time.Time, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if c.muting > 0 {
-		return now.Add(max(c.muting, leastMutedWait)), true
+	switch {
+	case c.muting > 0:
+		return time.Now().Add(max(c.muting, leastMutedWait)), true
+	case c.muted.IsZero(): // as those of most connections
+		return c.muted, false
 	}
-	return c.muted, now.Before(c.muted)
+	return c.muted, time.Now().Before(c.muted)
 }
 
-func (c *Conn) isMuted() bool {
-	_, muted := c.muteEnds()
-	return muted
+// muteEndsNow is muteEnds for who does not hold mu.
+func (c *Conn) muteEndsNow() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.muteEnds()
 }
 
 // idleAt is when the connection has been idle for too long. Muted time does not count. Caller holds mu.
@@ -70,7 +72,7 @@ func (c *Conn) idleAt() time.Time {
 func (c *Conn) sitOutMute(br *bufio.Reader) bool {
 	listening := true
 	for {
-		until, muted := c.muteEnds()
+		until, muted := c.muteEndsNow()
 		if !muted {
 			return true
 		}

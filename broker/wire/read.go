@@ -85,19 +85,14 @@ func (c *Conn) waitForFrame(br *bufio.Reader) bool {
 			return false
 		}
 		now := time.Now()
-		c.mu.Lock()
-		if c.inFlight > 0 {
-			c.replied = now
-		}
-		idleAt := c.idleAt()
-		c.mu.Unlock()
-		c.wakeBy(idleAt, now)
+		c.wakeBy(c.waits(now), now)
 		_, err := br.Peek(4)
 		if err == nil {
-			if c.isMuted() {
+			muted, draining := c.hears()
+			if muted {
 				continue
 			}
-			return !c.isDraining()
+			return !draining
 		}
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() || c.isDraining() || c.alive.Err() != nil {
@@ -110,6 +105,24 @@ func (c *Conn) waitForFrame(br *bufio.Reader) bool {
 			return false
 		}
 	}
+}
+
+// waits notes that the reader waits for a frame, and returns until when.
+func (c *Conn) waits(now time.Time) (idleAt time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight > 0 {
+		c.replied = now
+	}
+	return c.idleAt()
+}
+
+// hears tells whether what came may be read now, or ever.
+func (c *Conn) hears() (muted, draining bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, muted = c.muteEnds()
+	return muted, c.draining
 }
 
 // endOfReading is what to make of a connection that brings no further frame.
@@ -126,11 +139,12 @@ func (c *Conn) endOfReading(br *bufio.Reader) error {
 // readRequest reads and decodes one frame. It returns nil if the connection drains before the frame is there.
 func (c *Conn) readRequest(br *bufio.Reader, size int, early bool) (*request, error) {
 	c.allowTime(br, 4+size)
-	var fixed [4 + headerPrefix]byte
-	if _, err := io.ReadFull(br, fixed[:]); err != nil {
+	fixed, err := br.Peek(4 + headerPrefix)
+	if err != nil {
 		return nil, c.readFailed(err)
 	}
 	r := &request{header: parseHeader(fixed[4:]), size: size, early: early}
+	_, _ = br.Discard(len(fixed)) // what was peeked is there
 	if err := c.findRoute(r); err != nil {
 		return nil, err
 	}
@@ -147,8 +161,9 @@ func (c *Conn) readRequest(br *bufio.Reader, size int, early bool) (*request, er
 		r.grant.release()
 		return nil, err
 	}
-	if clientID != c.ClientID() {
-		c.clientID.Store(&clientID)
+	if string(clientID) != c.ClientID() {
+		id := string(clientID)
+		c.clientID.Store(&id)
 	}
 	r.body = body
 	r.route.in(c.srv.metrics).requests.Inc()
@@ -173,7 +188,10 @@ func (c *Conn) readFrame(br *bufio.Reader, r *request, n int) ([]byte, error) {
 		r.frame = rest
 	}
 	c.srv.metrics.bytesIn.Add(float64(4 + r.size))
-	r.arrived, r.at = time.Now(), c.srv.opts.Now()
+	r.arrived = time.Now()
+	if !c.Session().Expires.IsZero() {
+		r.at = c.srv.opts.Now()
+	}
 	return rest, nil
 }
 

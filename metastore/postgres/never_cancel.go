@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/runnel-io/runnel/socket"
 )
 
 var errNeverCancel = errors.New("statements are not cancelled")
@@ -42,10 +44,11 @@ func (l *line) connect(ctx context.Context, network, addr string) (net.Conn, err
 		return nil, errNeverCancel
 	}
 	conn, err := l.dial(ctx, network, addr)
-	if err == nil {
-		l.last = conn
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	l.last = socket.Quick(conn)
+	return l.last, nil
 }
 
 func (l *line) connected(ctx context.Context, conn *pgconn.PgConn) error {

@@ -96,3 +96,56 @@ func TestNobodyWaitingCostsNothing(t *testing.T) {
 		}
 	})
 }
+
+// Who leads a round does so with its own ctx: another takes its place when that ends.
+func TestRoundGoesOnWithoutWhoBeganIt(t *testing.T) {
+	for name, after := range map[string]time.Duration{"in the pause": 500 * time.Millisecond, "in the look": 1500 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var queries atomic.Int32
+				w := newWatch(time.Second, func(ctx context.Context) (metastore.Seq, error) {
+					queries.Add(1)
+					select {
+					case <-time.After(time.Second):
+						return 8, nil
+					case <-ctx.Done():
+						return 0, ctx.Err()
+					}
+				})
+				defer w.close()
+				leads, leave := context.WithCancel(t.Context())
+				left, told := make(chan error, 1), make(chan error, 1)
+				go func() { left <- w.wait(leads, 7) }()
+				synctest.Wait()
+				go func() { told <- w.wait(t.Context(), 7) }()
+				start := time.Now()
+				time.Sleep(after)
+				leave()
+				if err := <-left; !errors.Is(err, context.Canceled) || time.Since(start) != after {
+					t.Errorf("who began returned %v after %s, want %v after %s", err, time.Since(start), context.Canceled, after)
+				}
+				if err := <-told; err != nil || time.Since(start) != after+2*time.Second {
+					t.Errorf("the other was told %v after %s, want nothing else than news after %s", err, time.Since(start), after+2*time.Second)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitEndsWithTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatch(time.Hour, func(context.Context) (metastore.Seq, error) { return 0, nil })
+		ended := make(chan error, 2)
+		for range 2 {
+			go func() { ended <- w.wait(t.Context(), 0) }()
+		}
+		synctest.Wait()
+		start := time.Now()
+		w.close()
+		for range 2 {
+			if err := <-ended; !errors.Is(err, ErrClosed) || time.Since(start) != 0 {
+				t.Errorf("ended with %v after %s, want %v", err, time.Since(start), ErrClosed)
+			}
+		}
+	})
+}

@@ -304,6 +304,11 @@ func (m *Membership) Held() bool {
 // Owns tells whether the key belongs to this broker, as far as it knows; never after its lease may have run out, since
 // another may own the key then.
 func (m *Membership) Owns(key string) bool {
-	owner, ok := Owner(key, m.Live())
-	return ok && owner.NodeID == m.Self().NodeID && m.Held()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.opts.Now().Before(m.deadline) {
+		return false
+	}
+	owner, ok := Owner(key, m.live)
+	return ok && owner.NodeID == m.self.NodeID
 }

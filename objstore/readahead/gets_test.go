@@ -2,11 +2,14 @@ package readahead
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/runnel-io/runnel/objstore/memory"
 )
 
 // store takes as long for a GET as so many at a time do.
@@ -62,7 +65,7 @@ func TestGetsAreAsManyAsDoNotQueue(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				limit, sent := tc.store.run(t, newGets(8), 20*time.Second)
+				limit, sent := tc.store.run(t, newGets(8, 2), 20*time.Second)
 				t.Logf("limit %.1f after %d GETs", limit, sent)
 				if limit < tc.least || limit > tc.most {
 					t.Errorf("want %.1f to %.1f", tc.least, tc.most)
@@ -75,7 +78,7 @@ func TestGetsAreAsManyAsDoNotQueue(t *testing.T) {
 // A store that was busy for a while is asked for as much as before when it no longer is.
 func TestGetsRecover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGets(8)
+		g := newGets(8, 2)
 		store(func(int) time.Duration { return 50 * time.Millisecond }).run(t, g, 10*time.Second)
 		busy, _ := store(func(running int) time.Duration { return time.Duration(running) * 100 * time.Millisecond }).run(t, g, 30*time.Second)
 		after, _ := store(func(int) time.Duration { return 50 * time.Millisecond }).run(t, g, 30*time.Second)
@@ -87,7 +90,7 @@ func TestGetsRecover(t *testing.T) {
 
 // A large GET takes longer than a small one without any queue: it is no sign that there are too many.
 func TestGetsOfOtherSizesAreNotQueues(t *testing.T) {
-	g := newGets(8)
+	g := newGets(8, 2)
 	load := func(count, size int, took time.Duration) float64 {
 		for range count {
 			if err := g.begin(t.Context(), nil); err != nil {
@@ -106,4 +109,171 @@ func TestGetsOfOtherSizesAreNotQueues(t *testing.T) {
 	if limit := load(200, 16<<20, 400*time.Millisecond); limit > 5 {
 		t.Errorf("limit %.1f after large ones that take twice as long", limit)
 	}
+}
+
+// moves sends GETs of 4 MiB one after the other that take so long, so that their speed is known.
+func (g *gets) moves(t *testing.T, took time.Duration) {
+	t.Helper()
+	for range getsWindow {
+		if err := g.begin(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		g.end(time.Now(), 4<<20, took)
+	}
+}
+
+const (
+	nearGet = 6 * time.Millisecond  // 4 MiB of a near store
+	farGet  = 40 * time.Millisecond // of S3
+)
+
+// The first sign of a queue is looked for in strides.
+func TestGetsAreSoonAsManyAsAStoreWithLatencyTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit, sent := store(func(int) time.Duration { return farGet }).run(t, newGets(16, 2), time.Second*3/4)
+		if limit != 16 {
+			t.Errorf("limit %.1f after %d GETs", limit, sent)
+		}
+	})
+}
+
+// Who is waited for by somebody takes a turn where GETs only take processors from the tail, and nowhere else.
+func TestGetsOfANearStoreAreFewWhileTheTailIsServed(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		took       time.Duration
+		tail       time.Duration // since it was served; 0: it was not
+		processors int
+		most       int // 0: no limit
+	}{
+		{"near, tail", nearGet, time.Millisecond, 2, 1},
+		{"near, tail, one processor", nearGet, time.Millisecond, 1, 1},
+		{"near, tail, four processors", nearGet, time.Millisecond, 4, 2},
+		{"near, no tail", nearGet, 0, 2, 0},
+		{"near, tail a while ago", nearGet, 2 * courtesyTail, 2, 0},
+		{"far, tail", farGet, time.Millisecond, 2, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGets(16, c.processors)
+				g.moves(t, c.took)
+				if c.tail > 0 {
+					g.hurry(time.Now())
+					time.Sleep(c.tail)
+				}
+				var mu sync.Mutex
+				running, most := 0, 0
+				count := func(change int) {
+					mu.Lock()
+					defer mu.Unlock()
+					running += change
+					most = max(most, running)
+				}
+				var all sync.WaitGroup
+				for range 6 {
+					all.Go(func() {
+						turned, err := g.urge(t.Context())
+						if err != nil || turned != (c.most > 0) {
+							t.Errorf("turned %v, %v", turned, err)
+						}
+						count(1)
+						time.Sleep(time.Millisecond)
+						count(-1)
+						if turned {
+							g.end(time.Now(), 4<<20, c.took)
+						}
+					})
+					synctest.Wait()
+				}
+				all.Wait()
+				if want := c.most; most != want && (want > 0 || most != 6) {
+					t.Errorf("%d at a time, want %d", most, want)
+				}
+				if g.now() != 0 || len(g.urgent)+len(g.waiting) > 0 {
+					t.Errorf("%d run and %d wait at the end", g.now(), len(g.urgent)+len(g.waiting))
+				}
+			})
+		})
+	}
+}
+
+// GETs that hang hold up those that somebody waits for, but not for long.
+func TestAGetThatHangsHoldsUpOthersForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGets(16, 2)
+		g.moves(t, nearGet)
+		g.hurry(time.Now())
+		if turned, err := g.urge(t.Context()); !turned || err != nil {
+			t.Fatal(turned, err)
+		}
+		began := time.Now()
+		if turned, err := g.urge(t.Context()); !turned || err != nil || time.Since(began) != getsPatience {
+			t.Errorf("turned %v, %v, after %v", turned, err, time.Since(began))
+		}
+		if g.now() != 2 {
+			t.Errorf("%d run", g.now())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), getsPatience/2)
+		defer cancel()
+		if turned, err := g.urge(ctx); turned || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("turned %v, %v", turned, err)
+		}
+		if g.now() != 2 || len(g.urgent) > 0 {
+			t.Errorf("%d run, %d wait", g.now(), len(g.urgent))
+		}
+	})
+}
+
+func TestGetsThatSomebodyWaitsForGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGets(16, 2)
+		g.moves(t, nearGet)
+		g.hurry(time.Now())
+		if _, err := g.urge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		var all sync.WaitGroup
+		all.Go(func() {
+			if err := g.begin(t.Context(), nil); err != nil {
+				t.Error(err)
+			}
+			order = append(order, "ahead")
+			g.end(time.Now(), 0, 0)
+		})
+		synctest.Wait()
+		all.Go(func() {
+			if _, err := g.urge(t.Context()); err != nil {
+				t.Error(err)
+			}
+			order = append(order, "needed")
+			g.end(time.Now(), 0, 0)
+		})
+		synctest.Wait()
+		g.end(time.Now(), 0, 0)
+		all.Wait()
+		if len(order) != 2 || order[0] != "needed" {
+			t.Errorf("in the order %v", order)
+		}
+	})
+}
+
+// Few GETs are larger ones, where that leaves room for others.
+func TestFewGetsAreLarger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for bound, want := range map[int64]int64{128 << 20: 8 << 20, 48 << 20: 6 << 20, 8 << 20: 4 << 20} {
+			p := New(memory.New(), Options{Bytes: bound})
+			if got := p.getBytes(0); got != 4<<20 {
+				t.Errorf("%d MiB with nobody at the tail", got>>20)
+			}
+			p.gets.moves(t, nearGet)
+			p.Hurry()
+			if got := p.getBytes(0); got != want {
+				t.Errorf("%d MiB beside the tail in a pool of %d", got>>20, bound>>20)
+			}
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

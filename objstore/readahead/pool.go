@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ type Options struct {
 	// JoinBytes is the gap between two ranges up to which it is always cheaper to read over it than to send another GET.
 	// Wider ones, up to half of GetBytes, are joined if that turns out to be of use. Default 64 KiB.
 	JoinBytes int64
-	// AheadGets is how many GETs of what nobody waits for yet run at the same time at most; see gets. Default 8.
+	// AheadGets is how many GETs of what nobody waits for yet run at the same time at most; see gets. Default 16.
 	AheadGets int
 	// Stale is how long what was loaded ahead waits for its reader. Default 10 s.
 	Stale time.Duration
@@ -57,7 +58,7 @@ func (o Options) withDefaults() Options {
 		o.JoinBytes = 64 << 10
 	}
 	if o.AheadGets <= 0 {
-		o.AheadGets = 8
+		o.AheadGets = 16
 	}
 	if o.Stale <= 0 {
 		o.Stale = 10 * time.Second
@@ -81,7 +82,7 @@ type Pool struct {
 	store   objstore.Getter
 	opts    Options
 	metrics *metrics
-	gets    *gets // that nobody waits for
+	gets    *gets
 	manners courtesy
 
 	ctx     context.Context // of the loads
@@ -131,7 +132,7 @@ func New(store objstore.Getter, opts Options) *Pool {
 	opts = opts.withDefaults()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{
-		store: store, opts: opts, gets: newGets(opts.AheadGets), ctx: ctx, stop: stop,
+		store: store, opts: opts, gets: newGets(opts.AheadGets, runtime.GOMAXPROCS(0)), ctx: ctx, stop: stop,
 		objects: make(map[string][]*chunk), forgotten: make(map[string]time.Time), gap: newGap(opts.JoinBytes, opts.GetBytes/2),
 	}
 	p.metrics = newMetrics(opts.Registerer, p)
@@ -181,10 +182,14 @@ func (p *Pool) Bound() int64 { return p.opts.Bytes }
 // GetBytes is Options.GetBytes.
 func (p *Pool) GetBytes() int64 { return p.opts.GetBytes }
 
-// getBytes is the size of GETs where they may have up to most bytes: more than GetBytes only if there is room for that,
-// beside what cannot go. p.mu is held.
+// getBytes is the size of GETs where they may have up to most bytes: more than GetBytes, or than twice as much where they are few at
+// a time, only if there is room for that, beside what cannot go. p.mu is held.
 func (p *Pool) getBytes(most int64) int64 {
-	return max(min(most, p.opts.Bytes/4*3-p.held-p.unread), p.opts.GetBytes)
+	least := p.opts.GetBytes
+	if p.gets.sparing(time.Now()) { // few at a time: with larger ones as much comes
+		least = max(least, min(2*least, p.opts.Bytes/8))
+	}
+	return max(min(most, p.opts.Bytes/4*3-p.held-p.unread), least)
 }
 
 // Ahead begins to load ranges of an object that will be read soon, as far as there is room, and tells whether all of
@@ -263,28 +268,39 @@ func (p *Pool) load(c *chunk, ahead bool) {
 	close(c.done)
 }
 
+// get does it when it is its turn.
 func (p *Pool) get(c *chunk, ahead bool) error {
-	if !ahead {
-		return p.read(c)
+	turned, err := ahead, error(nil)
+	if ahead {
+		err = p.gets.begin(p.ctx, c.needed)
 	}
-	if err := p.gets.begin(p.ctx, c.needed); err != nil {
-		if errors.Is(err, errNeeded) { // now somebody waits for it
-			return p.read(c)
-		}
+	if !ahead || errors.Is(err, errNeeded) { // somebody waits for it
+		turned, err = p.gets.urge(p.ctx)
+	}
+	if err != nil {
 		return err
 	}
-	size, began := 0, time.Now()
-	defer func() { p.gets.end(time.Now(), size, time.Since(began)) }()
-	err := p.read(c)
-	if err == nil {
-		size = len(c.buf)
+	size, took := 0, time.Duration(0)
+	if turned {
+		defer func() { p.gets.end(time.Now(), size, took) }()
+	}
+	if err = p.Pace(p.ctx, int64(len(c.buf))); err != nil {
+		return err
+	}
+	began := time.Now() // what it was slowed down by says nothing of the store
+	if err = p.read(c); err == nil {
+		size, took = len(c.buf), time.Since(began)
 	}
 	return err
 }
 
 // Hurry says that readers who cannot wait, those at the tail, are being served by other ways: while they are, and the
-// processors are busy, loads are slowed down.
-func (p *Pool) Hurry() { p.manners.hurry(time.Now()) }
+// processors are busy, loads are slowed down, and those of a near store are few at a time.
+func (p *Pool) Hurry() {
+	now := time.Now()
+	p.manners.hurry(now)
+	p.gets.hurry(now)
+}
 
 // Pace waits as long as a load of so many bytes has to, for work that moves old records by other ways and is to be as
 // courteous: loads and that work share one rate. It returns an error when ctx ends, or the pool is closed.
@@ -315,9 +331,6 @@ func (p *Pool) Pace(ctx context.Context, bytes int64) error {
 }
 
 func (p *Pool) read(c *chunk) error {
-	if err := p.Pace(p.ctx, int64(len(c.buf))); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.LoadTimeout)
 	defer cancel()
 	n, err := objstore.GetInto(ctx, p.store, c.key, c.from, c.buf)

@@ -19,6 +19,8 @@ func (t *track) passed(x *plannedRun) {
 	}
 	if sparse(&x.Run) {
 		t.taking += int64(x.to - x.from)
+	} else {
+		t.taking0 += int64(x.to - x.from)
 	}
 	u := upcoming{run: x.Run, from: x.from, to: x.to + x.more}
 	if t.behind(&u) {
@@ -121,7 +123,7 @@ func (r *Reader) mostBytes(s *Scan) int64 {
 
 // filling is how much of the window is for each of the tracks.
 type filling struct {
-	low   bool  // at most half of the window is ahead
+	low   bool  // there is room in the window for GETs of tier 0 that are worth it
 	share int64 // of the window
 	piece int64 // bytes that a track asks for at a time of runs of tier 1, about
 	most  int64 // bytes of one GET of them
@@ -131,8 +133,8 @@ type filling struct {
 // for when half of the first is left, or earlier if the window has room for more. One alone has pieces of 5/8 of the window, so
 // that a run of 64 MiB is three of the largest, which have 3/4 at most; with large Fetches, which may need two at a time beside
 // the next one, half of it. While the window grows they may be larger: there is room.
-func (s *Scan) filling(active int, ahead int64) filling {
-	f := filling{low: ahead <= s.window/2, share: s.window / int64(active), most: max(s.most, 1)}
+func (s *Scan) filling(r *Reader, active int, ahead int64) filling {
+	f := filling{low: ahead <= s.window-min(s.window/2, refillGets*r.ahead.GetBytes()), share: s.window / int64(active), most: max(s.most, 1)}
 	alone := s.window / 8 * 5
 	if s.taken > s.window/4 {
 		alone = s.window / 2
@@ -174,20 +176,23 @@ func (f *filling) join(r *Reader, t *track, x *plannedRun, room int64) int64 {
 	return next
 }
 
-// load asks for what the window has room for, once half of it is read.
+// load asks for what the window has room for, once that is a few GETs or half of it: the less is asked for at a time, the more is
+// always under way, and the fewer partitions have a part in one GET.
 func (s *Scan) load(r *Reader) {
-	var ahead int64
+	var ahead, taking int64
 	var active []metastore.TopicPartition
 	for tp, t := range s.tracks {
 		if t.front != (cursor{}) && s.clock-t.clock <= idleFetches {
 			ahead += t.ahead
+			taking += min(t.taking0, t.ahead)
 			active = append(active, tp)
 		}
 	}
+	ahead -= min(taking, s.window/4)
 	if len(active) == 0 {
 		return
 	}
-	f := s.filling(len(active), ahead)
+	f := s.filling(r, len(active), ahead)
 	var next []upcoming
 	for _, tp := range active {
 		if t := s.tracks[tp]; f.wanting(t) {

@@ -25,13 +25,14 @@ type Scan struct {
 
 // track is a partition that is read in order.
 type track struct {
-	at     cursor
-	front  cursor           // what lies before it is loaded, or on its way; its offset is that of its run
-	ahead  int64            // bytes asked for and not read yet
-	taking int64            // of them, those of tier 1 that the Fetch under way takes
-	coldTo metastore.Offset // below this, records are far behind the end of the partition
-	clock  uint64           // of the last Fetch
-	late   time.Time        // since when its reads are put off; zero: they are not
+	at      cursor
+	front   cursor           // what lies before it is loaded, or on its way; its offset is that of its run
+	ahead   int64            // bytes asked for and not read yet
+	taking  int64            // of them, those of tier 1 that the Fetch under way takes
+	taking0 int64            // and those of tier 0
+	coldTo  metastore.Offset // below this, records are far behind the end of the partition
+	clock   uint64           // of the last Fetch
+	late    time.Time        // since when its reads are put off; zero: they are not
 }
 
 // cursor is a place between two batches.
@@ -52,6 +53,11 @@ const (
 	// aheadOfRead is how many times what was read of tier 1 may be loaded ahead. After a Fetch of 1 MiB, the default of clients,
 	// there are three GETs before the window is the largest.
 	aheadOfRead = 8
+	// growthOfRead is how many times what was read of tier 0 may be loaded ahead, if that is more than the doubled window. Where a
+	// GET takes long, so does each Fetch until the window is the largest: after one of 8 MiB it is.
+	growthOfRead = 4
+	// refillGets is for how many GETs of tier 0 there must be room in the window to ask for more.
+	refillGets = 2
 )
 
 // cursor is where the next read is expected to begin.
@@ -108,7 +114,7 @@ func (s *Scan) moved(a *answer) {
 	if s == nil || a.track == nil {
 		return
 	}
-	a.track.late, a.track.taking = time.Time{}, 0
+	a.track.late, a.track.taking, a.track.taking0 = time.Time{}, 0, 0
 	if !a.cold() {
 		delete(s.tracks, a.TopicPartition)
 		return
@@ -147,10 +153,10 @@ func (s *Scan) grow(r *Reader, plans []plan) bool {
 	if long {
 		s.window = min(max(s.window, aheadOfRead*s.read), most)
 	} else {
-		s.window = min(2*s.window, most)
+		s.window = min(max(2*s.window, growthOfRead*s.read), most)
 	}
 	s.most = min(s.window, most/4*3)
-	f, room := s.filling(active, 0), s.window-s.taken
+	f, room := s.filling(r, active, 0), s.window-s.taken
 	for i := range plans {
 		if p := &plans[i]; p.track != nil && len(p.runs) > 0 {
 			room -= f.join(r, p.track, &p.runs[len(p.runs)-1], room)
@@ -175,7 +181,7 @@ func (s *Scan) extend(r *Reader, plans []plan, ahead bool) {
 				continue
 			}
 		}
-		p.track.taking = 0
+		p.track.taking, p.track.taking0 = 0, 0
 		for j := range p.runs {
 			if p.runs[j].cold && !p.runs[j].seek {
 				p.track.passed(&p.runs[j])

@@ -329,3 +329,29 @@ func TestScanThatBeginsInsideALargeRunReadsAhead(t *testing.T) {
 		}
 	}
 }
+
+// Where a GET takes long, what is under way is what counts: the window is filled with every Fetch, from the second that goes on.
+func TestScanKeepsItsWindowFull(t *testing.T) {
+	const window, fetch = 2 << 20, 512 << 10
+	r := newRig(t, 1<<20)
+	for last := time.Now(); len(r.starts[0]) < 64*16; last = time.Now() {
+		for time.Now().UnixMilli() == last.UnixMilli() { // ids of the same millisecond have no order
+		}
+		r.written(1, 1, 16)
+	}
+	c := r.newCatchUp(r.scanReader(readahead.Options{Bytes: 4 * window}), 0)
+	for i := range 20 {
+		c.fetch(fetch)
+		if i < 2 {
+			continue
+		}
+		_, runs, err := r.replica.Runs(r.tp(0), c.at[0], window-window/4-scanGet)
+		r.must(err)
+		for _, run := range runs {
+			if !r.ahead.Has(segment.Key(run.Segment), objstore.Range{Offset: int64(run.Position), Length: int64(run.Length)}) {
+				t.Errorf("after %d Fetches the run at %d is not on its way when the reader is at %d", i+1, run.Base, c.at[0])
+				break
+			}
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // OffsetDelete (47), version 0 (KIP-496): forgets positions of a group, except in topics that its members are subscribed
-// to.
+// to. What an ongoing transaction holds stays held, where Kafka forgets it, too.
 
 func (b *Broker) offsetDelete(ctx context.Context, c *wire.Conn, req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
 	ctx, cancel := context.WithTimeout(ctx, groupWait)

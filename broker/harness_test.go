@@ -16,6 +16,7 @@ import (
 	"github.com/runnel-io/runnel/broker/group"
 	"github.com/runnel-io/runnel/broker/quota"
 	"github.com/runnel-io/runnel/broker/settings"
+	"github.com/runnel-io/runnel/broker/txn"
 	"github.com/runnel-io/runnel/broker/wire"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/metastore/memory"
@@ -71,7 +72,8 @@ func (h *harness) place(self string, others ...string) {
 func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membership) Deps {
 	live := settings.NewLive(defaults, h.replica)
 	live.SetNode(membership.Self().NodeID)
-	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, MaxGroups: func() int { return live.Load().MaxGroups }, InitialRebalanceDelay: -1, Topics: h.replica})
+	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, MaxGroups: func() int { return live.Load().MaxGroups }, InitialRebalanceDelay: -1, Topics: h.replica,
+		Pending: h.replica.GroupPending, Supersede: txn.Supersede(h.replica, h.replica)})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

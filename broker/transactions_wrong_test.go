@@ -241,3 +241,48 @@ func TestAProducerGoesOnAfterItsTransactionTimedOut(t *testing.T) {
 		equal(t, "commit", p.end(version, true), 0)
 	}
 }
+
+// TestTheOffsetThatWasCommittedLastCounts, in a transaction or beside it, whichever is made durable last: an administrator who sets
+// a position while a transaction is open would find it gone.
+func TestTheOffsetThatWasCommittedLastCounts(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	h.topic("t", 4, 1)
+	p, q := h.transactional("p"), h.transactional("q")
+	hold := func(p *txnProducer, offset int64, partitions ...int32) {
+		t.Helper()
+		for _, row := range ask[*kmsg.TxnOffsetCommitResponse](h, 5, p.commitRequest("g", "t", offset, partitions...)).Topics[0].Partitions {
+			equal(t, "commit in a transaction", row.ErrorCode, 0)
+		}
+	}
+	plain := func(offset int64, partition int32) {
+		t.Helper()
+		equal(t, "commit", h.commit(t, 8, "g", "t", [16]byte{}, partition, offset), 0)
+	}
+	at := func(what string, partition int32, want int64) {
+		t.Helper()
+		offset, code := h.position("g", "t", partition, true)
+		equal(t, what, offset, want)
+		equal(t, what+": code", code, 0)
+	}
+	plain(1, 0)
+	hold(p, 2, 0, 1, 2, 3)
+	hold(q, 3, 2)
+	plain(4, 1)
+	plain(5, 2)
+	plain(6, 3)
+	hold(p, 7, 3)
+	offset, code := h.position("g", "t", 1, false)
+	equal(t, "beside the transaction", offset, 4)
+	equal(t, "beside the transaction: code", code, 0)
+	equal(t, "commit of p", p.end(5, true), 0)
+	at("in the transaction, later", 0, 2)
+	at("beside the transaction, later", 1, 4)
+	at("in the transaction once more", 3, 7)
+	equal(t, "commit of q", q.end(5, true), 0)
+	at("beside two transactions, later", 2, 5)
+
+	hold(p, 8, 0)
+	plain(9, 0)
+	equal(t, "abort of p", p.end(5, false), 0)
+	at("beside a transaction that was aborted", 0, 9)
+}

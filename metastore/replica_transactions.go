@@ -184,6 +184,32 @@ func (r *Replica) OffsetsPending(group string, tp TopicPartition) bool {
 	return false
 }
 
+// OffsetHolder is an ongoing transaction that holds offsets of a group.
+type OffsetHolder struct {
+	Transaction                   // without lists
+	Offsets     []CommittedOffset // those that were asked about and whose partitions it holds offsets for
+}
+
+// OffsetHolders finds the ongoing transactions that hold offsets of the group for the partitions of some.
+func (r *Replica) OffsetHolders(group string, offsets []CommittedOffset) (holders []OffsetHolder) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, n := range r.state.txns.pending[group] {
+		t := r.state.txns.at(n)
+		h := OffsetHolder{Transaction: t.head()}
+		h.AsOf = r.state.at.Seq
+		for _, o := range offsets {
+			if _, ok := t.ongoing.offsets[groupPartition{group, o.TopicPartition}]; ok {
+				h.Offsets = append(h.Offsets, o)
+			}
+		}
+		if len(h.Offsets) > 0 {
+			holders = append(holders, h)
+		}
+	}
+	return holders
+}
+
 // GroupPending tells whether an ongoing transaction holds any offset of the group.
 func (r *Replica) GroupPending(group string) bool {
 	r.mu.RLock()

@@ -89,6 +89,11 @@ func (c *Coordinator) writeFront(ctx context.Context, g *loaded, epoch metastore
 		case planted.Is(planted.OffsetsAckedEarly):
 			go func() { _ = c.groups.CommitOffsets(context.WithoutCancel(ctx), g.id, epoch, set) }()
 			return nil
+		case c.opts.Pending(g.id):
+			// What a transaction holds is older, and must not replace these at its end. First, since it may end in between.
+			if err := c.opts.Supersede(ctx, g.id, epoch, set); err != nil {
+				return err
+			}
 		}
 		return c.groups.CommitOffsets(ctx, g.id, epoch, set)
 	})

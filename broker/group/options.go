@@ -2,11 +2,14 @@ package group
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/runnel-io/runnel/metastore"
 )
 
 // Options configure a Coordinator. The zero value holds the defaults, which are Kafka's where Kafka has the setting.
@@ -18,6 +21,10 @@ type Options struct {
 
 	// Pending tells whether ongoing transactions hold offsets of the group, which then cannot go. Default: none do.
 	Pending func(groupID string) bool
+
+	// Supersede has the ongoing transactions that hold offsets of the group for the same partitions hold these instead, under the
+	// claim: what is committed last counts. metastore.ErrFenced if there is a newer claim. Called only if Pending.
+	Supersede func(ctx context.Context, groupID string, claim metastore.GroupEpoch, offsets []metastore.CommittedOffset) error
 
 	// Keep is how long a group in memory is still served after this broker ceased to own it: as long as other brokers may
 	// send its members here, and these would be sent to and fro. Default 0.
@@ -61,6 +68,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Pending == nil {
 		o.Pending = func(string) bool { return false }
+	}
+	if o.Supersede == nil {
+		o.Supersede = func(context.Context, string, metastore.GroupEpoch, []metastore.CommittedOffset) error { return nil }
 	}
 	if o.MaxGroups == nil {
 		o.MaxGroups = func() int { return math.MaxInt }

@@ -109,6 +109,8 @@ var known = []difference{
 	{"consumer-migration/an empty group", "MemberEpoch", "2", "5", epochsGrow},
 	{"consumer-migration/an empty group, of another type", "Generation", "1", "7", epochsGrow},
 	{"consumer-reconcile/the answer was lost", "Assignment*", "", "", "who missed an answer is told its assignment again"},
+	{"consumer-static-hostile/the answer was lost", "*", "", "", "a static member whose answer to its join was lost may repeat it; Kafka tells it that its instance is in use"},
+	{"group-types/classic joins what was one", "Generation", "1", "4", epochsGrow},
 	{"consumer-regex/nobody, as a classic group", "Groups[*].State", "\"Dead\"", "\"Empty\"", "a group that somebody tried to join is there, and empty"},
 	{"consumer-regex/join", "Assignment.Topics*", "", "", "expressions are resolved at once; Kafka does it beside the heartbeats"},
 	{"consumer-regex/join", "MemberEpoch", "1", "2", "expressions are resolved at once; Kafka does it beside the heartbeats"},
@@ -119,6 +121,15 @@ var known = []difference{
 	{"transactions-list/twice", "TransactionStates*", "", "", answeredOnce},
 	{"transactions-2/begun", "TransactionStates[*].Topics", "1", "null", "offsets are not in partitions, so a transaction with offsets alone has none"},
 	{"transactions*/*", "TransactionStates[*].StartTimestamp", "now", "-1", "a transaction that has ended has no start"},
+	{"transactions-timed-out/version 2, aborts/in the end", "TransactionStates[*].Topics", "1", "null", "offsets are not in partitions, so a transaction with offsets alone has none"},
+	{"transactions-produce/*, no id", "Topics[*].Partitions[3].*", "", "", unverified},
+	{"transactions-produce/*, producer -1", "Topics[*].Partitions[3].*", "", "", unverified},
+	{"transactions-produce/*, an old epoch", "Topics[*].Partitions[3].ErrorCode", "INVALID_PRODUCER_EPOCH", "INVALID_RECORD", "no producer has a negative epoch"},
+	{"transactions-produce/*, epoch -1", "Topics[*].Partitions[3].ErrorCode", "INVALID_PRODUCER_EPOCH", "INVALID_RECORD", "no producer has a negative epoch"},
+	{"transactions-produce/*", "Topics[*].Partitions[0].LogAppendTime", "", "-1", "a duplicate is answered like the batch was; Kafka puts its largest timestamp there"},
+	{"transactions-and-plain-commits/position of what was forgotten beside it", "Topics[*].Partitions[0].*", "", "", heldOffsets},
+	{"transactions-and-plain-commits/delete the group", "Groups[*].ErrorCode", "NONE", "NON_EMPTY_GROUP", heldOffsets},
+	{"transactions-and-plain-commits/position of the deleted group", "Topics[*].Partitions*", "", "", heldOffsets},
 	{"transactions/*/init with a transaction open", "ProducerEpoch", "2", "1", "the transaction is aborted and the epoch raised at once; Kafka raises it once for each"},
 }
 
@@ -140,6 +151,8 @@ const (
 	longText        = "a text of more than 32767 bytes is refused for what it says; Kafka closes the connection"
 	emptyInstance   = "an empty instance id is none; Kafka takes it for a name"
 	whichPartitions = "assignors are our own: who gets which partition is not the same, how many is"
+	heldOffsets     = "what an ongoing transaction holds is not forgotten with what is committed, and keeps its group"
+	unverified      = "the transactional id of a request must have its producer; Kafka asks only where the transaction is not known to be open"
 	epochsGrow      = "a group that changes its type goes on counting; Kafka makes another group"
 )
 

@@ -28,6 +28,7 @@ func scripts() []script {
 		protocolScripts, metadataScripts, topicScripts, partitionScripts, configScripts, dynamicConfigScripts, clusterScripts,
 		produceScripts, recompressScripts, timestampScripts, idempotenceScripts, fetchScripts, sessionScripts, listOffsetsScripts, epochScripts,
 		joinScripts, groupScripts, staticScripts, offsetScripts, groupAdminScripts, consumerGroupScripts, wrongGroupScripts, wrongConsumerGroupScripts, transactionScripts,
+		wrongTransactionScripts, hostileConsumerScripts,
 		deleteRecordsScripts, replicaScripts, controllerScripts, aclScripts,
 	)
 }

@@ -43,6 +43,8 @@ func startLoad(ctx context.Context, o options, c *cluster, java *javaLoad, recor
 			// A long run has not more topics than a short one has time for.
 			Rotate: max(5*time.Second, o.load/60),
 			Final:  2*time.Minute + o.load/4,
+			// Rounds take longer than in a simulation where processors are short and stores are slow.
+			Trailing: time.Minute,
 			Heal: func() {
 				over()
 				await(ctx, l.healed)

@@ -21,12 +21,12 @@ type index struct {
 	again      []int32                     // sends of a value that was sent before
 	reads      []read                      // in order of operations, steps and records
 	readers    []reader
-	start      int64                     // history's Start
-	ahead      time.Duration             // and Ahead
-	gains      time.Duration             // and the more of it and Gains
-	topics     map[string]*history.Topic // that lose records by their settings
-	removals   map[string]removal        // of topics
-	lineages   map[lineageKey]*lineage   // of compacted topics
+	start      int64                   // history's Start
+	ahead      time.Duration           // and Ahead
+	gains      time.Duration           // and the more of it and Gains
+	topics     map[string][]regime     // that lose records by their settings
+	removals   map[string]removal      // of topics
+	lineages   map[lineageKey]*lineage // of compacted topics
 	// transactional: the history has transactions, so that read_committed differs from read_uncommitted.
 	transactional bool
 }
@@ -75,7 +75,7 @@ func newIndex(h *history.History) *index {
 		slices.SortStableFunc(ops, earlier)
 	}
 	x := &index{ops: ops, pipelines: h.Pipelines, start: h.Start, ahead: h.Ahead, gains: max(h.Ahead, h.Gains), ids: map[history.Partition]int32{}}
-	x.indexTopics(h.Topics)
+	x.indexTopics(h.Topics, h.Trailing)
 	x.indexSends()
 	readerOf := x.indexReaders()
 	x.indexReads(readerOf)

@@ -2,6 +2,7 @@ package checker
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/runnel-io/runnel/integration/history"
@@ -54,26 +55,54 @@ func (x *index) supersedes(s *send, offset int64, asked func(*send) bool) bool {
 	return slices.ContainsFunc(l.placed[from:], ok) || slices.ContainsFunc(l.unplaced, ok)
 }
 
-// mayBeCompacted tells whether a record of a compacted topic may have been gone at an instant.
-func (x *index) mayBeCompacted(s *send, offset int64, then instant) bool {
-	return x.mayBeAborted(s) || x.forgotten(s, then) ||
-		x.supersedes(s, offset, func(u *send) bool { return x.sentBy(u, then) })
+// mayBeCompacted tells whether a record of a topic that was compacted by some settings may have been gone at an instant.
+func (x *index) mayBeCompacted(s *send, offset int64, by *regime, then instant) bool {
+	return x.mayBeAborted(s) && x.cleanable(s, by, then) || x.forgotten(s, by, then) ||
+		x.supersedes(s, offset, func(u *send) bool { return x.cleanable(u, by, then) })
+}
+
+// cleanable tells whether compaction may have come to a record by then: it goes no further than to the first that is too young.
+func (x *index) cleanable(s *send, by *regime, then instant) bool {
+	return x.sentBy(s, then) && (by.Lag == 0 || x.old(s, by.Lag, then))
 }
 
 // compactedFor tells whether a final reader may lack a record. What superseded it must be there itself, for nothing came
 // after it, unless it is a tombstone.
 func (x *index) compactedFor(s *send, offset int64, r *reader, number int8) bool {
-	then := instantOf(x.ops[r.last].Ended)
-	return s.fate == history.Failed || !r.committed && x.mayBeAborted(s) || x.forgotten(s, then) ||
-		x.supersedes(s, offset, func(u *send) bool { return u.finally&(1<<number) != 0 || x.forgotten(u, then) })
+	end := instantOf(x.ops[r.last].Ended)
+	for n := range x.partitions[s.partition].regimes {
+		by := &x.partitions[s.partition].regimes[n]
+		then, ruled := by.by(end)
+		if !ruled || !by.Compacted {
+			continue
+		}
+		aborted := s.fate == history.Failed || !r.committed && x.mayBeAborted(s)
+		if aborted && x.cleanable(s, by, then) || x.forgotten(s, by, then) || x.supersedes(s, offset, func(u *send) bool {
+			return x.cleanable(u, by, then) && (u.finally&(1<<number) != 0 || x.gone(u, end))
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// gone tells whether a record is a tombstone that may have gone by then, by any settings.
+func (x *index) gone(s *send, end instant) bool {
+	for n := range x.partitions[s.partition].regimes {
+		by := &x.partitions[s.partition].regimes[n]
+		if then, ruled := by.by(end); ruled && by.Compacted && x.forgotten(s, by, then) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayBeAborted tells whether a record's transaction is not known to be committed.
 func (x *index) mayBeAborted(s *send) bool { return s.fate != history.OK && s.committed < 0 }
 
 // forgotten tells whether a record is a tombstone that may have gone by then.
-func (x *index) forgotten(s *send, then instant) bool {
-	return s.record.Tombstone && (then.seq == never || x.sentAt(s)+x.partitions[s.partition].topic.Tombstones <= then.at+x.gains)
+func (x *index) forgotten(s *send, by *regime, then instant) bool {
+	return s.record.Tombstone && (then.at == math.MaxInt64 || x.sentAt(s)+by.Tombstones <= then.at+x.gains)
 }
 
 // checkValues finds those who read a compacted partition from where it begins to where it ends, in less time than tombstones
@@ -94,8 +123,10 @@ func checkValues(x *index, f *findings) {
 
 // checkWhole judges one reading of a partition.
 func (x *index) checkWhole(f *findings, o *history.Operation, partition int32, end int64) {
-	if o.Ended.At-o.Begun.At+x.gains >= x.partitions[partition].topic.Tombstones {
-		return
+	for _, r := range x.partitions[partition].regimes {
+		if o.Ended.At-o.Begun.At+x.gains >= r.Tombstones {
+			return
+		}
 	}
 	last := x.lastRead(o, x.partitions[partition].Partition)
 	asked := x.partitions[partition].askedUpTo(instantOf(o.Ended))
@@ -149,5 +180,5 @@ func (x *index) knownBefore(s *send, o *history.Operation) bool {
 
 // forgottenSince tells whether a key may have nothing left: since a record, or one after it, is a tombstone that may have gone.
 func (x *index) forgottenSince(s *send, then instant) bool {
-	return x.forgotten(s, then) || x.supersedes(s, s.record.Offset, func(u *send) bool { return x.forgotten(u, then) })
+	return x.gone(s, then) || x.supersedes(s, s.record.Offset, func(u *send) bool { return x.gone(u, then) })
 }

@@ -58,37 +58,57 @@ func (l *leaving) judge(f *findings, o *history.Operation) {
 	if m.LogStart <= from || m.LogStart <= l.start && then.seq >= l.since.seq {
 		return
 	}
-	topic := l.losses.topic
-	if topic == nil || topic.Retention == 0 && topic.Kept == 0 {
+	var keep, thin []ruled // settings that let records go from the front, and those that let them go anywhere
+	small := from          // up to here the size of the partition let records go
+	for i := range l.losses.regimes {
+		r := &l.losses.regimes[i]
+		t, some := r.by(then)
+		if some && r.Compacted {
+			thin = append(thin, ruled{r, t})
+		}
+		if !some || r.Retention == 0 && r.Kept == 0 {
+			continue
+		}
+		keep = append(keep, ruled{r, t})
+		if r.Kept > 0 {
+			high := m.High
+			if high < 0 {
+				high = l.losses.end
+			}
+			small = max(small, high-r.Kept)
+		}
+	}
+	if len(keep) == 0 {
 		f.add(LogStartAhead, m.Partition, []place{{op: o}}, "the log starts at %d, and nobody asked to delete what is from %d on", m.LogStart, from)
 		return
 	}
-	small := from // up to here the size of the partition let records go
-	if topic.Kept > 0 {
-		high := m.High
-		if high < 0 {
-			high = l.losses.end
-		}
-		small = max(small, high-topic.Kept)
-	}
-	if topic.Retention == 0 && m.LogStart > small {
-		f.add(LogStartAhead, m.Partition, []place{{op: o}}, "the log starts at %d, %d offsets have to stay, and the end is at %d", m.LogStart, topic.Kept, small+topic.Kept)
+	byAge := slices.ContainsFunc(keep, func(r ruled) bool { return r.Retention > 0 })
+	if !byAge && m.LogStart > small {
+		f.add(LogStartAhead, m.Partition, []place{{op: o}}, "the log starts at %d, and what is from %d on has to stay for its size", m.LogStart, small)
 		return
 	}
 	for _, id := range l.from(from) {
 		s := &l.x.sends[id]
 		offset := l.x.offsetOf(s)
+		old := func(r ruled) bool { return l.x.old(s, r.Retention, r.then) }
+		gone := func(r ruled) bool { return l.x.mayBeCompacted(s, offset, r.regime, r.then) } // before the log start came by
 		switch {
 		case offset >= m.LogStart:
 		case l.x.openAt(s, then):
 			f.add(LogStartAhead, m.Partition, []place{l.x.sendPlace(s), {op: o}}, "the log starts at %d, past the value %d at offset %d, whose transaction was open", m.LogStart, s.record.Value, offset)
 			return
-		case offset >= small && !l.x.old(s, topic.Retention, then):
-			f.add(LogStartAhead, m.Partition, []place{l.x.sendPlace(s), {op: o}}, "the log starts at %d, past the value %d at offset %d, which is younger than %v", m.LogStart, s.record.Value, offset, topic.Retention)
+		case offset >= small && !slices.ContainsFunc(keep, old) && !slices.ContainsFunc(thin, gone):
+			f.add(LogStartAhead, m.Partition, []place{l.x.sendPlace(s), {op: o}}, "the log starts at %d, past the value %d at offset %d, which is too young to go", m.LogStart, s.record.Value, offset)
 			return
 		}
 	}
 	l.start, l.since = m.LogStart, then
+}
+
+// ruled are settings, and until when brokers may have gone by them.
+type ruled struct {
+	*regime
+	then instant
 }
 
 // from gives the sends from an offset on.

@@ -2,6 +2,7 @@ package checker
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/integration/history"
@@ -9,8 +10,8 @@ import (
 
 // losses are the ways in which a partition may rightly come to lack records.
 type losses struct {
-	topic   *history.Topic // what its settings let go; nil: nothing
-	removal *removal       // of its topic; nil: nobody asked for it
+	regimes []regime // what its settings let go, one after the other; none: nothing
+	removal *removal // of its topic; nil: nobody asked for it
 
 	asked   []deletion // by begin
 	deleted int64      // the greatest offset of these
@@ -51,32 +52,41 @@ func endOfRead(o *history.Operation, s *history.Step) instant {
 	return whole
 }
 
-func (x *index) indexTopics(topics []history.Topic) {
-	x.topics, x.removals = map[string]*history.Topic{}, map[string]removal{}
+func (x *index) indexTopics(topics []history.Topic, trailing time.Duration) {
+	x.topics, x.removals = map[string][]regime{}, map[string]removal{}
 	for i := range topics {
-		x.topics[topics[i].Name] = &topics[i]
+		x.topics[topics[i].Name] = []regime{{Topic: &topics[i], until: math.MaxInt64}}
 	}
 	for i := range x.ops {
 		o := &x.ops[i]
-		if o.Kind != history.DeleteTopic || o.Outcome == history.Failed {
+		if o.Outcome == history.Failed {
 			continue
 		}
-		for _, p := range o.Partitions {
-			r, again := x.removals[p.Topic]
-			if !again {
-				r = removal{op: o, begin: o.Begun.Seq, end: never}
-			}
-			if o.Outcome == history.OK && endOf(o.Ended) < r.end {
-				r.op, r.end = o, endOf(o.Ended)
-			}
-			x.removals[p.Topic] = r
+		switch o.Kind {
+		case history.AlterTopic:
+			x.topics[o.Settings.Name] = altered(x.topics[o.Settings.Name], o, trailing)
+		case history.DeleteTopic:
+			x.remove(o)
 		}
+	}
+}
+
+func (x *index) remove(o *history.Operation) {
+	for _, p := range o.Partitions {
+		r, again := x.removals[p.Topic]
+		if !again {
+			r = removal{op: o, begin: o.Begun.Seq, end: never}
+		}
+		if o.Outcome == history.OK && endOf(o.Ended) < r.end {
+			r.op, r.end = o, endOf(o.Ended)
+		}
+		x.removals[p.Topic] = r
 	}
 }
 
 // lossesOf are those of a new partition.
 func (x *index) lossesOf(topic string) losses {
-	l := losses{topic: x.topics[topic]}
+	l := losses{regimes: x.topics[topic]}
 	if r, some := x.removals[topic]; some {
 		l.removal = &r
 	}
@@ -89,15 +99,18 @@ func (l *losses) ask(begin, offset int64) {
 }
 
 // loses tells whether a record may go at all.
-func (l *losses) loses() bool { return l.topic != nil || l.deleted > 0 || l.removed() }
+func (l *losses) loses() bool { return len(l.regimes) > 0 || l.deleted > 0 || l.removed() }
 
 func (l *losses) removed() bool { return l.removal != nil }
 
-func (l *losses) compacted() bool { return l.topic != nil && l.topic.Compacted }
+func (l *losses) compacted() bool {
+	return slices.ContainsFunc(l.regimes, func(r regime) bool { return r.Compacted })
+}
 
 // onlyCompacted tells whether compaction is all that takes records from it, unless somebody asks for it.
 func (l *losses) onlyCompacted() bool {
-	return l.compacted() && !l.removed() && l.topic.Retention == 0 && l.topic.Kept == 0
+	return len(l.regimes) > 0 && !l.removed() &&
+		!slices.ContainsFunc(l.regimes, func(r regime) bool { return !r.Compacted || r.Retention > 0 || r.Kept > 0 })
 }
 
 // indexBorders notes where partitions were said to begin and to end.
@@ -151,11 +164,14 @@ func (x *index) mayHaveGone(s *send, offset int64, then instant) bool {
 	if p.removed() || p.askedFor(offset, then) {
 		return true
 	}
-	if p.topic == nil {
-		return false
+	for n := range p.regimes {
+		r := &p.regimes[n]
+		t, ruled := r.by(then)
+		if ruled && (x.old(s, r.Retention, t) || r.Kept > 0 && offset < p.end-r.Kept || r.Compacted && x.mayBeCompacted(s, offset, r, t)) {
+			return true
+		}
 	}
-	return x.old(s, p.topic.Retention, then) || p.topic.Kept > 0 && offset < p.end-p.topic.Kept ||
-		p.compacted() && x.mayBeCompacted(s, offset, then)
+	return false
 }
 
 // askedFor tells whether somebody had asked by then for a record to be deleted.
@@ -177,13 +193,14 @@ const rounding = 2 * time.Millisecond
 // old tells whether a record was so old at an instant, by its time; without one, since it was sent. 0 is never. The cluster may
 // have taken it for older.
 func (x *index) old(s *send, retention time.Duration, then instant) bool {
-	if retention == 0 {
+	switch {
+	case retention == 0:
 		return false
-	}
-	if then.seq == never {
+	case then.seq == never && then.at == math.MaxInt64:
 		return true
-	}
-	if x.start == 0 || s.record.Timestamp == 0 {
+	case s.record.Timestamp < 0: // it is dated by the clock that the cluster goes by, which may have been behind
+		return x.sentAt(s)+retention <= then.at+x.gains+rounding
+	case x.start == 0 || s.record.Timestamp == 0:
 		return x.sentAt(s)+retention <= then.at+x.ahead
 	}
 	return time.Duration(s.record.Timestamp-x.start)*time.Millisecond+retention <= then.at+x.ahead+rounding
@@ -198,5 +215,5 @@ func (x *index) sentAt(s *send) time.Duration {
 // sentBy tells whether a record had been given to its client by then.
 func (x *index) sentBy(s *send, then instant) bool {
 	o := &x.ops[s.op]
-	return beginOfStep(o, &o.Steps[s.step]) < then.seq
+	return beginOfStep(o, &o.Steps[s.step]) < then.seq && x.sentAt(s) <= then.at
 }

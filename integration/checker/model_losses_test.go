@@ -23,11 +23,12 @@ func (c *cluster) clean(l *log) {
 	if c.chance(30) {
 		end = min(end, l.start+c.rng.Int64N(l.high()+1))
 	}
-	switch {
-	case l.topic.Compacted:
+	if l.topic.Compacted {
 		l.compact(end, c.now)
+	}
+	switch {
 	case l.topic.Retention > 0:
-		for l.start < end && time.Duration(l.entries[l.start].record.Timestamp-epoch)*time.Millisecond+l.topic.Retention <= c.now {
+		for l.start < end && (l.entries[l.start].gone || time.Duration(l.entries[l.start].record.Timestamp-epoch)*time.Millisecond+l.topic.Retention <= c.now) {
 			l.start++ // a marker, which has no time, is old enough
 		}
 	case l.topic.Kept > 0:
@@ -38,6 +39,12 @@ func (c *cluster) clean(l *log) {
 // compact takes away what is aborted, what is superseded, and tombstones that were met long ago.
 func (l *log) compact(end int64, now time.Duration) {
 	last := map[int64]int64{} // by key
+	for offset := range end {
+		if e := &l.entries[offset]; e.record.Value != 0 && time.Duration(e.record.Timestamp-epoch)*time.Millisecond+l.topic.Lag > now {
+			end = offset
+			break
+		}
+	}
 	for offset := range end {
 		if e := &l.entries[offset]; e.record.Value != 0 && (e.of == nil || e.of.committed) {
 			last[e.record.Key] = offset
@@ -133,5 +140,34 @@ func recreator(c *cluster, number int, pause func()) {
 		c.rec.End(o, outcome, nil)
 		send(outcome == history.Unknown && c.chance(50))
 		pause()
+	}
+}
+
+// alterer changes the settings of a topic, and is told so, or not, or it comes to pass later.
+func alterer(c *cluster, number int, pause func()) {
+	for range rounds / 2 {
+		pause()
+		t := history.Topic{Name: fickle[0].Topic}
+		if c.chance(50) {
+			t.Compacted, t.Tombstones = true, 100*time.Millisecond
+			t.Lag = pick(c, []time.Duration{0, 50 * time.Millisecond})
+		}
+		t.Retention = pick(c, []time.Duration{0, 150 * time.Millisecond, time.Hour})
+		o := c.rec.Begin(history.Operation{Kind: history.AlterTopic, Worker: number, Settings: &t})
+		pause()
+		apply := func() { c.logs[fickle[0]].topic = t }
+		switch fate := c.rng.IntN(100); {
+		case fate < 10:
+			c.rec.End(o, history.Failed, nil)
+		case fate < 20:
+			c.late = append(c.late, apply)
+			c.rec.End(o, history.Unknown, errTimeout)
+		case fate < 30:
+			apply()
+			c.rec.End(o, history.Unknown, errTimeout)
+		default:
+			apply()
+			c.rec.End(o, history.OK, nil)
+		}
 	}
 }

@@ -49,7 +49,7 @@ type group struct {
 }
 
 // Topics: "plain" takes records of all kinds, and so do "keyed", which is compacted, "timed" and "sized", whose log starts
-// move by themselves; "in" is made into "out".
+// move by themselves, and "altered", whose settings change; "in" is made into "out".
 var (
 	plain  = []history.Partition{{Topic: "plain", Number: 0}, {Topic: "plain", Number: 1}, {Topic: "plain", Number: 2}}
 	in     = []history.Partition{{Topic: "in", Number: 0}, {Topic: "in", Number: 1}}
@@ -57,8 +57,9 @@ var (
 	key    = []history.Partition{{Topic: "keyed", Number: 0}, {Topic: "keyed", Number: 1}}
 	timely = []history.Partition{{Topic: "timed", Number: 0}}
 	size   = []history.Partition{{Topic: "sized", Number: 0}}
+	fickle = []history.Partition{{Topic: "altered", Number: 0}}
 
-	passing    = slices.Concat(key, timely, size) // partitions that lose records by their settings
+	passing    = slices.Concat(key, timely, size, fickle) // partitions that lose records by their settings
 	everywhere = slices.Concat(plain, in, out, passing)
 )
 
@@ -67,6 +68,7 @@ var settings = []history.Topic{
 	{Name: "keyed", Compacted: true, Tombstones: 200 * time.Millisecond},
 	{Name: "timed", Retention: 150 * time.Millisecond},
 	{Name: "sized", Kept: 10},
+	{Name: "altered"},
 }
 
 // epoch is when the model starts, on the clock of records.
@@ -97,7 +99,7 @@ func runModel(seed uint64) *history.History {
 		}
 	}
 	c.rec.Pipeline(history.Pipeline{From: "in", To: "out", Group: "pipe"})
-	load := []worker{producer, producer, transactor, transactor, reader, reader, committer, observer, janitor, scanner, recreator}
+	load := []worker{producer, producer, transactor, transactor, reader, reader, committer, observer, janitor, scanner, recreator, alterer}
 	c.interleave(append(load, piper))
 	return c.rec.History(seed)
 }

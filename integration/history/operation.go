@@ -54,6 +54,8 @@ const (
 	// DeleteTopic asks that the topics of Partitions (Number -1) be deleted. A topic that is made again under the same name
 	// has another name in the history.
 	DeleteTopic Kind = "delete_topic"
+	// AlterTopic asks that the settings of a topic be others: those that Settings tells of.
+	AlterTopic Kind = "alter_topic"
 	// Observe reads a partition's borders from one broker.
 	Observe Kind = "observe"
 	// FindOffset asks for the first record of a partition with the time Asked or a later one. Offsets names the partition and
@@ -126,6 +128,9 @@ type Operation struct {
 	// the ones whose positions start anew.
 	Partitions []Partition `json:"partitions,omitempty"`
 
+	// Settings are what AlterTopic asks for.
+	Settings *Topic `json:"settings,omitempty"`
+
 	// Offsets were committed (CommitOffsets, Transaction), found (FetchOffsets), moved to (Assign, Rewind), asked for
 	// (DeleteRecords) or come to (a Poll that is Whole): the next offset to read; -1 where there is none.
 	Offsets []At `json:"offsets,omitempty"`
@@ -183,7 +188,7 @@ type Record struct {
 	Tombstone bool `json:"tombstone,omitempty"`
 	// Of is the value that this record was made from, in pipelines; 0: none.
 	Of int64 `json:"of,omitempty"`
-	// Timestamp in milliseconds, which the client gave it; 0: not known.
+	// Timestamp in milliseconds, which the client gave it; -1: it gave none; 0: not known.
 	Timestamp int64 `json:"timestamp,omitempty"`
 }
 
@@ -194,14 +199,17 @@ type Pipeline struct {
 	Group string `json:"group"`
 }
 
-// Topic says what the settings of a topic let become of its records. One that is not named keeps all but what somebody
-// asked to be deleted.
+// Topic says what the settings of a topic let become of its records, from the start on or, in AlterTopic, from then on. One that is
+// not named keeps all but what somebody asked to be deleted. Records without a Timestamp are as old as it is since they were sent;
+// such a topic has no others, and no transactions, but where it is compacted alone.
 type Topic struct {
 	Name string `json:"name"`
 	// Compacted: of the records of a key only the last that is committed has to stay. What is aborted may go.
 	Compacted bool `json:"compacted,omitempty"`
 	// Tombstones may go when they are so old.
 	Tombstones time.Duration `json:"tombstones,omitempty"`
+	// Lag: compaction leaves records alone that are not so old by their Timestamps, and what they are newer than.
+	Lag time.Duration `json:"lag,omitempty"`
 	// Retention: the log may start behind records whose Timestamps are so old. 0: none goes for its age.
 	Retention time.Duration `json:"retention,omitempty"`
 	// Kept: the log may start anywhere as long as there are so many offsets from there to the high watermark. 0: none goes
@@ -219,6 +227,9 @@ type History struct {
 	Start int64 `json:"start,omitempty"`
 	// Ahead is how far ahead of it the clock may have been at some time that the cluster goes by.
 	Ahead time.Duration `json:"ahead,omitempty"`
+	// Trailing is how long brokers may go by settings of topics that are others already: who has begun to rewrite a partition, or to move
+	// its log start, may get to the end of that.
+	Trailing time.Duration `json:"trailing,omitempty"`
 	// Gains is how much more than what passed may have passed on that clock between two moments: if it was behind, and set right.
 	Gains time.Duration `json:"gains,omitempty"`
 }

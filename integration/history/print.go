@@ -36,6 +36,21 @@ func offsetText(offset int64) string {
 	return fmt.Sprint(offset)
 }
 
+// String gives the name of a topic, and what its settings let go.
+func (t *Topic) String() string {
+	text := t.Name
+	add := func(is bool, format string, args ...any) {
+		if is {
+			text += fmt.Sprintf(format, args...)
+		}
+	}
+	add(t.Compacted, " compacted, tombstones for %v", t.Tombstones)
+	add(t.Lag > 0, " lag %v", t.Lag)
+	add(t.Retention > 0, " retention %v", t.Retention)
+	add(t.Kept > 0, " kept %d", t.Kept)
+	return text
+}
+
 // String gives the step in one line.
 func (s *Step) String() string {
 	var text string
@@ -121,6 +136,9 @@ func (o *Operation) what() string {
 	}
 	if len(o.Partitions) > 0 {
 		add("of %s", shown(o.Partitions))
+	}
+	if o.Settings != nil {
+		add("%s", o.Settings)
 	}
 	if len(o.Offsets) > 0 {
 		add("offsets %s", shown(o.Offsets))

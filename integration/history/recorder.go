@@ -19,6 +19,7 @@ type Recorder struct {
 	start      int64
 	ahead      time.Duration
 	behind     time.Duration
+	trailing   time.Duration
 }
 
 // NewRecorder returns a recorder. now is the time since the start of the run.
@@ -89,6 +90,13 @@ func (r *Recorder) Clock(now time.Time) {
 	r.start = now.UnixMilli() - r.now().Milliseconds()
 }
 
+// Trails says how long brokers may go by settings of topics that are others already.
+func (r *Recorder) Trails(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trailing = d
+}
+
 // Jumps says that the clock that the cluster goes by may be set forward by so much at some time, or back if d is negative, and
 // then set right. From back to forward it is both, though they come one after the other: what was dated then is older by both.
 func (r *Recorder) Jumps(d time.Duration) {
@@ -101,7 +109,7 @@ func (r *Recorder) Jumps(d time.Duration) {
 func (r *Recorder) History(seed uint64) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead, Gains: r.ahead + r.behind}
+	h := &History{Seed: seed, Pipelines: slices.Clone(r.pipelines), Topics: slices.Clone(r.topics), Start: r.start, Ahead: r.ahead, Trailing: r.trailing, Gains: r.ahead + r.behind}
 	h.Operations = make([]Operation, 0, len(r.operations))
 	for _, o := range r.operations {
 		h.Operations = append(h.Operations, *o)

@@ -24,7 +24,8 @@ func hasty() *node.LifecycleOptions {
 		Tasks: lifecycle.Options{
 			Lease: 4 * time.Second, First: 200 * time.Millisecond, Backoff: 200 * time.Millisecond, MostBackoff: 3 * time.Second,
 		},
-		Rewrite:         rewrite.Options{ReadBytes: 64 << 10, ObjectBytes: 16 << 10, SwapRuns: 60},
+		Rewrite:         rewrite.Options{ReadBytes: 64 << 10, ObjectBytes: 16 << 10, MarkBytes: 256, SwapRuns: 60},
+		UnindexedBytes:  400,
 		CompactionEvery: 900 * time.Millisecond,
 		Compaction: compaction.Options{
 			Delay: 2 * time.Second, Wait: 4 * time.Second, DueBytes: 8 << 10,
@@ -41,7 +42,7 @@ func hasty() *node.LifecycleOptions {
 	}
 }
 
-// clockError is how far a broker may take the metastore's clock to be ahead: half of the slowest look that cluster.Membership
+// clockError is how far a broker may take the metastore's clock to be ahead, or behind: half of the slowest look that cluster.Membership
 // goes by.
 const clockError = 500 * time.Millisecond
 

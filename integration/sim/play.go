@@ -84,9 +84,11 @@ func Play(t *testing.T, seed uint64, opts PlayOptions) *Played {
 			})
 			for i := range p.Plan {
 				w.History.Jumps(p.Plan[i].Jump + clockError)
+				w.History.Jumps(p.Plan[i].Jump - clockError)
 			}
 		}
 		w.History.Jumps(clockError)
+		w.History.Jumps(-clockError)
 		p.play(ctx, w, nemesis, opts)
 		p.Hits = nemesis.Hits()
 	})

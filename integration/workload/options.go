@@ -53,6 +53,9 @@ type Options struct {
 	Tombstones time.Duration // default: 10 s
 	Retention  time.Duration // default: 6 s
 	Kept       int64         // default: 30
+
+	// Trailing is how long brokers may go by settings of a topic that are others already: see history.History. Default: 2 s.
+	Trailing time.Duration
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -85,5 +88,6 @@ func (o Options) withDefaults() (Options, error) {
 	o.Tombstones = cmp.Or(o.Tombstones, 10*time.Second)
 	o.Retention = cmp.Or(o.Retention, 6*time.Second)
 	o.Kept = cmp.Or(o.Kept, 30)
+	o.Trailing = cmp.Or(o.Trailing, 2*time.Second)
 	return o, nil
 }

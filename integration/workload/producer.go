@@ -99,8 +99,11 @@ func (w *worker) records(keys []int64) []history.Record {
 	var out []history.Record
 	for _, key := range keys {
 		r := history.Record{Partition: partitionOf(key), Offset: -1, Key: key, Value: w.value(), Timestamp: w.stamp()}
-		if kindOfTopic(r.Topic) == compacted {
+		if kindOfTopic(r.Topic).keyed() {
 			r.Key, r.Tombstone = w.keyIn(key), w.chance(20)
+		}
+		if w.untimed(r.Topic) {
+			r.Timestamp = -1
 		}
 		out = append(out, r)
 	}

@@ -14,9 +14,10 @@ import (
 // run is a workload on its way.
 type run struct {
 	Options
-	keys  *keys
-	shelf shelf
-	again *incarnations
+	keys    *keys
+	shelf   shelf
+	again   *incarnations
+	variant variant
 
 	mu      sync.Mutex
 	foreign []error // records that nobody here has written
@@ -30,10 +31,11 @@ func Run(ctx context.Context, o Options) (*history.History, error) {
 		return nil, err
 	}
 	r := &run{
-		Options: o, shelf: shelf{end: map[history.Partition]int64{}}, again: &incarnations{byID: map[[16]byte]string{}, ids: map[string][16]byte{}},
+		Options: o, variant: variantOf(o.Seed), shelf: shelf{end: map[history.Partition]int64{}}, again: &incarnations{byID: map[[16]byte]string{}, ids: map[string][16]byte{}},
 		keys: &keys{start: time.Now(), count: int64(o.Keys), rotate: o.Rotate, created: map[string]bool{}, told: map[string]bool{}},
 	}
 	o.Recorder.Clock(time.Now())
+	o.Recorder.Trails(o.Trailing)
 	if o.Movers > 0 {
 		o.Recorder.Pipeline(history.Pipeline{From: pipelineFrom, To: pipelineTo, Group: pipelineGroup})
 	}
@@ -67,6 +69,7 @@ func (r *run) drive(ctx context.Context) error {
 	start(&loading, func(n int) error { return r.newObserver(n, "").wander(ctx, load) })
 	start(&loading, func(n int) error { return r.newScanner(n).scan(ctx, load) })
 	start(&loading, func(n int) error { return r.newRecreator(n).recreate(ctx, load) })
+	start(&loading, func(n int) error { return r.newAlterer(n).alter(ctx, load) })
 	if r.Movers > 0 {
 		start(&loading, func(n int) error { return (&feeder{r.newWorker(n)}).feed(ctx, load) })
 		start(&loading, func(n int) error { return (&bookkeeper{worker: r.newWorker(n)}).keep(ctx, load) })

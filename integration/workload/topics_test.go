@@ -18,16 +18,16 @@ func TestKindsOfTopicsAreInTheirNames(t *testing.T) {
 		}
 		seen[kindOf(n)] = true
 	}
-	if len(seen) != 5 {
-		t.Errorf("of five kinds there are %d", len(seen))
+	if len(seen) != len(kinds) {
+		t.Errorf("of %d kinds there are %d", len(kinds), len(seen))
 	}
 	for _, other := range []string{pipelineFrom, pipelineTo, againTopic, "t1", "t1-compacted-x", "t-1", ""} {
 		if kindOfTopic(other) != plain {
 			t.Errorf("%q is not plain", other)
 		}
 	}
-	if kindOf(kept[0]) != compacted || kindOf(kept[1]) != timed {
-		t.Errorf("topics that stay in use are of the kinds %d and %d", kindOf(kept[0]), kindOf(kept[1]))
+	if kindOf(kept[0]) != compacted || kindOf(kept[1]) != timed || kindOf(kept[2]) != altered || kindOfTopic(alteredTopic) != altered {
+		t.Errorf("topics that stay in use are of the kinds %d, %d and %d", kindOf(kept[0]), kindOf(kept[1]), kindOf(kept[2]))
 	}
 }
 
@@ -43,6 +43,7 @@ func TestTheHistoryIsToldWhatSettingsLetGo(t *testing.T) {
 		1: {"cleanup.policy=compact delete.retention.ms=9000 min.cleanable.dirty.ratio=0.1 segment.ms=1000", history.Topic{Compacted: true, Tombstones: 9 * time.Second}},
 		2: {"retention.ms=7000", history.Topic{Retention: 7 * time.Second}},
 		4: {"retention.bytes=1600", history.Topic{Kept: 10}},
+		6: {"cleanup.policy=compact,delete delete.retention.ms=9000 retention.ms=14000", history.Topic{Compacted: true, Tombstones: 9 * time.Second, Retention: 14 * time.Second}},
 	} {
 		set, told := r.settings(topicName(n))
 		want.told.Name = topicName(n)
@@ -56,7 +57,7 @@ func TestTheHistoryIsToldWhatSettingsLetGo(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range []int64{0, 3, 5} {
+	for _, n := range []int64{0, 5} {
 		if set, told := r.settings(topicName(n)); set != nil || told != nil {
 			t.Errorf("%s has settings %v, and the history is told %+v", topicName(n), set, told)
 		}
@@ -66,5 +67,56 @@ func TestTheHistoryIsToldWhatSettingsLetGo(t *testing.T) {
 		if size := len(batchOf(largest)); size > mostBytes {
 			t.Errorf("a record may take %d bytes with its batch, more than %d", size, mostBytes)
 		}
+	}
+}
+
+// TestAlterationsAreToldAsTheyAre: each names all that changes, and the history is told what they let go.
+func TestAlterationsAreToldAsTheyAre(t *testing.T) {
+	t.Parallel()
+	r := &run{Options: Options{Tombstones: 8 * time.Second, Retention: 7 * time.Second}}
+	seen := map[history.Topic]bool{}
+	for n := range 100 {
+		s := r.alteration(n)
+		want := history.Topic{Name: alteredTopic}
+		if strings.Contains(*s.set["cleanup.policy"], "compact") {
+			want.Compacted, want.Tombstones = true, 8*time.Second
+			if lag := *s.set["min.compaction.lag.ms"]; lag == "2000" {
+				want.Lag = 2 * time.Second
+			} else if lag != "0" {
+				t.Errorf("a lag of %s", lag)
+			}
+		}
+		if strings.Contains(*s.set["cleanup.policy"], "delete") {
+			want.Retention = map[string]time.Duration{"-1": 0, "7000": 7 * time.Second, "21000": 21 * time.Second}[*s.set["retention.ms"]]
+		}
+		if *s.told != want || len(s.set) != 6 {
+			t.Errorf("%v is told as %v", s.set, s.told)
+		}
+		seen[want] = true
+	}
+	if len(seen) != 3+2+2*2 { // without a limit, who compacts and deletes only compacts
+		t.Errorf("%d settings are different", len(seen))
+	}
+	if set, told := r.settings(alteredTopic); *set["cleanup.policy"] != *r.alteration(0).set["cleanup.policy"] || *told != *r.alteration(0).told {
+		t.Errorf("it is made with %v", told)
+	}
+}
+
+// TestRecordsWithoutTimesAreInNoTransactionsWhereAgeCounts, in the runs that have such.
+func TestRecordsWithoutTimesAreInNoTransactionsWhereAgeCounts(t *testing.T) {
+	t.Parallel()
+	seen := map[variant]bool{}
+	for seed := range uint64(200) {
+		r := &run{variant: variantOf(seed)}
+		seen[r.variant] = true
+		for n := range int64(len(kinds)) {
+			topic := topicName(n)
+			if r.untimed(topic) && kindOf(n) != compacted && r.transacts(topic) || !r.untimed(topic) && !r.transacts(topic) {
+				t.Errorf("%+v: %s without times %v, in transactions %v", r.variant, topic, r.untimed(topic), r.transacts(topic))
+			}
+		}
+	}
+	if len(seen) != 8 {
+		t.Errorf("%d variants of runs", len(seen))
 	}
 }

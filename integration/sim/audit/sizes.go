@@ -13,10 +13,16 @@ type partitions interface {
 	PartitionSizes(id metastore.TopicID) []int64
 	Runs(tp metastore.TopicPartition, from metastore.Offset, maxBytes int) (metastore.Watermarks, []metastore.Run, error)
 	Watermarks(tp metastore.TopicPartition) (metastore.Watermarks, bool)
+	VisitPartitions(visit func(*metastore.PartitionView) bool)
 }
 
 // sizes adds up the runs of every partition.
 func (e *examination) sizes(of partitions) {
+	cleaned := map[metastore.TopicPartition]bool{} // log compaction may have left gaps
+	of.VisitPartitions(func(v *metastore.PartitionView) bool {
+		cleaned[v.TopicPartition] = v.CleanedTo > 0
+		return true
+	})
 	for _, topic := range of.Topics() {
 		sizes := of.PartitionSizes(topic.ID)
 		if len(sizes) != int(topic.Partitions) {
@@ -24,14 +30,14 @@ func (e *examination) sizes(of partitions) {
 			continue
 		}
 		for p := range topic.Partitions {
-			e.partition(of, topic, p, sizes[p])
+			e.partition(of, topic, p, sizes[p], cleaned[metastore.TopicPartition{Topic: topic.ID, Partition: p}])
 		}
 	}
 }
 
 // partition: its runs follow each other from the log start, or before, to the high watermark, without gaps unless log compaction
 // leaves some, and each lies in its object.
-func (e *examination) partition(of partitions, topic *metastore.Topic, number int32, size int64) {
+func (e *examination) partition(of partitions, topic *metastore.Topic, number int32, size int64, cleaned bool) {
 	tp := metastore.TopicPartition{Topic: topic.ID, Partition: number}
 	wrong := func(format string, args ...any) {
 		e.found(SizeMismatch, "partition %d of topic %s: "+format, append([]any{number, topic.Name}, args...)...)
@@ -47,7 +53,7 @@ func (e *examination) partition(of partitions, topic *metastore.Topic, number in
 		return
 	}
 	next, bytes := w.LogStart, int64(0)
-	compacted := strings.Contains(topic.Configs["cleanup.policy"], "compact")
+	compacted := cleaned || strings.Contains(topic.Configs["cleanup.policy"], "compact")
 	for i, r := range runs {
 		if r.Base < next && i > 0 || r.Base > next && !compacted {
 			wrong("its run of offset %d follows offset %d", r.Base, next)

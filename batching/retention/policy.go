@@ -63,3 +63,11 @@ func (p Policy) Due(marks metastore.Watermarks, bytes int64, runs Runs, now time
 	}
 	return due
 }
+
+// late is by how many ms a run is older than the policy wants it; 0 if it is not.
+func (p Policy) late(r metastore.Run, now time.Time) int64 {
+	if p.Ms < 0 {
+		return 0
+	}
+	return max(now.UnixMilli()-r.Newest()-p.Ms, 0)
+}

@@ -63,7 +63,8 @@ type Retention struct {
 
 // New makes a Retention that asks policy what a topic wants; Do makes it work.
 func New(log Log, policy func(*metastore.Topic) Policy, opts Options) *Retention {
-	return &Retention{log: log, policy: policy, opts: opts.withDefaults(), metrics: newMetrics(opts.Registerer)}
+	opts = opts.withDefaults()
+	return &Retention{log: log, policy: policy, opts: opts, metrics: newMetrics(opts.Registerer, opts.Now)}
 }
 
 // move is a partition whose log start is to move.
@@ -89,6 +90,9 @@ func (r *Retention) Do(ctx context.Context) (more bool, err error) {
 		moved += done
 		moves = moves[n:]
 	}
+	if !more && ctx.Err() == nil {
+		r.metrics.behind(backlog{at: r.opts.Now()})
+	}
 	return more && moved > 0, nil
 }
 
@@ -97,6 +101,7 @@ func (r *Retention) plan(ctx context.Context) (moves []move, more bool) {
 	now := r.opts.Now()
 	var topic *metastore.Topic // of the partition before, whose policy is known
 	var policy Policy
+	behind := backlog{at: now}
 	r.log.VisitPartitions(func(p *metastore.PartitionView) bool {
 		if topic != p.Topic {
 			topic, policy = p.Topic, r.policy(p.Topic)
@@ -106,9 +111,12 @@ func (r *Retention) plan(ctx context.Context) (moves []move, more bool) {
 			return ctx.Err() == nil
 		}
 		more = more || due.More
+		behind.bytes += due.ByTime + due.BySize
+		behind.late = max(behind.late, policy.late(p.Run(0), now))
 		moves = append(moves, move{metastore.RecordDeletion{TopicPartition: p.TopicPartition, Before: due.LogStart, By: p.Topic}, due})
 		return len(moves) < r.opts.RoundPartitions && ctx.Err() == nil
 	})
+	r.metrics.behind(behind)
 	return moves, more || len(moves) == r.opts.RoundPartitions
 }
 

@@ -56,16 +56,36 @@ func (f *follower) of(topic string) []*kgo.Record {
 	return append([]*kgo.Record(nil), f.records[topic]...)
 }
 
-func (f *follower) count(topic string) int { return len(f.of(topic)) }
+func (f *follower) count(topic string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.records[topic])
+}
 
-// await waits until as many records of a topic were read.
+// await waits until as many records of a topic were read. It gives up when none came within a time, or after five times that.
 func (f *follower) await(t *testing.T, topic string, n int, within time.Duration) {
 	t.Helper()
-	for deadline := time.Now().Add(within); f.count(topic) < n; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			t.Fatalf("%s: %d records committed after %v, want %d; last error of the reader: %v", topic, len(f.records[topic]), within, n, f.err)
+	if !goesOn(within, func() (int, bool) { return f.count(topic), f.count(topic) >= n }) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		t.Fatalf("%s: %d records committed and none in %v, want %d; last error of the reader: %v", topic, len(f.records[topic]), within, n, f.err)
+	}
+}
+
+// goesOn waits until it is over: true, or until nothing more was done within a time, or for five times that. On a busy machine what
+// goes on may take long.
+func goesOn(within time.Duration, look func() (done int, over bool)) bool {
+	most, late, end := -1, time.Now().Add(within), time.Now().Add(5*within)
+	for ; ; time.Sleep(20 * time.Millisecond) {
+		done, over := look()
+		if over {
+			return true
+		}
+		if done > most {
+			most, late = done, time.Now().Add(within)
+		}
+		if now := time.Now(); now.After(late) || now.After(end) {
+			return false
 		}
 	}
 }

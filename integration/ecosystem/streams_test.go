@@ -76,10 +76,11 @@ func TestStreamsJoinsExactlyOnce(t *testing.T) {
 		})
 		stream := killStream(t, "join", bootstrap, "join", func() int { return out.count("join-counts") }, nil)
 		n := input()
-		joinedAll := func() bool { return out.count("join-joined") >= n && out.count("join-counts") >= n }
-		for deadline := time.Now().Add(time.Minute); !joinedAll() && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		goesOn(time.Minute, func() (int, bool) { // else the checks say what is missing
 			stream.alive(t)
-		}
+			clicks, windows := out.count("join-joined"), out.count("join-counts")
+			return clicks + windows, clicks >= n && windows >= n
+		})
 		checkJoined(t, out.of("join-joined"), joined)
 		checkCounts(t, "join-counts", out.of("join-counts"), counts)
 		checkInternalTopics(t, bootstrap, "join", map[string]string{"-changelog": "compact,delete", "-repartition": "delete"})

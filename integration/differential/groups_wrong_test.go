@@ -21,7 +21,9 @@ var wrongGroupScripts = []script{{"wrong-groups", func(s *side) {
 	live := stable("wrong-live", "consumer", subscription(topic))
 	worker := stable("wrong-workers", "connect", []byte("config"))
 	preparing := stable("wrong-preparing", "consumer", subscription(topic))
-	completing := s.main.join("join wrong-completing", 3, joinRequest("wrong-completing", "", "a")).MemberID
+	unsynced := joinRequest("wrong-completing", "", "a")
+	unsynced.SessionTimeoutMillis, unsynced.RebalanceTimeoutMillis = 60_000, 60_000 // or a busy machine's script finds it gone
+	completing := s.main.join("join wrong-completing", 3, unsynced).MemberID
 	ask[*kmsg.OffsetCommitResponse](s, "commit to wrong-offsets", 8, commitRequest("wrong-offsets", "", -1, topic, 0, 42))
 	for group, member := range map[string]string{"wrong-live": live, "wrong-workers": worker} {
 		quiet[*kmsg.OffsetCommitResponse](s, 8, commitRequest(group, member, 1, topic, 0, 42))

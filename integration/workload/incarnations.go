@@ -182,7 +182,7 @@ func (r *recreator) use(ctx context.Context, name string) {
 	defer cancel()
 	partition := history.Partition{Topic: name}
 	if r.chance(60) {
-		r.write(ctx, r.any(), history.Record{Partition: partition, Offset: -1, Value: r.value(), Timestamp: r.stamp()})
+		r.write(ctx, "recreator", r.any(), history.Record{Partition: partition, Offset: -1, Value: r.value(), Timestamp: r.stamp()})
 		return
 	}
 	r.reads++
@@ -193,16 +193,19 @@ func (r *recreator) use(ctx context.Context, name string) {
 }
 
 // write sends a record of a producer that is not idempotent, once.
-func (r *recreator) write(ctx context.Context, p *probe, record history.Record) {
+func (r *worker) write(ctx context.Context, client string, p *probe, record history.Record) {
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, int32(produceTimeout/time.Millisecond)
 	topic := kmsg.NewProduceRequestTopic()
-	topic.TopicID = r.again.id(record.Topic)
+	topic.Topic = record.Topic
+	if p.byIDs {
+		topic.TopicID = r.again.id(record.Topic)
+	}
 	partition := kmsg.NewProduceRequestTopicPartition()
 	partition.Partition, partition.Records = record.Number, batchOf(encode(record))
 	topic.Partitions = append(topic.Partitions, partition)
 	req.Topics = append(req.Topics, topic)
-	op := r.Recorder.Begin(history.Operation{Kind: history.Produce, Worker: r.number, Client: "recreator"})
+	op := r.Recorder.Begin(history.Operation{Kind: history.Produce, Worker: r.number, Client: client})
 	step := history.Step{Begun: r.Recorder.Moment(), Outcome: history.Unknown, Send: &record}
 	before := p.wire.sent(kmsg.Produce)
 	answer, err := p.ask(ctx, req)

@@ -102,9 +102,6 @@ func (w *worker) records(keys []int64) []history.Record {
 		if kindOfTopic(r.Topic).keyed() {
 			r.Key, r.Tombstone = w.keyIn(key), w.chance(20)
 		}
-		if w.untimed(r.Topic) {
-			r.Timestamp = -1
-		}
 		out = append(out, r)
 	}
 	return out

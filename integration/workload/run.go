@@ -70,6 +70,7 @@ func (r *run) drive(ctx context.Context) error {
 	start(&loading, func(n int) error { return r.newScanner(n).scan(ctx, load) })
 	start(&loading, func(n int) error { return r.newRecreator(n).recreate(ctx, load) })
 	start(&loading, func(n int) error { return r.newAlterer(n).alter(ctx, load) })
+	start(&loading, func(n int) error { return (&untimer{worker: r.newWorker(n)}).write(ctx, load) })
 	if r.Movers > 0 {
 		start(&loading, func(n int) error { return (&feeder{r.newWorker(n)}).feed(ctx, load) })
 		start(&loading, func(n int) error { return (&bookkeeper{worker: r.newWorker(n)}).keep(ctx, load) })

@@ -78,7 +78,7 @@ const mostBytes = 160
 // variant is what is not the same in all runs.
 type variant struct {
 	untimed bool // records of topics that lose them by age have no times, and are of no transaction
-	unaged  bool // records of compacted topics have none, either
+	unaged  bool // some records of compacted topics have none, either
 	lag     bool // compacted topics have min.compaction.lag.ms
 }
 
@@ -88,7 +88,7 @@ func variantOf(seed uint64) variant {
 	return variant{untimed: third(), unaged: third(), lag: third()}
 }
 
-// untimed tells whether the records of a topic have no times.
+// untimed tells whether a topic has records without times.
 func (r *run) untimed(topic string) bool {
 	switch kindOfTopic(topic) {
 	case timed:
@@ -99,9 +99,9 @@ func (r *run) untimed(topic string) bool {
 	return false
 }
 
-// transacts tells whether records of a topic may be part of transactions. Their ends have times, by which records without any would
-// go, too.
-func (r *run) transacts(topic string) bool { return kindOfTopic(topic) != timed || !r.variant.untimed }
+// left tells whether a topic is left to who writes records without times. By the times of others, and of the ends of transactions, records
+// without any would go, too.
+func (r *run) left(topic string) bool { return kindOfTopic(topic) == timed && r.variant.untimed }
 
 // settings are those that a topic is made with, and what the history is told of them.
 func (r *run) settings(topic string) (map[string]*string, *history.Topic) {

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -102,8 +103,8 @@ func TestAlterationsAreToldAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestRecordsWithoutTimesAreInNoTransactionsWhereAgeCounts, in the runs that have such.
-func TestRecordsWithoutTimesAreInNoTransactionsWhereAgeCounts(t *testing.T) {
+// TestRecordsWithoutTimesAreAmongThemselvesWhereAgeCounts, in the runs that have such.
+func TestRecordsWithoutTimesAreAmongThemselvesWhereAgeCounts(t *testing.T) {
 	t.Parallel()
 	seen := map[variant]bool{}
 	for seed := range uint64(200) {
@@ -111,12 +112,15 @@ func TestRecordsWithoutTimesAreInNoTransactionsWhereAgeCounts(t *testing.T) {
 		seen[r.variant] = true
 		for n := range int64(len(kinds)) {
 			topic := topicName(n)
-			if r.untimed(topic) && kindOf(n) != compacted && r.transacts(topic) || !r.untimed(topic) && !r.transacts(topic) {
-				t.Errorf("%+v: %s without times %v, in transactions %v", r.variant, topic, r.untimed(topic), r.transacts(topic))
+			if r.left(topic) != (r.untimed(topic) && kindOf(n) != compacted) {
+				t.Errorf("%+v: %s has records without times: %v, and is left to them: %v", r.variant, topic, r.untimed(topic), r.left(topic))
 			}
 		}
 	}
 	if len(seen) != 8 {
 		t.Errorf("%d variants of runs", len(seen))
+	}
+	if b := batchOf(encode(history.Record{Key: 1, Value: 2, Timestamp: -1})); !bytes.Equal(b[35:43], bytes.Repeat([]byte{0xff}, 8)) {
+		t.Errorf("the batch has the time %x", b[35:43])
 	}
 }

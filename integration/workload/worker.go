@@ -158,14 +158,14 @@ func (w *worker) allowRebalance() {
 	}
 }
 
-// pickKeys picks keys in use and makes their topics, where nobody has yet. Those whose topic cannot be made are left out, or takes
-// nothing of the producer's kind.
+// pickKeys picks keys in use and makes their topics, where nobody has yet. Those whose topic cannot be made, or is another's to write
+// to, are left out.
 func (w *worker) pickKeys(ctx context.Context, n int) []int64 {
 	var picked []int64
 	used := w.keys.used()
 	for range n {
 		key := used[w.rand.IntN(len(used))]
-		if topic := partitionOf(key).Topic; (w.transacts(topic) || !w.sender.transactional()) && w.topicExists(ctx, topic) {
+		if topic := partitionOf(key).Topic; !w.left(topic) && w.topicExists(ctx, topic) {
 			picked = append(picked, key)
 		}
 	}

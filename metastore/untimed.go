@@ -1,6 +1,10 @@
 package metastore
 
-import "time"
+import (
+	"time"
+
+	"github.com/runnel-io/runnel/planted"
+)
 
 // leastStored is a time, in ms, before which no run was stored: 2004. What a producer may give for timestamps below 0 is less.
 const leastStored = 1 << 40
@@ -33,7 +37,7 @@ func (r *Run) Stored() time.Time {
 // Newest is the time, in ms, by which what is in a run is too old or too young: its greatest timestamp, or when it was stored if
 // there is none.
 func (r *Run) Newest() int64 {
-	if stored, ok := r.Untimed(); ok {
+	if stored, ok := r.Untimed(); ok && !planted.Is(planted.UntimedOld) {
 		return stored.UnixMilli()
 	}
 	return r.MaxTimestamp

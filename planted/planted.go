@@ -67,6 +67,14 @@ const (
 	AbortedUnlisted Bug = "aborted-unlisted"
 	// CleanedTooFar takes a partition for cleaned of which a part was not.
 	CleanedTooFar Bug = "cleaned-too-far"
+	// LagIgnored compacts what is younger than min.compaction.lag.ms.
+	LagIgnored Bug = "lag-ignored"
+	// UntimedOld takes records without timestamps for old.
+	UntimedOld Bug = "untimed-old"
+	// SettingsStale lets records go by the settings that a topic had when it was first looked at.
+	SettingsStale Bug = "settings-stale"
+	// MarkPassed begins to read at a mark of the sparse index that is behind what is asked for.
+	MarkPassed Bug = "mark-passed"
 )
 
 // All lists the bugs.
@@ -75,4 +83,5 @@ var All = []Bug{
 	HighAhead, BehindIsOutOfRange, LSOReadApart, ReadsPastStable, AbortedForgotten, MarkersTorn, TxnOffsetsLost, ZombieNotFenced, LeaseNotFenced,
 	OffsetsAckedEarly, GroupForgotten, SkipsUnreadable,
 	GarbageUngraced, GraceByOneClock, OrphanTooSoon, NamedGarbage, SwapUnchecked, MarkerUnwritten, RetentionPastOpen, TombstoneEarly, AbortedUnlisted, CleanedTooFar,
+	LagIgnored, UntimedOld, SettingsStale, MarkPassed,
 }

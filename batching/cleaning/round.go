@@ -224,7 +224,7 @@ func (r *round) take(b rewrite.Batch, of *metastore.Run, txns abortedTxns) bool 
 // young tells whether a batch of a run has to stay as it is for min.compaction.lag.ms. Without timestamps it is as old as what it was
 // stored in, as far as that is known, and never older.
 func (r *round) young(h recordbatch.Header, of *metastore.Run) bool {
-	if r.policy.MinCompactionLagMs <= 0 {
+	if r.policy.MinCompactionLagMs <= 0 || planted.Is(planted.LagIgnored) {
 		return false
 	}
 	newest := h.MaxTimestamp

@@ -228,7 +228,7 @@ func (a *answer) seek(ctx context.Context, run *plannedRun) error {
 		if err != nil {
 			return err
 		}
-		skipped := run.begin(in.MarkFor(int64(a.From)))
+		skipped := run.begin(in.MarkFor(sought(a.From)))
 		run.seek = false
 		run.to = run.from + uint32(min(int64(run.Length-run.from), skipped+max(int64(a.MaxBytes-a.result.Bytes), leastLoad)))
 		return nil

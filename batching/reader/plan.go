@@ -8,6 +8,7 @@ import (
 	"github.com/runnel-io/runnel/batching/segment"
 	"github.com/runnel-io/runnel/metastore"
 	"github.com/runnel-io/runnel/objstore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // plan is where the records that a Want asks for lie.
@@ -126,11 +127,19 @@ func (r *Reader) place(p *plan, x *plannedRun) (skipped int64) {
 	if sparse(&x.Run) && int64(x.Length) > int64(r.opts.UnindexedBytes) {
 		in, ok := r.knownIndex(p.TopicPartition, &x.Run)
 		if ok {
-			return x.begin(in.MarkFor(int64(p.From)))
+			return x.begin(in.MarkFor(sought(p.From)))
 		}
 		x.seek = true
 	}
 	return int64(x.Length) * int64(p.From-x.Base) / int64(x.Records)
+}
+
+// sought is an offset to look for in an index, but for a planted bug.
+func sought(offset metastore.Offset) int64 {
+	if planted.Is(planted.MarkPassed) {
+		return int64(offset) + 3
+	}
+	return int64(offset)
 }
 
 // begin sets the place where reading begins to a mark of the index, and returns how many bytes there are to the next, about.

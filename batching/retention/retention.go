@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnel-io/runnel/metastore"
+	"github.com/runnel-io/runnel/planted"
 )
 
 // LeaseName is the task's among the metastore's leases.
@@ -59,6 +60,8 @@ type Retention struct {
 	policy  func(*metastore.Topic) Policy
 	opts    Options
 	metrics *metrics
+
+	stale map[metastore.TopicID]*metastore.Topic // of planted.SettingsStale
 }
 
 // New makes a Retention that asks policy what a topic wants; Do makes it work.
@@ -104,7 +107,7 @@ func (r *Retention) plan(ctx context.Context) (moves []move, more bool) {
 	behind := backlog{at: now}
 	r.log.VisitPartitions(func(p *metastore.PartitionView) bool {
 		if topic != p.Topic {
-			topic, policy = p.Topic, r.policy(p.Topic)
+			topic, policy = p.Topic, r.policy(r.seen(p.Topic))
 		}
 		due := policy.Due(p.Watermarks, p.Bytes, p, now, r.opts.EntryRuns)
 		if due.Runs == 0 {
@@ -113,11 +116,30 @@ func (r *Retention) plan(ctx context.Context) (moves []move, more bool) {
 		more = more || due.More
 		behind.bytes += due.ByTime + due.BySize
 		behind.late = max(behind.late, policy.late(p.Run(0), now))
-		moves = append(moves, move{metastore.RecordDeletion{TopicPartition: p.TopicPartition, Before: due.LogStart, By: p.Topic}, due})
+		by := p.Topic
+		if planted.Is(planted.SettingsStale) {
+			by = nil
+		}
+		moves = append(moves, move{metastore.RecordDeletion{TopicPartition: p.TopicPartition, Before: due.LogStart, By: by}, due})
 		return len(moves) < r.opts.RoundPartitions && ctx.Err() == nil
 	})
 	r.metrics.behind(behind)
 	return moves, more || len(moves) == r.opts.RoundPartitions
+}
+
+// seen is the topic, but for a planted bug.
+func (r *Retention) seen(topic *metastore.Topic) *metastore.Topic {
+	if !planted.Is(planted.SettingsStale) {
+		return topic
+	}
+	if r.stale == nil {
+		r.stale = make(map[metastore.TopicID]*metastore.Topic)
+	}
+	if first := r.stale[topic.ID]; first != nil {
+		return first
+	}
+	r.stale[topic.ID] = topic
+	return topic
 }
 
 // step is how many of the moves make one entry: one at least.

@@ -64,6 +64,10 @@ var showing = []shows{
 	{bug: planted.TombstoneEarly, names: []string{checker.LostWrite, checker.PollSkip, checker.WrongValue}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.AbortedUnlisted, names: []string{checker.AbortedRead}, kinds: []faults.Kind{faults.Crash}},
 	{bug: planted.CleanedTooFar, names: []string{checker.WrongValue}, kinds: []faults.Kind{faults.GetFails, faults.PutLost, faults.SlowDown, faults.CommitLost}},
+	{bug: planted.LagIgnored, names: []string{checker.LostWrite, checker.PollSkip}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.UntimedOld, names: []string{checker.LogStartAhead, checker.PollSkip}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.SettingsStale, names: []string{checker.LogStartAhead}, kinds: []faults.Kind{faults.Crash}},
+	{bug: planted.MarkPassed, names: []string{checker.PollSkip}, kinds: []faults.Kind{faults.Crash}},
 }
 
 const (

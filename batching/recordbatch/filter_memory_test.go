@@ -54,7 +54,7 @@ func TestALargeBatchIsInMemoryOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if most := uint64(largeMiB<<20 + 44<<20 + 2*len(b)); took > most {
+				if most := uint64(largeMiB<<20 + 64<<20 + 2*len(b)); took > most { // encoders are made anew by chance under the race detector
 					t.Errorf("%s: %d MiB were allocated, want %d at most", name, took>>20, most>>20)
 				}
 				for i, r := range readLarge(t, left) {

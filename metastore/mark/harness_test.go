@@ -83,6 +83,13 @@ func (r *rig) wants(calls ...string) {
 	r.calls = nil
 }
 
+// forget drops a call from those that were made, if it was.
+func (r *rig) forget(call string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = slices.DeleteFunc(r.calls, func(c string) bool { return c == call })
+}
+
 // ClusterID and Self are what a member knows.
 func (r *rig) ClusterID() string      { return r.cluster }
 func (r *rig) Self() metastore.Broker { return metastore.Broker{NodeID: 7} }

@@ -68,6 +68,9 @@ func (w *watch) wait(ctx context.Context, after metastore.Seq) error {
 		w.mu.Unlock()
 		if leads {
 			w.lead(ctx, r, advanced)
+			if r.worthReading(after) { // also if the log ends before where it was thought to
+				return nil
+			}
 		}
 		select {
 		case <-advanced:

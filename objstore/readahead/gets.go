@@ -30,6 +30,7 @@ type gets struct {
 	waiting []chan struct{} // of the others
 	tail    time.Time       // when the tail was last served
 	speed   float64         // bytes per second of one GET, in a fast window
+	looked  time.Time       // when speed was last compared
 
 	sizes [4]getTimes // of GETs up to 4 MiB, 8, 16, and more: large ones take longer without any queue
 }
@@ -50,7 +51,8 @@ const (
 	getsStep    = 4 << 20 // bytes up to which they count as one size
 	getsSlack   = 1.5     // times the best that is no queue
 	getsForget  = time.Second
-	getsForgets = 1.01 // how much the best is raised each time: stores become slower, too
+	getsForgets = 1.01            // how much the best is raised each time: stores become slower, too
+	getsKnown   = 5 * time.Minute // how long a speed counts that no GETs have told since
 )
 
 // near is the speed of a GET from which on a store is near. S3 gives one about 100 MB/s, and this machine's own server six
@@ -80,7 +82,7 @@ func (g *gets) sparing(now time.Time) bool {
 
 // spares is sparing. Caller holds mu.
 func (g *gets) spares(now time.Time) bool {
-	return g.speed >= near && now.Sub(g.tail) <= courtesyTail
+	return g.speed >= near && now.Sub(g.tail) <= courtesyTail && now.Sub(g.looked) <= getsKnown
 }
 
 // room is how many more may run. Caller holds mu.
@@ -101,13 +103,15 @@ func (g *gets) begin(ctx context.Context, needed <-chan struct{}) error {
 		return err
 	}
 	g.mu.Lock()
-	if g.room(time.Now()) > 0 && len(g.urgent)+len(g.waiting) == 0 {
+	now := time.Now()
+	if g.room(now) > 0 && len(g.urgent)+len(g.waiting) == 0 {
 		g.running++
 		g.mu.Unlock()
 		return nil
 	}
 	turn := make(chan struct{})
 	g.waiting = append(g.waiting, turn)
+	g.next(now, 0) // there may be room since the tail was left, and those that run may hang
 	g.mu.Unlock()
 	why := errNeeded
 	select {
@@ -135,6 +139,7 @@ func (g *gets) urge(ctx context.Context) (turned bool, err error) {
 	g.mu.Lock()
 	now := time.Now()
 	if !g.spares(now) {
+		g.next(now, 0) // as in begin
 		g.mu.Unlock()
 		return false, nil
 	}
@@ -208,7 +213,10 @@ func (g *gets) look(now time.Time, t *getTimes, average time.Duration) {
 	if t.best == 0 || average < t.best {
 		t.best, t.since = average, now
 	}
-	g.speed = max(g.speed, float64(t.bytes)/t.sum.Seconds())
+	if now.Sub(g.looked) > getsKnown {
+		g.speed = 0
+	}
+	g.speed, g.looked = max(g.speed, float64(t.bytes)/t.sum.Seconds()), now
 	gradient := min(getsSlack*float64(t.best)/float64(average), 1)
 	if g.settled = g.settled || gradient < 1; !g.settled {
 		g.limit = min(2*g.limit, g.most)

@@ -224,6 +224,71 @@ func TestAGetThatHangsHoldsUpOthersForAMoment(t *testing.T) {
 	})
 }
 
+// A GET that hangs has the only turn beside the tail. When nobody is at the tail any more there are others, though it still hangs.
+func TestAGetThatHangsHoldsUpNoneOnceTheTailIsLeft(t *testing.T) {
+	for name, come := range map[string]func(context.Context, *gets) error{
+		"one ahead comes": func(ctx context.Context, g *gets) error { return g.begin(ctx, nil) },
+		"one that somebody waits for comes": func(ctx context.Context, g *gets) error {
+			_, err := g.urge(ctx)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGets(16, 2)
+				g.moves(t, nearGet)
+				g.hurry(time.Now())
+				ctx, cancel := context.WithTimeout(t.Context(), 3*courtesyTail)
+				defer cancel()
+				if err := g.begin(ctx, nil); err != nil { // and hangs
+					t.Fatal(err)
+				}
+				waited := make(chan error, 1)
+				go func() { waited <- g.begin(ctx, nil) }()
+				time.Sleep(2 * courtesyTail)
+				if err := come(ctx, g); err != nil {
+					t.Errorf("who came got no turn: %v", err)
+				}
+				if err := <-waited; err != nil {
+					t.Errorf("who waited got no turn: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// What was learnt of a store by large GETs is forgotten when there are none: the small ones of now tell nothing of it.
+func TestANearStoreIsNotNearForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGets(16, 2)
+		g.moves(t, nearGet)
+		g.hurry(time.Now())
+		if !g.sparing(time.Now()) {
+			t.Fatal("the store is not near")
+		}
+		for until := time.Now().Add(getsKnown); !time.Now().After(until); time.Sleep(courtesyTail) {
+			g.hurry(time.Now())
+			if turned, err := g.urge(t.Context()); err != nil {
+				t.Fatal(err)
+			} else if turned {
+				g.end(time.Now(), getsMeant-1, time.Second)
+			}
+		}
+		g.hurry(time.Now())
+		if g.sparing(time.Now()) {
+			t.Errorf("the store is near, %v after the last GET that told so", getsKnown)
+		}
+		g.moves(t, farGet)
+		if g.hurry(time.Now()); g.sparing(time.Now()) {
+			t.Error("the store is near, by what it was")
+		}
+		g.moves(t, nearGet)
+		if g.hurry(time.Now()); !g.sparing(time.Now()) {
+			t.Error("the store is not near, by what it is")
+		}
+	})
+}
+
 func TestGetsThatSomebodyWaitsForGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGets(16, 2)

@@ -73,7 +73,7 @@ func (h *harness) deps(defaults *settings.Cluster, membership *cluster.Membershi
 	live := settings.NewLive(defaults, h.replica)
 	live.SetNode(membership.Self().NodeID)
 	groups := group.New(h.store, membership.Self().NodeID, group.Options{Owns: membership.Owns, MaxGroups: func() int { return live.Load().MaxGroups }, InitialRebalanceDelay: -1, Topics: h.replica,
-		Pending: h.replica.GroupPending, Supersede: txn.Supersede(h.replica, h.replica)})
+		Pending: h.replica.GroupPending, CatchUp: h.replica.Refresh, Supersede: txn.Supersede(h.replica, h.replica)})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

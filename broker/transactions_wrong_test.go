@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -285,4 +286,25 @@ func TestTheOffsetThatWasCommittedLastCounts(t *testing.T) {
 	plain(9, 0)
 	equal(t, "abort of p", p.end(5, false), 0)
 	at("beside a transaction that was aborted", 0, 9)
+}
+
+// TestTheOffsetThatWasCommittedLastCountsAtAnotherCoordinator, too, which has not heard yet what the one before had a transaction hold.
+func TestTheOffsetThatWasCommittedLastCountsAtAnotherCoordinator(t *testing.T) {
+	h := newHarness(t, nil, 0)
+	topic := h.topic("t", 1, 1)
+	p := h.transactional("p")
+	claimed, err := h.store.ClaimGroup(t.Context(), "g", 1)
+	must(t, err)
+	results, err := h.elsewhere().Transact(t.Context(), []metastore.TxnRequest{metastore.CommitTxnOffsets{
+		ID: p.id, Producer: metastore.ProducerID(p.pid), Epoch: metastore.ProducerEpoch(p.epoch), Group: "g", Claim: claimed.Epoch, Implicit: true,
+		Offsets: []metastore.CommittedOffset{{TopicPartition: metastore.TopicPartition{Topic: topic.ID}, TopicName: "t", Offset: 1, CommittedAt: time.Now()}},
+	}})
+	must(t, err)
+	must(t, results[0].Err)
+	equal(t, "it is heard of here", h.replica.GroupPending("g"), false)
+	equal(t, "commit", h.commit(t, 8, "g", "t", [16]byte{}, 0, 2), 0)
+	equal(t, "end", p.end(5, true), 0)
+	offset, code := h.position("g", "t", 0, true)
+	equal(t, "position", offset, 2)
+	equal(t, "code of the position", code, 0)
 }

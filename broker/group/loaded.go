@@ -27,6 +27,7 @@ type loaded struct {
 	waiting map[callID]chan reply // each of capacity 1 and answered once
 	queue   []persist
 	line    []*offsetWrite // the first is being written
+	current bool           // Options.CatchUp was called; whoever writes the first of the line has it, without the lock
 	writing bool           // a writer has the queue, or will
 	busy    int            // requests that write under the claim on their own
 	used    time.Time

@@ -89,14 +89,27 @@ func (c *Coordinator) writeFront(ctx context.Context, g *loaded, epoch metastore
 		case planted.Is(planted.OffsetsAckedEarly):
 			go func() { _ = c.groups.CommitOffsets(context.WithoutCancel(ctx), g.id, epoch, set) }()
 			return nil
-		case c.opts.Pending(g.id):
-			// What a transaction holds is older, and must not replace these at its end. First, since it may end in between.
-			if err := c.opts.Supersede(ctx, g.id, epoch, set); err != nil {
-				return err
-			}
+		}
+		if err := c.supersede(ctx, g, epoch, set); err != nil {
+			return err
 		}
 		return c.groups.CommitOffsets(ctx, g.id, epoch, set)
 	})
+}
+
+// supersede sees to it that what transactions hold does not replace, at their end, offsets that are about to be written: these are
+// newer. It comes first, since a transaction may end in between.
+func (c *Coordinator) supersede(ctx context.Context, g *loaded, epoch metastore.GroupEpoch, set []metastore.CommittedOffset) error {
+	if !g.current { // nobody else has transactions hold offsets since the claim, so one look is enough
+		if err := c.opts.CatchUp(ctx); err != nil {
+			return err
+		}
+		g.current = true
+	}
+	if !c.opts.Pending(g.id) {
+		return nil
+	}
+	return c.opts.Supersede(ctx, g.id, epoch, set)
 }
 
 // merged are the offsets of commits, of each partition the last.

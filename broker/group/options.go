@@ -26,6 +26,10 @@ type Options struct {
 	// claim: what is committed last counts. metastore.ErrFenced if there is a newer claim. Called only if Pending.
 	Supersede func(ctx context.Context, groupID string, claim metastore.GroupEpoch, offsets []metastore.CommittedOffset) error
 
+	// CatchUp returns when Pending knows of all that transactions held when it was called. It is called once for each claim, before the
+	// first commit: the coordinator before may have had transactions hold offsets that nobody here has heard of. Default: it always does.
+	CatchUp func(ctx context.Context) error
+
 	// Keep is how long a group in memory is still served after this broker ceased to own it: as long as other brokers may
 	// send its members here, and these would be sent to and fro. Default 0.
 	Keep time.Duration
@@ -68,6 +72,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Pending == nil {
 		o.Pending = func(string) bool { return false }
+	}
+	if o.CatchUp == nil {
+		o.CatchUp = func(context.Context) error { return nil }
 	}
 	if o.Supersede == nil {
 		o.Supersede = func(context.Context, string, metastore.GroupEpoch, []metastore.CommittedOffset) error { return nil }

@@ -210,7 +210,8 @@ func (n *Node) assemble() error {
 		DrainTimeout: writerTime(c.Drain.Timeout), Now: n.members.Now, Logger: n.part("writer"), Registerer: n.registry,
 	})
 	n.groups = group.New(meta, metastore.AnyNodeID, group.Options{
-		Logger: n.part("groups"), Clock: n.members.Now, Owns: n.members.Owns, Keep: n.members.Stale(), Pending: n.replica.GroupPending, Supersede: txn.Supersede(n.replica, n.seq), DrainTimeout: stepTime(c.Drain.Timeout),
+		Logger: n.part("groups"), Clock: n.members.Now, Owns: n.members.Owns, Keep: n.members.Stale(), DrainTimeout: stepTime(c.Drain.Timeout),
+		Pending: n.replica.GroupPending, CatchUp: n.replica.Refresh, Supersede: txn.Supersede(n.replica, n.seq),
 		InitialRebalanceDelay: orNone(c.Cluster.GroupInitialRebalanceDelay),
 		MinSessionTimeout:     c.Cluster.GroupMinSessionTimeout, MaxSessionTimeout: c.Cluster.GroupMaxSessionTimeout,
 		MaxSize: c.Cluster.GroupMaxSize, MaxGroups: func() int { return n.settings.Load().MaxGroups }, OffsetMetadataMaxBytes: c.Cluster.OffsetMetadataMaxBytes,

@@ -19,7 +19,8 @@ def topic(name, partitions=1):
 
 
 def transactional(name, **more):
-    producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": name, "linger.ms": 0,
+    # Without error_cb a fatal error is raised in the middle of flush, which the binding does not get over when it then calls on_delivery.
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": name, "linger.ms": 0, "error_cb": lambda _: None,
                          **{key.replace("_", "."): value for key, value in more.items()}})
     producer.init_transactions(PATIENCE)
     return producer

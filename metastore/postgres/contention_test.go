@@ -165,7 +165,7 @@ func TestOffsetsAreLockedInOrder(t *testing.T) {
 func TestCallThatIsRolledBackIsMadeAgain(t *testing.T) {
 	dsn := migrated(t)
 	admin := connect(t, dsn)
-	exec(t, admin, "alter database "+admin.Config().Database+" set deadlock_timeout = '10ms'")
+	exec(t, admin, "alter database "+admin.Config().Database+" set deadlock_timeout = '2s'") // it is looked for once, and the other end has to be there by then
 	ctx, holder := t.Context(), connect(t, dsn)
 	exec(t, holder, "set deadlock_timeout = '1min'") // so that it is not the one to be rolled back
 	s, err := Open(ctx, dsn, Options{})

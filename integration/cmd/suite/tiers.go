@@ -30,21 +30,21 @@ type tier struct {
 var tiers = []tier{
 	{
 		name: "unit", about: "every package of the broker, race detector on; contract suites on real servers",
-		module: ".", args: []string{"-race", "-timeout=10m", "./..."}, servers: true,
+		module: ".", args: []string{"-race", "-timeout=20m", "./..."}, servers: true,
 	},
 	{
 		name: "tools", about: "the test programs themselves",
 		module: "integration", args: []string{
-			"-race", "-timeout=5m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...", "./mover/...", "./faulty/...",
+			"-race", "-timeout=10m", "./servers/...", "./toolchain/...", "./harness/...", "./cmd/...", "./demo/...", "./bench/...", "./slows3/...", "./witness/...", "./mover/...", "./faulty/...",
 		},
 	},
 	{
 		name: "sim", about: "200 seeds of a simulated cluster with all faults, none with an anomaly; planted bugs, each found by its name",
-		module: "integration", args: []string{"-p=1", "-timeout=40m", "./sim/..."}, beside: 10, // in virtual time
+		module: "integration", args: []string{"-p=1", "-timeout=60m", "./sim/..."}, beside: 10, // in virtual time
 	},
 	{
 		name: "e2e", about: "the real binary: crashes, restarts, outages, hostile bytes, the same answers as Apache Kafka",
-		module: "integration", args: []string{"-timeout=15m", "-parallel=3", "./e2e/...", "./differential/...", "./history/...", "./checker/...", "./workload/..."}, servers: true, binary: true,
+		module: "integration", args: []string{"-timeout=30m", "-parallel=3", "./e2e/...", "./differential/...", "./history/...", "./checker/...", "./workload/..."}, servers: true, binary: true,
 	},
 	{
 		name: "chaos", about: "processes, PostgreSQL, S3 and the ways between them broken at random under a load that is judged; fail-overs",

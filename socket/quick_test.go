@@ -20,15 +20,14 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func within[T any](t *testing.T, c <-chan T) T {
+func within[T any](t *testing.T, c <-chan T) (v T) {
 	t.Helper()
 	select {
-	case v := <-c:
-		return v
+	case v = <-c:
 	case <-time.After(deadline):
 		t.Fatal("nothing came in time")
-		panic("unreachable")
 	}
+	return v
 }
 
 // ends are the two ends of a TCP connection, of which the first is quick.

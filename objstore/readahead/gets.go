@@ -55,7 +55,7 @@ const (
 	getsKnown   = 5 * time.Minute // how long a speed counts that no GETs have told since
 )
 
-// near is the speed of a GET from which on a store is near. S3 gives one about 100 MB/s, and this machine's own server six
+// near is the speed of a GET from which on a store is near. S3 gives one about 100 MB/s, a server on the same machine six
 // times as much.
 const near = 160 << 20
 
